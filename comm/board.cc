@@ -1,0 +1,67 @@
+// Writing and reading status boards; who may write what is said in board.h.
+#include "comm/board.h"
+
+#include <cstdio>
+
+namespace ringside {
+namespace {
+
+std::uint64_t pack_words(const Operation& what) {
+  return static_cast<std::uint64_t>(what.kind) << 48 | static_cast<std::uint64_t>(what.dtype) << 40 |
+         static_cast<std::uint64_t>(what.reduction) << 32 | static_cast<std::uint32_t>(what.root);
+}
+
+Operation unpack_words(std::uint64_t words, std::uint64_t count) {
+  Operation what;
+  what.kind = static_cast<Kind>(words >> 48 & 0xff);
+  what.dtype = static_cast<DType>(words >> 40 & 0xff);
+  what.reduction = static_cast<Reduction>(words >> 32 & 0xff);
+  what.root = static_cast<std::int32_t>(words & 0xffff'ffffu);
+  what.count = count;
+  return what;
+}
+
+}  // namespace
+
+void Board::note(std::uint64_t number, const Operation& what) {
+  Entry& entry = history_[number % kHistory];
+  // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that acquires a new
+  // count or word therefore also sees number 0, and throws the entry away.
+  entry.number.store(0, std::memory_order_relaxed);
+  entry.count.store(what.count, std::memory_order_release);
+  entry.words.store(pack_words(what), std::memory_order_release);
+  entry.number.store(number, std::memory_order_release);
+  latest_.store(number, std::memory_order_release);
+}
+
+void Board::set_broken(const Error& cause) {
+  if (state() != RankState::running) return;
+  cause_fault_ = cause.fault();
+  std::snprintf(cause_, sizeof cause_, "%s", cause.what());
+  state_.store(RankState::broken, std::memory_order_release);
+}
+
+std::optional<Call> Board::read(const Entry& entry) const {
+  const std::uint64_t before = entry.number.load(std::memory_order_acquire);
+  const std::uint64_t count = entry.count.load(std::memory_order_acquire);
+  const std::uint64_t words = entry.words.load(std::memory_order_acquire);
+  const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
+  if (before == 0 || before != after) return std::nullopt;
+  return Call{before, unpack_words(words, count)};
+}
+
+std::optional<Call> Board::latest() const {
+  const std::uint64_t number = latest_.load(std::memory_order_acquire);
+  return number == 0 ? std::nullopt : read(history_[number % kHistory]);
+}
+
+std::optional<Call> Board::find(std::uint32_t wanted) const {
+  const std::uint64_t newest = latest_.load(std::memory_order_acquire);
+  for (std::uint64_t back = 0; back < kHistory && back < newest; ++back) {
+    const std::optional<Call> call = read(history_[(newest - back) % kHistory]);
+    if (call && fingerprint(call->what) == wanted) return call;
+  }
+  return std::nullopt;
+}
+
+}  // namespace ringside

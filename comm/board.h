@@ -1,0 +1,71 @@
+// The status board: what a rank is doing, readable by every peer, written in passing.
+//
+// Each rank has one board, at the start of its window's data. The owner notes each call on it before the
+// first byte moves (a few plain stores, no fence that costs anything). Peers read it only when something is
+// wrong: a fingerprint does not match, a deadline has passed, an alarm was raised. So the details of a call
+// need not travel with its messages.
+//
+// Who writes what
+//   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees the same
+//             non-zero number before and after has a consistent entry
+//   state     the owner: running → broken (an error) or left (its communicator was destroyed)
+//   cause     the owner, once, before state becomes broken
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "comm/error.h"
+#include "comm/operation.h"
+
+namespace ringside {
+
+enum class RankState : std::uint32_t { running, left, broken };
+
+struct Call {
+  std::uint64_t number;  // 1 is a communicator's first call
+  Operation what;
+};
+
+class Board {
+ public:
+  // --- the owner's side ---
+  void note(std::uint64_t number, const Operation& what);
+  void note_finished(std::uint64_t number) { finished_.store(number, std::memory_order_relaxed); }
+  void set_left() { state_.store(RankState::left, std::memory_order_release); }
+  // The first cause stays; the sentence is cut to what fits.
+  void set_broken(const Error& cause);
+
+  // --- a peer's side ---
+  RankState state() const { return state_.load(std::memory_order_acquire); }
+  // Valid once state() is broken.
+  Error cause() const { return Error(cause_fault_, cause_); }
+  // The latest call that the rank has entered; none before the first.
+  std::optional<Call> latest() const;
+  bool inside(std::uint64_t number) const { return finished_.load(std::memory_order_relaxed) < number; }
+  // The most recent call with this fingerprint, if it is among the last kHistory calls.
+  std::optional<Call> find(std::uint32_t fingerprint) const;
+
+ private:
+  static constexpr std::uint64_t kHistory = 16;
+  static constexpr std::size_t kCauseBytes = 1000;
+
+  struct Entry {
+    std::atomic<std::uint64_t> number{0};
+    std::atomic<std::uint64_t> count{0};
+    std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root
+  };
+
+  std::optional<Call> read(const Entry& entry) const;
+
+  std::atomic<RankState> state_{RankState::running};
+  std::atomic<std::uint64_t> finished_{0};
+  std::atomic<std::uint64_t> latest_{0};
+  Entry history_[kHistory];
+  Fault cause_fault_ = Fault::system;
+  char cause_[kCauseBytes] = {};
+};
+
+}  // namespace ringside

@@ -1,0 +1,130 @@
+// A channel: a one-way FIFO of messages from one rank to another, over a window.
+//
+// The arithmetic (slots, credits) is protocol.h's. Here it meets memory:
+//
+//   SendEnd     writes message m into slot (m−1) mod slots of the receiver's window, then signals the slot's
+//               cell with sequence m and the call's fingerprint
+//   ReceiveEnd  waits for that cell, reads the slot, and returns credit to a cell of the sender's window
+//
+// A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone.
+//
+// Each end belongs to one thread. The ends never wait: they say whether something is possible yet, and
+// whoever uses them waits (waiter.h), because only he knows what else could be done meanwhile.
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+
+#include "comm/protocol.h"
+#include "comm/signal.h"
+#include "comm/transport.h"
+
+namespace ringside {
+
+// Where a channel lies in the receiver's window: its first cell and its first data byte.
+struct ChannelPlace {
+  int first_cell;
+  std::size_t first_byte;
+};
+
+struct ChannelShape {
+  int slots;
+  std::size_t slot_bytes;
+  // Slots start on cache lines of their own.
+  std::size_t stride_bytes() const { return (slot_bytes + kLineBytes - 1) / kLineBytes * kLineBytes; }
+  std::size_t total_bytes() const { return stride_bytes() * static_cast<std::size_t>(slots); }
+};
+
+class SendEnd {
+ public:
+  // `credit` is the cell of this rank's own window to which the receiver returns credit.
+  SendEnd(PeerWindow& receiver, const Cell& credit, ChannelPlace place, ChannelShape shape)
+      : receiver_(&receiver), credit_(&credit), place_(place), shape_(shape) {}
+
+  bool may_send() {
+    if (ringside::may_send(sent_, returned_, shape_.slots)) return true;
+    returned_ = credit_->acquire().sequence;
+    return ringside::may_send(sent_, returned_, shape_.slots);
+  }
+
+  // The next message's slot, where this rank can store into it directly; null otherwise. Only after
+  // may_send(). What is stored there becomes the message by publish().
+  std::byte* slot() const {
+    std::byte* data = receiver_->mapped();
+    return data == nullptr ? nullptr : data + offset_bytes();
+  }
+
+  // Sends `bytes` from `source`. Only after may_send().
+  void send(std::uint32_t fingerprint, const void* source, std::size_t bytes) {
+    if (bytes <= kInlineBytes) {
+      signal(fingerprint, source, bytes);
+    } else {
+      assert(bytes <= shape_.slot_bytes);
+      receiver_->put(offset_bytes(), source, bytes);
+      signal(fingerprint, nullptr, 0);
+    }
+  }
+
+  // Sends what has been stored through slot().
+  void publish(std::uint32_t fingerprint) { signal(fingerprint, nullptr, 0); }
+
+ private:
+  std::size_t offset_bytes() const {
+    return place_.first_byte + static_cast<std::size_t>(next_slot_) * shape_.stride_bytes();
+  }
+
+  void signal(std::uint32_t fingerprint, const void* payload, std::size_t bytes) {
+    receiver_->signal(place_.first_cell + next_slot_, {++sent_, fingerprint}, payload, bytes);
+    next_slot_ = next_slot_ + 1 == shape_.slots ? 0 : next_slot_ + 1;
+  }
+
+  PeerWindow* receiver_;
+  const Cell* credit_;
+  ChannelPlace place_;
+  ChannelShape shape_;
+  std::uint32_t sent_ = 0;
+  std::uint32_t returned_ = 0;
+  int next_slot_ = 0;  // slot_of(sent_ + 1), kept by counting: a division by a variable costs 10 ns
+};
+
+class ReceiveEnd {
+ public:
+  // `credit_cell` is the cell of the sender's window in which it looks for credit.
+  ReceiveEnd(Window& own, PeerWindow& sender, int credit_cell, ChannelPlace place, ChannelShape shape)
+      : own_(&own), sender_(&sender), credit_cell_(credit_cell), place_(place), shape_(shape) {}
+
+  // Has the next message arrived? Its signal is then in `flag`.
+  bool arrived() {
+    flag_ = own_->cell(place_.first_cell + next_slot_).acquire();
+    return flag_.sequence == consumed_ + 1;
+  }
+  Signal flag() const { return flag_; }
+
+  // The newest flag is one that no correct sender can have written: it has overtaken the reader.
+  bool overtaken() const { return ahead(flag_.sequence, consumed_ + 1) > 0; }
+
+  // The arrived message's bytes.
+  const std::byte* message(std::size_t bytes) const {
+    if (bytes <= kInlineBytes) return own_->cell(place_.first_cell + next_slot_).payload;
+    return own_->data() + place_.first_byte + static_cast<std::size_t>(next_slot_) * shape_.stride_bytes();
+  }
+
+  // The message has been read; its slot may be written again.
+  void release() {
+    ++consumed_;
+    next_slot_ = next_slot_ + 1 == shape_.slots ? 0 : next_slot_ + 1;
+    if (credit_due(consumed_, shape_.slots)) sender_->signal(credit_cell_, {consumed_, flag_.fingerprint});
+  }
+
+ private:
+  Window* own_;
+  PeerWindow* sender_;
+  int credit_cell_;
+  ChannelPlace place_;
+  ChannelShape shape_;
+  Signal flag_;
+  std::uint32_t consumed_ = 0;
+  int next_slot_ = 0;
+};
+
+}  // namespace ringside

@@ -1,0 +1,249 @@
+// The communicator: checks a call, notes it on the board, and lets the host lane run the algorithm's text.
+#include "comm/communicator.h"
+
+#include <climits>
+#include <utility>
+
+#include "comm/channel.h"
+#include "comm/host_lane.h"
+#include "comm/peers.h"
+#include "comm/ring.h"
+#include "comm/waiter.h"
+
+namespace ringside {
+namespace {
+
+const std::byte* bytes(const void* memory) { return static_cast<const std::byte*>(memory); }
+std::byte* bytes(void* memory) { return static_cast<std::byte*>(memory); }
+
+bool overlap(const std::byte* a, std::size_t a_bytes, const std::byte* b, std::size_t b_bytes) {
+  const auto at = [](const std::byte* p) { return reinterpret_cast<std::uintptr_t>(p); };
+  return at(a) < at(b) + b_bytes && at(b) < at(a) + a_bytes;
+}
+
+}  // namespace
+
+struct Communicator::Impl {
+  Impl(Bootstrap& bootstrap, const Options& chosen)
+      : options(chosen),
+        peers(bootstrap, options),
+        ring{peers.rank(), peers.size()},
+        waiter(peers, options),
+        scratch(options.slot_bytes) {
+    if (peers.size() == 1) return;
+    right.emplace(peers.ring_send_end());
+    left.emplace(peers.ring_receive_end());
+    for (int peer = 0; peer < peers.size(); ++peer) {
+      const bool self = peer == peers.rank();
+      to.push_back(self ? std::nullopt : std::optional(peers.pair_send_end(peer)));
+      from.push_back(self ? std::nullopt : std::optional(peers.pair_receive_end(peer)));
+    }
+  }
+
+  HostLane::Ends ring_ends() {
+    return {right ? &*right : nullptr, left ? &*left : nullptr, peers.right(), peers.left()};
+  }
+
+  // The frame around every call: refuse it if the world is broken, note it, run it, and if it fails, tell
+  // everyone. `steps` is a slice's, for the sentences; `body` runs an algorithm on the lane.
+  template <class Body>
+  void run(HostCall& call, int steps, HostLane::Ends ends, const Body& body) {
+    if (cause) throw Error(cause->fault(), text("the communicator is broken since an earlier call: %s", cause->what()));
+    ++number;
+    call.fingerprint = fingerprint(call.what);
+    call.steps_per_slice = steps;
+    waiter.set_call(number, call.what);
+    peers.board().note(number, call.what);
+    try {
+      if (peers.alarmed()) throw peers.alarm_cause();
+      HostLane lane(call, ends, peers, waiter, scratch);
+      body(lane);
+    } catch (const Error& error) {
+      fail(error);
+      throw;
+    }
+    peers.board().note_finished(number);
+  }
+
+  void fail(const Error& error) {
+    cause.emplace(error);
+    peers.break_world(error);
+  }
+
+  HostCall make_call(Operation what, const void* send, void* recv, Chunks chunks) const {
+    const bool pair = what.kind == Kind::send_recv;
+    HostCall call{};
+    call.what = what;
+    call.input = bytes(send);
+    call.output = bytes(recv);
+    call.element_bytes = bytes_of(what.dtype);
+    call.slice_count = (pair ? peers.pair_slot_bytes() : options.slot_bytes) / call.element_bytes;
+    call.chunks = chunks;
+    return call;
+  }
+
+  void add_reduction(HostCall& call) const {
+    call.reduce = reduce_loop(call.what.dtype, call.what.reduction);
+    if (call.what.reduction != Reduction::avg) return;
+    call.divide = divide_loop(call.what.dtype);
+    call.divisor = peers.size();
+  }
+
+  // --- what can be wrong with arguments ---
+  [[noreturn]] void refuse(Kind kind, const std::string& why) const {
+    throw Error(Fault::usage, text("rank %d: %s: %s", peers.rank(), name_of(kind), why.c_str()));
+  }
+  void check_buffer(Kind kind, const void* buffer, std::size_t count, DType dtype) const {
+    if (buffer == nullptr && count > 0) refuse(kind, text("no buffer (null) for %zu elements", count));
+    if (count > SIZE_MAX / 16 / bytes_of(dtype) / static_cast<std::size_t>(peers.size()))
+      refuse(kind, text("%zu elements cannot be addressed", count));
+  }
+  void check_rank(Kind kind, const char* role, int rank) const {
+    if (rank < 0 || rank >= peers.size())
+      refuse(kind, text("%s %d does not exist; there are ranks 0 to %d", role, rank, peers.size() - 1));
+  }
+  void check_apart(Kind kind, const void* a, std::size_t a_bytes, const void* b, std::size_t b_bytes) const {
+    if (overlap(bytes(a), a_bytes, bytes(b), b_bytes))
+      refuse(kind, "the buffers overlap, and not in the way that \"in place\" means (communicator.h)");
+  }
+
+  Options options;
+  Peers peers;
+  Ring ring;
+  Waiter waiter;
+  Scratch scratch;
+  std::optional<SendEnd> right;
+  std::optional<ReceiveEnd> left;
+  std::vector<std::optional<SendEnd>> to;
+  std::vector<std::optional<ReceiveEnd>> from;
+  std::uint64_t number = 0;
+  std::optional<Error> cause;
+};
+
+Communicator::Communicator(Bootstrap& bootstrap, const Options& options) {
+  options.check();
+  impl_ = std::make_unique<Impl>(bootstrap, options);
+}
+Communicator::~Communicator() = default;
+Communicator::Communicator(Communicator&&) noexcept = default;
+Communicator& Communicator::operator=(Communicator&&) noexcept = default;
+
+int Communicator::rank() const { return impl_->peers.rank(); }
+int Communicator::size() const { return impl_->peers.size(); }
+const Options& Communicator::options() const { return impl_->options; }
+
+void Communicator::all_reduce(const void* send, void* recv, std::size_t count, DType dtype,
+                              Reduction reduction) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::all_reduce;
+  me.check_buffer(kind, send, count, dtype);
+  me.check_buffer(kind, recv, count, dtype);
+  const std::size_t total_bytes = count * bytes_of(dtype);
+  if (send != recv) me.check_apart(kind, send, total_bytes, recv, total_bytes);
+  HostCall call = me.make_call({kind, dtype, reduction, 0, count}, send, recv, Chunks{count, size()});
+  me.add_reduction(call);
+  me.run(call, 2 * me.ring.steps(), me.ring_ends(),
+         [&](HostLane& lane) { ringside::all_reduce(lane, me.ring); });
+}
+
+void Communicator::reduce_scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,
+                                  Reduction reduction) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::reduce_scatter;
+  me.check_buffer(kind, send, recv_count, dtype);
+  me.check_buffer(kind, recv, recv_count, dtype);
+  const std::size_t n = static_cast<std::size_t>(size());
+  const Chunks chunks{n * recv_count, size()};
+  const std::size_t part_bytes = recv_count * bytes_of(dtype);
+  const std::size_t own_first = chunks[rank()].begin;
+  if (recv_count > 0 && bytes(recv) != bytes(send) + own_first * bytes_of(dtype))
+    me.check_apart(kind, send, n * part_bytes, recv, part_bytes);
+  HostCall call = me.make_call({kind, dtype, reduction, 0, recv_count}, send, recv, chunks);
+  call.output_first = own_first;
+  me.add_reduction(call);
+  me.run(call, me.ring.steps(), me.ring_ends(),
+         [&](HostLane& lane) { ringside::reduce_scatter(lane, me.ring); });
+}
+
+void Communicator::all_gather(const void* send, void* recv, std::size_t send_count, DType dtype) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::all_gather;
+  me.check_buffer(kind, send, send_count, dtype);
+  me.check_buffer(kind, recv, send_count, dtype);
+  const std::size_t n = static_cast<std::size_t>(size());
+  const Chunks chunks{n * send_count, size()};
+  const std::size_t part_bytes = send_count * bytes_of(dtype);
+  const std::size_t own_first = chunks[rank()].begin;
+  if (send_count > 0 && bytes(send) != bytes(recv) + own_first * bytes_of(dtype))
+    me.check_apart(kind, send, part_bytes, recv, n * part_bytes);
+  HostCall call = me.make_call({kind, dtype, Reduction::sum, 0, send_count}, send, recv, chunks);
+  call.input_first = own_first;
+  me.run(call, me.ring.steps(), me.ring_ends(),
+         [&](HostLane& lane) { ringside::all_gather(lane, me.ring); });
+}
+
+void Communicator::broadcast(void* buffer, std::size_t count, DType dtype, int root) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::broadcast;
+  me.check_buffer(kind, buffer, count, dtype);
+  me.check_rank(kind, "root", root);
+  HostCall call = me.make_call({kind, dtype, Reduction::sum, root, count}, buffer, buffer, Chunks{count, 1});
+  me.run(call, 1, me.ring_ends(), [&](HostLane& lane) { ringside::broadcast(lane, me.ring, root); });
+}
+
+void Communicator::barrier() {
+  Impl& me = *impl_;
+  HostCall call = me.make_call({}, nullptr, nullptr, Chunks{0, size()});
+  me.run(call, me.ring.steps(), me.ring_ends(), [&](HostLane& lane) { ringside::barrier(lane, me.ring); });
+}
+
+void Communicator::send(const void* buffer, std::size_t count, DType dtype, int peer) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::send_recv;
+  me.check_buffer(kind, buffer, count, dtype);
+  me.check_rank(kind, "rank", peer);
+  if (peer == rank()) me.refuse(kind, "a rank cannot send to itself");
+  // The lane only reads what it sends; its output pointer is not used.
+  HostCall call = me.make_call({kind, dtype, Reduction::sum, rank(), count}, buffer, nullptr, Chunks{count, 1});
+  me.run(call, 1, {&*me.to[static_cast<std::size_t>(peer)], nullptr, peer, peer}, [&](HostLane& lane) {
+    for (std::size_t slice = 0; slice < lane.slices(); ++slice) lane.send({Place::input, 0}, slice);
+  });
+}
+
+void Communicator::recv(void* buffer, std::size_t count, DType dtype, int peer) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::send_recv;
+  me.check_buffer(kind, buffer, count, dtype);
+  me.check_rank(kind, "rank", peer);
+  if (peer == rank()) me.refuse(kind, "a rank cannot receive from itself");
+  HostCall call = me.make_call({kind, dtype, Reduction::sum, peer, count}, nullptr, buffer, Chunks{count, 1});
+  me.run(call, 1, {nullptr, &*me.from[static_cast<std::size_t>(peer)], peer, peer}, [&](HostLane& lane) {
+    for (std::size_t slice = 0; slice < lane.slices(); ++slice) lane.receive({Place::output, 0}, slice);
+  });
+}
+
+std::vector<RankInfo> Communicator::ranks() const {
+  std::vector<RankInfo> infos;
+  for (int rank = 0; rank < size(); ++rank) {
+    const Identity& it = impl_->peers.identity(rank);
+    infos.push_back({rank, it.host.data(), it.pid, "cpu"});
+  }
+  return infos;
+}
+
+std::vector<Edge> Communicator::ring_edges() const {
+  std::vector<Edge> edges;
+  for (int from = 0; from < size() && size() > 1; ++from) {
+    const int to = Ring{from, size()}.right();
+    Reach way = reach(impl_->peers.identity(from), impl_->peers.identity(to));
+    edges.push_back({from, to, std::move(way.transport), std::move(way.why)});
+  }
+  return edges;
+}
+
+std::optional<std::string> Communicator::broken() const {
+  if (!impl_->cause) return std::nullopt;
+  return impl_->cause->what();
+}
+
+}  // namespace ringside

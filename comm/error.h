@@ -1,0 +1,41 @@
+// What goes wrong, in one sentence.
+//
+// Two kinds of wrong are kept apart. What the world does (a peer dies, a deadline passes, two ranks call
+// different things, the system is out of memory) throws `ringside::Error` with one sentence that names the
+// rank, the peer, the call and what to try. What only a bug in ringside can do is an assert.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace ringside {
+
+enum class Fault {
+  usage,        // the caller asked for something impossible; nothing was sent, the communicator is intact
+  mismatch,     // two ranks are doing different things
+  died,         // a peer's process is gone
+  left,         // a peer has destroyed its communicator while somebody still needed it
+  timeout,      // a deadline passed
+  interrupted,  // this process was asked to stop (SIGTERM, SIGINT)
+  protocol,     // a flag that no correct peer can have written
+  system,       // the operating system refused something
+};
+
+const char* name_of(Fault fault);
+
+class Error : public std::runtime_error {
+ public:
+  Error(Fault fault, const std::string& sentence) : std::runtime_error(sentence), fault_(fault) {}
+  Fault fault() const { return fault_; }
+
+ private:
+  Fault fault_;
+};
+
+// printf into a std::string. (g++ 12 has no <format>, and a sentence is no hot path.)
+[[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...);
+
+// Throws Fault::system with the sentence, followed by what errno says.
+[[noreturn]] void throw_system(const std::string& what_failed);
+
+}  // namespace ringside

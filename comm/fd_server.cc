@@ -1,0 +1,165 @@
+// The exchange of memory descriptors; the picture and the reasons are in fd_server.h.
+#include "comm/fd_server.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+namespace ringside {
+namespace {
+
+struct Request {
+  Secret secret;
+  std::uint32_t window;
+};
+
+struct Reply {
+  std::uint32_t ok;
+};
+
+struct Address {
+  sockaddr_un un{};
+  socklen_t bytes;
+};
+
+// An abstract name starts with a zero byte; every byte after it counts, no terminator.
+Address address_of(const SocketName& name) {
+  Address address;
+  address.un.sun_family = AF_UNIX;
+  std::memcpy(address.un.sun_path + 1, name.data(), name.size());
+  address.bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  return address;
+}
+
+bool same_user(int connection) {
+  ucred peer{};
+  socklen_t bytes = sizeof peer;
+  return ::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
+         peer.uid == ::geteuid();
+}
+
+bool send_with_fd(int connection, const Reply& reply, int fd) {
+  iovec data{const_cast<Reply*>(&reply), sizeof reply};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  }
+  return ::sendmsg(connection, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof reply);
+}
+
+UniqueFd receive_with_fd(int connection, Reply& reply) {
+  iovec data{&reply, sizeof reply};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (::recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof reply)) return {};
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return UniqueFd(fd);
+}
+
+}  // namespace
+
+FdServer::FdServer(const Secret& secret) : secret_(secret) {
+  fill_random(name_.data(), name_.size());
+  listener_ = UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener_) throw_system("cannot make a Unix socket");
+  const Address address = address_of(name_);
+  if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address.un), address.bytes) != 0)
+    throw_system("cannot bind an abstract Unix socket");
+  if (::listen(listener_.get(), 1024) != 0) throw_system("cannot listen on a Unix socket");
+  stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+  if (!stop_) throw_system("cannot make an eventfd");
+  thread_ = std::thread([this] { serve(); });
+}
+
+FdServer::~FdServer() {
+  const std::uint64_t one = 1;
+  if (::write(stop_.get(), &one, sizeof one) == sizeof one) thread_.join();
+  if (thread_.joinable()) thread_.detach();  // a write of 8 bytes to an eventfd does not fail
+}
+
+void FdServer::offer(std::uint32_t window, int fd) {
+  const std::lock_guard lock(mutex_);
+  offered_[window] = fd;
+}
+
+void FdServer::withdraw(std::uint32_t window) {
+  const std::lock_guard lock(mutex_);
+  offered_.erase(window);
+}
+
+void FdServer::serve() {
+  for (;;) {
+    pollfd waiting[2] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return;
+    if (waiting[1].revents != 0) return;
+    const UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (connection && same_user(connection.get())) answer(connection.get());
+  }
+}
+
+void FdServer::answer(int connection) {
+  // A stranger who connects and says nothing holds up the others for a second at most.
+  const timeval patience{1, 0};
+  ::setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  Request request{};
+  if (::recv(connection, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request)) return;
+  if (!same_secret(request.secret, secret_)) return;
+  const std::lock_guard lock(mutex_);
+  const auto found = offered_.find(request.window);
+  const bool known = found != offered_.end();
+  send_with_fd(connection, Reply{known ? 1u : 0u}, known ? found->second : -1);
+}
+
+UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t window, int owner,
+                  Deadline deadline) {
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) throw_system("cannot make a Unix socket");
+  const Address address = address_of(name);
+  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address.un), address.bytes) != 0) {
+    // EAGAIN: the owner's queue of connections is full for the moment.
+    if (errno != EAGAIN && errno != EINTR)
+      throw_system(text("cannot reach rank %d's shared memory (is its process gone?)", owner));
+    if (deadline.passed())
+      throw Error(Fault::timeout, text("rank %d did not take a connection in time", owner));
+    ::usleep(1000);
+  }
+  const Request request{secret, window};
+  if (!same_user(socket.get()) ||
+      ::send(socket.get(), &request, sizeof request, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof request))
+    throw_system(text("cannot ask rank %d for its shared memory", owner));
+  pollfd waiting{socket.get(), POLLIN, 0};
+  while (::poll(&waiting, 1, deadline.poll_ms(1000)) <= 0)
+    if (deadline.passed())
+      throw Error(Fault::timeout, text("rank %d did not hand out its shared memory in time", owner));
+  Reply reply{};
+  UniqueFd fd = receive_with_fd(socket.get(), reply);
+  if (!fd)
+    throw Error(Fault::system, text("rank %d refused to hand out window %u of its shared memory (wrong "
+                                    "secret, or the window is gone)",
+                                    owner, window));
+  return fd;
+}
+
+}  // namespace ringside

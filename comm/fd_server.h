@@ -1,0 +1,61 @@
+// Hands this rank's memory file descriptors to peers that know the job's secret.
+//
+//     peer                                     this rank's server thread
+//       connect to an abstract Unix socket  ──▶  accept; same user? (SO_PEERCRED)
+//       {secret, window}                    ──▶  right secret? known window?
+//       {ok} + descriptor (SCM_RIGHTS)      ◀──
+//
+// Why a socket and not a name under /dev/shm: an abstract socket and an anonymous memory file vanish with the
+// last process that holds them, even after kill -9, and a container's 64 MB limit on /dev/shm does not count.
+// Why a thread: opening a window is one-sided, its owner may be busy computing. The thread sleeps in poll(2)
+// and costs nothing until somebody connects.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "comm/deadline.h"
+#include "comm/os.h"
+#include "comm/secret.h"
+
+namespace ringside {
+
+// An abstract Unix socket's name: random, so nobody can guess or squat it.
+using SocketName = std::array<std::byte, 16>;
+
+class FdServer {
+ public:
+  // Starts listening. Throws Error{system}.
+  explicit FdServer(const Secret& secret);
+  ~FdServer();
+  FdServer(const FdServer&) = delete;
+  FdServer& operator=(const FdServer&) = delete;
+
+  const SocketName& name() const { return name_; }
+
+  // From now on `fd` is handed out for `window`. The descriptor stays the caller's and outlives withdraw().
+  void offer(std::uint32_t window, int fd);
+  void withdraw(std::uint32_t window);
+
+ private:
+  void serve();
+  void answer(int connection);
+
+  Secret secret_;
+  SocketName name_;
+  UniqueFd listener_;
+  UniqueFd stop_;
+  std::mutex mutex_;  // guards offered_
+  std::map<std::uint32_t, int> offered_;
+  std::thread thread_;
+};
+
+// The other side: asks the server `name` for `window`. Throws Error{system, timeout}; `owner` names the
+// rank in the sentence.
+UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t window, int owner,
+                  Deadline deadline);
+
+}  // namespace ringside

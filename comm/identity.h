@@ -1,0 +1,50 @@
+// Who a rank is: what ranks tell each other once, at the start, to find out how they can reach each other.
+#pragma once
+
+#include <sched.h>
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/options.h"
+
+namespace ringside {
+
+// Trivially copyable: it travels through the bootstrap as bytes.
+struct Identity {
+  std::array<char, 64> host{};      // for people; never compared
+  std::array<char, 40> boot_id{};   // equal on one running kernel, and nowhere else
+  std::uint64_t process = 0;        // process_nonce(): equal for threads of one process
+  std::uint64_t pid_namespace = 0;  // a pid means the same process only within one
+  std::uint64_t net_namespace = 0;  // abstract Unix sockets reach each other only within one
+  pid_t pid = 0;
+  uid_t user = 0;
+  cpu_set_t cpus{};  // where this rank may run
+  // What must be chosen alike.
+  std::uint64_t slot_bytes = 0;
+  std::int32_t slot_count = 0;
+  std::int32_t algorithm = 0;
+};
+
+Identity identify_myself(const Options& options);
+
+// How two ranks reach each other, and why so: the words that a table of edges prints.
+struct Reach {
+  bool possible;
+  std::string transport;  // "shm"
+  std::string why;        // "same host, other process: one memory file, mapped by both"
+};
+Reach reach(const Identity& a, const Identity& b);
+
+// Throws Error{usage} naming the first rank whose options differ from rank 0's, and how. Every rank sees the
+// same identities and so comes to the same sentence.
+void check_agreement(const std::vector<Identity>& everyone);
+
+// More ranks on this rank's host than processors that they may use together? Then spinning only keeps the
+// awaited rank from running.
+bool oversubscribed(const std::vector<Identity>& everyone, int rank);
+
+}  // namespace ringside

@@ -1,0 +1,59 @@
+// Calls in words, for the sentences.
+#include "comm/operation.h"
+
+#include "comm/error.h"
+
+namespace ringside {
+namespace {
+
+bool reduces(Kind kind) { return kind == Kind::all_reduce || kind == Kind::reduce_scatter; }
+bool has_root(Kind kind) { return kind == Kind::broadcast || kind == Kind::send_recv; }
+
+void add(std::string& sentence, const std::string& part) {
+  if (!sentence.empty()) sentence += "; ";
+  sentence += part;
+}
+
+}  // namespace
+
+const char* name_of(Kind kind) {
+  switch (kind) {
+    case Kind::all_reduce: return "all_reduce";
+    case Kind::reduce_scatter: return "reduce_scatter";
+    case Kind::all_gather: return "all_gather";
+    case Kind::broadcast: return "broadcast";
+    case Kind::barrier: return "barrier";
+    case Kind::send_recv: return "send/recv";
+  }
+  return "unknown call";
+}
+
+std::string describe(const Operation& what) {
+  if (what.kind == Kind::barrier) return name_of(what.kind);
+  std::string words = text("%s (%s × %llu", name_of(what.kind), name_of(what.dtype),
+                           static_cast<unsigned long long>(what.count));
+  if (reduces(what.kind)) words += text(", %s", name_of(what.reduction));
+  if (what.kind == Kind::broadcast) words += text(", root %d", what.root);
+  if (what.kind == Kind::send_recv) words += text(", from rank %d", what.root);
+  return words + ")";
+}
+
+std::string difference(const Operation& here, const Operation& there) {
+  if (here.kind != there.kind)
+    return text("the operation differs: %s here, %s there", name_of(here.kind), name_of(there.kind));
+  std::string sentence;
+  if (here.count != there.count)
+    add(sentence, text("the count differs: %llu here, %llu there",
+                       static_cast<unsigned long long>(here.count),
+                       static_cast<unsigned long long>(there.count)));
+  if (here.dtype != there.dtype)
+    add(sentence, text("the type differs: %s here, %s there", name_of(here.dtype), name_of(there.dtype)));
+  if (reduces(here.kind) && here.reduction != there.reduction)
+    add(sentence, text("the reduction differs: %s here, %s there", name_of(here.reduction),
+                       name_of(there.reduction)));
+  if (has_root(here.kind) && here.root != there.root)
+    add(sentence, text("the root differs: %d here, %d there", here.root, there.root));
+  return sentence.empty() ? "nothing differs" : sentence;
+}
+
+}  // namespace ringside

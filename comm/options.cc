@@ -1,0 +1,83 @@
+// Reading options from the environment, strictly: a value that cannot be read is an error, not a default.
+#include "comm/options.h"
+
+#include <cerrno>
+#include <climits>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "comm/error.h"
+
+namespace ringside {
+namespace {
+
+[[noreturn]] void refuse(const char* variable, const char* value, const char* wanted) {
+  throw Error(Fault::usage, text("%s=%s makes no sense; %s", variable, value, wanted));
+}
+
+}  // namespace
+
+const char* name_of(Algorithm algorithm) {
+  return algorithm == Algorithm::ring ? "ring" : "auto";
+}
+
+bool parse_bytes(const char* words, std::size_t& bytes) {
+  if (*words < '0' || *words > '9') return false;
+  errno = 0;
+  char* rest = nullptr;
+  const unsigned long long number = std::strtoull(words, &rest, 10);
+  if (errno != 0) return false;
+  int shift = 0;
+  if (*rest != '\0') {
+    const char* units = "KMGT";
+    const char* unit = std::strchr(units, *rest & ~0x20);
+    if (unit == nullptr) return false;
+    shift = 10 * static_cast<int>(unit - units + 1);
+    ++rest;
+    if (std::strcmp(rest, "iB") == 0) rest += 2;
+    if (*rest != '\0') return false;
+  }
+  if (number > (ULLONG_MAX >> shift)) return false;
+  bytes = static_cast<std::size_t>(number << shift);
+  return true;
+}
+
+void Options::check() const {
+  if (slot_bytes < kMinSlotBytes || slot_bytes > kMaxSlotBytes)
+    throw Error(Fault::usage, text("slots of %zu bytes cannot be had; choose %zu bytes to %zu (64M)",
+                                   slot_bytes, kMinSlotBytes, kMaxSlotBytes));
+  if (slot_count < 1 || slot_count > kMaxSlots)
+    throw Error(Fault::usage, text("%d slots cannot be had; choose 1 to %d", slot_count, kMaxSlots));
+  if (!(timeout_s >= 0) || !std::isfinite(timeout_s))
+    throw Error(Fault::usage, "a timeout is a number of seconds, 0 for none");
+}
+
+Options Options::from_environment() {
+  Options options;
+  if (const char* value = std::getenv("RINGSIDE_SLOT_BYTES"))
+    if (!parse_bytes(value, options.slot_bytes))
+      refuse("RINGSIDE_SLOT_BYTES", value, "say a number of bytes such as 131072 or 128K");
+  if (const char* value = std::getenv("RINGSIDE_SLOT_COUNT")) {
+    std::size_t count = 0;
+    if (!parse_bytes(value, count) || count > INT_MAX)
+      refuse("RINGSIDE_SLOT_COUNT", value, "say a number of slots such as 4");
+    options.slot_count = static_cast<int>(count);
+  }
+  if (const char* value = std::getenv("RINGSIDE_TIMEOUT")) {
+    char* rest = nullptr;
+    options.timeout_s = std::strtod(value, &rest);
+    if (rest == value || *rest != '\0')
+      refuse("RINGSIDE_TIMEOUT", value, "say a number of seconds such as 600, or 0 for no timeout");
+  }
+  if (const char* value = std::getenv("RINGSIDE_ALGORITHM")) {
+    if (std::strcmp(value, "ring") == 0)
+      options.algorithm = Algorithm::ring;
+    else if (std::strcmp(value, "auto") != 0)
+      refuse("RINGSIDE_ALGORITHM", value, "there are auto and ring");
+  }
+  options.check();
+  return options;
+}
+
+}  // namespace ringside

@@ -1,0 +1,48 @@
+// What a user may choose about a communicator, each with its environment twin.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "comm/transport.h"
+
+namespace ringside {
+
+enum class Algorithm { automatic, ring };
+const char* name_of(Algorithm algorithm);
+
+inline constexpr std::size_t kMinSlotBytes = 8;  // one element of the widest type
+inline constexpr std::size_t kMaxSlotBytes = std::size_t{64} << 20;
+inline constexpr int kMaxSlots = 64;
+
+struct Options {
+  // How much of a chunk travels in one message, and how many messages may be under way on one edge. They
+  // decide how fast a call is, never which bits it computes. All ranks must choose alike.
+  std::size_t slot_bytes = std::size_t{128} << 10;  // RINGSIDE_SLOT_BYTES=131072 (or 128K, 1M)
+  int slot_count = 4;                               // RINGSIDE_SLOT_COUNT=4
+  Algorithm algorithm = Algorithm::automatic;       // RINGSIDE_ALGORITHM=auto|ring
+
+  // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
+  double timeout_s = 600;  // RINGSIDE_TIMEOUT=600
+
+  // When set and non-zero, waits end with Error{interrupted}: the number of the signal that a program's own
+  // handler noted. ringside installs no handlers.
+  const std::atomic<int>* interrupted = nullptr;
+
+  // Tests put their own transport, or a faulty decorator, around the real one here.
+  using Decorate = std::function<std::unique_ptr<Transport>(std::unique_ptr<Transport>)>;
+  Decorate decorate;
+
+  // The defaults, with what the environment says instead. Throws Error{usage} with a sentence.
+  static Options from_environment();
+
+  // Throws Error{usage} if a value is out of range.
+  void check() const;
+};
+
+// "65536", "64K", "1M", "2G" (powers of 1024). False if the text is anything else.
+bool parse_bytes(const char* words, std::size_t& bytes);
+
+}  // namespace ringside

@@ -1,0 +1,170 @@
+// Setting up the ranks' windows, and noticing when a rank goes; the map is in peers.h.
+#include "comm/peers.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+
+#include "comm/error.h"
+#include "comm/secret.h"
+#include "comm/shm.h"
+
+namespace ringside {
+namespace {
+
+constexpr std::size_t kBoardBytes = 4096;
+static_assert(sizeof(Board) <= kBoardBytes);
+
+// All pair channels of a rank together stay within this much memory: with many ranks their slots shrink.
+constexpr std::size_t kPairBudgetBytes = std::size_t{16} << 20;
+constexpr int kPairSlots = 4;
+
+int open_process(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+
+// How a rank tells the others, at the end of the set-up, whether it succeeded.
+struct Outcome {
+  bool failed = false;
+  Fault fault = Fault::system;
+  char sentence[500] = {};
+};
+
+}  // namespace
+
+WindowPlan WindowPlan::make(int size, std::size_t slot_bytes, int slot_count) {
+  const int slots = std::min(slot_count, kPairSlots);
+  const std::size_t share = kPairBudgetBytes / static_cast<std::size_t>(size * slots);
+  const std::size_t fair = std::max<std::size_t>(share / kLineBytes * kLineBytes, 4 * kLineBytes);
+  return {size, {slot_count, slot_bytes}, {slots, std::min(slot_bytes, fair)}};
+}
+
+ChannelPlace WindowPlan::ring_place() const { return {kRingCreditCell + 1, kBoardBytes}; }
+
+int WindowPlan::pair_credit_cell(int peer) const {
+  return ring_place().first_cell + ring.slots + peer * (1 + pair.slots);
+}
+
+ChannelPlace WindowPlan::pair_place(int peer) const {
+  return {pair_credit_cell(peer) + 1,
+          kBoardBytes + ring.total_bytes() + static_cast<std::size_t>(peer) * pair.total_bytes()};
+}
+
+Peers::Peers(Bootstrap& bootstrap, const Options& options)
+    : rank_(bootstrap.rank()),
+      size_(bootstrap.size()),
+      plan_(WindowPlan::make(size_, options.slot_bytes, options.slot_count)) {
+  const Deadline deadline = Deadline::after_seconds(options.timeout_s);
+  everyone_ = bootstrap.all_gather(identify_myself(options), deadline);
+  check_agreement(everyone_);
+  const Secret secret = bootstrap.all_gather(draw_secret(), deadline)[0];
+  bool alone_in_process = false;
+  for (const Identity& it : everyone_) alone_in_process |= it.process != identity(rank_).process;
+  transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = alone_in_process});
+  if (options.decorate) transport_ = options.decorate(std::move(transport_));
+
+  Outcome mine;
+  try {
+    window_ = transport_->expose(plan_.total_bytes(), plan_.total_cells());
+    board_ = new (window_->data()) Board;
+  } catch (const Error& error) {
+    mine.failed = true;
+    mine.fault = error.fault();
+    std::snprintf(mine.sentence, sizeof mine.sentence, "%s", error.what());
+  }
+  const WindowHandle none{};
+  const std::vector<WindowHandle> handles = bootstrap.all_gather(window_ ? window_->handle() : none, deadline);
+  try {
+    watch_processes();
+    windows_.resize(index(size_));
+    for (int peer = 0; peer < size_ && !mine.failed; ++peer) {
+      if (peer == rank_) continue;
+      const Reach way = reach(identity(rank_), identity(peer));
+      if (!way.possible)
+        throw Error(Fault::usage, text("rank %d and rank %d cannot reach each other: %s", rank_, peer,
+                                       way.why.c_str()));
+      windows_[index(peer)] = transport_->open(peer, handles[index(peer)], deadline);
+    }
+  } catch (const Error& error) {
+    mine.failed = true;
+    mine.fault = error.fault();
+    std::snprintf(mine.sentence, sizeof mine.sentence, "%s", error.what());
+  }
+  // Also the barrier after which every window has been opened by all, and its owner may come and go.
+  const std::vector<Outcome> outcomes = bootstrap.all_gather(mine, deadline);
+  for (int peer = 0; peer < size_; ++peer)
+    if (outcomes[index(peer)].failed)
+      throw Error(outcomes[index(peer)].fault,
+                  text("rank %d could not start: %s", peer, outcomes[index(peer)].sentence));
+}
+
+Peers::~Peers() {
+  if (board_ != nullptr) board_->set_left();
+}
+
+void Peers::watch_processes() {
+  processes_.resize(index(size_));
+  for (int peer = 0; peer < size_; ++peer)
+    if (identity(peer).process != identity(rank_).process)
+      processes_[index(peer)] = UniqueFd(open_process(identity(peer).pid));
+}
+
+SendEnd Peers::ring_send_end() {
+  return {*windows_[index(right())], window_->cell(WindowPlan::kRingCreditCell), plan_.ring_place(),
+          plan_.ring};
+}
+
+ReceiveEnd Peers::ring_receive_end() {
+  return {*window_, *windows_[index(left())], WindowPlan::kRingCreditCell, plan_.ring_place(), plan_.ring};
+}
+
+SendEnd Peers::pair_send_end(int peer) {
+  return {*windows_[index(peer)], window_->cell(plan_.pair_credit_cell(peer)), plan_.pair_place(rank_),
+          plan_.pair};
+}
+
+ReceiveEnd Peers::pair_receive_end(int peer) {
+  return {*window_, *windows_[index(peer)], plan_.pair_credit_cell(rank_), plan_.pair_place(peer),
+          plan_.pair};
+}
+
+const Board* Peers::board_of(int peer) const {
+  if (peer == rank_) return board_;
+  const std::byte* data = windows_[index(peer)]->mapped();
+  return data == nullptr ? nullptr : reinterpret_cast<const Board*>(data);
+}
+
+Error Peers::alarm_cause() const {
+  const int origin = static_cast<int>(window_->cell(WindowPlan::kAlarmCell).acquire().sequence) - 1;
+  const Board* board = board_of(origin);
+  if (board == nullptr || board->state() != RankState::broken)
+    return Error(Fault::system, text("rank %d reported an error", origin));
+  return board->cause();
+}
+
+void Peers::break_world(const Error& cause) {
+  board_->set_broken(cause);
+  if (alarmed()) return;
+  for (const std::unique_ptr<PeerWindow>& window : windows_)
+    if (window) window->signal(WindowPlan::kAlarmCell, {static_cast<std::uint32_t>(rank_) + 1, 1});
+}
+
+std::optional<int> Peers::find_dead() const {
+  std::vector<pollfd> waiting;
+  for (const UniqueFd& process : processes_) waiting.push_back({process.get(), POLLIN, 0});
+  if (::poll(waiting.data(), waiting.size(), 0) <= 0) return std::nullopt;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (waiting[index(peer)].revents == 0) continue;
+    const Board* board = board_of(peer);
+    if (board == nullptr || board->state() == RankState::running) return peer;
+  }
+  return std::nullopt;
+}
+
+std::string Peers::who(int peer) const {
+  return text("rank %d (pid %d on %s)", peer, identity(peer).pid, identity(peer).host.data());
+}
+
+}  // namespace ringside

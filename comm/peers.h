@@ -1,0 +1,105 @@
+// The ranks of a communicator and what connects them: a window each, opened by all the others; a status board
+// at the start of each window; a process descriptor for each process, which tells when it dies; and an alarm.
+//
+//     my window                                          every peer holds a PeerWindow of it
+//     ┌────────────────────────────────────────────────────────────────────────────────────────────┐
+//     │ cells:  alarm │ credit from the right │ ring slots' cells │ for each peer: credit, slots' cells │
+//     │ data:   board                         │ ring slots        │ for each peer: slots               │
+//     └────────────────────────────────────────────────────────────────────────────────────────────┘
+//
+// Collectives run on the *ring* channels (from the left, to the right). send and recv have channels of their
+// own, one for each ordered pair of ranks, so that a send that nobody has received yet never stands in front
+// of a collective.
+//
+// The alarm: a rank on which a call fails writes the cause on its board and sets every peer's alarm cell. A
+// call looks at the alarm when it starts and whenever it waits, so one failure ends all ranks' calls.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/board.h"
+#include "comm/bootstrap.h"
+#include "comm/channel.h"
+#include "comm/identity.h"
+#include "comm/options.h"
+#include "comm/os.h"
+#include "comm/transport.h"
+
+namespace ringside {
+
+// Where everything lies in a window: arithmetic on (options, size) alone, so the same on all ranks.
+struct WindowPlan {
+  int size;
+  ChannelShape ring;
+  ChannelShape pair;
+
+  static WindowPlan make(int size, std::size_t slot_bytes, int slot_count);
+
+  static constexpr int kAlarmCell = 0;
+  static constexpr int kRingCreditCell = 1;
+  ChannelPlace ring_place() const;
+  int pair_credit_cell(int peer) const;
+  ChannelPlace pair_place(int peer) const;
+  int total_cells() const { return pair_credit_cell(size); }
+  std::size_t total_bytes() const { return pair_place(size).first_byte; }
+};
+
+class Peers {
+ public:
+  // Collective: finds out who is there, makes this rank's window and opens all others. Either every rank gets
+  // its Peers or every rank throws. Throws Error{usage, system, timeout}.
+  Peers(Bootstrap& bootstrap, const Options& options);
+  ~Peers();
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  int right() const { return (rank_ + 1) % size_; }
+  int left() const { return (rank_ + size_ - 1) % size_; }
+  const Identity& identity(int peer) const { return everyone_[index(peer)]; }
+  bool more_ranks_than_cpus() const { return oversubscribed(everyone_, rank_); }
+
+  // The channels' ends; not for this rank itself.
+  SendEnd ring_send_end();
+  ReceiveEnd ring_receive_end();
+  SendEnd pair_send_end(int peer);
+  ReceiveEnd pair_receive_end(int peer);
+
+  std::size_t pair_slot_bytes() const { return plan_.pair.slot_bytes; }
+
+  Transport& transport() { return *transport_; }
+  Board& board() { return *board_; }
+  // Null where a peer's memory cannot be read directly.
+  const Board* board_of(int peer) const;
+
+  // --- when something is wrong ---
+  bool alarmed() const { return window_->cell(WindowPlan::kAlarmCell).acquire().sequence != 0; }
+  // What the rank that raised the alarm wrote down. Only when alarmed().
+  Error alarm_cause() const;
+  // Writes the cause on this rank's board and alarms every peer, unless it learnt of it from an alarm itself.
+  void break_world(const Error& cause);
+  // A rank whose process is gone without having left properly, or none. One system call.
+  std::optional<int> find_dead() const;
+  std::string who(int peer) const;  // "rank 2 (pid 4711 on host)"
+
+ private:
+  static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
+  void open_everyone(Bootstrap& bootstrap, Deadline deadline);
+  void watch_processes();
+
+  int rank_;
+  int size_;
+  WindowPlan plan_;
+  std::vector<Identity> everyone_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Window> window_;
+  std::vector<std::unique_ptr<PeerWindow>> windows_;  // null for this rank itself
+  Board* board_ = nullptr;
+  std::vector<UniqueFd> processes_;  // pidfds; none for this process's own threads
+};
+
+}  // namespace ringside

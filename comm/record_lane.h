@@ -1,0 +1,67 @@
+// The record lane: carries no data at all. It writes an algorithm's words down, as a list that others read:
+// the proof lane executes it with symbols, a picture draws it.
+//
+//     const Program program = record(slices, [&](auto& lane) { all_reduce(lane, Ring{rank, size}); });
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "comm/ring.h"
+
+namespace ringside {
+
+enum class Word { exchange_reduce, exchange, send, receive, finish, keep };
+
+// One word of one rank. `send` and `receive` are what the word moves; finish and keep have their piece in
+// `receive`.
+struct Step {
+  Word word;
+  std::optional<Piece> send;
+  std::optional<Piece> receive;
+  std::size_t slice;
+};
+
+using Program = std::vector<Step>;
+
+class RecordLane {
+ public:
+  explicit RecordLane(std::size_t slices) : slices_(slices) {}
+
+  std::size_t slices() const { return slices_; }
+
+  void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
+    program_.push_back({Word::exchange_reduce, send, receive, slice});
+  }
+  void exchange(Piece send, Piece receive, std::size_t slice) {
+    program_.push_back({Word::exchange, send, receive, slice});
+  }
+  void send(Piece piece, std::size_t slice) {
+    program_.push_back({Word::send, piece, std::nullopt, slice});
+  }
+  void receive(Piece piece, std::size_t slice) {
+    program_.push_back({Word::receive, std::nullopt, piece, slice});
+  }
+  void finish(Piece piece, std::size_t slice) {
+    program_.push_back({Word::finish, std::nullopt, piece, slice});
+  }
+  void keep(int chunk, std::size_t slice) {
+    program_.push_back({Word::keep, std::nullopt, Piece{Place::output, chunk}, slice});
+  }
+
+  const Program& program() const { return program_; }
+
+ private:
+  std::size_t slices_;
+  Program program_;
+};
+
+template <class Algorithm>
+Program record(std::size_t slices, const Algorithm& algorithm) {
+  RecordLane lane(slices);
+  algorithm(lane);
+  return lane.program();
+}
+
+}  // namespace ringside

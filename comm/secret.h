@@ -1,0 +1,35 @@
+// The job's secret: 32 random bytes that rank 0 draws and the bootstrap hands to every rank.
+//
+// Whoever connects to a rank shows it before anything else that it says is believed. This is no cryptography:
+// a random token on a private channel, compared without telling by the time taken how much of it was right.
+#pragma once
+
+#include <sys/random.h>
+
+#include <array>
+#include <cstddef>
+
+#include "comm/error.h"
+
+namespace ringside {
+
+using Secret = std::array<std::byte, 32>;
+
+inline void fill_random(void* target, std::size_t bytes) {
+  // Up to 256 bytes come whole or not at all (getrandom(2)).
+  if (::getrandom(target, bytes, 0) != static_cast<ssize_t>(bytes)) throw_system("getrandom failed");
+}
+
+inline Secret draw_secret() {
+  Secret secret;
+  fill_random(secret.data(), secret.size());
+  return secret;
+}
+
+inline bool same_secret(const Secret& a, const Secret& b) {
+  std::byte difference{0};
+  for (std::size_t i = 0; i < a.size(); ++i) difference |= a[i] ^ b[i];
+  return difference == std::byte{0};
+}
+
+}  // namespace ringside
