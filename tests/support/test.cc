@@ -1,0 +1,83 @@
+// The part of the test words that does not depend on how the tests are run: collecting failures,
+// and turning whatever happens in a body into one of three outcomes.
+#include "tests/support/test.h"
+
+#include <unistd.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <exception>
+
+namespace ringside::test {
+
+std::vector<Test>& registry() {
+  // Inside a function, so that it exists before the first static Registered of any file needs it.
+  static std::vector<Test> tests;
+  return tests;
+}
+
+void Context::fail(const char* file, int line, const std::string& what) {
+  std::lock_guard lock(mutex_);
+  if (failure_count_++ >= kFailuresKept) return;
+  first_failures_ += formatted("  %s:%d: %s\n", file, line, what.c_str());
+}
+
+void Context::require_failed(const char* file, int line, const std::string& what) {
+  fail(file, line, what);
+  throw Abandoned{};
+}
+
+int Context::failure_count() const {
+  std::lock_guard lock(mutex_);
+  return failure_count_;
+}
+
+std::string Context::summary() const {
+  std::lock_guard lock(mutex_);
+  if (failure_count_ <= kFailuresKept) return first_failures_;
+  return first_failures_ + formatted("  and %d more\n", failure_count_ - kFailuresKept);
+}
+
+Outcome run_test(const Test& test) {
+  Context context;
+  try {
+    test.body(context);
+  } catch (const Skipped& skipped) {
+    // What failed before the skip still failed.
+    if (context.failure_count() == 0) return {Outcome::skipped, skipped.reason};
+  } catch (const Abandoned&) {
+  } catch (const std::exception& error) {
+    context.fail(test.file, test.line, std::string("an exception left the body: ") + error.what());
+  } catch (...) {
+    context.fail(test.file, test.line, "something that is no std::exception left the body");
+  }
+  if (context.failure_count() == 0) return {Outcome::passed, ""};
+  return {Outcome::failed, context.summary()};
+}
+
+std::string formatted(const char* format, ...) {
+  va_list arguments, again;
+  va_start(arguments, format);
+  va_copy(again, arguments);
+  const int length = std::vsnprintf(nullptr, 0, format, arguments);
+  std::string text(static_cast<std::size_t>(length > 0 ? length : 0), '\0');
+  std::vsnprintf(text.data(), text.size() + 1, format, again);
+  va_end(again);
+  va_end(arguments);
+  return text;
+}
+
+#ifdef RINGSIDE_HAVE_CRITERION
+void run_under_criterion(const char* suite, const char* name, Body body) {
+  const Outcome outcome = run_test({suite, name, suite, 0, body});
+  if (outcome.kind == Outcome::skipped) {
+    // Criterion's count has no place for a skipped test, so it is said here, in one write, because
+    // several tests run at once.
+    const std::string line = formatted("SKIPPED %s.%s: %s\n", suite, name, outcome.text.c_str());
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  }
+  cr_assert(outcome.kind != Outcome::failed, "%s.%s\n%s", suite, name, outcome.text.c_str());
+}
+#endif
+
+}  // namespace ringside::test

@@ -1,0 +1,320 @@
+#!/bin/sh
+# Finds out what this machine has, and writes build/FLAVOUR/build.ninja.
+#
+# This is the one place where a package is found or not found.  Nothing but a C++20 compiler and
+# ninja is required; for each other part that is missing one line says what is switched off.
+# The sources are found by glob, so a new file needs no edit here.  The script runs before every
+# build: it takes a fraction of a second, and it leaves an unchanged build.ninja alone, so that a
+# second `make` has nothing to do.
+#
+#   tools/configure.sh [--verbose] release|asan|ubsan|tsan    write build/FLAVOUR/build.ninja
+#   tools/configure.sh --missing                              print the names of missing parts
+#
+# Heard from the environment: CXX, CUDA_HOME, CUDA_ARCH_FLAGS, NCCL_HOME, MPICXX, WERROR=1.
+set -eu
+cd "$(dirname "$0")/.."
+
+verbose=0 mode=write flavour=release
+for argument; do
+  case $argument in
+    --verbose) verbose=1 ;;
+    --missing) mode=missing ;;
+    release|asan|ubsan|tsan) flavour=$argument ;;
+    *) echo "configure: unknown argument '$argument'" >&2; exit 2 ;;
+  esac
+done
+
+# ---- What is here ---------------------------------------------------------------------------
+
+missing=
+found()  { if [ "$verbose" = 1 ]; then echo "configure: found $1: $2"; fi; }
+absent() {  # absent NAME SENTENCE
+  missing="$missing $1"
+  if [ "$mode" = write ]; then echo "configure: $2"; fi
+}
+
+find_compiler() {
+  if [ -z "${CXX:-}" ]; then
+    for CXX in g++ c++ clang++; do command -v "$CXX" >/dev/null 2>&1 && break; done
+  fi
+  nccl_include=${NCCL_HOME:+-I$NCCL_HOME/include}
+  # One run of the preprocessor answers every question about headers.
+  headers=$(printf '%s\n' \
+    '#if __cplusplus >= 202002L' '+cxx20' '#endif' \
+    '#ifdef __x86_64__' '+x86' '#endif' \
+    '#if __has_include(<infiniband/verbs.h>)' '+verbs' '#endif' \
+    '#if __has_include(<criterion/criterion.h>)' '+criterion' '#endif' \
+    '#if __has_include(<cblas.h>)' '+openblas' '#endif' \
+    '#if __has_include(<nccl.h>)' '+nccl' '#endif' |
+    $CXX -std=c++20 -E -P -x c++ ${nccl_include} - 2>/dev/null) || headers=
+  case $headers in
+    *+cxx20*) found compiler "$CXX" ;;
+    *) absent compiler "no C++20 compiler: '$CXX' does not do; run 'make deps' or set CXX" ;;
+  esac
+}
+
+has() { case $headers in *"+$1"*) return 0 ;; *) return 1 ;; esac }
+
+links() { echo 'int main() {}' | $CXX -x c++ - -o /dev/null "$@" 2>/dev/null; }
+
+# A header without its library (cblas.h of another BLAS, say) must not break the link later.
+# One link asks for all of them at once; only when it fails is each asked for by itself.
+find_libraries() {
+  wanted=
+  for name in verbs criterion openblas; do has $name && wanted="$wanted $name"; done
+  all=
+  for name in $wanted; do all="$all $(library $name)"; done
+  # shellcheck disable=SC2086
+  if ! links $all; then
+    all=$wanted wanted=
+    for name in $all; do links "$(library "$name")" && wanted="$wanted $name"; done
+  fi
+  for name in verbs criterion openblas; do
+    case " $wanted " in
+      *" $name "*) eval "have_$name=1"; found "$name" "$(library "$name")" ;;
+      *) eval "have_$name=0"; absent "$name" "$(consequence "$name")" ;;
+    esac
+  done
+}
+
+library() {
+  case $1 in
+    verbs) echo -libverbs ;;
+    *) echo "-l$1" ;;
+  esac
+}
+
+consequence() {
+  case $1 in
+    verbs) echo "no libibverbs: the RDMA transport is left out; tcp joins the hosts" ;;
+    criterion) echo "no Criterion: the tests run from their plain main, one after another" ;;
+    openblas) echo "no OpenBLAS: the bench shows no peer beside our matrix product" ;;
+  esac
+}
+
+find_mpi() {
+  mpicxx=${MPICXX:-mpicxx}
+  have_mpi=0
+  if mpi_cflags=$($mpicxx --showme:compile 2>/dev/null); then
+    have_mpi=1
+    mpi_libs=$($mpicxx --showme:link)
+    found mpi "$mpicxx"
+  else
+    absent mpi "no Open MPI: ranks start by tools/launch or as threads, not by mpirun"
+  fi
+}
+
+find_cuda() {
+  have_cuda=0 cuda_flags='' cuda_libs=''
+  for nvcc in "${CUDA_HOME:-/none}/bin/nvcc" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc
+  do
+    [ -x "$nvcc" ] && break
+  done
+  release=$("$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\).*/\1/p') || true
+  if [ "${release:-0}" -lt 12 ]; then
+    absent cuda "no CUDA toolkit of version 12 or newer (nvcc): the GPU lanes are left out"
+    return
+  fi
+  have_cuda=1
+  found cuda "$nvcc"
+  cuda_root=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+  for folder in "$cuda_root/lib64" "$cuda_root/targets/$(uname -m)-linux/lib" "$cuda_root/lib"; do
+    [ -e "$folder/libcudart_static.a" ] && cuda_libs="-L$folder" && break
+  done
+  cuda_libs="$cuda_libs -lcudart_static -lrt"
+  # /usr/include is searched already, and naming it again would break <cstdlib>'s include_next.
+  [ "$cuda_root" = /usr ] || cuda_flags="-isystem $cuda_root/include"
+}
+
+find_nccl() {
+  have_nccl=0
+  # NCCL is loaded at run time, so its header is all that a build needs.
+  if has nccl || { [ $have_cuda = 1 ] && [ -e "$cuda_root/include/nccl.h" ]; }; then
+    have_nccl=1
+    found nccl nccl.h
+  else
+    absent nccl "no nccl.h: the bench shows no NCCL beside our collectives"
+  fi
+}
+
+find_compiler
+if [ -n "$headers" ]; then find_libraries; else have_verbs=0 have_criterion=0 have_openblas=0; fi
+find_mpi
+find_cuda
+find_nccl
+if [ "$mode" = missing ]; then
+  command -v "${NINJA:-ninja}" >/dev/null 2>&1 || missing="$missing ninja"
+  command -v python3 >/dev/null 2>&1 || missing="$missing python3"
+  echo "$missing"
+  exit 0
+fi
+case $missing in *compiler*) exit 1 ;; esac
+
+# ---- What a flavour changes -----------------------------------------------------------------
+
+# The sanitizer flavours see our own code only.  CUDA, MPI and Criterion are not built with
+# sanitizers: their reports would be false alarms, and Criterion cannot even start under TSan.
+optimize='-O2 -g' sanitize=''
+case $flavour in
+  asan)  sanitize='-fsanitize=address' ;;
+  ubsan) sanitize='-fsanitize=undefined -fno-sanitize-recover=all' ;;
+  tsan)  sanitize='-fsanitize=thread' ;;
+esac
+if [ "$flavour" != release ]; then
+  optimize='-O1 -g -fno-omit-frame-pointer'
+  have_cuda=0 have_nccl=0 have_mpi=0 have_criterion=0 cuda_flags='' cuda_libs=''
+fi
+
+warnings='-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual'
+nvcc_warnings='-Xcompiler=-Wall,-Wextra'
+if [ "${WERROR:-0}" = 1 ]; then
+  warnings="$warnings -Werror"
+  nvcc_warnings="$nvcc_warnings -Werror all-warnings"
+fi
+
+defines=
+for name in cuda mpi verbs nccl openblas; do
+  eval "value=\$have_$name"
+  [ "$value" = 0 ] || defines="$defines -DRINGSIDE_HAVE_$(echo $name | tr a-z A-Z)=1"
+done
+
+# -ffp-contract=off: a fused multiply-add would round differently here and there, and equal bits
+# on every machine are a promise.  -fno-math-errno changes no bit and lets loops vectorise.
+cxxflags="-std=c++20 $optimize $warnings -ffp-contract=off -fno-math-errno -pthread $sanitize"
+cxxflags="$cxxflags -I. $nccl_include $cuda_flags $defines"
+
+# --as-needed: a tool that never calls OpenBLAS must not start OpenBLAS's threads.
+libs="-Wl,--as-needed $cuda_libs"
+[ $have_verbs = 0 ] || libs="$libs -libverbs"
+[ $have_openblas = 0 ] || libs="$libs -lopenblas"
+[ $have_mpi = 0 ] || libs="$libs $mpi_libs"
+libs="$libs -pthread -ldl"
+
+# Machine code for Hopper, and PTX that the driver compiles for any other GPU from Ampere on.
+: "${CUDA_ARCH_FLAGS:=-gencode arch=compute_90,code=sm_90 -gencode arch=compute_80,code=compute_80}"
+nvccflags="-std=c++20 -O3 -g -lineinfo $CUDA_ARCH_FLAGS -fmad=false -Xcompiler=-ffp-contract=off"
+nvccflags="$nvccflags $nvcc_warnings -Xcompiler=-pthread -I. $nccl_include $defines"
+
+# ---- The build file -------------------------------------------------------------------------
+
+out=build/$flavour
+
+sources() {  # sources SUFFIX FOLDER...: every such file below the folders that exist
+  suffix=$1; shift
+  for folder; do [ ! -d "$folder" ] || find "$folder" -name "*.$suffix"; done | LC_ALL=C sort
+}
+
+flags_of() {  # the extra flags of one source file
+  case $1 in
+    kernels/loops_avx2.cc) ! has x86 || echo '-O3 -mavx2 -mf16c' ;;
+    kernels/loops_avx512.cc)
+      ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mf16c -mavx2' ;;
+    kernels/loops_*.cc) echo '-O3' ;;
+    comm/bootstrap_mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
+    tests/*) [ $have_criterion = 0 ] || echo '-DRINGSIDE_HAVE_CRITERION=1' ;;
+  esac
+}
+
+left_out() {  # files that a missing package takes with it
+  case $1 in
+    comm/bootstrap_mpi.cc) [ $have_mpi = 0 ] ;;
+    comm/*verbs*.cc) [ $have_verbs = 0 ] ;;
+    *.cu) [ $have_cuda = 0 ] ;;
+    *) false ;;
+  esac
+}
+
+# compile FILE...: writes a build statement each, and leaves the objects' names in $objects.
+compile() {
+  objects=
+  for file; do
+    if left_out "$file"; then continue; fi
+    object=$out/${file%.*}.o rule=cxx
+    case $file in *.cu) object=$out/$file.o rule=nvcc ;; esac
+    flags=$(flags_of "$file")
+    # The sanitizers' own instrumentation is slow enough: -O3 is for the release only.
+    [ "$flavour" = release ] || flags=$(echo "$flags" | sed 's/-O3 *//')
+    echo "build $object: $rule $file"
+    [ -z "$flags" ] || echo "  flags = $flags"
+    objects="$objects $object"
+  done
+}
+
+link_program() {  # link_program PATH OBJECTS [LIBRARY]
+  echo "build $out/$1: link $2 $out/libringside.a"
+  [ -z "${3:-}" ] || echo "  libs = $3 $libs"
+}
+
+write_rules() {
+  cat <<END
+# Written by tools/configure.sh; edit that file instead.
+ninja_required_version = 1.5
+builddir = $out
+cxxflags = $cxxflags
+nvccflags = $nvccflags
+libs = $libs
+flags =
+rule cxx
+  command = $CXX \$cxxflags \$flags -MMD -MF \$out.d -c \$in -o \$out
+  depfile = \$out.d
+  deps = gcc
+  description = C++  \$in
+rule nvcc
+  command = $nvcc -ccbin ${CXX##* } \$nvccflags \$flags -MMD -MF \$out.d -c \$in -o \$out
+  depfile = \$out.d
+  deps = gcc
+  description = CUDA \$in
+rule archive
+  command = rm -f \$out && ar rcs \$out \$in
+  description = LIB  \$out
+rule link
+  command = $CXX $sanitize -o \$out \$in \$libs
+  description = LINK \$out
+rule symlink
+  command = ln -sf ../\$in \$out
+  description = NAME \$out
+END
+}
+
+write_targets() {
+  compile $(sources cc kernels comm parallel) $(sources cu kernels comm parallel)
+  echo "build $out/libringside.a: archive$objects"
+
+  compile $(sources cc tools/common)
+  tool_objects=$objects
+  for tool in tools/*.cc; do
+    [ -e "$tool" ] || continue
+    compile "$tool"
+    link_program "${tool%.cc}" "$objects$tool_objects"
+    # The release's tools have short names: mpirun ./tools/ring_allreduce.
+    [ "$flavour" != release ] || echo "build ${tool%.cc}: symlink $out/${tool%.cc}"
+  done
+
+  for program in tests/programs/*.cc; do
+    [ -e "$program" ] || continue
+    compile "$program"
+    link_program "${program%.cc}" "$objects$tool_objects"
+  done
+
+  [ -e tests/support/main.cc ] || return 0
+  criterion_library=$([ $have_criterion = 0 ] || library criterion)
+  compile $(sources cc tests/support)
+  support=$objects
+  compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
+  link_program tests/ringside_tests "$objects$support" "$criterion_library"
+
+  # GPU tests live in a program of their own: CUDA does not survive the fork() that Criterion
+  # does for each test, so these run from the plain main.
+  [ $have_cuda = 1 ] || return 0
+  compile $(sources cu tests/cuda) $(sources cc tests/cuda)
+  [ -z "$objects" ] ||
+    link_program tests/ringside_cuda_tests "$objects$support" "$criterion_library"
+}
+
+mkdir -p "$out"
+{ write_rules; write_targets; } >"$out/build.ninja.new"
+if cmp -s "$out/build.ninja.new" "$out/build.ninja"; then
+  rm "$out/build.ninja.new"
+else
+  mv "$out/build.ninja.new" "$out/build.ninja"
+fi
