@@ -7,7 +7,8 @@ namespace ringside {
 namespace {
 
 std::uint64_t pack_words(const Operation& what) {
-  return static_cast<std::uint64_t>(what.kind) << 48 | static_cast<std::uint64_t>(what.dtype) << 40 |
+  return static_cast<std::uint64_t>(what.kind) << 48 |
+         static_cast<std::uint64_t>(what.dtype) << 40 |
          static_cast<std::uint64_t>(what.reduction) << 32 | static_cast<std::uint32_t>(what.root);
 }
 
@@ -25,8 +26,8 @@ Operation unpack_words(std::uint64_t words, std::uint64_t count) {
 
 void Board::note(std::uint64_t number, const Operation& what) {
   Entry& entry = history_[number % kHistory];
-  // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that acquires a new
-  // count or word therefore also sees number 0, and throws the entry away.
+  // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that
+  // acquires a new count or word therefore also sees number 0, and throws the entry away.
   entry.number.store(0, std::memory_order_relaxed);
   entry.count.store(what.count, std::memory_order_release);
   entry.words.store(pack_words(what), std::memory_order_release);

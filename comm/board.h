@@ -1,12 +1,13 @@
 // The status board: what a rank is doing, readable by every peer, written in passing.
 //
-// Each rank has one board, at the start of its window's data. The owner notes each call on it before the
-// first byte moves (a few plain stores, no fence that costs anything). Peers read it only when something is
-// wrong: a fingerprint does not match, a deadline has passed, an alarm was raised. So the details of a call
-// need not travel with its messages.
+// Each rank has one board, at the start of its window's data. The owner notes each call on it
+// before the first byte moves (a few plain stores, no fence that costs anything). Peers read it
+// only when something is wrong: a fingerprint does not match, a deadline has passed, an alarm was
+// raised. So the details of a call need not travel with its messages.
 //
 // Who writes what
-//   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees the same
+//   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees the
+//   same
 //             non-zero number before and after has a consistent entry
 //   state     the owner: running → broken (an error) or left (its communicator was destroyed)
 //   cause     the owner, once, before state becomes broken
@@ -34,7 +35,9 @@ class Board {
   // --- the owner's side ---
   void note(std::uint64_t number, const Operation& what);
   void note_finished(std::uint64_t number) { finished_.store(number, std::memory_order_relaxed); }
-  void set_left() { state_.store(RankState::left, std::memory_order_release); }
+  void set_left() {
+    if (state() == RankState::running) state_.store(RankState::left, std::memory_order_release);
+  }
   // The first cause stays; the sentence is cut to what fits.
   void set_broken(const Error& cause);
 
@@ -44,7 +47,9 @@ class Board {
   Error cause() const { return Error(cause_fault_, cause_); }
   // The latest call that the rank has entered; none before the first.
   std::optional<Call> latest() const;
-  bool inside(std::uint64_t number) const { return finished_.load(std::memory_order_relaxed) < number; }
+  bool inside(std::uint64_t number) const {
+    return finished_.load(std::memory_order_relaxed) < number;
+  }
   // The most recent call with this fingerprint, if it is among the last kHistory calls.
   std::optional<Call> find(std::uint32_t fingerprint) const;
 

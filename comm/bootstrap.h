@@ -1,6 +1,6 @@
-// Who is there. A bootstrap knows this process's rank and the number of ranks, and can pass a few bytes from
-// each rank to all others. That is all it is used for: handles are exchanged at the start, data never.
-// Nothing above this interface knows which bootstrap is in use.
+// Who is there. A bootstrap knows this process's rank and the number of ranks, and can pass a few
+// bytes from each rank to all others. That is all it is used for: handles are exchanged at the
+// start, data never. Nothing above this interface knows which bootstrap is in use.
 #pragma once
 
 #include <cstddef>
@@ -19,9 +19,10 @@ class Bootstrap {
   virtual int size() const = 0;
   virtual const char* name() const = 0;
 
-  // Every rank gives `bytes` bytes and gets size() × bytes, in rank order. Collective; also a barrier.
-  // Throws Error{timeout} once the deadline has passed.
-  virtual void all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline deadline) = 0;
+  // Every rank gives `bytes` bytes and gets size() × bytes, in rank order. Collective; also a
+  // barrier. Throws Error{timeout} once the deadline has passed.
+  virtual void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
+                                Deadline deadline) = 0;
 
   template <class T>
   std::vector<T> all_gather(const T& mine, Deadline deadline) {

@@ -39,7 +39,8 @@ class MpiBootstrapImpl : public MpiBootstrap {
   const char* name() const override { return "mpi"; }
   void abandon() override { finalise_ = false; }
 
-  void all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline deadline) override {
+  void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
+                        Deadline deadline) override {
     const int count = static_cast<int>(bytes);
     MPI_Request request = MPI_REQUEST_NULL;
     MPI_Iallgather(mine, count, MPI_BYTE, all, count, MPI_BYTE, MPI_COMM_WORLD, &request);

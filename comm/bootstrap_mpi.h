@@ -1,5 +1,5 @@
-// Bootstrap `mpi`: ranks are processes started by mpirun. MPI is used for nothing but the exchange of
-// handles at the start; this pair of files is the only one that knows it.
+// Bootstrap `mpi`: ranks are processes started by mpirun. MPI is used for nothing but the exchange
+// of handles at the start; this pair of files is the only one that knows it.
 #pragma once
 
 #include <memory>
@@ -13,12 +13,13 @@ class MpiBootstrap : public Bootstrap {
   // Initialises MPI unless the program already has. Throws Error{system}.
   static std::unique_ptr<MpiBootstrap> start();
 
-  // After an error there is nobody to finalise with: MPI_Finalize would wait for ranks that are gone. Call
-  // this and leave the process by its exit code instead.
+  // After an error there is nobody to finalise with: MPI_Finalize would wait for ranks that are
+  // gone. Call this and leave the process by its exit code instead.
   virtual void abandon() = 0;
 };
 
-// Whether mpirun (or srun, mpiexec) started this process, judged by the environment and without starting MPI.
+// Whether mpirun (or srun, mpiexec) started this process, judged by the environment and without
+// starting MPI.
 bool started_by_mpi();
 
 }  // namespace ringside

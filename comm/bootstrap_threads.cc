@@ -13,8 +13,8 @@
 namespace ringside {
 namespace {
 
-// A meeting that can be held again and again: everyone brings bytes, the last to come opens the door, and
-// the next meeting starts only after everyone has left this one (hence the two counters).
+// A meeting that can be held again and again: everyone brings bytes, the last to come opens the
+// door, and the next meeting starts only after everyone has left this one (hence the two counters).
 class Meeting {
  public:
   explicit Meeting(int size) : size_(size) {}
@@ -48,8 +48,10 @@ class Meeting {
   template <class Ready>
   void wait(std::unique_lock<std::mutex>& lock, Deadline deadline, Ready ready) {
     while (!ready()) {
-      if (abandoned_) throw Error(Fault::left, "another rank's thread ended while the ranks were meeting");
-      if (deadline.passed()) throw Error(Fault::timeout, "another rank's thread did not come to meet");
+      if (abandoned_)
+        throw Error(Fault::left, "another rank's thread ended while the ranks were meeting");
+      if (deadline.passed())
+        throw Error(Fault::timeout, "another rank's thread did not come to meet");
       changed_.wait_for(lock, std::chrono::milliseconds(deadline.poll_ms(100) + 1));
     }
   }
@@ -65,11 +67,13 @@ class Meeting {
 
 class ThreadBootstrap : public Bootstrap {
  public:
-  ThreadBootstrap(Meeting& meeting, int rank, int size) : meeting_(meeting), rank_(rank), size_(size) {}
+  ThreadBootstrap(Meeting& meeting, int rank, int size)
+      : meeting_(meeting), rank_(rank), size_(size) {}
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   const char* name() const override { return "threads"; }
-  void all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline deadline) override {
+  void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
+                        Deadline deadline) override {
     meeting_.hold(rank_, mine, bytes, all, deadline);
   }
 
@@ -93,7 +97,8 @@ bool is_consequence(const std::exception_ptr& failure) {
 }  // namespace
 
 void run_as_threads(int size, const std::function<void(Bootstrap&)>& body) {
-  if (size < 1) throw Error(Fault::usage, text("%d ranks make no ring; at least 1 is needed", size));
+  if (size < 1)
+    throw Error(Fault::usage, text("%d ranks make no ring; at least 1 is needed", size));
   Meeting meeting(size);
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;

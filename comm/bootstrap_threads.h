@@ -14,9 +14,9 @@
 
 namespace ringside {
 
-// Starts `size` threads, runs `body` on each, and joins them. If bodies throw, the exception of the lowest
-// rank that failed for a reason of its own is rethrown after all have ended; a rank that was only waiting
-// in the bootstrap for a failed one does not hide the cause.
+// Starts `size` threads, runs `body` on each, and joins them. If bodies throw, the exception of the
+// lowest rank that failed for a reason of its own is rethrown after all have ended; a rank that was
+// only waiting in the bootstrap for a failed one does not hide the cause.
 void run_as_threads(int size, const std::function<void(Bootstrap&)>& body);
 
 }  // namespace ringside

@@ -2,14 +2,16 @@
 //
 // The arithmetic (slots, credits) is protocol.h's. Here it meets memory:
 //
-//   SendEnd     writes message m into slot (m−1) mod slots of the receiver's window, then signals the slot's
+//   SendEnd     writes message m into slot (m−1) mod slots of the receiver's window, then signals
+//   the slot's
 //               cell with sequence m and the call's fingerprint
-//   ReceiveEnd  waits for that cell, reads the slot, and returns credit to a cell of the sender's window
+//   ReceiveEnd  waits for that cell, reads the slot, and returns credit to a cell of the sender's
+//   window
 //
 // A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone.
 //
-// Each end belongs to one thread. The ends never wait: they say whether something is possible yet, and
-// whoever uses them waits (waiter.h), because only he knows what else could be done meanwhile.
+// Each end belongs to one thread. The ends never wait: they say whether something is possible yet,
+// and whoever uses them waits (waiter.h), because only he knows what else could be done meanwhile.
 #pragma once
 
 #include <cassert>
@@ -31,7 +33,9 @@ struct ChannelShape {
   int slots;
   std::size_t slot_bytes;
   // Slots start on cache lines of their own.
-  std::size_t stride_bytes() const { return (slot_bytes + kLineBytes - 1) / kLineBytes * kLineBytes; }
+  std::size_t stride_bytes() const {
+    return (slot_bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+  }
   std::size_t total_bytes() const { return stride_bytes() * static_cast<std::size_t>(slots); }
 };
 
@@ -90,7 +94,8 @@ class SendEnd {
 class ReceiveEnd {
  public:
   // `credit_cell` is the cell of the sender's window in which it looks for credit.
-  ReceiveEnd(Window& own, PeerWindow& sender, int credit_cell, ChannelPlace place, ChannelShape shape)
+  ReceiveEnd(Window& own, PeerWindow& sender, int credit_cell, ChannelPlace place,
+             ChannelShape shape)
       : own_(&own), sender_(&sender), credit_cell_(credit_cell), place_(place), shape_(shape) {}
 
   // Has the next message arrived? Its signal is then in `flag`.
@@ -106,14 +111,16 @@ class ReceiveEnd {
   // The arrived message's bytes.
   const std::byte* message(std::size_t bytes) const {
     if (bytes <= kInlineBytes) return own_->cell(place_.first_cell + next_slot_).payload;
-    return own_->data() + place_.first_byte + static_cast<std::size_t>(next_slot_) * shape_.stride_bytes();
+    return own_->data() + place_.first_byte +
+           static_cast<std::size_t>(next_slot_) * shape_.stride_bytes();
   }
 
   // The message has been read; its slot may be written again.
   void release() {
     ++consumed_;
     next_slot_ = next_slot_ + 1 == shape_.slots ? 0 : next_slot_ + 1;
-    if (credit_due(consumed_, shape_.slots)) sender_->signal(credit_cell_, {consumed_, flag_.fingerprint});
+    if (credit_due(consumed_, shape_.slots))
+      sender_->signal(credit_cell_, {consumed_, flag_.fingerprint});
   }
 
  private:

@@ -1,4 +1,5 @@
-// The communicator: checks a call, notes it on the board, and lets the host lane run the algorithm's text.
+// The communicator: checks a call, notes it on the board, and lets the host lane run the
+// algorithm's text.
 #include "comm/communicator.h"
 
 #include <climits>
@@ -44,18 +45,21 @@ struct Communicator::Impl {
     return {right ? &*right : nullptr, left ? &*left : nullptr, peers.right(), peers.left()};
   }
 
-  // The frame around every call: refuse it if the world is broken, note it, run it, and if it fails, tell
-  // everyone. `steps` is a slice's, for the sentences; `body` runs an algorithm on the lane.
+  // The frame around every call: refuse it if the world is broken, note it, run it, and if it
+  // fails, tell everyone. `steps` is a slice's, for the sentences; `body` runs an algorithm on the
+  // lane.
   template <class Body>
   void run(HostCall& call, int steps, HostLane::Ends ends, const Body& body) {
-    if (cause) throw Error(cause->fault(), text("the communicator is broken since an earlier call: %s", cause->what()));
+    if (cause)
+      throw Error(cause->fault(),
+                  text("the communicator is broken since an earlier call: %s", cause->what()));
     ++number;
     call.fingerprint = fingerprint(call.what);
     call.steps_per_slice = steps;
     waiter.set_call(number, call.what);
     peers.board().note(number, call.what);
     try {
-      if (peers.alarmed()) throw peers.alarm_cause();
+      waiter.check_alarm();
       HostLane lane(call, ends, peers, waiter, scratch);
       body(lane);
     } catch (const Error& error) {
@@ -79,6 +83,7 @@ struct Communicator::Impl {
     call.element_bytes = bytes_of(what.dtype);
     call.slice_count = (pair ? peers.pair_slot_bytes() : options.slot_bytes) / call.element_bytes;
     call.chunks = chunks;
+    call.slices = slices_for(chunks.longest(), call.slice_count);
     return call;
   }
 
@@ -94,17 +99,21 @@ struct Communicator::Impl {
     throw Error(Fault::usage, text("rank %d: %s: %s", peers.rank(), name_of(kind), why.c_str()));
   }
   void check_buffer(Kind kind, const void* buffer, std::size_t count, DType dtype) const {
-    if (buffer == nullptr && count > 0) refuse(kind, text("no buffer (null) for %zu elements", count));
+    if (buffer == nullptr && count > 0)
+      refuse(kind, text("no buffer (null) for %zu elements", count));
     if (count > SIZE_MAX / 16 / bytes_of(dtype) / static_cast<std::size_t>(peers.size()))
       refuse(kind, text("%zu elements cannot be addressed", count));
   }
   void check_rank(Kind kind, const char* role, int rank) const {
     if (rank < 0 || rank >= peers.size())
-      refuse(kind, text("%s %d does not exist; there are ranks 0 to %d", role, rank, peers.size() - 1));
+      refuse(kind,
+             text("%s %d does not exist; there are ranks 0 to %d", role, rank, peers.size() - 1));
   }
-  void check_apart(Kind kind, const void* a, std::size_t a_bytes, const void* b, std::size_t b_bytes) const {
+  void check_apart(Kind kind, const void* a, std::size_t a_bytes, const void* b,
+                   std::size_t b_bytes) const {
     if (overlap(bytes(a), a_bytes, bytes(b), b_bytes))
-      refuse(kind, "the buffers overlap, and not in the way that \"in place\" means (communicator.h)");
+      refuse(kind,
+             "the buffers overlap, and not in the way that \"in place\" means (communicator.h)");
   }
 
   Options options;
@@ -140,7 +149,8 @@ void Communicator::all_reduce(const void* send, void* recv, std::size_t count, D
   me.check_buffer(kind, recv, count, dtype);
   const std::size_t total_bytes = count * bytes_of(dtype);
   if (send != recv) me.check_apart(kind, send, total_bytes, recv, total_bytes);
-  HostCall call = me.make_call({kind, dtype, reduction, 0, count}, send, recv, Chunks{count, size()});
+  HostCall call =
+      me.make_call({kind, dtype, reduction, 0, count}, send, recv, Chunks{count, size()});
   me.add_reduction(call);
   me.run(call, 2 * me.ring.steps(), me.ring_ends(),
          [&](HostLane& lane) { ringside::all_reduce(lane, me.ring); });
@@ -187,14 +197,17 @@ void Communicator::broadcast(void* buffer, std::size_t count, DType dtype, int r
   const Kind kind = Kind::broadcast;
   me.check_buffer(kind, buffer, count, dtype);
   me.check_rank(kind, "root", root);
-  HostCall call = me.make_call({kind, dtype, Reduction::sum, root, count}, buffer, buffer, Chunks{count, 1});
-  me.run(call, 1, me.ring_ends(), [&](HostLane& lane) { ringside::broadcast(lane, me.ring, root); });
+  HostCall call =
+      me.make_call({kind, dtype, Reduction::sum, root, count}, buffer, buffer, Chunks{count, 1});
+  me.run(call, 1, me.ring_ends(),
+         [&](HostLane& lane) { ringside::broadcast(lane, me.ring, root); });
 }
 
 void Communicator::barrier() {
   Impl& me = *impl_;
   HostCall call = me.make_call({}, nullptr, nullptr, Chunks{0, size()});
-  me.run(call, me.ring.steps(), me.ring_ends(), [&](HostLane& lane) { ringside::barrier(lane, me.ring); });
+  me.run(call, me.ring.steps(), me.ring_ends(),
+         [&](HostLane& lane) { ringside::barrier(lane, me.ring); });
 }
 
 void Communicator::send(const void* buffer, std::size_t count, DType dtype, int peer) {
@@ -204,10 +217,13 @@ void Communicator::send(const void* buffer, std::size_t count, DType dtype, int 
   me.check_rank(kind, "rank", peer);
   if (peer == rank()) me.refuse(kind, "a rank cannot send to itself");
   // The lane only reads what it sends; its output pointer is not used.
-  HostCall call = me.make_call({kind, dtype, Reduction::sum, rank(), count}, buffer, nullptr, Chunks{count, 1});
-  me.run(call, 1, {&*me.to[static_cast<std::size_t>(peer)], nullptr, peer, peer}, [&](HostLane& lane) {
-    for (std::size_t slice = 0; slice < lane.slices(); ++slice) lane.send({Place::input, 0}, slice);
-  });
+  HostCall call =
+      me.make_call({kind, dtype, Reduction::sum, rank(), count}, buffer, nullptr, Chunks{count, 1});
+  me.run(call, 1, {&*me.to[static_cast<std::size_t>(peer)], nullptr, peer, peer},
+         [&](HostLane& lane) {
+           for (std::size_t slice = 0; slice < lane.slices(); ++slice)
+             lane.send({Place::input, 0}, slice);
+         });
 }
 
 void Communicator::recv(void* buffer, std::size_t count, DType dtype, int peer) {
@@ -216,10 +232,13 @@ void Communicator::recv(void* buffer, std::size_t count, DType dtype, int peer) 
   me.check_buffer(kind, buffer, count, dtype);
   me.check_rank(kind, "rank", peer);
   if (peer == rank()) me.refuse(kind, "a rank cannot receive from itself");
-  HostCall call = me.make_call({kind, dtype, Reduction::sum, peer, count}, nullptr, buffer, Chunks{count, 1});
-  me.run(call, 1, {nullptr, &*me.from[static_cast<std::size_t>(peer)], peer, peer}, [&](HostLane& lane) {
-    for (std::size_t slice = 0; slice < lane.slices(); ++slice) lane.receive({Place::output, 0}, slice);
-  });
+  HostCall call =
+      me.make_call({kind, dtype, Reduction::sum, peer, count}, nullptr, buffer, Chunks{count, 1});
+  me.run(call, 1, {nullptr, &*me.from[static_cast<std::size_t>(peer)], peer, peer},
+         [&](HostLane& lane) {
+           for (std::size_t slice = 0; slice < lane.slices(); ++slice)
+             lane.receive({Place::output, 0}, slice);
+         });
 }
 
 std::vector<RankInfo> Communicator::ranks() const {

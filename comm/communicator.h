@@ -1,23 +1,24 @@
 // The public face: a group of ranks that call the same collectives in the same order.
 //
 //     Communicator comm(bootstrap);
-//     comm.all_reduce(gradients.data(), gradients.data(), gradients.size(), DType::f32, Reduction::avg);
+//     comm.all_reduce(gradients.data(), gradients.data(), gradients.size(), DType::f32,
+//     Reduction::avg);
 //
-// Buffers. Any pointer, any count (zero too), any alignment. Out of place, or in place: all_reduce and
-// broadcast with the same buffer; reduce_scatter with recv = send + rank·count; all_gather with
+// Buffers. Any pointer, any count (zero too), any alignment. Out of place, or in place: all_reduce
+// and broadcast with the same buffer; reduce_scatter with recv = send + rank·count; all_gather with
 // send = recv + rank·count (elements). Buffers that overlap in another way are refused.
 //
-// Bits. For a given world size and count the same input gives the same bits on every rank, in every run, with
-// every slot size: each chunk is folded in the ring's rotated order (ring.h), rounding to the storage type
-// after every addition. all_reduce(x) equals all_gather(reduce_scatter(x)) bit for bit where the count can be
-// divided by the ranks. AVG divides once, at the end.
+// Bits. For a given world size and count the same input gives the same bits on every rank, in every
+// run, with every slot size: each chunk is folded in the ring's rotated order (ring.h), rounding to
+// the storage type after every addition. all_reduce(x) equals all_gather(reduce_scatter(x)) bit for
+// bit where the count can be divided by the ranks. AVG divides once, at the end.
 //
-// Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact. Any other
-// Error breaks the communicator on all ranks: what they are waiting in fails, and so does every later call, at
-// once, with the first cause.
+// Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
+// Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does
+// every later call, at once, with the first cause.
 //
-// Threads. One thread at a time per communicator. Blocking calls on different communicators must be in the
-// same order on all ranks, as in MPI.
+// Threads. One thread at a time per communicator. Blocking calls on different communicators must be
+// in the same order on all ranks, as in MPI.
 #pragma once
 
 #include <cstddef>
@@ -62,10 +63,12 @@ class Communicator {
   int size() const;
 
   // recv[i] = send₀[i] ⊕ send₁[i] ⊕ …, on every rank. `count` elements.
-  void all_reduce(const void* send, void* recv, std::size_t count, DType dtype, Reduction reduction);
+  void all_reduce(const void* send, void* recv, std::size_t count, DType dtype,
+                  Reduction reduction);
 
   // recv = this rank's `recv_count` elements of the reduced `size() × recv_count`.
-  void reduce_scatter(const void* send, void* recv, std::size_t recv_count, DType dtype, Reduction reduction);
+  void reduce_scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,
+                      Reduction reduction);
 
   // recv = every rank's `send_count` elements, in rank order: `size() × send_count`.
   void all_gather(const void* send, void* recv, std::size_t send_count, DType dtype);
@@ -76,9 +79,10 @@ class Communicator {
   // Returns once every rank has called it.
   void barrier();
 
-  // A message to, or from, another rank: `count` elements of `dtype` on both ends, in order for each pair of
-  // ranks. send may return before the peer has called recv, but must not be relied upon to: two ranks that
-  // both send first and receive later need the memory of the slots between them.
+  // A message to, or from, another rank: `count` elements of `dtype` on both ends, in order for
+  // each pair of ranks. send may return before the peer has called recv, but must not be relied
+  // upon to: two ranks that both send first and receive later need the memory of the slots between
+  // them.
   void send(const void* buffer, std::size_t count, DType dtype, int to);
   void recv(void* buffer, std::size_t count, DType dtype, int from);
 

@@ -26,7 +26,8 @@ class Deadline {
   // What poll(2) takes: milliseconds left, at most `most`, never negative.
   int poll_ms(int most) const {
     if (at_ == Clock::time_point::max()) return most;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(at_ - Clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(at_ - Clock::now()).count();
     return static_cast<int>(std::clamp<long long>(left, 0, most));
   }
 

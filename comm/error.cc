@@ -11,14 +11,22 @@ namespace ringside {
 
 const char* name_of(Fault fault) {
   switch (fault) {
-    case Fault::usage: return "usage";
-    case Fault::mismatch: return "mismatch";
-    case Fault::died: return "died";
-    case Fault::left: return "left";
-    case Fault::timeout: return "timeout";
-    case Fault::interrupted: return "interrupted";
-    case Fault::protocol: return "protocol";
-    case Fault::system: return "system";
+    case Fault::usage:
+      return "usage";
+    case Fault::mismatch:
+      return "mismatch";
+    case Fault::died:
+      return "died";
+    case Fault::left:
+      return "left";
+    case Fault::timeout:
+      return "timeout";
+    case Fault::interrupted:
+      return "interrupted";
+    case Fault::protocol:
+      return "protocol";
+    case Fault::system:
+      return "system";
   }
   return "unknown";
 }

@@ -1,8 +1,9 @@
 // What goes wrong, in one sentence.
 //
-// Two kinds of wrong are kept apart. What the world does (a peer dies, a deadline passes, two ranks call
-// different things, the system is out of memory) throws `ringside::Error` with one sentence that names the
-// rank, the peer, the call and what to try. What only a bug in ringside can do is an assert.
+// Two kinds of wrong are kept apart. What the world does (a peer dies, a deadline passes, two ranks
+// call different things, the system is out of memory) throws `ringside::Error` with one sentence
+// that names the rank, the peer, the call and what to try. What only a bug in ringside can do is an
+// assert.
 #pragma once
 
 #include <stdexcept>
@@ -11,7 +12,7 @@
 namespace ringside {
 
 enum class Fault {
-  usage,        // the caller asked for something impossible; nothing was sent, the communicator is intact
+  usage,  // the caller asked for something impossible; nothing was sent, the communicator is intact
   mismatch,     // two ranks are doing different things
   died,         // a peer's process is gone
   left,         // a peer has destroyed its communicator while somebody still needed it

@@ -70,7 +70,8 @@ UniqueFd receive_with_fd(int connection, Reply& reply) {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  if (::recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof reply)) return {};
+  if (::recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof reply))
+    return {};
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
   int fd = -1;
@@ -124,7 +125,8 @@ void FdServer::answer(int connection) {
   const timeval patience{1, 0};
   ::setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   Request request{};
-  if (::recv(connection, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request)) return;
+  if (::recv(connection, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request))
+    return;
   if (!same_secret(request.secret, secret_)) return;
   const std::lock_guard lock(mutex_);
   const auto found = offered_.find(request.window);
@@ -137,7 +139,8 @@ UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t wi
   const UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) throw_system("cannot make a Unix socket");
   const Address address = address_of(name);
-  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address.un), address.bytes) != 0) {
+  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address.un), address.bytes) !=
+         0) {
     // EAGAIN: the owner's queue of connections is full for the moment.
     if (errno != EAGAIN && errno != EINTR)
       throw_system(text("cannot reach rank %d's shared memory (is its process gone?)", owner));
@@ -146,19 +149,21 @@ UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t wi
     ::usleep(1000);
   }
   const Request request{secret, window};
-  if (!same_user(socket.get()) ||
-      ::send(socket.get(), &request, sizeof request, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof request))
+  if (!same_user(socket.get()) || ::send(socket.get(), &request, sizeof request, MSG_NOSIGNAL) !=
+                                      static_cast<ssize_t>(sizeof request))
     throw_system(text("cannot ask rank %d for its shared memory", owner));
   pollfd waiting{socket.get(), POLLIN, 0};
   while (::poll(&waiting, 1, deadline.poll_ms(1000)) <= 0)
     if (deadline.passed())
-      throw Error(Fault::timeout, text("rank %d did not hand out its shared memory in time", owner));
+      throw Error(Fault::timeout,
+                  text("rank %d did not hand out its shared memory in time", owner));
   Reply reply{};
   UniqueFd fd = receive_with_fd(socket.get(), reply);
   if (!fd)
-    throw Error(Fault::system, text("rank %d refused to hand out window %u of its shared memory (wrong "
-                                    "secret, or the window is gone)",
-                                    owner, window));
+    throw Error(Fault::system,
+                text("rank %d refused to hand out window %u of its shared memory (wrong "
+                     "secret, or the window is gone)",
+                     owner, window));
   return fd;
 }
 

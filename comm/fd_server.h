@@ -5,10 +5,10 @@
 //       {secret, window}                    ──▶  right secret? known window?
 //       {ok} + descriptor (SCM_RIGHTS)      ◀──
 //
-// Why a socket and not a name under /dev/shm: an abstract socket and an anonymous memory file vanish with the
-// last process that holds them, even after kill -9, and a container's 64 MB limit on /dev/shm does not count.
-// Why a thread: opening a window is one-sided, its owner may be busy computing. The thread sleeps in poll(2)
-// and costs nothing until somebody connects.
+// Why a socket and not a name under /dev/shm: an abstract socket and an anonymous memory file
+// vanish with the last process that holds them, even after kill -9, and a container's 64 MB limit
+// on /dev/shm does not count. Why a thread: opening a window is one-sided, its owner may be busy
+// computing. The thread sleeps in poll(2) and costs nothing until somebody connects.
 #pragma once
 
 #include <array>
@@ -36,7 +36,8 @@ class FdServer {
 
   const SocketName& name() const { return name_; }
 
-  // From now on `fd` is handed out for `window`. The descriptor stays the caller's and outlives withdraw().
+  // From now on `fd` is handed out for `window`. The descriptor stays the caller's and outlives
+  // withdraw().
   void offer(std::uint32_t window, int fd);
   void withdraw(std::uint32_t window);
 
@@ -53,8 +54,8 @@ class FdServer {
   std::thread thread_;
 };
 
-// The other side: asks the server `name` for `window`. Throws Error{system, timeout}; `owner` names the
-// rank in the sentence.
+// The other side: asks the server `name` for `window`. Throws Error{system, timeout}; `owner` names
+// the rank in the sentence.
 UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t window, int owner,
                   Deadline deadline);
 

@@ -1,4 +1,5 @@
-// The host lane's one step, from the outside in: exchange, send half, receive half, and what can be wrong.
+// The host lane's one step, from the outside in: exchange, send half, receive half, and what can be
+// wrong.
 #include "comm/host_lane.h"
 
 #include <cassert>
@@ -23,16 +24,21 @@ void HostLane::step(const Piece* send, const Piece* receive, bool reduce, std::s
   if (sent) return;
   waiter_.wait(
       ends_.to_rank, [&] { return try_send(out); },
-      [&] { return at_step() + text(" for rank %d to make room for chunk %d", ends_.to_rank, out.chunk); });
+      [&] {
+        return at_step() + text(" for rank %d to make room for chunk %d", ends_.to_rank, out.chunk);
+      });
 }
 
 HostLane::Outgoing HostLane::outgoing(Piece piece, std::size_t slice) {
   const Range r = range(piece.chunk, slice);
   const std::size_t bytes = r.count * call_.element_bytes;
   switch (piece.place) {
-    case Place::input: return {input_at(r), bytes, piece.chunk};
-    case Place::output: return {output_at(r), bytes, piece.chunk};
-    case Place::carry: break;
+    case Place::input:
+      return {input_at(r), bytes, piece.chunk};
+    case Place::output:
+      return {output_at(r), bytes, piece.chunk};
+    case Place::carry:
+      break;
   }
   return {carry_, bytes, piece.chunk};
 }
@@ -46,8 +52,8 @@ bool HostLane::try_send(const Outgoing& out) {
   return true;
 }
 
-// While waiting, the outgoing piece is sent as soon as there is credit: that is what keeps a ring of full
-// slots moving.
+// While waiting, the outgoing piece is sent as soon as there is credit: that is what keeps a ring
+// of full slots moving.
 void HostLane::wait_for_message(const Outgoing* out, bool& sent, int chunk) {
   waiter_.wait(
       ends_.from_rank,
@@ -74,8 +80,8 @@ void HostLane::take(Piece piece, bool reduce, bool sent, std::size_t slice) {
   ends_.from->release();
 }
 
-// The neighbour's next slot, if the piece before it has gone out and there is credit for one more; scratch
-// otherwise. A piece that travels in its cell needs no slot.
+// The neighbour's next slot, if the piece before it has gone out and there is credit for one more;
+// scratch otherwise. A piece that travels in its cell needs no slot.
 std::byte* HostLane::carry_target(std::size_t bytes, bool sent) {
   if (sent && bytes > kInlineBytes && ends_.to->may_send()) {
     carry_ = nullptr;
@@ -101,10 +107,10 @@ void HostLane::keep(int chunk, std::size_t slice) {
 // The first thing that is looked at in a message is whether its sender means the same call.
 void HostLane::check_flag() {
   if (ends_.from->overtaken())
-    throw Error(Fault::protocol,
-                text("%s, %s: a flag from rank %d is out of sequence; its slots were overwritten before they "
-                     "were read",
-                     waiter_.here().c_str(), at_step().c_str(), ends_.from_rank));
+    throw Error(Fault::protocol, text("%s, %s: a flag from rank %d is out of sequence; its slots "
+                                      "were overwritten before they "
+                                      "were read",
+                                      waiter_.here().c_str(), at_step().c_str(), ends_.from_rank));
   const std::uint32_t theirs = ends_.from->flag().fingerprint;
   if (theirs == call_.fingerprint) [[likely]]
     return;
@@ -114,10 +120,12 @@ void HostLane::check_flag() {
       call ? text("%s there is in %s #%llu: %s", peers_.who(ends_.from_rank).c_str(),
                   describe(call->what).c_str(), static_cast<unsigned long long>(call->number),
                   difference(call_.what, call->what).c_str())
-           : text("%s is in another call, no longer on its board", peers_.who(ends_.from_rank).c_str());
-  throw Error(Fault::mismatch, text("%s: the ranks are doing different things; %s. Every rank must make the "
-                                    "same calls in the same order",
-                                    waiter_.here().c_str(), what.c_str()));
+           : text("%s is in another call, no longer on its board",
+                  peers_.who(ends_.from_rank).c_str());
+  throw Error(Fault::mismatch,
+              text("%s: the ranks are doing different things; %s. Every rank must make the "
+                   "same calls in the same order",
+                   waiter_.here().c_str(), what.c_str()));
 }
 
 std::string HostLane::at_step() const {

@@ -1,4 +1,5 @@
-// The host lane: carries out an algorithm's words on the calling thread, by moving bytes through channels.
+// The host lane: carries out an algorithm's words on the calling thread, by moving bytes through
+// channels.
 //
 // One exchange, for pieces of at most a slot:
 //
@@ -6,11 +7,12 @@
 //     own slot ──reduce with own input──▶ where the piece belongs
 //
 // Two things make it fast without the algorithm knowing.
-//   Fusing. A partial sum (`carry`) is sent on in the next step. If there is credit for that already, the sum
-//   is computed straight into the right neighbour's slot, and the next step only signals. Otherwise it goes to
-//   scratch memory and is copied when credit comes. Fusing never waits, so it cannot deadlock.
-//   Slices. A slot fits the cache, and a slice goes through all its steps before the next one begins, so what
-//   was just reduced is still in the cache when it is gathered.
+//   Fusing. A partial sum (`carry`) is sent on in the next step. If there is credit for that
+//   already, the sum is computed straight into the right neighbour's slot, and the next step only
+//   signals. Otherwise it goes to scratch memory and is copied when credit comes. Fusing never
+//   waits, so it cannot deadlock. Slices. A slot fits the cache, and a slice goes through all its
+//   steps before the next one begins, so what was just reduced is still in the cache when it is
+//   gathered.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +38,9 @@ struct HostCall {
   std::size_t element_bytes;
   std::size_t slice_count;  // elements a message
   Chunks chunks;
-  // The element at which `input` and `output` begin. 0 for a whole buffer; where a rank has only its own
-  // chunk (all_gather's input, reduce_scatter's output), that chunk's first element.
+  std::size_t slices;  // of the longest chunk
+  // The element at which `input` and `output` begin. 0 for a whole buffer; where a rank has only
+  // its own chunk (all_gather's input, reduce_scatter's output), that chunk's first element.
   std::size_t input_first = 0;
   std::size_t output_first = 0;
   int steps_per_slice = 0;  // for sentences: "step 2 of 6"
@@ -46,8 +49,8 @@ struct HostCall {
   int divisor = 1;
 };
 
-// Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its way out
-// while the next one comes in.
+// Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its
+// way out while the next one comes in.
 class Scratch {
  public:
   explicit Scratch(std::size_t slot_bytes) : bytes_(slot_bytes), memory_(2 * slot_bytes) {}
@@ -64,7 +67,8 @@ class Scratch {
 
 class HostLane {
  public:
-  // An end that an algorithm never uses may be null (a sender receives nothing; a ring of one has none).
+  // An end that an algorithm never uses may be null (a sender receives nothing; a ring of one has
+  // none).
   struct Ends {
     SendEnd* to = nullptr;
     ReceiveEnd* from = nullptr;
@@ -75,10 +79,14 @@ class HostLane {
   HostLane(const HostCall& call, Ends ends, Peers& peers, Waiter& waiter, Scratch& scratch)
       : call_(call), ends_(ends), peers_(peers), waiter_(waiter), scratch_(scratch) {}
 
-  std::size_t slices() const { return slices_for(call_.chunks.longest(), call_.slice_count); }
+  std::size_t slices() const { return call_.slices; }
 
-  void exchange_reduce(Piece send, Piece receive, std::size_t slice) { step(&send, &receive, true, slice); }
-  void exchange(Piece send, Piece receive, std::size_t slice) { step(&send, &receive, false, slice); }
+  void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
+    step(&send, &receive, true, slice);
+  }
+  void exchange(Piece send, Piece receive, std::size_t slice) {
+    step(&send, &receive, false, slice);
+  }
   void send(Piece piece, std::size_t slice) { step(&piece, nullptr, false, slice); }
   void receive(Piece piece, std::size_t slice) { step(nullptr, &piece, false, slice); }
   void finish(Piece piece, std::size_t slice);

@@ -21,7 +21,8 @@ std::uint64_t inode_of(const char* path) {
 void read_line(const char* path, char* line, std::size_t bytes) {
   std::FILE* file = std::fopen(path, "re");
   if (file == nullptr) return;
-  if (std::fgets(line, static_cast<int>(bytes), file) != nullptr) line[std::strcspn(line, "\n")] = '\0';
+  if (std::fgets(line, static_cast<int>(bytes), file) != nullptr)
+    line[std::strcspn(line, "\n")] = '\0';
   std::fclose(file);
 }
 
@@ -50,13 +51,15 @@ Identity identify_myself(const Options& options) {
 Reach reach(const Identity& a, const Identity& b) {
   if (a.process == b.process) return {true, "shm", "same process: one mapping, shared by threads"};
   if (!same_host(a, b))
-    return {false, "none", text("%s and %s are different hosts, and shared memory does not reach that far",
-                                a.host.data(), b.host.data())};
+    return {false, "none",
+            text("%s and %s are different hosts, and shared memory does not reach that far",
+                 a.host.data(), b.host.data())};
   if (a.user != b.user)
     return {false, "none", text("they run as different users (%u and %u)", a.user, b.user)};
   if (a.net_namespace != b.net_namespace || a.pid_namespace != b.pid_namespace)
     return {false, "none",
-            "they are in different containers (network or pid namespaces), where neither can hand the other "
+            "they are in different containers (network or pid namespaces), where neither can hand "
+            "the other "
             "its memory; start both in one"};
   return {true, "shm", "same host: one memory file, mapped by both"};
 }
@@ -67,20 +70,23 @@ void check_agreement(const std::vector<Identity>& everyone) {
     const Identity& it = everyone[rank];
     const int r = static_cast<int>(rank);
     if (it.slot_bytes != zero.slot_bytes)
-      throw Error(Fault::usage,
-                  text("rank %d has slots of %llu bytes and rank 0 of %llu; set RINGSIDE_SLOT_BYTES alike "
-                       "on all ranks",
-                       r, static_cast<unsigned long long>(it.slot_bytes),
-                       static_cast<unsigned long long>(zero.slot_bytes)));
+      throw Error(
+          Fault::usage,
+          text("rank %d has slots of %llu bytes and rank 0 of %llu; set RINGSIDE_SLOT_BYTES alike "
+               "on all ranks",
+               r, static_cast<unsigned long long>(it.slot_bytes),
+               static_cast<unsigned long long>(zero.slot_bytes)));
     if (it.slot_count != zero.slot_count)
-      throw Error(Fault::usage,
-                  text("rank %d has %d slots and rank 0 has %d; set RINGSIDE_SLOT_COUNT alike on all ranks",
-                       r, it.slot_count, zero.slot_count));
+      throw Error(
+          Fault::usage,
+          text("rank %d has %d slots and rank 0 has %d; set RINGSIDE_SLOT_COUNT alike on all ranks",
+               r, it.slot_count, zero.slot_count));
     if (it.algorithm != zero.algorithm)
-      throw Error(Fault::usage,
-                  text("rank %d chose another algorithm than rank 0; set RINGSIDE_ALGORITHM alike on all "
-                       "ranks",
-                       r));
+      throw Error(
+          Fault::usage,
+          text("rank %d chose another algorithm than rank 0; set RINGSIDE_ALGORITHM alike on all "
+               "ranks",
+               r));
   }
 }
 

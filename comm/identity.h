@@ -1,4 +1,5 @@
-// Who a rank is: what ranks tell each other once, at the start, to find out how they can reach each other.
+// Who a rank is: what ranks tell each other once, at the start, to find out how they can reach each
+// other.
 #pragma once
 
 #include <sched.h>
@@ -39,12 +40,12 @@ struct Reach {
 };
 Reach reach(const Identity& a, const Identity& b);
 
-// Throws Error{usage} naming the first rank whose options differ from rank 0's, and how. Every rank sees the
-// same identities and so comes to the same sentence.
+// Throws Error{usage} naming the first rank whose options differ from rank 0's, and how. Every rank
+// sees the same identities and so comes to the same sentence.
 void check_agreement(const std::vector<Identity>& everyone);
 
-// More ranks on this rank's host than processors that they may use together? Then spinning only keeps the
-// awaited rank from running.
+// More ranks on this rank's host than processors that they may use together? Then spinning only
+// keeps the awaited rank from running.
 bool oversubscribed(const std::vector<Identity>& everyone, int rank);
 
 }  // namespace ringside

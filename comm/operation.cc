@@ -18,12 +18,18 @@ void add(std::string& sentence, const std::string& part) {
 
 const char* name_of(Kind kind) {
   switch (kind) {
-    case Kind::all_reduce: return "all_reduce";
-    case Kind::reduce_scatter: return "reduce_scatter";
-    case Kind::all_gather: return "all_gather";
-    case Kind::broadcast: return "broadcast";
-    case Kind::barrier: return "barrier";
-    case Kind::send_recv: return "send/recv";
+    case Kind::all_reduce:
+      return "all_reduce";
+    case Kind::reduce_scatter:
+      return "reduce_scatter";
+    case Kind::all_gather:
+      return "all_gather";
+    case Kind::broadcast:
+      return "broadcast";
+    case Kind::barrier:
+      return "barrier";
+    case Kind::send_recv:
+      return "send/recv";
   }
   return "unknown call";
 }
@@ -40,14 +46,16 @@ std::string describe(const Operation& what) {
 
 std::string difference(const Operation& here, const Operation& there) {
   if (here.kind != there.kind)
-    return text("the operation differs: %s here, %s there", name_of(here.kind), name_of(there.kind));
+    return text("the operation differs: %s here, %s there", name_of(here.kind),
+                name_of(there.kind));
   std::string sentence;
   if (here.count != there.count)
     add(sentence, text("the count differs: %llu here, %llu there",
                        static_cast<unsigned long long>(here.count),
                        static_cast<unsigned long long>(there.count)));
   if (here.dtype != there.dtype)
-    add(sentence, text("the type differs: %s here, %s there", name_of(here.dtype), name_of(there.dtype)));
+    add(sentence,
+        text("the type differs: %s here, %s there", name_of(here.dtype), name_of(there.dtype)));
   if (reduces(here.kind) && here.reduction != there.reduction)
     add(sentence, text("the reduction differs: %s here, %s there", name_of(here.reduction),
                        name_of(there.reduction)));

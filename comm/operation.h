@@ -1,9 +1,10 @@
 // What a call is: the words that every rank must agree on, and their fingerprint.
 //
-// A collective works only if all ranks call the same thing with the same count, type, reduction and root.
-// Other libraries call the opposite case undefined; here it is an error with a sentence. Each signal carries
-// a 32-bit hash of these words (the fingerprint), so the first message that a rank receives in a call already
-// tells it whether the sender means the same call. What exactly differs then stands on the sender's board.
+// A collective works only if all ranks call the same thing with the same count, type, reduction and
+// root. Other libraries call the opposite case undefined; here it is an error with a sentence. Each
+// signal carries a 32-bit hash of these words (the fingerprint), so the first message that a rank
+// receives in a call already tells it whether the sender means the same call. What exactly differs
+// then stands on the sender's board.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,14 @@
 
 namespace ringside {
 
-enum class Kind : std::uint8_t { all_reduce, reduce_scatter, all_gather, broadcast, barrier, send_recv };
+enum class Kind : std::uint8_t {
+  all_reduce,
+  reduce_scatter,
+  all_gather,
+  broadcast,
+  barrier,
+  send_recv
+};
 
 const char* name_of(Kind kind);
 
@@ -23,23 +31,23 @@ struct Operation {
   DType dtype = DType::u8;
   Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter
   std::int32_t root = 0;                 // broadcast: the root; send_recv: the sender
-  // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, send_recv), of one rank's
-  // part (reduce_scatter, all_gather).
+  // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, send_recv), of one
+  // rank's part (reduce_scatter, all_gather).
   std::uint64_t count = 0;
 };
 
 // Never 0, which is what a cell that nobody has written yet holds.
 constexpr std::uint32_t fingerprint(const Operation& what) {
-  // splitmix64's finalizer, once for each word: every bit of the input reaches every bit of the result.
+  // splitmix64's finalizer, once for each word: every bit of the input reaches every bit of the
+  // result.
   const auto mix = [](std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
     return x ^ (x >> 31);
   };
-  const std::uint64_t words = static_cast<std::uint64_t>(what.kind) << 48 |
-                              static_cast<std::uint64_t>(what.dtype) << 40 |
-                              static_cast<std::uint64_t>(what.reduction) << 32 |
-                              static_cast<std::uint32_t>(what.root);
+  const std::uint64_t words =
+      static_cast<std::uint64_t>(what.kind) << 48 | static_cast<std::uint64_t>(what.dtype) << 40 |
+      static_cast<std::uint64_t>(what.reduction) << 32 | static_cast<std::uint32_t>(what.root);
   const std::uint64_t hash = mix(mix(what.count + 0x9e3779b97f4a7c15u) ^ words);
   const auto folded = static_cast<std::uint32_t>(hash ^ (hash >> 32));
   return folded == 0 ? 1 : folded;

@@ -1,4 +1,5 @@
-// Reading options from the environment, strictly: a value that cannot be read is an error, not a default.
+// Reading options from the environment, strictly: a value that cannot be read is an error, not a
+// default.
 #include "comm/options.h"
 
 #include <cerrno>
@@ -18,9 +19,7 @@ namespace {
 
 }  // namespace
 
-const char* name_of(Algorithm algorithm) {
-  return algorithm == Algorithm::ring ? "ring" : "auto";
-}
+const char* name_of(Algorithm algorithm) { return algorithm == Algorithm::ring ? "ring" : "auto"; }
 
 bool parse_bytes(const char* words, std::size_t& bytes) {
   if (*words < '0' || *words > '9') return false;
@@ -45,10 +44,12 @@ bool parse_bytes(const char* words, std::size_t& bytes) {
 
 void Options::check() const {
   if (slot_bytes < kMinSlotBytes || slot_bytes > kMaxSlotBytes)
-    throw Error(Fault::usage, text("slots of %zu bytes cannot be had; choose %zu bytes to %zu (64M)",
-                                   slot_bytes, kMinSlotBytes, kMaxSlotBytes));
+    throw Error(Fault::usage,
+                text("slots of %zu bytes cannot be had; choose %zu bytes to %zu (64M)", slot_bytes,
+                     kMinSlotBytes, kMaxSlotBytes));
   if (slot_count < 1 || slot_count > kMaxSlots)
-    throw Error(Fault::usage, text("%d slots cannot be had; choose 1 to %d", slot_count, kMaxSlots));
+    throw Error(Fault::usage,
+                text("%d slots cannot be had; choose 1 to %d", slot_count, kMaxSlots));
   if (!(timeout_s >= 0) || !std::isfinite(timeout_s))
     throw Error(Fault::usage, "a timeout is a number of seconds, 0 for none");
 }

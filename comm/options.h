@@ -18,8 +18,8 @@ inline constexpr std::size_t kMaxSlotBytes = std::size_t{64} << 20;
 inline constexpr int kMaxSlots = 64;
 
 struct Options {
-  // How much of a chunk travels in one message, and how many messages may be under way on one edge. They
-  // decide how fast a call is, never which bits it computes. All ranks must choose alike.
+  // How much of a chunk travels in one message, and how many messages may be under way on one edge.
+  // They decide how fast a call is, never which bits it computes. All ranks must choose alike.
   std::size_t slot_bytes = std::size_t{128} << 10;  // RINGSIDE_SLOT_BYTES=131072 (or 128K, 1M)
   int slot_count = 4;                               // RINGSIDE_SLOT_COUNT=4
   Algorithm algorithm = Algorithm::automatic;       // RINGSIDE_ALGORITHM=auto|ring
@@ -27,8 +27,8 @@ struct Options {
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600
 
-  // When set and non-zero, waits end with Error{interrupted}: the number of the signal that a program's own
-  // handler noted. ringside installs no handlers.
+  // When set and non-zero, waits end with Error{interrupted}: the number of the signal that a
+  // program's own handler noted. ringside installs no handlers.
   const std::atomic<int>* interrupted = nullptr;
 
   // Tests put their own transport, or a faulty decorator, around the real one here.

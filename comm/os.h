@@ -1,4 +1,5 @@
-// Owners of what the kernel hands out: one tiny move-only type a resource, destructors that do not throw.
+// Owners of what the kernel hands out: one tiny move-only type a resource, destructors that do not
+// throw.
 #pragma once
 
 #include <sys/mman.h>

@@ -19,8 +19,9 @@ namespace {
 constexpr std::size_t kBoardBytes = 4096;
 static_assert(sizeof(Board) <= kBoardBytes);
 
-// All pair channels of a rank together stay within this much memory: with many ranks their slots shrink.
-constexpr std::size_t kPairBudgetBytes = std::size_t{16} << 20;
+// All pair channels of a rank together stay within this much memory: with many ranks their slots
+// shrink.
+constexpr std::size_t kPairBudgetBytes = std::size_t{8} << 20;
 constexpr int kPairSlots = 4;
 
 int open_process(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
@@ -75,7 +76,8 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options)
     std::snprintf(mine.sentence, sizeof mine.sentence, "%s", error.what());
   }
   const WindowHandle none{};
-  const std::vector<WindowHandle> handles = bootstrap.all_gather(window_ ? window_->handle() : none, deadline);
+  const std::vector<WindowHandle> handles =
+      bootstrap.all_gather(window_ ? window_->handle() : none, deadline);
   try {
     watch_processes();
     windows_.resize(index(size_));
@@ -83,8 +85,8 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options)
       if (peer == rank_) continue;
       const Reach way = reach(identity(rank_), identity(peer));
       if (!way.possible)
-        throw Error(Fault::usage, text("rank %d and rank %d cannot reach each other: %s", rank_, peer,
-                                       way.why.c_str()));
+        throw Error(Fault::usage, text("rank %d and rank %d cannot reach each other: %s", rank_,
+                                       peer, way.why.c_str()));
       windows_[index(peer)] = transport_->open(peer, handles[index(peer)], deadline);
     }
   } catch (const Error& error) {
@@ -92,7 +94,8 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options)
     mine.fault = error.fault();
     std::snprintf(mine.sentence, sizeof mine.sentence, "%s", error.what());
   }
-  // Also the barrier after which every window has been opened by all, and its owner may come and go.
+  // Also the barrier after which every window has been opened by all, and its owner may come and
+  // go.
   const std::vector<Outcome> outcomes = bootstrap.all_gather(mine, deadline);
   for (int peer = 0; peer < size_; ++peer)
     if (outcomes[index(peer)].failed)
@@ -117,12 +120,13 @@ SendEnd Peers::ring_send_end() {
 }
 
 ReceiveEnd Peers::ring_receive_end() {
-  return {*window_, *windows_[index(left())], WindowPlan::kRingCreditCell, plan_.ring_place(), plan_.ring};
+  return {*window_, *windows_[index(left())], WindowPlan::kRingCreditCell, plan_.ring_place(),
+          plan_.ring};
 }
 
 SendEnd Peers::pair_send_end(int peer) {
-  return {*windows_[index(peer)], window_->cell(plan_.pair_credit_cell(peer)), plan_.pair_place(rank_),
-          plan_.pair};
+  return {*windows_[index(peer)], window_->cell(plan_.pair_credit_cell(peer)),
+          plan_.pair_place(rank_), plan_.pair};
 }
 
 ReceiveEnd Peers::pair_receive_end(int peer) {

@@ -1,18 +1,20 @@
-// The ranks of a communicator and what connects them: a window each, opened by all the others; a status board
-// at the start of each window; a process descriptor for each process, which tells when it dies; and an alarm.
+// The ranks of a communicator and what connects them: a window each, opened by all the others; a
+// status board at the start of each window; a process descriptor for each process, which tells when
+// it dies; and an alarm.
 //
-//     my window                                          every peer holds a PeerWindow of it
-//     ┌────────────────────────────────────────────────────────────────────────────────────────────┐
-//     │ cells:  alarm │ credit from the right │ ring slots' cells │ for each peer: credit, slots' cells │
-//     │ data:   board                         │ ring slots        │ for each peer: slots               │
-//     └────────────────────────────────────────────────────────────────────────────────────────────┘
+//     my window                                every peer holds a PeerWindow of it
+//     ┌──────────────────────────────────────────────────────────────────────────────────────┐
+//     │ cells:  alarm │ credit from the right │ ring slots' │ each peer: credit, slots' cells │
+//     │ data:   board                         │ ring slots  │ each peer: slots                │
+//     └──────────────────────────────────────────────────────────────────────────────────────┘
 //
-// Collectives run on the *ring* channels (from the left, to the right). send and recv have channels of their
-// own, one for each ordered pair of ranks, so that a send that nobody has received yet never stands in front
-// of a collective.
+// Collectives run on the *ring* channels (from the left, to the right). send and recv have channels
+// of their own, one for each ordered pair of ranks, so that a send that nobody has received yet
+// never stands in front of a collective.
 //
-// The alarm: a rank on which a call fails writes the cause on its board and sets every peer's alarm cell. A
-// call looks at the alarm when it starts and whenever it waits, so one failure ends all ranks' calls.
+// The alarm: a rank on which a call fails writes the cause on its board and sets every peer's alarm
+// cell. A call looks at the alarm when it starts and whenever it waits, so one failure ends all
+// ranks' calls.
 #pragma once
 
 #include <memory>
@@ -49,8 +51,8 @@ struct WindowPlan {
 
 class Peers {
  public:
-  // Collective: finds out who is there, makes this rank's window and opens all others. Either every rank gets
-  // its Peers or every rank throws. Throws Error{usage, system, timeout}.
+  // Collective: finds out who is there, makes this rank's window and opens all others. Either every
+  // rank gets its Peers or every rank throws. Throws Error{usage, system, timeout}.
   Peers(Bootstrap& bootstrap, const Options& options);
   ~Peers();
   Peers(const Peers&) = delete;
@@ -80,7 +82,8 @@ class Peers {
   bool alarmed() const { return window_->cell(WindowPlan::kAlarmCell).acquire().sequence != 0; }
   // What the rank that raised the alarm wrote down. Only when alarmed().
   Error alarm_cause() const;
-  // Writes the cause on this rank's board and alarms every peer, unless it learnt of it from an alarm itself.
+  // Writes the cause on this rank's board and alarms every peer, unless it learnt of it from an
+  // alarm itself.
   void break_world(const Error& cause);
   // A rank whose process is gone without having left properly, or none. One system call.
   std::optional<int> find_dead() const;

@@ -52,7 +52,8 @@ struct Runner {
 
 class World {
  public:
-  World(const std::vector<Program>& programs, Claim claim, std::size_t slices, const ProofRules& rules)
+  World(const std::vector<Program>& programs, Claim claim, std::size_t slices,
+        const ProofRules& rules)
       : programs_(programs),
         claim_(claim),
         slices_(slices),
@@ -62,7 +63,8 @@ class World {
         memories_(programs.size()),
         channels_(programs.size()),
         random_(rules.seed) {
-    for (Channel& channel : channels_) channel.slots.resize(static_cast<std::size_t>(std::max(1, rules.slots)));
+    for (Channel& channel : channels_)
+      channel.slots.resize(static_cast<std::size_t>(std::max(1, rules.slots)));
     for (int rank = 0; rank < size_; ++rank) fill(rank);
   }
 
@@ -132,17 +134,20 @@ class World {
   Slot& place(int rank, Piece piece, std::size_t slice) {
     Memory& memory = memories_[index(rank)];
     if (piece.place == Place::carry) return memory.carry;
-    if (piece.place == Place::output && !rules_.in_place) return memory.output[at(piece.chunk, slice)];
+    if (piece.place == Place::output && !rules_.in_place)
+      return memory.output[at(piece.chunk, slice)];
     return memory.input[at(piece.chunk, slice)];
   }
 
   const Value& read(int rank, Piece piece, std::size_t slice, const char* doing) {
     const bool old = piece.place == Place::carry && runners_[index(rank)].old_carry;
     const Slot& slot = old ? runners_[index(rank)].old_carry : place(rank, piece, slice);
-    if (!slot) throw Refuted{text("rank %d %s chunk %d, which it does not have", rank, doing, piece.chunk)};
+    if (!slot)
+      throw Refuted{text("rank %d %s chunk %d, which it does not have", rank, doing, piece.chunk)};
     if (slot->chunk != piece.chunk || slot->slice != slice)
-      throw Refuted{text("rank %d %s chunk %d of slice %zu, but what it holds there is chunk %d of slice %zu",
-                         rank, doing, piece.chunk, slice, slot->chunk, slot->slice)};
+      throw Refuted{
+          text("rank %d %s chunk %d of slice %zu, but what it holds there is chunk %d of slice %zu",
+               rank, doing, piece.chunk, slice, slot->chunk, slot->slice)};
     return *slot;
   }
 
@@ -193,7 +198,8 @@ class World {
     const Step& step = *current(rank);
     Channel& channel = channels_[index(rank)];
     if (rules_.slots == 0) return try_hand_over(rank);
-    if (!rules_.ignore_credit && !may_send(channel.sent, channel.returned, rules_.slots)) return false;
+    if (!rules_.ignore_credit && !may_send(channel.sent, channel.returned, rules_.slots))
+      return false;
     const Value value = read(rank, *step.send, step.slice, "sends");
     put(rank, channel, value);
     return true;
@@ -214,10 +220,11 @@ class World {
   }
 
   void put(int rank, Channel& channel, const Value& value) {
-    Slot& slot = channel.slots[index(slot_of(channel.sent + 1, static_cast<int>(channel.slots.size())))];
+    Slot& slot =
+        channel.slots[index(slot_of(channel.sent + 1, static_cast<int>(channel.slots.size())))];
     if (slot)
-      throw Refuted{text("rank %d overwrites a slot of rank %d that still holds chunk %d, unread", rank,
-                         wrap(rank + 1), slot->chunk)};
+      throw Refuted{text("rank %d overwrites a slot of rank %d that still holds chunk %d, unread",
+                         rank, wrap(rank + 1), slot->chunk)};
     slot = value;
     ++channel.sent;
     ++messages;
@@ -236,8 +243,8 @@ class World {
     ++channel.consumed;
     if (credit_due(channel.consumed, slots)) channel.returned = channel.consumed;
     if (value.chunk != step.receive->chunk || value.slice != step.slice)
-      throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu", rank,
-                         step.receive->chunk, step.slice, value.chunk, value.slice)};
+      throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu",
+                         rank, step.receive->chunk, step.slice, value.chunk, value.slice)};
     if (step.word == Word::exchange_reduce) {
       const Value& own = read(rank, {Place::input, value.chunk}, step.slice, "adds its");
       value.fold.insert(value.fold.end(), own.fold.begin(), own.fold.end());
@@ -259,8 +266,8 @@ class World {
         if (!reduces) expected = {claim_ == Claim::broadcast ? rules_.root : chunk};
         for (int k = 1; reduces && k <= size_; ++k) expected.push_back(wrap(chunk + k));
         if (value.fold != expected)
-          throw Refuted{text("rank %d ends with chunk %d folded as %s; %s was promised", rank, chunk,
-                             words(value.fold).c_str(), words(expected).c_str())};
+          throw Refuted{text("rank %d ends with chunk %d folded as %s; %s was promised", rank,
+                             chunk, words(value.fold).c_str(), words(expected).c_str())};
         if (value.finished != reduces)
           throw Refuted{text("rank %d ends with chunk %d %s", rank, chunk,
                              reduces ? "not finished" : "finished, though nothing was reduced")};
@@ -279,8 +286,9 @@ class World {
       if (current(rank) == nullptr) return sentence + text("; rank %d has ended", rank);
       const bool for_left = !runner.received;
       const int next = wrap(for_left ? rank - 1 : rank + 1);
-      sentence += text("%s rank %d waits for rank %d to %s", seen[index(next)] ? ", and" : ",", rank, next,
-                       for_left ? "send" : (rules_.slots == 0 ? "receive" : "make room"));
+      sentence +=
+          text("%s rank %d waits for rank %d to %s", seen[index(next)] ? ", and" : ",", rank, next,
+               for_left ? "send" : (rules_.slots == 0 ? "receive" : "make room"));
       rank = next;
     }
     return sentence;
@@ -301,15 +309,20 @@ class World {
 
 const char* name_of(Claim claim) {
   switch (claim) {
-    case Claim::all_reduce: return "all_reduce";
-    case Claim::reduce_scatter: return "reduce_scatter";
-    case Claim::all_gather: return "all_gather";
-    case Claim::broadcast: return "broadcast";
+    case Claim::all_reduce:
+      return "all_reduce";
+    case Claim::reduce_scatter:
+      return "reduce_scatter";
+    case Claim::all_gather:
+      return "all_gather";
+    case Claim::broadcast:
+      return "broadcast";
   }
   return "?";
 }
 
-Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices, const ProofRules& rules) {
+Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
+            const ProofRules& rules) {
   World world(programs, claim, slices, rules);
   Proof proof;
   try {

@@ -1,21 +1,24 @@
-// The proof lane: runs the recorded words of all ranks with symbols in place of numbers, and looks at
-// everything that could go wrong.
+// The proof lane: runs the recorded words of all ranks with symbols in place of numbers, and looks
+// at everything that could go wrong.
 //
-// A value is not a number but its history: which chunk and slice it is, and which ranks' contributions were
-// folded into it, in which order. Channels have the slots and credits of protocol.h, the same functions that
-// the host lane calls, or none at all (rendezvous: a send ends only when its message is taken). Proved is, for
-// one number of ranks, one number of slots and one order in which ranks get to run:
+// A value is not a number but its history: which chunk and slice it is, and which ranks'
+// contributions were folded into it, in which order. Channels have the slots and credits of
+// protocol.h, the same functions that the host lane calls, or none at all (rendezvous: a send ends
+// only when its message is taken). Proved is, for one number of ranks, one number of slots and one
+// order in which ranks get to run:
 //
 //   complete     every output holds every contribution exactly once, in the stated order
-//   no mix-up    only pieces of the same chunk and slice are ever added, and nothing is sent or added before
+//   no mix-up    only pieces of the same chunk and slice are ever added, and nothing is sent or
+//   added before
 //                it exists or after it was overwritten (in place, input and output are one memory)
 //   no overrun   no slot is overwritten before it was read
 //   no deadlock  no circle of ranks waits for each other; if one does, it is printed
 //
-// Does one run prove something about all timings? For the deadlock and the values, yes: ranks decide nothing
-// by timing, each channel has one writer and one reader, and such a network (Kahn, 1974) ends in the same
-// state whatever runs when. An overrun depends on who is ahead, so the tests repeat the proof under orders
-// that run each rank as far as it will go, both ways round, and random ones.
+// Does one run prove something about all timings? For the deadlock and the values, yes: ranks
+// decide nothing by timing, each channel has one writer and one reader, and such a network (Kahn,
+// 1974) ends in the same state whatever runs when. An overrun depends on who is ahead, so the tests
+// repeat the proof under orders that run each rank as far as it will go, both ways round, and
+// random ones.
 #pragma once
 
 #include <cstdint>
@@ -54,14 +57,17 @@ struct Proof {
 };
 
 // `programs[r]` is what rank r does, each recorded with `slices` slices.
-Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices, const ProofRules& rules);
+Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
+            const ProofRules& rules);
 
 // Records the algorithm for every rank of a ring of `size`: `algorithm(lane, ring)`.
 template <class Algorithm>
 std::vector<Program> record_all(int size, std::size_t slices, const Algorithm& algorithm) {
   std::vector<Program> programs;
   for (int rank = 0; rank < size; ++rank)
-    programs.push_back(record(slices, [&](RecordLane& lane) { algorithm(lane, Ring{rank, size}); }));
+    programs.push_back(record(slices, [&](RecordLane& lane) {
+      algorithm(lane, Ring{rank, size});
+    }));
   return programs;
 }
 

@@ -1,7 +1,8 @@
-// The record lane: carries no data at all. It writes an algorithm's words down, as a list that others read:
-// the proof lane executes it with symbols, a picture draws it.
+// The record lane: carries no data at all. It writes an algorithm's words down, as a list that
+// others read: the proof lane executes it with symbols, a picture draws it.
 //
-//     const Program program = record(slices, [&](auto& lane) { all_reduce(lane, Ring{rank, size}); });
+//     const Program program = record(slices, [&](auto& lane) { all_reduce(lane, Ring{rank, size});
+//     });
 #pragma once
 
 #include <cstddef>
@@ -14,8 +15,8 @@ namespace ringside {
 
 enum class Word { exchange_reduce, exchange, send, receive, finish, keep };
 
-// One word of one rank. `send` and `receive` are what the word moves; finish and keep have their piece in
-// `receive`.
+// One word of one rank. `send` and `receive` are what the word moves; finish and keep have their
+// piece in `receive`.
 struct Step {
   Word word;
   std::optional<Piece> send;

@@ -1,37 +1,45 @@
 // The ring. All-reduce = reduce-scatter + all-gather.
 //
-// n ranks sit in a circle. Each sends only to its right neighbour and receives only from its left one. The
-// buffer is cut into n chunks. For n = 3, with a b c the contributions of rank 0 1 2 to a chunk:
+// n ranks sit in a circle. Each sends only to its right neighbour and receives only from its left
+// one. The buffer is cut into n chunks. For n = 3, with a b c the contributions of rank 0 1 2 to a
+// chunk:
 //
 //                      rank 0              rank 1              rank 2
 //    chunk             0    1    2         0    1    2         0    1    2
 //                      a    a    a         b    b    b         c    c    c
-//    reduce-scatter: in step s, rank r sends chunk r−1−s to the right, and adds its own to what it receives
+//    reduce-scatter: in step s, rank r sends chunk r−1−s to the right, and adds its own to what it
+//    receives
 //      step 0          ·    ·   ca         ab   ·    ·         ·   bc    ·
-//      step 1        [bca]  ·    ·         ·  [cab]  ·         ·    ·  [abc]     rank r now owns chunk r
+//      step 1        [bca]  ·    ·         ·  [cab]  ·         ·    ·  [abc]     rank r now owns
+//      chunk r
 //    all-gather: in step s, rank r sends chunk r−s to the right, and keeps what it receives
 //      step 0         bca   ·  [abc]     [bca] cab   ·         ·  [cab] abc
 //      step 1         bca [cab] abc       bca  cab [abc]     [bca] cab  abc
 //
-// In 2(n−1) steps each rank sends 2(n−1)/n of the buffer, and no algorithm whose links carry plain data sends
-// less (Patarasuk & Yuan, JPDC 2009). The two halves have n−1 steps each.
+// In 2(n−1) steps each rank sends 2(n−1)/n of the buffer, and no algorithm whose links carry plain
+// data sends less (Patarasuk & Yuan, JPDC 2009). The two halves have n−1 steps each.
 //
-// The order of additions: chunk c starts on rank c+1 and ends on rank c, so its value is the left fold
+// The order of additions: chunk c starts on rank c+1 and ends on rank c, so its value is the left
+// fold
 // ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎: the rotated order. It depends on c and n and on nothing else.
 //
-// The functions here say what one rank does, in the words of a Lane; who carries the words out is the lane's
-// business: host_lane.h moves bytes, record_lane.h writes the words down, proof_lane.h moves symbols.
+// The functions here say what one rank does, in the words of a Lane; who carries the words out is
+// the lane's business: host_lane.h moves bytes, record_lane.h writes the words down, proof_lane.h
+// moves symbols.
 //
-//    lane.exchange_reduce(send, receive, slice)  send one piece to the right while receiving another from the
+//    lane.exchange_reduce(send, receive, slice)  send one piece to the right while receiving
+//    another from the
 //                                                left; `receive` becomes received + own input
 //    lane.exchange(send, receive, slice)         the same; `receive` becomes what was received
 //    lane.send(piece, slice), lane.receive(piece, slice)       one half alone
-//    lane.finish(piece, slice)                   the reduction of this piece is complete (AVG divides here)
-//    lane.keep(chunk, slice)                     output = own input: a contribution that does not travel
+//    lane.finish(piece, slice)                   the reduction of this piece is complete (AVG
+//    divides here) lane.keep(chunk, slice)                     output = own input: a contribution
+//    that does not travel
 //
-// Why one joint word and not a send and then a receive: slots are bounded. If every rank waits for its send
-// to complete before it looks at what has come, all wait for each other and nobody makes room. (The proof
-// lane shows this deadlock, tests/test_proof.cc.) And only a joint word lets a lane fuse the two halves.
+// Why one joint word and not a send and then a receive: slots are bounded. If every rank waits for
+// its send to complete before it looks at what has come, all wait for each other and nobody makes
+// room. (The proof lane shows this deadlock, tests/test_proof.cc.) And only a joint word lets a
+// lane fuse the two halves.
 #pragma once
 
 #include <cstddef>
@@ -59,8 +67,8 @@ struct Ring {
 // What is received in the last step of the reduce-scatter is the chunk that the rank owns.
 static_assert(Ring{1, 3}.reduce_receive(Ring{1, 3}.steps() - 1) == 1);
 
-// Where a piece of data is. `carry` is a partial sum on its way: it belongs to the lane, which may keep it
-// wherever the next step finds it, even in the neighbour's slot. There is one at a time.
+// Where a piece of data is. `carry` is a partial sum on its way: it belongs to the lane, which may
+// keep it wherever the next step finds it, even in the neighbour's slot. There is one at a time.
 enum class Place { input, carry, output };
 
 struct Piece {
@@ -68,7 +76,8 @@ struct Piece {
   int chunk;
 };
 
-// One slice of a reduce-scatter: afterwards rank r's output chunk r holds every rank's contribution.
+// One slice of a reduce-scatter: afterwards rank r's output chunk r holds every rank's
+// contribution.
 template <class Lane, class Ring>
 void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice) {
   if (ring.steps() == 0) lane.keep(ring.rank, slice);
@@ -76,7 +85,8 @@ void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice) {
     const bool first = step == 0;
     const bool last = step == ring.steps() - 1;
     lane.exchange_reduce(Piece{first ? Place::input : Place::carry, ring.reduce_send(step)},
-                         Piece{last ? Place::output : Place::carry, ring.reduce_receive(step)}, slice);
+                         Piece{last ? Place::output : Place::carry, ring.reduce_receive(step)},
+                         slice);
   }
   lane.finish(Piece{Place::output, ring.rank}, slice);
 }
@@ -91,7 +101,8 @@ void all_gather_slice(Lane& lane, const Ring& ring, std::size_t slice) {
 
 template <class Lane, class Ring>
 void reduce_scatter(Lane& lane, const Ring& ring) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) reduce_scatter_slice(lane, ring, slice);
+  for (std::size_t slice = 0; slice < lane.slices(); ++slice)
+    reduce_scatter_slice(lane, ring, slice);
 }
 
 template <class Lane, class Ring>
@@ -111,9 +122,9 @@ void all_reduce(Lane& lane, const Ring& ring) {
   }
 }
 
-// From the root to the right, rank by rank, up to the root's left neighbour. A chain, so nobody waits in a
-// circle; slices follow each other along it, so a long buffer is on all links at once. The whole buffer is
-// chunk 0.
+// From the root to the right, rank by rank, up to the root's left neighbour. A chain, so nobody
+// waits in a circle; slices follow each other along it, so a long buffer is on all links at once.
+// The whole buffer is chunk 0.
 template <class Lane, class Ring>
 void broadcast(Lane& lane, const Ring& ring, int root) {
   const bool is_root = ring.rank == root;

@@ -1,7 +1,8 @@
 // The job's secret: 32 random bytes that rank 0 draws and the bootstrap hands to every rank.
 //
-// Whoever connects to a rank shows it before anything else that it says is believed. This is no cryptography:
-// a random token on a private channel, compared without telling by the time taken how much of it was right.
+// Whoever connects to a rank shows it before anything else that it says is believed. This is no
+// cryptography: a random token on a private channel, compared without telling by the time taken how
+// much of it was right.
 #pragma once
 
 #include <sys/random.h>
@@ -17,7 +18,8 @@ using Secret = std::array<std::byte, 32>;
 
 inline void fill_random(void* target, std::size_t bytes) {
   // Up to 256 bytes come whole or not at all (getrandom(2)).
-  if (::getrandom(target, bytes, 0) != static_cast<ssize_t>(bytes)) throw_system("getrandom failed");
+  if (::getrandom(target, bytes, 0) != static_cast<ssize_t>(bytes))
+    throw_system("getrandom failed");
 }
 
 inline Secret draw_secret() {

@@ -17,9 +17,10 @@
 namespace ringside {
 namespace {
 
-// What stands in a WindowHandle. The bytes come from a rank that knows the job's secret, over the bootstrap.
+// What stands in a WindowHandle. The bytes come from a rank that knows the job's secret, over the
+// bootstrap.
 struct ShmHandle {
-  std::uint64_t process;             // whose address space `mapping` is an address in
+  std::uint64_t process;              // whose address space `mapping` is an address in
   std::shared_ptr<Mapping>* mapping;  // the owner's, for threads of the same process
   SocketName socket;
   std::uint32_t window;
@@ -46,44 +47,54 @@ std::shared_ptr<Mapping> map_whole(int fd, std::size_t bytes) {
 }
 
 UniqueFd make_sealed_memory(std::size_t bytes) {
-  UniqueFd fd(::memfd_create("ringside", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  // Newer kernels want to hear that this memory is not for code (and may insist); older do not
+  // know.
+  constexpr unsigned kNotForCode = 0x8;  // MFD_NOEXEC_SEAL, in no header before Linux 6.3
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  UniqueFd fd(::memfd_create("ringside", kFlags | kNotForCode));
+  if (!fd) fd = UniqueFd(::memfd_create("ringside", kFlags));
   if (!fd) throw_system("cannot make a memory file (memfd_create)");
   const int code = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
   if (code != 0) {
     errno = code;
-    throw_system(text("cannot allocate %zu bytes of shared memory; fewer or smaller slots "
-                      "(RINGSIDE_SLOT_BYTES, RINGSIDE_SLOT_COUNT) need less",
-                      bytes));
+    throw_system(
+        text("cannot allocate %zu bytes of shared memory; fewer or smaller slots "
+             "(RINGSIDE_SLOT_BYTES, RINGSIDE_SLOT_COUNT) need less",
+             bytes));
   }
   if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) throw_system("cannot seal shared memory");
   return fd;
 }
 
-// A peer's descriptor is what it says it is: sealed, and as long as promised. Only then is it safe to touch.
+// A peer's descriptor is what it says it is: sealed, and as long as promised. Only then is it safe
+// to touch.
 void check_sealed_memory(int fd, std::size_t bytes, int owner) {
   struct stat status {};
   const int seals = ::fcntl(fd, F_GET_SEALS);
   if (::fstat(fd, &status) != 0 || seals < 0 || (seals & kSeals) != kSeals ||
       static_cast<std::size_t>(status.st_size) != bytes)
     throw Error(Fault::protocol,
-                text("rank %d handed out a descriptor that is not the sealed %zu bytes it promised", owner,
-                     bytes));
+                text("rank %d handed out a descriptor that is not the sealed %zu bytes it promised",
+                     owner, bytes));
 }
 
 class ShmWindow : public Window {
  public:
-  ShmWindow(std::size_t data_bytes, int cell_count, std::uint32_t id, std::shared_ptr<FdServer> server)
+  ShmWindow(std::size_t data_bytes, int cell_count, std::uint32_t id,
+            std::shared_ptr<FdServer> server)
       : server_(std::move(server)), id_(id) {
     const std::size_t head_bytes = cells_bytes(static_cast<std::size_t>(cell_count));
     fd_ = make_sealed_memory(head_bytes + data_bytes);
     mapping_ = map_whole(fd_.get(), head_bytes + data_bytes);
     cells_ = reinterpret_cast<Cell*>(mapping_->at());
-    // Fresh memory is zeroed, which is what a Cell starts as; this begins the cells' life for the language.
+    // Fresh memory is zeroed, which is what a Cell starts as; this begins the cells' life for the
+    // language.
     for (int i = 0; i < cell_count; ++i) new (&cells_[i]) Cell;
     cell_count_ = cell_count;
     data_ = mapping_->at() + head_bytes;
     bytes_ = data_bytes;
-    ShmHandle handle{process_nonce(), &mapping_, {}, id, static_cast<std::uint32_t>(cell_count), data_bytes};
+    ShmHandle handle{process_nonce(), &mapping_, {}, id, static_cast<std::uint32_t>(cell_count),
+                     data_bytes};
     if (server_) {
       handle.socket = server_->name();
       server_->offer(id, fd_.get());
@@ -142,7 +153,8 @@ std::uint64_t process_nonce() {
   return nonce;
 }
 
-ShmTransport::ShmTransport(const Secret& secret, ShmOptions options) : secret_(secret), options_(options) {
+ShmTransport::ShmTransport(const Secret& secret, ShmOptions options)
+    : secret_(secret), options_(options) {
   if (options_.serve) server_ = std::make_shared<FdServer>(secret);
 }
 
@@ -150,7 +162,8 @@ std::unique_ptr<Window> ShmTransport::expose(std::size_t data_bytes, int cell_co
   return std::make_unique<ShmWindow>(data_bytes, cell_count, next_window_++, server_);
 }
 
-std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& bytes, Deadline deadline) {
+std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& bytes,
+                                               Deadline deadline) {
   ShmHandle handle;
   std::memcpy(&handle, bytes.bytes.data(), sizeof handle);
   if (handle.process == process_nonce() && options_.share_in_process)

@@ -1,15 +1,17 @@
-// Transport `shm`: a window is a stretch of shared memory, and a peer's window is the same memory, mapped.
+// Transport `shm`: a window is a stretch of shared memory, and a peer's window is the same memory,
+// mapped.
 //
 //     memfd (anonymous file) ── mapped by its owner: Window ── mapped by each peer: PeerWindow
 //
-// put is a memcpy, signal is one releasing store, and wait is a loop of acquiring loads: on the way of a
-// message there is no system call, no lock and no copy in the kernel.
+// put is a memcpy, signal is one releasing store, and wait is a loop of acquiring loads: on the way
+// of a message there is no system call, no lock and no copy in the kernel.
 //
-// The memory is a memfd: allocated up front (a full machine says so here, not by SIGBUS in the middle of a
-// collective) and sealed against shrinking (a peer that truncates the file could kill its readers). It has no
-// name; peers get the descriptor from fd_server.h. Ranks that are threads of one process share the mapping
-// itself: its address travels in the handle. That is faster to set up, and lets ThreadSanitizer see both ends
-// of every message, which it cannot where two addresses mean one byte.
+// The memory is a memfd: allocated up front (a full machine says so here, not by SIGBUS in the
+// middle of a collective) and sealed against shrinking (a peer that truncates the file could kill
+// its readers). It has no name; peers get the descriptor from fd_server.h. Ranks that are threads
+// of one process share the mapping itself: its address travels in the handle. That is faster to set
+// up, and lets ThreadSanitizer see both ends of every message, which it cannot where two addresses
+// mean one byte.
 #pragma once
 
 #include <atomic>
@@ -26,7 +28,8 @@ namespace ringside {
 struct ShmOptions {
   // Serve descriptors to other processes. Off when every rank is a thread of this one.
   bool serve = true;
-  // Let threads of one process share the mapping. Off in tests that want the way through the socket.
+  // Let threads of one process share the mapping. Off in tests that want the way through the
+  // socket.
   bool share_in_process = true;
 };
 
@@ -36,7 +39,8 @@ class ShmTransport : public Transport {
 
   const char* name() const override { return "shm"; }
   std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override;
-  std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle, Deadline deadline) override;
+  std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
+                                   Deadline deadline) override;
 
  private:
   Secret secret_;
@@ -46,7 +50,8 @@ class ShmTransport : public Transport {
   std::uint32_t next_window_ = 0;
 };
 
-// A random number that is this process's alone. Two processes may have the same pid (in two containers).
+// A random number that is this process's alone. Two processes may have the same pid (in two
+// containers).
 std::uint64_t process_nonce();
 
 }  // namespace ringside

@@ -5,16 +5,19 @@
 //     │  fingerprint   │    sequence    │
 //     └────────────────┴────────────────┘
 //
-// The *sequence* only grows. Nothing is ever reset, so there is no moment at which a late reader could
-// mistake the old world for the new one. It may wrap around after 2³² messages; what is compared is always a
-// difference of two sequences that are close together, and such differences survive the wrap.
+// The *sequence* only grows. Nothing is ever reset, so there is no moment at which a late reader
+// could mistake the old world for the new one. It may wrap around after 2³² messages; what is
+// compared is always a difference of two sequences that are close together, and such differences
+// survive the wrap.
 //
-// The *fingerprint* is a hash of the call that the message belongs to (operation, count, type, reduction,
-// root; see operation.h). It travels in the same 64 bits as the sequence, so the first flag of every path,
-// the smallest message included, already says whether both ends are doing the same thing.
+// The *fingerprint* is a hash of the call that the message belongs to (operation, count, type,
+// reduction, root; see operation.h). It travels in the same 64 bits as the sequence, so the first
+// flag of every path, the smallest message included, already says whether both ends are doing the
+// same thing.
 //
-// Signals live in *cells*. A cell is one cache line: the signal and room for 56 bytes of payload. A message
-// that fits travels in the line that carries its flag: one line crosses between two cores, not two.
+// Signals live in *cells*. A cell is one cache line: the signal and room for 56 bytes of payload. A
+// message that fits travels in the line that carries its flag: one line crosses between two cores,
+// not two.
 #pragma once
 
 #include <atomic>
@@ -36,7 +39,8 @@ constexpr Signal unpack(std::uint64_t bits) {
   return {static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(bits >> 32)};
 }
 
-// How far `a` is ahead of `b`; negative when behind. Right across the wrap while they are within 2³¹.
+// How far `a` is ahead of `b`; negative when behind. Right across the wrap while they are within
+// 2³¹.
 constexpr std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
   return static_cast<std::int32_t>(a - b);
 }
@@ -45,8 +49,9 @@ static_assert(ahead(3, 0xffff'fffeu) == 5 && ahead(0xffff'fffeu, 3) == -5);
 inline constexpr std::size_t kLineBytes = 64;
 inline constexpr std::size_t kInlineBytes = kLineBytes - sizeof(std::uint64_t);
 
-// One writer, one reader. The writer fills `payload` with plain stores and then releases the signal; the
-// reader acquires the signal and then reads `payload`. Release and acquire are the whole memory-order story.
+// One writer, one reader. The writer fills `payload` with plain stores and then releases the
+// signal; the reader acquires the signal and then reads `payload`. Release and acquire are the
+// whole memory-order story.
 struct alignas(kLineBytes) Cell {
   std::atomic<std::uint64_t> bits{0};
   std::byte payload[kInlineBytes];
@@ -55,6 +60,7 @@ struct alignas(kLineBytes) Cell {
   void release(Signal s) { bits.store(pack(s), std::memory_order_release); }
 };
 static_assert(sizeof(Cell) == kLineBytes);
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "cells are shared between processes");
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
+              "cells are shared between processes");
 
 }  // namespace ringside

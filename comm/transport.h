@@ -6,18 +6,23 @@
 //     └────────────────┘                           │  data │ cells  │◀── wait
 //                                                  └────────────────┘
 //
-// A *window* is memory of this rank that peers may write: bytes of data and a row of signal cells. A *peer
-// window* is the far end of somebody else's window. `put` moves bytes into it, `signal` sets one of its
-// cells, and its owner waits on the cell. Shared memory, a CUDA IPC mapping, a socket and an RDMA queue pair
-// are four ways to do the same; tests/test_transport.cc holds each of them to the same contract.
+// A *window* is memory of this rank that peers may write: bytes of data and a row of signal cells.
+// A *peer window* is the far end of somebody else's window. `put` moves bytes into it, `signal`
+// sets one of its cells, and its owner waits on the cell. Shared memory, a CUDA IPC mapping, a
+// socket and an RDMA queue pair are four ways to do the same; tests/test_transport.cc holds each of
+// them to the same contract.
 //
 // The contract
-//   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the waiter.
+//   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the
+//   waiter.
 //   2. Signals of one cell are seen in the order in which they were made; some may be skipped over.
-//   3. After flush() the sources of all earlier puts may be reused. It does not say that data has arrived.
-//   4. Whoever waits drives the transport: call progress() in every waiting loop. A blocked put never keeps
+//   3. After flush() the sources of all earlier puts may be reused. It does not say that data has
+//   arrived.
+//   4. Whoever waits drives the transport: call progress() in every waiting loop. A blocked put
+//   never keeps
 //      this rank from receiving.
-//   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its owner has
+//   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
+//   owner has
 //      gone: writing into it never faults.
 #pragma once
 
@@ -63,7 +68,8 @@ class PeerWindow {
  public:
   virtual ~PeerWindow() = default;
 
-  // Copies `bytes` from `source` to the peer's data at `offset_bytes`. The range lies inside the window.
+  // Copies `bytes` from `source` to the peer's data at `offset_bytes`. The range lies inside the
+  // window.
   virtual void put(std::size_t offset_bytes, const void* source, std::size_t bytes) = 0;
 
   // Sets a cell of the peer. Up to kInlineBytes of payload travel with it, in the cell's own line.
@@ -83,14 +89,15 @@ class Transport {
   // The name that a table of edges prints: "shm".
   virtual const char* name() const = 0;
 
-  // Makes a zeroed window of this rank. The transport allocates the memory itself, because not every kind of
-  // memory can be shown to a peer (shared memory cannot show what malloc returned).
+  // Makes a zeroed window of this rank. The transport allocates the memory itself, because not
+  // every kind of memory can be shown to a peer (shared memory cannot show what malloc returned).
   // Throws Error{system} when the memory cannot be had.
   virtual std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) = 0;
 
-  // Opens a peer's window from its handle. The peer keeps its Window alive until everybody has opened it.
-  // Throws Error{system, timeout}.
-  virtual std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle, Deadline deadline) = 0;
+  // Opens a peer's window from its handle. The peer keeps its Window alive until everybody has
+  // opened it. Throws Error{system, timeout}.
+  virtual std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
+                                           Deadline deadline) = 0;
 
   // Moves whatever the transport has to move by itself. Memory needs no help; sockets do.
   virtual void progress() {}

@@ -2,16 +2,18 @@
 //
 //     spin      look again and again: the usual wait is shorter than a system call
 //     yield     let somebody else run, who may be the one that is waited for
-//     nap       sleep for a bounded moment; nobody needs to wake us, so signalling costs no system call
+//     nap       sleep for a bounded moment; nobody needs to wake us, so signalling costs no system
+//     call
 //
-// From the second stage on the waiter also asks, at growing intervals, whether waiting makes sense: has an
-// alarm been raised, was this process told to stop, has the awaited rank left, is a process dead, has the
-// deadline passed? Each is one Error with one sentence. Dead is noticed within kProcessCheck.
+// From the second stage on the waiter also asks, at growing intervals, whether waiting makes sense:
+// has an alarm been raised, was this process told to stop, has the awaited rank left, is a process
+// dead, has the deadline passed? Each is one Error with one sentence. Dead is noticed within
+// kProcessCheck.
 #pragma once
 
-#include <functional>
 #include <string>
 
+#include "comm/function_ref.h"
 #include "comm/options.h"
 #include "comm/peers.h"
 
@@ -21,10 +23,11 @@ class Waiter {
  public:
   Waiter(Peers& peers, const Options& options);
 
-  // Returns once ready() is true. `peer` is the rank that is waited for; `where` makes the words for a
-  // sentence ("step 2 of 6, for chunk 5 from rank 2"), and is called only when something is wrong.
-  template <class Ready, class Where>
-  void wait(int peer, Ready&& ready, Where&& where) {
+  // Returns once ready() is true. `peer` is the rank that is waited for; `where` makes the words
+  // for a sentence ("step 2 of 6, for chunk 5 from rank 2"), and is called only when something is
+  // wrong.
+  template <class IsReady, class Words>
+  void wait(int peer, const IsReady& ready, const Words& where) {
     for (int i = 0; i < spins_; ++i) {
       if (ready()) return;
       relax();
@@ -39,8 +42,12 @@ class Waiter {
   }
   std::string here() const;
 
+  // Throws if another rank has raised the alarm.
+  void check_alarm();
+
  private:
-  using Where = std::function<std::string()>;
+  using Ready = FunctionRef<bool()>;
+  using Where = FunctionRef<std::string()>;
 
   static void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -50,13 +57,12 @@ class Waiter {
 #endif
   }
 
-  void wait_patiently(int peer, const std::function<bool()>& ready, const Where& where);
-  // Each returns if waiting still makes sense, and throws its sentence if not. A message may have come just
-  // before its sender went, so ready() is asked once more before anything is thrown.
-  void check_alarm();
-  void check_left(int peer, const std::function<bool()>& ready, const Where& where);
-  void check_dead(const std::function<bool()>& ready, const Where& where);
-  [[noreturn]] void throw_late(int peer, double waited_s, const Where& where);
+  void wait_patiently(int peer, Ready ready, Where where);
+  // Each returns if waiting still makes sense, and throws its sentence if not. A message may have
+  // come just before its sender went, so ready() is asked once more before anything is thrown.
+  void check_left(int peer, Ready ready, Where where);
+  void check_dead(Ready ready, Where where);
+  [[noreturn]] void throw_late(int peer, double waited_s, Where where);
 
   Peers& peers_;
   double timeout_s_;

@@ -1,0 +1,35 @@
+// The options of tools that measure collectives, in the letters that users of nccl-tests know.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "comm/operation.h"
+#include "kernels/dtype.h"
+#include "kernels/reduction.h"
+
+namespace ringside::tools {
+
+struct Arguments {
+  std::size_t begin_bytes = 8;
+  std::size_t end_bytes = std::size_t{64} << 20;
+  std::size_t factor = 2;
+  int iterations = 0;  // 0: as many as fit into a short, fixed time a row
+  int warmup = -1;     // -1: as many as it takes to estimate that
+  std::vector<DType> dtypes = {DType::f32};
+  std::vector<Reduction> reductions = {Reduction::sum};
+  std::vector<Kind> kinds = {Kind::all_reduce};
+  int threads = 0;  // ranks as threads of this process; 0: processes, as mpirun started them
+  bool json = false;
+  bool demo = true;
+  bool help = false;
+};
+
+// Reads argv. Throws Error{usage} with one sentence.
+Arguments parse_arguments(int argc, char** argv);
+
+// What --help prints.
+std::string help_text();
+
+}  // namespace ringside::tools

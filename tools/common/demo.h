@@ -1,0 +1,31 @@
+// The lecture's demonstration (CS336, lecture 8): three collectives on a few numbers, before and
+// after; and the proof that one of them is the other two.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+
+namespace ringside::tools {
+
+// Collective. The words are complete on rank 0 and empty elsewhere. `right` says, on every rank,
+// whether all values are what they must be.
+struct Demo {
+  std::string words;
+  bool right = true;
+};
+Demo run_demo(Communicator& comm);
+
+// all_reduce(x) against all_gather(reduce_scatter(x)), bit for bit, for every type and reduction;
+// collective.
+struct Identity {
+  std::size_t elements = 0;  // compared on each rank, over all types and reductions
+  int types = 0;
+  int reductions = 0;
+  std::size_t different = 0;  // over all ranks
+};
+Identity compare_all_reduce(Communicator& comm);
+
+}  // namespace ringside::tools

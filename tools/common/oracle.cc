@@ -1,0 +1,143 @@
+// Inputs and expected outputs; the requirements are in oracle.h.
+#include "tools/common/oracle.h"
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "comm/chunks.h"
+
+namespace ringside::tools {
+namespace {
+
+std::uint64_t hash(int rank, std::size_t index) {
+  std::uint64_t x = (static_cast<std::uint64_t>(rank) + 1) * 0x9e3779b97f4a7c15u + index;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+// A full significand, a sign, and for sums an exponent between −4 and 3. Products stay near ±1, so
+// that they do not leave f16's range with a handful of ranks.
+double real(std::uint64_t bits, Reduction reduction) {
+  const double significand = 1.0 + static_cast<double>(bits >> 12) * 0x1p-52;
+  const double sign = (bits & 1) != 0 ? -1.0 : 1.0;
+  if (reduction == Reduction::product) return sign * (0.5 + significand * 0.5);
+  return sign * significand * 0.0625 * static_cast<double>(1u << (bits >> 1 & 7));
+}
+
+template <class T>
+T input(int rank, std::size_t index, Reduction reduction) {
+  const std::uint64_t bits = hash(rank, index);
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(reduction == Reduction::product ? bits | 1
+                                                          : bits);  // an even factor soon gives 0
+  else if constexpr (is_half<T>)
+    return from_float<T>(static_cast<float>(real(bits, reduction)));
+  else
+    return static_cast<T>(real(bits, reduction));
+}
+
+template <class T>
+T combine(T a, T b, Reduction reduction) {
+  switch (reduction) {
+    case Reduction::product:
+      return Product{}(a, b);
+    case Reduction::min:
+      return Min{}(a, b);
+    case Reduction::max:
+      return Max{}(a, b);
+    default:
+      return Sum{}(a, b);
+  }
+}
+
+// Element `index` of chunk `chunk`: the left fold over ranks chunk+1, chunk+2, …, chunk.
+template <class T>
+T folded(int chunk, std::size_t index, Reduction reduction, int size) {
+  T value = input<T>((chunk + 1) % size, index, reduction);
+  for (int k = 2; k <= size; ++k)
+    value = combine(value, input<T>((chunk + k) % size, index, reduction), reduction);
+  return reduction == Reduction::avg ? Divide{size}(value) : value;
+}
+
+template <class T>
+bool is_nan(T value) {
+  if constexpr (std::is_integral_v<T>)
+    return false;
+  else if constexpr (is_half<T>)
+    return is_nan(to_float(value));
+  else
+    return value != value;
+}
+
+template <class T>
+bool same(const void* at, T expected) {
+  if (std::memcmp(at, &expected, sizeof expected) == 0) return true;
+  T found;
+  std::memcpy(&found, at, sizeof found);
+  return is_nan(found) && is_nan(expected);
+}
+
+// Compares `count` elements at `output` with expected(0), expected(1), …
+template <class T, class Expected>
+std::size_t compare(const std::byte* output, std::size_t count, const Expected& expected) {
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < count; ++i)
+    wrong += same<T>(output + i * sizeof(T), expected(i)) ? 0 : 1;
+  return wrong;
+}
+
+template <class T>
+std::size_t wrong_in(const std::byte* output, const Operation& what, int rank, int size) {
+  const auto n = static_cast<std::size_t>(size);
+  std::size_t wrong = 0;
+  switch (what.kind) {
+    case Kind::all_reduce:
+      for (int chunk = 0; chunk < size; ++chunk) {
+        const Range range = Chunks{what.count, size}[chunk];
+        wrong += compare<T>(output + range.begin * sizeof(T), range.count, [&](std::size_t i) {
+          return folded<T>(chunk, range.begin + i, what.reduction, size);
+        });
+      }
+      return wrong;
+    case Kind::reduce_scatter: {
+      const std::size_t first = static_cast<std::size_t>(rank) * what.count;
+      return compare<T>(output, what.count, [&](std::size_t i) {
+        return folded<T>(rank, first + i, what.reduction, size);
+      });
+    }
+    case Kind::all_gather:
+      for (std::size_t from = 0; from < n; ++from)
+        wrong += compare<T>(output + from * what.count * sizeof(T), what.count, [&](std::size_t i) {
+          return input<T>(static_cast<int>(from), i, Reduction::sum);
+        });
+      return wrong;
+    default:
+      return compare<T>(output, what.count,
+                        [&](std::size_t i) { return input<T>(what.root, i, Reduction::sum); });
+  }
+}
+
+}  // namespace
+
+void fill_input(void* target, std::size_t count, DType dtype, Reduction reduction, int rank,
+                std::size_t first) {
+  visit(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    auto* at = static_cast<std::byte*>(target);
+    for (std::size_t i = 0; i < count; ++i) {
+      const T value = input<T>(rank, first + i, reduction);
+      std::memcpy(at + i * sizeof(T), &value, sizeof value);
+    }
+  });
+}
+
+std::size_t count_wrong(const void* output, const Operation& what, int rank, int size) {
+  return visit(what.dtype, [&](auto tag) {
+    return wrong_in<typename decltype(tag)::type>(static_cast<const std::byte*>(output), what, rank,
+                                                  size);
+  });
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,25 @@
+// The oracle: what a collective must give, computed apart from it on every rank.
+//
+// Inputs are numbers that any rank can compute for any other: a function of (rank, element). They
+// have varied signs, magnitudes and low bits, so that adding them in another order, losing one or
+// adding one twice changes the result. (nccl-tests chooses inputs whose sum is exact in any order;
+// that hides all three but loss.) The expected result is the fold that ring.h states, one element
+// at a time.
+#pragma once
+
+#include <cstddef>
+
+#include "comm/operation.h"
+
+namespace ringside::tools {
+
+// Fills `count` elements: the contribution of `rank` to elements first, first + 1, …
+void fill_input(void* target, std::size_t count, DType dtype, Reduction reduction, int rank,
+                std::size_t first = 0);
+
+// How many of the elements of `output` differ in any bit from what `what` must give on `rank` of
+// `size`, when each rank's input was fill_input. `output` is all of what the call writes. Two NaNs
+// count as the same.
+std::size_t count_wrong(const void* output, const Operation& what, int rank, int size);
+
+}  // namespace ringside::tools

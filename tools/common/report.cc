@@ -1,0 +1,112 @@
+// Tables and JSON of measured rows.
+#include "tools/common/report.h"
+
+#include "comm/error.h"
+
+namespace ringside::tools {
+namespace {
+
+using ull = unsigned long long;
+
+// Five significant characters whatever the magnitude, as nccl-tests prints times.
+std::string time_words(double time_us) {
+  if (time_us < 100) return text("%.2f", time_us);
+  if (time_us < 10'000) return text("%.1f", time_us);
+  return text("%.0f", time_us);
+}
+
+std::string side(const Timing& timing) {
+  return text("%10s%7.2f%7.2f%7llu", time_words(timing.time_us).c_str(), timing.algbw_gbs,
+              timing.busbw_gbs, static_cast<ull>(timing.wrong));
+}
+
+std::string json_side(const Timing& timing) {
+  return text("{\"time_us\": %.4f, \"algbw_gbs\": %.4f, \"busbw_gbs\": %.4f, \"wrong\": %llu}",
+              timing.time_us, timing.algbw_gbs, timing.busbw_gbs, static_cast<ull>(timing.wrong));
+}
+
+const char* reduction_words(const Operation& what) {
+  return has_reduction(what.kind) ? name_of(what.reduction) : "none";
+}
+
+int root_of(const Operation& what) { return what.kind == Kind::broadcast ? what.root : -1; }
+
+}  // namespace
+
+std::string table_head() {
+  const auto line = [](const char* const(&left)[5], const char* const(&right)[4]) {
+    return text("#%9s%10s%5s%8s%5s", left[0], left[1], left[2], left[3], left[4]) +
+           text("%10s%7s%7s%7s", right[0], right[1], right[2], right[3]) +
+           text("%10s%7s%7s", right[0], right[1], right[2]) +
+           (*right[3] == '\0' ? "\n" : text("%7s\n", right[3]));
+  };
+  return text("#%37s%22s%31s\n", "", "out-of-place", "in-place") +
+         line({"size", "count", "type", "redop", "root"}, {"time", "algbw", "busbw", "#wrong"}) +
+         line({"(B)", "(elem)", "", "", ""}, {"(us)", "(GB/s)", "(GB/s)", ""});
+}
+
+std::string table_row(const Row& row) {
+  return text("%10llu%10llu%5s%8s%5d", static_cast<ull>(row.size_bytes),
+              static_cast<ull>(row.what.count), name_of(row.what.dtype), reduction_words(row.what),
+              root_of(row.what)) +
+         side(row.out_of_place) +
+         (row.in_place ? side(*row.in_place) : text("%10s%7s%7s%7s", "-", "-", "-", "-")) + "\n";
+}
+
+std::string table_foot(const std::vector<Row>& rows) {
+  double sum = 0;
+  int sides = 0;
+  for (const Row& row : rows) {
+    sum += row.out_of_place.busbw_gbs + (row.in_place ? row.in_place->busbw_gbs : 0);
+    sides += row.in_place ? 2 : 1;
+  }
+  const std::size_t wrong = wrong_in(rows);
+  return text("# Out of bounds values : %llu %s\n", static_cast<ull>(wrong),
+              wrong == 0 ? "OK" : "FAILED") +
+         text("# Avg bus bandwidth    : %.3f GB/s\n", sides == 0 ? 0.0 : sum / sides);
+}
+
+std::size_t wrong_in(const std::vector<Row>& rows) {
+  std::size_t wrong = 0;
+  for (const Row& row : rows)
+    wrong += row.out_of_place.wrong + (row.in_place ? row.in_place->wrong : 0);
+  return wrong;
+}
+
+std::string json_string(const std::string& words) {
+  std::string quoted = "\"";
+  for (const char c : words) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    if (static_cast<unsigned char>(c) < 0x20)
+      quoted += text("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    else
+      quoted += c;
+  }
+  return quoted + "\"";
+}
+
+std::string json_rows(const std::vector<Row>& rows) {
+  std::string list;
+  for (const Row& row : rows) {
+    list +=
+        text("%s\n    {\"op\": \"%s\", \"size_bytes\": %llu, \"count\": %llu, \"type\": \"%s\", ",
+             list.empty() ? "" : ",", name_of(row.what.kind), static_cast<ull>(row.size_bytes),
+             static_cast<ull>(row.what.count), name_of(row.what.dtype));
+    list += text("\"redop\": \"%s\", \"root\": %d,\n     \"out_of_place\": %s",
+                 reduction_words(row.what), root_of(row.what), json_side(row.out_of_place).c_str());
+    list += row.in_place ? ",\n     \"in_place\": " + json_side(*row.in_place) + "}" : "}";
+  }
+  return "[" + list + "\n  ]";
+}
+
+std::string short_bytes(std::size_t bytes) {
+  const char* units[] = {"", "K", "M", "G"};
+  int unit = 0;
+  while (unit < 3 && bytes >= 1024 && bytes % 1024 == 0) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return text("%llu%s", static_cast<ull>(bytes), units[unit]);
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,26 @@
+// Printing rows, for people (a table in nccl-tests' columns, 100 characters wide) and for machines
+// (JSON).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/common/measure.h"
+
+namespace ringside::tools {
+
+std::string table_head();
+std::string table_row(const Row& row);
+// "Out of bounds values" and "Avg bus bandwidth", as nccl-tests closes its tables.
+std::string table_foot(const std::vector<Row>& rows);
+
+std::size_t wrong_in(const std::vector<Row>& rows);
+
+// --- JSON: only what is needed to write it ---
+std::string json_string(const std::string& words);  // quoted and escaped
+std::string json_rows(const std::vector<Row>& rows);
+
+// "8", "64K", "64M": a number of bytes in as few characters as say it exactly.
+std::string short_bytes(std::size_t bytes);
+
+}  // namespace ringside::tools

@@ -1,0 +1,129 @@
+// Starting ranks under mpirun or as threads, and leaving with a sentence.
+#include "tools/common/world.h"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+
+#include "comm/bootstrap_threads.h"
+#include "comm/error.h"
+#ifdef RINGSIDE_HAVE_MPI
+#include "comm/bootstrap_mpi.h"
+#endif
+
+namespace ringside::tools {
+namespace {
+
+constexpr int kDefaultThreads = 4;
+
+std::atomic<int> stopped_by{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores to it");
+
+void note_signal(int signal) { stopped_by.store(signal, std::memory_order_relaxed); }
+
+void listen_to_signals() {
+  struct sigaction action {};
+  action.sa_handler = note_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // asked twice, the process goes at once
+  ::sigaction(SIGTERM, &action, nullptr);
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+// One line, whole, whatever other threads print.
+void complain(const char* tool, const char* sentence) {
+  const std::string line = text("%s: %s\n", tool, sentence);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+int status_of(const Error& error) { return error.fault() == Fault::usage ? 2 : 1; }
+
+// `first_only`: what every rank would say alike is said by rank 0.
+int run_one(const char* tool, Bootstrap& bootstrap, const std::function<int(Bootstrap&)>& body) {
+  try {
+    return body(bootstrap);
+  } catch (const Error& error) {
+    const bool said_by_all = error.fault() == Fault::usage;
+    if (!said_by_all || bootstrap.rank() == 0) complain(tool, error.what());
+    return status_of(error);
+  } catch (const std::exception& error) {
+    complain(tool, text("rank %d: %s", bootstrap.rank(), error.what()).c_str());
+    return 1;
+  }
+}
+
+int run_threads(const char* tool, int size, const std::function<int(Bootstrap&)>& body) {
+  std::atomic<int> status{0};
+  run_as_threads(size, [&](Bootstrap& bootstrap) {
+    const int mine = run_one(tool, bootstrap, body);
+    int none = 0;
+    if (mine != 0) status.compare_exchange_strong(none, mine);
+  });
+  return status;
+}
+
+#ifdef RINGSIDE_HAVE_MPI
+int run_mpi(const char* tool, const std::function<int(Bootstrap&)>& body) {
+  const std::unique_ptr<MpiBootstrap> bootstrap = MpiBootstrap::start();
+  // MPI installs handlers of its own; ours come after.
+  listen_to_signals();
+  const int status = run_one(tool, *bootstrap, body);
+  // A usage error is everybody's: all leave together, in order. After any other, nobody may be left
+  // to finalise with.
+  if (status == 1) {
+    std::fflush(nullptr);
+    bootstrap->abandon();
+  }
+  return status;
+}
+#endif
+
+}  // namespace
+
+int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
+  listen_to_signals();
+  try {
+#ifdef RINGSIDE_HAVE_MPI
+    if (threads == 0 && started_by_mpi()) return run_mpi(tool, body);
+#endif
+    return run_threads(tool, threads > 0 ? threads : kDefaultThreads, body);
+  } catch (const std::exception& error) {
+    complain(tool, error.what());
+    return 1;
+  }
+}
+
+int refuse(const char* tool, const std::string& sentence) {
+#ifdef RINGSIDE_HAVE_MPI
+  if (started_by_mpi())
+    return run_mpi(tool, [&](Bootstrap& bootstrap) -> int {
+      // mpirun ends all ranks as soon as one has failed: nobody leaves before rank 0 has spoken.
+      if (bootstrap.rank() == 0) complain(tool, sentence.c_str());
+      bootstrap.barrier(Deadline::after_seconds(60));
+      return 2;
+    });
+#endif
+  complain(tool, sentence.c_str());
+  return 2;
+}
+
+int print_once(const std::string& words) {
+  const auto print = [&](Bootstrap& bootstrap) -> int {
+    if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
+    return 0;
+  };
+#ifdef RINGSIDE_HAVE_MPI
+  if (started_by_mpi()) return run_mpi("", print);
+#endif
+  std::fputs(words.c_str(), stdout);
+  return 0;
+}
+
+Options tool_options() {
+  Options options = Options::from_environment();
+  options.interrupted = &stopped_by;
+  return options;
+}
+
+}  // namespace ringside::tools

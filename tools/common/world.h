@@ -1,0 +1,30 @@
+// How a tool comes to its ranks, and how it ends when a rank fails.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "comm/bootstrap.h"
+#include "comm/communicator.h"
+
+namespace ringside::tools {
+
+// Runs `body` once on each rank and returns the program's exit status.
+//   threads > 0: ranks are threads. Otherwise, under mpirun, this process is one rank. Otherwise: 4
+//   threads.
+// A rank whose body throws prints its sentence and makes the program exit with 1, or with 2 for
+// Fault::usage. SIGTERM and SIGINT end waits with a sentence, since mpirun sends SIGTERM to all
+// when one rank dies.
+int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body);
+
+// The same for a sentence that all ranks agree on (a bad option): only rank 0 prints it. Returns 2.
+int refuse(const char* tool, const std::string& sentence);
+
+// Prints once, from rank 0, and returns 0.
+int print_once(const std::string& words);
+
+// The options from the environment, with the flag that SIGTERM and SIGINT set.
+Options tool_options();
+
+}  // namespace ringside::tools

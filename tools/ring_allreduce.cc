@@ -1,0 +1,148 @@
+// ring_allreduce: the main program. Ranks meet, say who they are, show what an all-reduce does and
+// how the ring does it, prove that it is reduce-scatter + all-gather, and measure it, every element
+// checked.
+//
+// Only rank 0 prints results. What the others have to say is gathered by the library itself.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/error.h"
+#include "tools/common/arguments.h"
+#include "tools/common/demo.h"
+#include "tools/common/measure.h"
+#include "tools/common/picture.h"
+#include "tools/common/report.h"
+#include "tools/common/world.h"
+
+namespace {
+
+using namespace ringside;
+using namespace ringside::tools;
+
+constexpr const char* kTool = "ring_allreduce";
+constexpr int kMostRanksDrawn = 4;  // a ring of four fills 100 columns
+
+void print(const Communicator& comm, const std::string& words) {
+  if (comm.rank() != 0) return;
+  std::fputs(words.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+std::string who_is_there(const Communicator& comm, const char* bootstrap) {
+  std::string words =
+      text("ringside: %d rank%s, bootstrap %s, %d slots of %s on each edge\n\n", comm.size(),
+           comm.size() == 1 ? "" : "s", bootstrap, comm.options().slot_count,
+           short_bytes(comm.options().slot_bytes).c_str());
+  words += "  rank  host                  pid  device\n";
+  for (const RankInfo& it : comm.ranks())
+    words += text("  %4d  %-16s %8d  %s\n", it.rank, it.host.c_str(), it.pid, it.device.c_str());
+  words += "\n  edge of the ring  transport  why\n";
+  for (const Edge& edge : comm.ring_edges())
+    words += text("  %6d -> %-6d  %-9s  %s\n", edge.from, edge.to, edge.transport.c_str(),
+                  edge.why.c_str());
+  if (comm.size() == 1)
+    words += "  none: a ring of one rank sends nothing (try mpirun -n 2, or --threads 4)\n";
+  return words + "\n";
+}
+
+std::string picture(int size) {
+  const int drawn = size < 2 || size > kMostRanksDrawn ? kMostRanksDrawn : size;
+  std::string words =
+      "How the ring does it: in each step every rank sends one chunk to its right.\n";
+  if (drawn != size) words += text("(Drawn for %d ranks; %d follow the same text.)\n", drawn, size);
+  return words +
+         "A cell counts the contributions in a rank's value of a chunk; [ ] has just been "
+         "received.\n\n" +
+         draw_all_reduce(drawn) + "\n";
+}
+
+std::string proof(const Identity& identity, int size) {
+  const bool equal = identity.different == 0;
+  return text(
+      "all-reduce = reduce-scatter + all-gather: %zu elements, bit for bit, %d types, %d "
+      "reductions, "
+      "%d rank%s: %s\n\n",
+      identity.elements, identity.types, identity.reductions, size, size == 1 ? "" : "s",
+      equal ? "equal" : text("%zu DIFFER", identity.different).c_str());
+}
+
+std::vector<Row> run_table(Communicator& comm, const Arguments& arguments) {
+  std::vector<Row> rows;
+  Buffers buffers(arguments.end_bytes);
+  const auto show = [&](const std::string& words) {
+    if (!arguments.json) print(comm, words);
+  };
+  for (const Kind kind : arguments.kinds) {
+    show(text("# %s\n", name_of(kind)) + table_head());
+    const std::size_t reductions = has_reduction(kind) ? arguments.reductions.size() : 1;
+    for (const DType dtype : arguments.dtypes)
+      for (std::size_t r = 0; r < reductions; ++r)
+        for (std::size_t bytes = arguments.begin_bytes; bytes <= arguments.end_bytes;
+             bytes *= arguments.factor) {
+          rows.push_back(
+              measure_row(comm, buffers, kind, dtype, arguments.reductions[r], bytes, arguments));
+          show(table_row(rows.back()));
+        }
+  }
+  show(table_foot(rows));
+  return rows;
+}
+
+std::string json(const Communicator& comm, const char* bootstrap, const Demo& demo,
+                 const Identity& identity, const std::vector<Row>& rows) {
+  std::string ranks;
+  for (const RankInfo& it : comm.ranks())
+    ranks += text("%s\n    {\"rank\": %d, \"host\": %s, \"pid\": %d, \"device\": \"%s\"}",
+                  ranks.empty() ? "" : ",", it.rank, json_string(it.host).c_str(), it.pid,
+                  it.device.c_str());
+  std::string edges;
+  for (const Edge& edge : comm.ring_edges())
+    edges += text("%s\n    {\"from\": %d, \"to\": %d, \"transport\": \"%s\", \"why\": %s}",
+                  edges.empty() ? "" : ",", edge.from, edge.to, edge.transport.c_str(),
+                  json_string(edge.why).c_str());
+  return text("{\n  \"tool\": \"%s\", \"bootstrap\": \"%s\", \"world_size\": %d,\n", kTool,
+              bootstrap, comm.size()) +
+         text("  \"slot_bytes\": %zu, \"slot_count\": %d,\n", comm.options().slot_bytes,
+              comm.options().slot_count) +
+         "  \"ranks\": [" + ranks + "\n  ],\n  \"edges\": [" + edges + "\n  ],\n" +
+         text("  \"demo_right\": %s,\n", demo.right ? "true" : "false") +
+         text(
+             "  \"identity\": {\"elements\": %zu, \"types\": %d, \"reductions\": %d, "
+             "\"different\": %zu},\n",
+             identity.elements, identity.types, identity.reductions, identity.different) +
+         text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(rows)) + json_rows(rows) + "\n}\n";
+}
+
+int run(Bootstrap& bootstrap, const Arguments& arguments) {
+  Communicator comm(bootstrap, tool_options());
+  const bool talk = arguments.demo && !arguments.json;
+  if (talk) print(comm, who_is_there(comm, bootstrap.name()));
+  Demo demo;
+  Identity identity;
+  if (arguments.demo) {
+    demo = run_demo(comm);
+    if (talk) print(comm, "What collectives do\n" + demo.words + "\n" + picture(comm.size()));
+    identity = compare_all_reduce(comm);
+    if (talk) print(comm, proof(identity, comm.size()));
+  }
+  const std::vector<Row> rows = run_table(comm, arguments);
+  if (arguments.json) print(comm, json(comm, bootstrap.name(), demo, identity, rows));
+  comm.barrier();
+  return demo.right && identity.different == 0 && wrong_in(rows) == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  try {
+    arguments = parse_arguments(argc, argv);
+  } catch (const Error& error) {
+    return refuse(kTool, error.what());
+  }
+  if (arguments.help) return print_once(help_text());
+  return run_ranks(kTool, arguments.threads,
+                   [&](Bootstrap& bootstrap) { return run(bootstrap, arguments); });
+}
