@@ -6,9 +6,8 @@
 // raised. So the details of a call need not travel with its messages.
 //
 // Who writes what
-//   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees the
-//   same
-//             non-zero number before and after has a consistent entry
+//   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees
+//             the same non-zero number before and after has a consistent entry
 //   state     the owner: running → broken (an error) or left (its communicator was destroyed)
 //   cause     the owner, once, before state becomes broken
 #pragma once

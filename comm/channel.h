@@ -3,10 +3,9 @@
 // The arithmetic (slots, credits) is protocol.h's. Here it meets memory:
 //
 //   SendEnd     writes message m into slot (m−1) mod slots of the receiver's window, then signals
-//   the slot's
-//               cell with sequence m and the call's fingerprint
+//               the slot's cell with sequence m and the call's fingerprint
 //   ReceiveEnd  waits for that cell, reads the slot, and returns credit to a cell of the sender's
-//   window
+//               window
 //
 // A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone.
 //

@@ -1,8 +1,7 @@
 // The public face: a group of ranks that call the same collectives in the same order.
 //
 //     Communicator comm(bootstrap);
-//     comm.all_reduce(gradients.data(), gradients.data(), gradients.size(), DType::f32,
-//     Reduction::avg);
+//     comm.all_reduce(grad.data(), grad.data(), grad.size(), DType::f32, Reduction::avg);
 //
 // Buffers. Any pointer, any count (zero too), any alignment. Out of place, or in place: all_reduce
 // and broadcast with the same buffer; reduce_scatter with recv = send + rank·count; all_gather with

@@ -7,8 +7,10 @@
 //
 // Why a socket and not a name under /dev/shm: an abstract socket and an anonymous memory file
 // vanish with the last process that holds them, even after kill -9, and a container's 64 MB limit
-// on /dev/shm does not count. Why a thread: opening a window is one-sided, its owner may be busy
-// computing. The thread sleeps in poll(2) and costs nothing until somebody connects.
+// on /dev/shm does not count.
+//
+// Why a thread: opening a window is one-sided, its owner may be busy computing. The thread sleeps
+// in poll(2) and costs nothing until somebody connects.
 #pragma once
 
 #include <array>

@@ -7,12 +7,14 @@
 //     own slot ──reduce with own input──▶ where the piece belongs
 //
 // Two things make it fast without the algorithm knowing.
+//
 //   Fusing. A partial sum (`carry`) is sent on in the next step. If there is credit for that
 //   already, the sum is computed straight into the right neighbour's slot, and the next step only
 //   signals. Otherwise it goes to scratch memory and is copied when credit comes. Fusing never
-//   waits, so it cannot deadlock. Slices. A slot fits the cache, and a slice goes through all its
-//   steps before the next one begins, so what was just reduced is still in the cache when it is
-//   gathered.
+//   waits, so it cannot deadlock.
+//
+//   Slices. A slot fits the cache, and a slice goes through all its steps before the next one
+//   begins, so what was just reduced is still in the cache when it is gathered.
 #pragma once
 
 #include <cstddef>

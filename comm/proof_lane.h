@@ -9,8 +9,8 @@
 //
 //   complete     every output holds every contribution exactly once, in the stated order
 //   no mix-up    only pieces of the same chunk and slice are ever added, and nothing is sent or
-//   added before
-//                it exists or after it was overwritten (in place, input and output are one memory)
+//                added before it exists or after it was overwritten (in place, input and output
+//                are one memory)
 //   no overrun   no slot is overwritten before it was read
 //   no deadlock  no circle of ranks waits for each other; if one does, it is printed
 //

@@ -1,8 +1,7 @@
 // The record lane: carries no data at all. It writes an algorithm's words down, as a list that
 // others read: the proof lane executes it with symbols, a picture draws it.
 //
-//     const Program program = record(slices, [&](auto& lane) { all_reduce(lane, Ring{rank, size});
-//     });
+//     Program program = record(slices, [&](RecordLane& lane) { all_reduce(lane, Ring{rank, size}); });
 #pragma once
 
 #include <cstddef>

@@ -4,42 +4,45 @@
 // one. The buffer is cut into n chunks. For n = 3, with a b c the contributions of rank 0 1 2 to a
 // chunk:
 //
-//                      rank 0              rank 1              rank 2
-//    chunk             0    1    2         0    1    2         0    1    2
-//                      a    a    a         b    b    b         c    c    c
-//    reduce-scatter: in step s, rank r sends chunk r−1−s to the right, and adds its own to what it
-//    receives
-//      step 0          ·    ·   ca         ab   ·    ·         ·   bc    ·
-//      step 1        [bca]  ·    ·         ·  [cab]  ·         ·    ·  [abc]     rank r now owns
-//      chunk r
-//    all-gather: in step s, rank r sends chunk r−s to the right, and keeps what it receives
-//      step 0         bca   ·  [abc]     [bca] cab   ·         ·  [cab] abc
-//      step 1         bca [cab] abc       bca  cab [abc]     [bca] cab  abc
+//                   rank 0            rank 1            rank 2
+//    chunk          0    1    2       0    1    2       0    1    2
+//                   a    a    a       b    b    b       c    c    c
+//
+//    reduce-scatter: in step s, rank r sends chunk r−1−s to the right and adds its own
+//    contribution to what it receives. Afterwards rank r owns chunk r.
+//      step 0       ·    ·   ca       ab   ·    ·       ·   bc    ·
+//      step 1     [bca]  ·    ·       ·  [cab]  ·       ·    ·  [abc]
+//
+//    all-gather: in step s, rank r sends chunk r−s to the right and keeps what it receives.
+//      step 0      bca   ·  [abc]   [bca] cab   ·       ·  [cab] abc
+//      step 1      bca [cab] abc     bca  cab [abc]   [bca] cab  abc
 //
 // In 2(n−1) steps each rank sends 2(n−1)/n of the buffer, and no algorithm whose links carry plain
 // data sends less (Patarasuk & Yuan, JPDC 2009). The two halves have n−1 steps each.
 //
 // The order of additions: chunk c starts on rank c+1 and ends on rank c, so its value is the left
-// fold
-// ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎: the rotated order. It depends on c and n and on nothing else.
+// fold ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎: the rotated order. It depends on c and n and on nothing else.
 //
 // The functions here say what one rank does, in the words of a Lane; who carries the words out is
 // the lane's business: host_lane.h moves bytes, record_lane.h writes the words down, proof_lane.h
 // moves symbols.
 //
-//    lane.exchange_reduce(send, receive, slice)  send one piece to the right while receiving
-//    another from the
-//                                                left; `receive` becomes received + own input
-//    lane.exchange(send, receive, slice)         the same; `receive` becomes what was received
-//    lane.send(piece, slice), lane.receive(piece, slice)       one half alone
-//    lane.finish(piece, slice)                   the reduction of this piece is complete (AVG
-//    divides here) lane.keep(chunk, slice)                     output = own input: a contribution
-//    that does not travel
+//    lane.exchange_reduce(send, receive, slice)
+//        sends one piece to the right while receiving another from the left; `receive` becomes
+//        received + own input
+//    lane.exchange(send, receive, slice)
+//        the same; `receive` becomes what was received
+//    lane.send(piece, slice), lane.receive(piece, slice)
+//        one half alone
+//    lane.finish(piece, slice)
+//        the reduction of this piece is complete (AVG divides here)
+//    lane.keep(chunk, slice)
+//        output = own input: a contribution that does not travel
 //
 // Why one joint word and not a send and then a receive: slots are bounded. If every rank waits for
 // its send to complete before it looks at what has come, all wait for each other and nobody makes
-// room. (The proof lane shows this deadlock, tests/test_proof.cc.) And only a joint word lets a
-// lane fuse the two halves.
+// room. (The proof lane shows this deadlock, tests/test_proof_controls.cc.) And only a joint word
+// lets a lane fuse the two halves.
 #pragma once
 
 #include <cstddef>

@@ -9,21 +9,19 @@
 // A *window* is memory of this rank that peers may write: bytes of data and a row of signal cells.
 // A *peer window* is the far end of somebody else's window. `put` moves bytes into it, `signal`
 // sets one of its cells, and its owner waits on the cell. Shared memory, a CUDA IPC mapping, a
-// socket and an RDMA queue pair are four ways to do the same; tests/test_transport.cc holds each of
-// them to the same contract.
+// socket and an RDMA queue pair are four ways to do the same; tests/test_transport.cc holds each
+// of them to the same contract.
 //
 // The contract
 //   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the
-//   waiter.
-//   2. Signals of one cell are seen in the order in which they were made; some may be skipped over.
+//      waiter.
+//   2. Signals of one cell are seen in the order in which they were made; some may be skipped.
 //   3. After flush() the sources of all earlier puts may be reused. It does not say that data has
-//   arrived.
+//      arrived.
 //   4. Whoever waits drives the transport: call progress() in every waiting loop. A blocked put
-//   never keeps
-//      this rank from receiving.
+//      never keeps this rank from receiving.
 //   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
-//   owner has
-//      gone: writing into it never faults.
+//      owner has gone: writing into it never faults.
 #pragma once
 
 #include <array>

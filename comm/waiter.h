@@ -2,8 +2,8 @@
 //
 //     spin      look again and again: the usual wait is shorter than a system call
 //     yield     let somebody else run, who may be the one that is waited for
-//     nap       sleep for a bounded moment; nobody needs to wake us, so signalling costs no system
-//     call
+//     nap       sleep for a bounded moment; nobody needs to wake us, so signalling costs no
+//               system call
 //
 // From the second stage on the waiter also asks, at growing intervals, whether waiting makes sense:
 // has an alarm been raised, was this process told to stop, has the awaited rank left, is a process
