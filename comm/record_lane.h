@@ -1,7 +1,7 @@
 // The record lane: carries no data at all. It writes an algorithm's words down, as a list that
 // others read: the proof lane executes it with symbols, a picture draws it.
 //
-//     Program program = record(slices, [&](RecordLane& lane) { all_reduce(lane, Ring{rank, size}); });
+//     record(slices, [&](RecordLane& lane) { all_reduce(lane, Ring{rank, size}); })
 #pragma once
 
 #include <cstddef>

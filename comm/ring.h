@@ -21,7 +21,7 @@
 // data sends less (Patarasuk & Yuan, JPDC 2009). The two halves have n−1 steps each.
 //
 // The order of additions: chunk c starts on rank c+1 and ends on rank c, so its value is the left
-// fold ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎: the rotated order. It depends on c and n and on nothing else.
+// fold ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎: the rotated order. It depends on c and n, on nothing else.
 //
 // The functions here say what one rank does, in the words of a Lane; who carries the words out is
 // the lane's business: host_lane.h moves bytes, record_lane.h writes the words down, proof_lane.h
