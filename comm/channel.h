@@ -29,8 +29,8 @@ struct ChannelPlace {
 };
 
 struct ChannelShape {
-  int slots;
-  std::size_t slot_bytes;
+  int slots = 0;
+  std::size_t slot_bytes = 0;
   // Slots start on cache lines of their own.
   std::size_t stride_bytes() const {
     return (slot_bytes + kLineBytes - 1) / kLineBytes * kLineBytes;

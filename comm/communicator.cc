@@ -130,7 +130,6 @@ struct Communicator::Impl {
 };
 
 Communicator::Communicator(Bootstrap& bootstrap, const Options& options) {
-  options.check();
   impl_ = std::make_unique<Impl>(bootstrap, options);
 }
 Communicator::~Communicator() = default;

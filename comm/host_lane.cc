@@ -116,12 +116,11 @@ void HostLane::check_flag() {
     return;
   const Board* board = peers_.board_of(ends_.from_rank);
   const std::optional<Call> call = board == nullptr ? std::nullopt : board->find(theirs);
+  const std::string who = peers_.who(ends_.from_rank);
   const std::string what =
-      call ? text("%s there is in %s #%llu: %s", peers_.who(ends_.from_rank).c_str(),
-                  describe(call->what).c_str(), static_cast<unsigned long long>(call->number),
+      call ? text("%s is in %s: %s", who.c_str(), describe(call->number, call->what).c_str(),
                   difference(call_.what, call->what).c_str())
-           : text("%s is in another call, no longer on its board",
-                  peers_.who(ends_.from_rank).c_str());
+           : text("%s is in another call, no longer on its board", who.c_str());
   throw Error(Fault::mismatch,
               text("%s: the ranks are doing different things; %s. Every rank must make the "
                    "same calls in the same order",

@@ -45,6 +45,11 @@ Identity identify_myself(const Options& options) {
   me.slot_bytes = options.slot_bytes;
   me.slot_count = options.slot_count;
   me.algorithm = static_cast<std::int32_t>(options.algorithm);
+  try {
+    options.check();
+  } catch (const Error& error) {
+    std::snprintf(me.complaint.data(), me.complaint.size(), "%s", error.what());
+  }
   return me;
 }
 
@@ -65,6 +70,10 @@ Reach reach(const Identity& a, const Identity& b) {
 }
 
 void check_agreement(const std::vector<Identity>& everyone) {
+  for (std::size_t rank = 0; rank < everyone.size(); ++rank)
+    if (everyone[rank].complaint[0] != '\0')
+      throw Error(Fault::usage,
+                  text("rank %d: %s", static_cast<int>(rank), everyone[rank].complaint.data()));
   const Identity& zero = everyone[0];
   for (std::size_t rank = 1; rank < everyone.size(); ++rank) {
     const Identity& it = everyone[rank];

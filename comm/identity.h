@@ -28,6 +28,8 @@ struct Identity {
   std::uint64_t slot_bytes = 0;
   std::int32_t slot_count = 0;
   std::int32_t algorithm = 0;
+  // Why this rank cannot take part; empty if it can.
+  std::array<char, 256> complaint{};
 };
 
 Identity identify_myself(const Options& options);
@@ -40,8 +42,8 @@ struct Reach {
 };
 Reach reach(const Identity& a, const Identity& b);
 
-// Throws Error{usage} naming the first rank whose options differ from rank 0's, and how. Every rank
-// sees the same identities and so comes to the same sentence.
+// Throws Error{usage} with the first rank's complaint, or naming the first rank whose options differ
+// from rank 0's, and how. Every rank sees the same identities and so comes to the same sentence.
 void check_agreement(const std::vector<Identity>& everyone);
 
 // More ranks on this rank's host than processors that they may use together? Then spinning only

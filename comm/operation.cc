@@ -14,6 +14,17 @@ void add(std::string& sentence, const std::string& part) {
   sentence += part;
 }
 
+// " (f32 × 1048576, sum)"; a barrier has none.
+std::string details(const Operation& what) {
+  if (what.kind == Kind::barrier) return "";
+  const auto count = static_cast<unsigned long long>(what.count);
+  std::string words = text(" (%s × %llu", name_of(what.dtype), count);
+  if (reduces(what.kind)) words += text(", %s", name_of(what.reduction));
+  if (what.kind == Kind::broadcast) words += text(", root %d", what.root);
+  if (what.kind == Kind::send_recv) words += text(", from rank %d", what.root);
+  return words + ")";
+}
+
 }  // namespace
 
 const char* name_of(Kind kind) {
@@ -34,14 +45,11 @@ const char* name_of(Kind kind) {
   return "unknown call";
 }
 
-std::string describe(const Operation& what) {
-  if (what.kind == Kind::barrier) return name_of(what.kind);
-  std::string words = text("%s (%s × %llu", name_of(what.kind), name_of(what.dtype),
-                           static_cast<unsigned long long>(what.count));
-  if (reduces(what.kind)) words += text(", %s", name_of(what.reduction));
-  if (what.kind == Kind::broadcast) words += text(", root %d", what.root);
-  if (what.kind == Kind::send_recv) words += text(", from rank %d", what.root);
-  return words + ")";
+std::string describe(const Operation& what) { return name_of(what.kind) + details(what); }
+
+std::string describe(std::uint64_t number, const Operation& what) {
+  const auto n = static_cast<unsigned long long>(number);
+  return text("%s #%llu", name_of(what.kind), n) + details(what);
 }
 
 std::string difference(const Operation& here, const Operation& there) {

@@ -55,6 +55,8 @@ constexpr std::uint32_t fingerprint(const Operation& what) {
 
 // "all_reduce (f32 × 1048576, sum)"
 std::string describe(const Operation& what);
+// "all_reduce #41 (f32 × 1048576, sum)": the communicator's 41st call.
+std::string describe(std::uint64_t number, const Operation& what);
 
 // "the count differs: 4 here, 5 there"; several differences are joined.
 std::string difference(const Operation& here, const Operation& there);

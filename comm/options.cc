@@ -17,6 +17,30 @@ namespace {
   throw Error(Fault::usage, text("%s=%s makes no sense; %s", variable, value, wanted));
 }
 
+void read_environment(Options& options) {
+  if (const char* value = std::getenv("RINGSIDE_SLOT_BYTES"))
+    if (!parse_bytes(value, options.slot_bytes))
+      refuse("RINGSIDE_SLOT_BYTES", value, "say a number of bytes such as 131072 or 128K");
+  if (const char* value = std::getenv("RINGSIDE_SLOT_COUNT")) {
+    std::size_t count = 0;
+    if (!parse_bytes(value, count) || count > INT_MAX)
+      refuse("RINGSIDE_SLOT_COUNT", value, "say a number of slots such as 4");
+    options.slot_count = static_cast<int>(count);
+  }
+  if (const char* value = std::getenv("RINGSIDE_TIMEOUT")) {
+    char* rest = nullptr;
+    options.timeout_s = std::strtod(value, &rest);
+    if (rest == value || *rest != '\0')
+      refuse("RINGSIDE_TIMEOUT", value, "say a number of seconds such as 600, or 0 for no timeout");
+  }
+  if (const char* value = std::getenv("RINGSIDE_ALGORITHM")) {
+    if (std::strcmp(value, "ring") == 0)
+      options.algorithm = Algorithm::ring;
+    else if (std::strcmp(value, "auto") != 0)
+      refuse("RINGSIDE_ALGORITHM", value, "there are auto and ring");
+  }
+}
+
 }  // namespace
 
 const char* name_of(Algorithm algorithm) { return algorithm == Algorithm::ring ? "ring" : "auto"; }
@@ -43,6 +67,7 @@ bool parse_bytes(const char* words, std::size_t& bytes) {
 }
 
 void Options::check() const {
+  if (!refused.empty()) throw Error(Fault::usage, refused);
   if (slot_bytes < kMinSlotBytes || slot_bytes > kMaxSlotBytes)
     throw Error(Fault::usage,
                 text("slots of %zu bytes cannot be had; choose %zu bytes to %zu (64M)", slot_bytes,
@@ -56,28 +81,13 @@ void Options::check() const {
 
 Options Options::from_environment() {
   Options options;
-  if (const char* value = std::getenv("RINGSIDE_SLOT_BYTES"))
-    if (!parse_bytes(value, options.slot_bytes))
-      refuse("RINGSIDE_SLOT_BYTES", value, "say a number of bytes such as 131072 or 128K");
-  if (const char* value = std::getenv("RINGSIDE_SLOT_COUNT")) {
-    std::size_t count = 0;
-    if (!parse_bytes(value, count) || count > INT_MAX)
-      refuse("RINGSIDE_SLOT_COUNT", value, "say a number of slots such as 4");
-    options.slot_count = static_cast<int>(count);
+  try {
+    read_environment(options);
+    options.check();
+  } catch (const Error& error) {
+    options = Options{};
+    options.refused = error.what();
   }
-  if (const char* value = std::getenv("RINGSIDE_TIMEOUT")) {
-    char* rest = nullptr;
-    options.timeout_s = std::strtod(value, &rest);
-    if (rest == value || *rest != '\0')
-      refuse("RINGSIDE_TIMEOUT", value, "say a number of seconds such as 600, or 0 for no timeout");
-  }
-  if (const char* value = std::getenv("RINGSIDE_ALGORITHM")) {
-    if (std::strcmp(value, "ring") == 0)
-      options.algorithm = Algorithm::ring;
-    else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_ALGORITHM", value, "there are auto and ring");
-  }
-  options.check();
   return options;
 }
 

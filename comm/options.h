@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "comm/transport.h"
 
@@ -35,10 +36,15 @@ struct Options {
   using Decorate = std::function<std::unique_ptr<Transport>(std::unique_ptr<Transport>)>;
   Decorate decorate;
 
-  // The defaults, with what the environment says instead. Throws Error{usage} with a sentence.
+  // What from_environment() could not read, as a sentence. Empty: nothing.
+  std::string refused;
+
+  // The defaults, with what the environment says instead. Does not throw: a rank that threw here
+  // would leave the others waiting for it. It comes to the first meeting with what it could not
+  // read, and there all ranks fail with one sentence.
   static Options from_environment();
 
-  // Throws Error{usage} if a value is out of range.
+  // Throws Error{usage} if something was refused or a value is out of range.
   void check() const;
 };
 

@@ -2,10 +2,12 @@
 #include "comm/peers.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <new>
 
@@ -54,16 +56,18 @@ ChannelPlace WindowPlan::pair_place(int peer) const {
 }
 
 Peers::Peers(Bootstrap& bootstrap, const Options& options)
-    : rank_(bootstrap.rank()),
-      size_(bootstrap.size()),
-      plan_(WindowPlan::make(size_, options.slot_bytes, options.slot_count)) {
-  const Deadline deadline = Deadline::after_seconds(options.timeout_s);
-  everyone_ = bootstrap.all_gather(identify_myself(options), deadline);
+    : rank_(bootstrap.rank()), size_(bootstrap.size()) {
+  // Options that make no sense are refused by all ranks together, after the first meeting.
+  const Identity me = identify_myself(options);
+  const double timeout_s = me.complaint[0] == '\0' ? options.timeout_s : Options{}.timeout_s;
+  const Deadline deadline = Deadline::after_seconds(timeout_s);
+  everyone_ = bootstrap.all_gather(me, deadline);
   check_agreement(everyone_);
+  plan_ = WindowPlan::make(size_, options.slot_bytes, options.slot_count);
   const Secret secret = bootstrap.all_gather(draw_secret(), deadline)[0];
-  bool alone_in_process = false;
-  for (const Identity& it : everyone_) alone_in_process |= it.process != identity(rank_).process;
-  transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = alone_in_process});
+  bool several_processes = false;
+  for (const Identity& it : everyone_) several_processes |= it.process != identity(rank_).process;
+  transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
   if (options.decorate) transport_ = options.decorate(std::move(transport_));
 
   Outcome mine;
@@ -156,13 +160,21 @@ void Peers::break_world(const Error& cause) {
 }
 
 std::optional<int> Peers::find_dead() const {
+  const auto gone = [this](int peer) {
+    const Board* board = board_of(peer);
+    return board == nullptr || board->state() == RankState::running;
+  };
+  // Without process descriptors (before Linux 5.3, or forbidden) a signal that is never sent tells
+  // whether there is anybody to send it to.
+  for (int peer = 0; peer < size_; ++peer)
+    if (identity(peer).process != identity(rank_).process && !processes_[index(peer)] &&
+        ::kill(identity(peer).pid, 0) != 0 && errno == ESRCH && gone(peer))
+      return peer;
   std::vector<pollfd> waiting;
   for (const UniqueFd& process : processes_) waiting.push_back({process.get(), POLLIN, 0});
   if (::poll(waiting.data(), waiting.size(), 0) <= 0) return std::nullopt;
   for (int peer = 0; peer < size_; ++peer) {
-    if (waiting[index(peer)].revents == 0) continue;
-    const Board* board = board_of(peer);
-    if (board == nullptr || board->state() == RankState::running) return peer;
+    if (waiting[index(peer)].revents != 0 && gone(peer)) return peer;
   }
   return std::nullopt;
 }

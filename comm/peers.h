@@ -34,7 +34,7 @@ namespace ringside {
 
 // Where everything lies in a window: arithmetic on (options, size) alone, so the same on all ranks.
 struct WindowPlan {
-  int size;
+  int size = 0;
   ChannelShape ring;
   ChannelShape pair;
 

@@ -33,12 +33,7 @@ Waiter::Waiter(Peers& peers, const Options& options)
       spins_(peers.more_ranks_than_cpus() ? kSpinsCrowded : kSpinsAlone) {}
 
 std::string Waiter::here() const {
-  const std::string words = describe(what_);
-  const std::size_t space = words.find(' ');
-  // The number stands behind the name: "all_reduce #41 (f32 × 8, sum)".
-  return text("rank %d, in %s #%llu%s", peers_.rank(), words.substr(0, space).c_str(),
-              static_cast<unsigned long long>(number_),
-              space == std::string::npos ? "" : words.substr(space).c_str());
+  return text("rank %d, in %s", peers_.rank(), describe(number_, what_).c_str());
 }
 
 void Waiter::wait_patiently(int peer, Ready ready, Where where) {
@@ -101,21 +96,37 @@ void Waiter::check_dead(Ready ready, Where where) {
                                 peers_.who(*dead).c_str()));
 }
 
+// The awaited rank may itself be waiting, for one that waits for another: along the ring, follow them
+// while they are inside the same call. The first that is not is the one that all wait for.
+int Waiter::last_of_the_chain(int peer) const {
+  if (what_.kind == Kind::send_recv) return peer;
+  const int step = peer == peers_.left() ? peers_.size() - 1 : 1;
+  int last = peer;
+  for (; last != peers_.rank(); last = (last + step) % peers_.size()) {
+    const Board* board = peers_.board_of(last);
+    const std::optional<Call> call = board == nullptr ? std::nullopt : board->latest();
+    if (!call || !board->inside(call->number)) return last;
+    if (fingerprint(call->what) != fingerprint(what_)) return last;
+  }
+  return peer;  // full circle: everybody is in this call
+}
+
 void Waiter::throw_late(int peer, double waited_s, Where where) {
+  const int culprit = last_of_the_chain(peer);
   std::string doing = "what it is doing cannot be seen from here";
-  if (const Board* board = peers_.board_of(peer)) {
+  if (const Board* board = peers_.board_of(culprit)) {
     const std::optional<Call> call = board->latest();
     if (!call)
       doing = "it has not entered any call yet";
+    else if (board->inside(call->number))
+      doing = "it is in " + describe(call->number, call->what);
     else
-      doing = text("it %s #%llu, %s",
-                   board->inside(call->number) ? "is in its call" : "has finished its call",
-                   static_cast<unsigned long long>(call->number), describe(call->what).c_str());
+      doing = "it has entered no call after " + describe(call->number, call->what);
   }
   throw Error(
       Fault::timeout,
       text("%s, %s: waited %.3g s, longer than RINGSIDE_TIMEOUT=%g allows; %s is alive, and %s",
-           here().c_str(), where().c_str(), waited_s, timeout_s_, peers_.who(peer).c_str(),
+           here().c_str(), where().c_str(), waited_s, timeout_s_, peers_.who(culprit).c_str(),
            doing.c_str()));
 }
 

@@ -7,8 +7,8 @@
 //
 // From the second stage on the waiter also asks, at growing intervals, whether waiting makes sense:
 // has an alarm been raised, was this process told to stop, has the awaited rank left, is a process
-// dead, has the deadline passed? Each is one Error with one sentence. Dead is noticed within
-// kProcessCheck.
+// dead, has the deadline passed? Each is one Error with one sentence. A death is noticed within
+// about 20 ms.
 #pragma once
 
 #include <string>
@@ -62,6 +62,7 @@ class Waiter {
   // come just before its sender went, so ready() is asked once more before anything is thrown.
   void check_left(int peer, Ready ready, Where where);
   void check_dead(Ready ready, Where where);
+  int last_of_the_chain(int peer) const;
   [[noreturn]] void throw_late(int peer, double waited_s, Where where);
 
   Peers& peers_;

@@ -8,16 +8,17 @@ namespace {
 
 using ull = unsigned long long;
 
-// Five significant characters whatever the magnitude, as nccl-tests prints times.
 std::string time_words(double time_us) {
-  if (time_us < 100) return text("%.2f", time_us);
-  if (time_us < 10'000) return text("%.1f", time_us);
-  return text("%.0f", time_us);
+  return time_us < 100 ? text("%.2f", time_us) : text("%.1f", time_us);
 }
 
+// Always with a blank before it: a ring of one rank moves nothing, at any speed.
+std::string speed_words(double gbs) { return gbs < 1000 ? text("%.2f", gbs) : text("%.0e", gbs); }
+
 std::string side(const Timing& timing) {
-  return text("%10s%7.2f%7.2f%7llu", time_words(timing.time_us).c_str(), timing.algbw_gbs,
-              timing.busbw_gbs, static_cast<ull>(timing.wrong));
+  return text("%10s%7s%7s%7llu", time_words(timing.time_us).c_str(),
+              speed_words(timing.algbw_gbs).c_str(), speed_words(timing.busbw_gbs).c_str(),
+              static_cast<ull>(timing.wrong));
 }
 
 std::string json_side(const Timing& timing) {
