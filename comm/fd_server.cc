@@ -116,13 +116,18 @@ void FdServer::serve() {
     if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return;
     if (waiting[1].revents != 0) return;
     const UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (connection && same_user(connection.get())) answer(connection.get());
+    if (!connection) {
+      ::usleep(10'000);  // out of descriptors, say: poll would return again at once
+      continue;
+    }
+    if (same_user(connection.get())) answer(connection.get());
   }
 }
 
 void FdServer::answer(int connection) {
-  // A stranger who connects and says nothing holds up the others for a second at most.
-  const timeval patience{1, 0};
+  // A stranger who connects and says nothing holds up the others for this long. (A peer sends its
+  // request in the same breath as it connects.)
+  const timeval patience{0, 200'000};
   ::setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   Request request{};
   if (::recv(connection, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request))

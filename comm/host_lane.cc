@@ -21,12 +21,24 @@ void HostLane::step(const Piece* send, const Piece* receive, bool reduce, std::s
     wait_for_message(&out, sent, receive->chunk);
     take(*receive, reduce, sent, slice);
   }
-  if (sent) return;
+  if (!sent) wait_for_room(out);
+}
+
+// A rank that has received nothing in this call yet looks at what comes while it waits for room: two
+// ranks that both believe to be the root of a broadcast would wait for each other until the deadline.
+// Later it must not look: the next message may rightly belong to the left neighbour's next call.
+void HostLane::wait_for_room(const Outgoing& out) {
+  bool sent = false;
+  const auto stranger_came = [&] {
+    return !received_ && ends_.from != nullptr && ends_.from->arrived() &&
+           ends_.from->flag().fingerprint != call_.fingerprint;
+  };
   waiter_.wait(
-      ends_.to_rank, [&] { return try_send(out); },
+      ends_.to_rank, [&] { return (sent = try_send(out)) || stranger_came(); },
       [&] {
         return at_step() + text(" for rank %d to make room for chunk %d", ends_.to_rank, out.chunk);
       });
+  if (!sent) check_flag();
 }
 
 HostLane::Outgoing HostLane::outgoing(Piece piece, std::size_t slice) {
@@ -69,6 +81,7 @@ void HostLane::take(Piece piece, bool reduce, bool sent, std::size_t slice) {
   const Range r = range(piece.chunk, slice);
   const std::size_t bytes = r.count * call_.element_bytes;
   const std::byte* message = ends_.from->message(bytes);
+  received_ = true;
   if (reduce) {
     std::byte* target = piece.place == Place::carry ? carry_target(bytes, sent) : output_at(r);
     // The partial sum first, the own contribution second: the left fold of the rotated order.

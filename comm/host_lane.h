@@ -104,6 +104,7 @@ class HostLane {
   void step(const Piece* send, const Piece* receive, bool reduce, std::size_t slice);
   Outgoing outgoing(Piece piece, std::size_t slice);
   bool try_send(const Outgoing& out);
+  void wait_for_room(const Outgoing& out);
   void wait_for_message(const Outgoing* out, bool& sent, int chunk);
   void take(Piece piece, bool reduce, bool sent, std::size_t slice);
   std::byte* carry_target(std::size_t bytes, bool sent);
@@ -126,6 +127,7 @@ class HostLane {
   Waiter& waiter_;
   Scratch& scratch_;
   const std::byte* carry_ = nullptr;  // null while the carry is in the neighbour's slot
+  bool received_ = false;  // anything, in this call
   std::size_t slice_ = 0;
   int step_ = 0;  // within the slice, from 1
 };

@@ -7,6 +7,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -46,7 +47,28 @@ std::shared_ptr<Mapping> map_whole(int fd, std::size_t bytes) {
   return std::make_shared<Mapping>(at, bytes);
 }
 
+constexpr const char* kNeedLess =
+    "fewer or smaller slots (RINGSIDE_SLOT_BYTES, RINGSIDE_SLOT_COUNT) need less";
+
+// What the kernel thinks can be had without swapping; unknown counts as enough. A memory file grows
+// until the kernel starts killing processes, so asking for too much would not fail: somebody would.
+std::size_t available_bytes() {
+  std::size_t kib = SIZE_MAX >> 10;
+  if (std::FILE* file = std::fopen("/proc/meminfo", "re")) {
+    char line[128];
+    while (std::fgets(line, sizeof line, file) != nullptr)
+      if (std::sscanf(line, "MemAvailable: %zu kB", &kib) == 1) break;
+    std::fclose(file);
+  }
+  return kib << 10;
+}
+
 UniqueFd make_sealed_memory(std::size_t bytes) {
+  if (bytes > available_bytes()) {
+    errno = ENOMEM;
+    throw_system(text("%zu bytes of shared memory are more than this machine has left; %s", bytes,
+                      kNeedLess));
+  }
   // Newer kernels want to hear that this memory is not for code (and may insist); older do not
   // know.
   constexpr unsigned kNotForCode = 0x8;  // MFD_NOEXEC_SEAL, in no header before Linux 6.3
@@ -57,10 +79,7 @@ UniqueFd make_sealed_memory(std::size_t bytes) {
   const int code = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
   if (code != 0) {
     errno = code;
-    throw_system(
-        text("cannot allocate %zu bytes of shared memory; fewer or smaller slots "
-             "(RINGSIDE_SLOT_BYTES, RINGSIDE_SLOT_COUNT) need less",
-             bytes));
+    throw_system(text("cannot allocate %zu bytes of shared memory; %s", bytes, kNeedLess));
   }
   if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) throw_system("cannot seal shared memory");
   return fd;
