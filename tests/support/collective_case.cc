@@ -1,0 +1,177 @@
+// Making calls and judging their outcome; the story is in collective_case.h.
+#include "tests/support/collective_case.h"
+
+#include <cstring>
+
+#include "comm/bootstrap_threads.h"
+
+namespace ringside::test {
+namespace {
+
+constexpr std::byte kGuard{0xa5};
+constexpr std::byte kPoison{0xdb};
+constexpr std::size_t kGuardBytes = 64;
+
+// A buffer that lies `misaligned_bytes` off a cache line, between guards.
+class Guarded {
+ public:
+  Guarded(std::size_t bytes, int misaligned_bytes)
+      : memory_(2 * kGuardBytes + 64 + bytes + kGuardBytes, kGuard), bytes_(bytes) {
+    const auto at = reinterpret_cast<std::uintptr_t>(memory_.data()) + kGuardBytes;
+    first_ = kGuardBytes + (64 - at % 64) + static_cast<std::size_t>(misaligned_bytes);
+    std::memset(data(), static_cast<int>(kPoison), bytes);
+  }
+  Guarded(const Bytes& content, int misaligned_bytes) : Guarded(content.size(), misaligned_bytes) {
+    fill(0, content);
+  }
+
+  std::byte* data() { return memory_.data() + first_; }
+  void fill(std::size_t at, const Bytes& content) {
+    if (!content.empty()) std::memcpy(data() + at, content.data(), content.size());
+  }
+  bool holds(const Bytes& content) {
+    return content.empty() || std::memcmp(data(), content.data(), content.size()) == 0;
+  }
+  bool guards_intact() const {
+    for (std::size_t i = 0; i < memory_.size(); ++i)
+      if ((i < first_ || i >= first_ + bytes_) && memory_[i] != kGuard) return false;
+    return true;
+  }
+
+ private:
+  Bytes memory_;
+  std::size_t bytes_;
+  std::size_t first_ = 0;
+};
+
+std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+
+void call(Communicator& comm, const Case& it, const void* send, void* recv) {
+  const Operation& what = it.what;
+  switch (what.kind) {
+    case Kind::all_reduce:
+      return comm.all_reduce(send, recv, what.count, what.dtype, what.reduction);
+    case Kind::reduce_scatter:
+      return comm.reduce_scatter(send, recv, what.count, what.dtype, what.reduction);
+    case Kind::all_gather:
+      return comm.all_gather(send, recv, what.count, what.dtype);
+    case Kind::broadcast:
+      return comm.broadcast(recv, what.count, what.dtype, what.root);
+    case Kind::barrier:
+      return comm.barrier();
+    case Kind::send_recv:
+      if (comm.rank() == what.root) comm.send(send, what.count, what.dtype, it.receiver);
+      if (comm.rank() == it.receiver) comm.recv(recv, what.count, what.dtype, what.root);
+  }
+}
+
+std::string judge(Guarded& buffer, const std::byte* output, const Bytes& expected, DType dtype) {
+  const std::string wrong =
+      difference(output, expected.data(), expected.size() / bytes_of(dtype), dtype);
+  if (!wrong.empty()) return wrong;
+  return buffer.guards_intact() ? "" : "bytes beside the output changed";
+}
+
+std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input,
+                          const Bytes& output) {
+  Guarded send(input, it.misaligned_bytes), recv(output.size(), (it.misaligned_bytes + 1) % 4);
+  call(comm, it, send.data(), recv.data());
+  if (!send.holds(input)) return "the input changed";
+  if (!send.guards_intact()) return "bytes beside the input changed";
+  return judge(recv, recv.data(), output, it.what.dtype);
+}
+
+// One buffer for both. Where one of them is a rank's part of the other, it lies in that part.
+std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& input,
+                             const Bytes& output) {
+  Guarded both(std::max(input.size(), output.size()), it.misaligned_bytes);
+  const std::size_t part_bytes = std::min(input.size(), output.size());
+  const std::size_t own = index(comm.rank()) * part_bytes;
+  const std::size_t input_at = input.size() < output.size() ? own : 0;
+  const std::size_t output_at = output.size() < input.size() ? own : 0;
+  both.fill(input_at, input);
+  call(comm, it, both.data() + input_at, both.data() + output_at);
+  return judge(both, both.data() + output_at, output, it.what.dtype);
+}
+
+}  // namespace
+
+std::string describe(const Case& it) {
+  return formatted("%s%s%s, %d bytes off, seed %llu", ringside::describe(it.what).c_str(),
+                   it.in_place ? ", in place" : "", it.special ? ", special values" : "",
+                   it.misaligned_bytes, static_cast<unsigned long long>(it.seed));
+}
+
+Expectation expect(const Case& it, int ranks) {
+  const Operation& what = it.what;
+  const std::size_t n = index(ranks), count = what.count, part_bytes = count * bytes_of(what.dtype);
+  const std::size_t input_count = what.kind == Kind::reduce_scatter ? n * count : count;
+  Expectation result;
+  result.inputs.resize(n);
+  result.outputs.resize(n);
+  if (what.kind == Kind::barrier) return result;
+  for (int rank = 0; rank < ranks; ++rank)
+    result.inputs[index(rank)] =
+        make_input(rank, input_count, what.dtype, what.reduction, it.seed, it.special);
+  Bytes whole;
+  if (what.kind == Kind::all_gather)
+    for (const Bytes& input : result.inputs) whole.insert(whole.end(), input.begin(), input.end());
+  else if (what.kind == Kind::all_reduce || what.kind == Kind::reduce_scatter)
+    whole = expected_reduction(result.inputs, input_count, what.dtype, what.reduction);
+  else
+    whole = result.inputs[index(what.root)];
+  for (std::size_t rank = 0; rank < n; ++rank) {
+    const bool has_output = what.kind != Kind::send_recv || rank == index(it.receiver);
+    const auto part = whole.begin() + static_cast<std::ptrdiff_t>(rank * part_bytes);
+    if (what.kind == Kind::reduce_scatter)
+      result.outputs[rank].assign(part, part + static_cast<std::ptrdiff_t>(part_bytes));
+    else if (has_output)
+      result.outputs[rank] = whole;
+    // Only the root and the sender have something to give.
+    const bool one_gives = what.kind == Kind::broadcast || what.kind == Kind::send_recv;
+    if (one_gives && rank != index(what.root)) result.inputs[rank].clear();
+  }
+  return result;
+}
+
+std::string perform(Communicator& comm, const Case& it, const Expectation& expected) {
+  const Bytes& input = expected.inputs[index(comm.rank())];
+  const Bytes& output = expected.outputs[index(comm.rank())];
+  return it.in_place || it.what.kind == Kind::broadcast ? perform_in_place(comm, it, input, output)
+                                                        : perform_apart(comm, it, input, output);
+}
+
+std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks) {
+  std::vector<Expectation> expected;
+  for (const Case& it : cases) expected.push_back(expect(it, ranks));
+  return expected;
+}
+
+void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
+               const std::vector<Expectation>& expected) {
+  run_as_threads(ranks, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, options);
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      std::string wrong;
+      try {
+        wrong = perform(comm, cases[i], expected[i]);
+      } catch (const Error& error) {
+        wrong = error.what();
+      }
+      CHECK_MSG(wrong.empty(), "rank %d of %d, %d slots of %zu bytes, call %zu, %s: %s",
+                comm.rank(), ranks, options.slot_count, options.slot_bytes, i,
+                describe(cases[i]).c_str(), wrong.c_str());
+      if (comm.broken()) return;
+    }
+    // Nobody's windows go while a neighbour is still in its last call.
+    comm.barrier();
+  });
+}
+
+Options test_options() {
+  Options options;
+  options.timeout_s = 20;
+  return options;
+}
+
+}  // namespace ringside::test

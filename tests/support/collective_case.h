@@ -1,0 +1,63 @@
+// One collective call as data: what it is, what each rank gives, and what each must get.
+//
+//     Case           all_reduce of 7 f16, sum, in place, buffers 3 bytes off alignment, seed 41
+//     Expectation    the bytes of every rank before and after, from the oracle
+//     perform()      makes the call on one rank and says what is wrong with the outcome
+//
+// A list of cases is worked out once and then run over many communicators: other slots, other
+// transports. perform() looks at more than the result: outputs are poisoned before, inputs must
+// come out as they went in, and no byte beside a buffer may change.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/operation.h"
+#include "tests/support/oracle.h"
+#include "tests/support/test.h"
+
+namespace ringside::test {
+
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kUnderTsan = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool kUnderTsan = true;
+#else
+inline constexpr bool kUnderTsan = false;
+#endif
+#else
+inline constexpr bool kUnderTsan = false;
+#endif
+
+struct Case {
+  Operation what;  // for send_recv the root is the sender
+  bool in_place = false;
+  int misaligned_bytes = 0;
+  int receiver = 0;  // send_recv
+  std::uint64_t seed = 1;
+  bool special = false;  // zeros of both signs, infinities, NaNs … among the inputs
+};
+std::string describe(const Case& a_case);
+
+// For each rank; empty where a rank has no such buffer.
+struct Expectation {
+  std::vector<Bytes> inputs;
+  std::vector<Bytes> outputs;
+};
+Expectation expect(const Case& a_case, int ranks);
+
+// Makes the call on this rank. Returns what is wrong, or nothing.
+std::string perform(Communicator& comm, const Case& a_case, const Expectation& expected);
+
+// Runs all cases, one after another, on a communicator of `ranks` threads.
+void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
+               const std::vector<Expectation>& expected);
+std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks);
+
+// Options with which a hang becomes an error long before the test's own time is up.
+Options test_options();
+
+}  // namespace ringside::test

@@ -1,0 +1,73 @@
+// Decorators around a real transport, for Options::decorate: each does one thing differently.
+//
+//     unmapped          correct, but without mapped(): the way that sockets and RDMA will go
+//     late_put          a signal is sent before the put that it announces
+//     generous_credit   a receiver that returns credit for messages which it has not read
+//
+// The faulty ones are negative controls. A test that has never been seen to fail proves little, so
+// tests/test_controls.cc shows each of them to the tests that must notice it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "comm/options.h"
+#include "comm/transport.h"
+
+namespace ringside::test {
+
+// Passes everything on; what a fault needs is overridden.
+class PeerWindowAround : public PeerWindow {
+ public:
+  explicit PeerWindowAround(std::unique_ptr<PeerWindow> inner) : inner_(std::move(inner)) {}
+  void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
+    inner_->put(offset_bytes, source, bytes);
+  }
+  void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
+    inner_->signal(cell, value, payload, payload_bytes);
+  }
+  void flush() override { inner_->flush(); }
+  std::byte* mapped() const override { return nullptr; }
+
+ protected:
+  std::unique_ptr<PeerWindow> inner_;
+};
+
+class TransportAround : public Transport {
+ public:
+  using Wrap = std::function<std::unique_ptr<PeerWindow>(std::unique_ptr<PeerWindow>)>;
+  TransportAround(std::unique_ptr<Transport> inner, Wrap wrap)
+      : inner_(std::move(inner)), wrap_(std::move(wrap)) {}
+
+  const char* name() const override { return inner_->name(); }
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override {
+    return inner_->expose(data_bytes, cell_count);
+  }
+  std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
+                                   Deadline deadline) override {
+    return wrap_(inner_->open(peer, handle, deadline));
+  }
+  void progress() override { inner_->progress(); }
+
+ private:
+  std::unique_ptr<Transport> inner_;
+  Wrap wrap_;
+};
+
+// An Options::decorate that puts a `Faulty` around every peer window.
+template <class Faulty, class... Arguments>
+Options::Decorate decorate_with(Arguments... arguments) {
+  return [=](std::unique_ptr<Transport> inner) -> std::unique_ptr<Transport> {
+    return std::make_unique<TransportAround>(
+        std::move(inner), [=](std::unique_ptr<PeerWindow> window) -> std::unique_ptr<PeerWindow> {
+          return std::make_unique<Faulty>(std::move(window), arguments...);
+        });
+  };
+}
+
+inline Options::Decorate unmapped() { return decorate_with<PeerWindowAround>(); }
+Options::Decorate late_put();
+Options::Decorate generous_credit(int credit_cell);
+
+}  // namespace ringside::test

@@ -1,0 +1,137 @@
+// The matrix: every collective × type × reduction × count × ranks × place × slots, against the
+// oracle, to the bit.
+//
+// Small counts go through the full product: that is where chunks are empty, ranks outnumber
+// elements and a message fits its cell. Larger counts, which differ only in how many slices there
+// are, meet every type and reduction, but take the other choices in turn.
+#include <algorithm>
+
+#include "tests/support/collective_case.h"
+#include "tests/support/faulty_transport.h"
+
+using namespace ringside;
+using namespace ringside::test;
+
+namespace {
+
+struct Shape {
+  std::size_t slot_bytes;
+  int slot_count;
+  bool mapped = true;
+};
+
+std::vector<Shape> shapes() {
+  const Options defaults;
+  std::vector<Shape> all = {{8, 1},        {64, 1},   {64, 2},
+                            {256, 3},      {4096, 4}, {defaults.slot_bytes, defaults.slot_count},
+                            {64, 2, false}};
+  // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
+  if (kUnderTsan) all = {{8, 1}, {64, 2}, {256, 3}, {64, 2, false}};
+  return all;
+}
+
+std::vector<std::size_t> small_counts(int ranks) {
+  const auto n = static_cast<std::size_t>(ranks);
+  std::vector<std::size_t> counts = {0, 1, n - 1, n, n + 1, 7};
+  std::sort(counts.begin(), counts.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+  return counts;
+}
+
+std::vector<std::size_t> large_counts() {
+  return kUnderTsan ? std::vector<std::size_t>{64, 203} : std::vector<std::size_t>{64, 1000, 4099};
+}
+
+// A list of cases that gives each new one another seed and another alignment.
+class Cases {
+ public:
+  void add(const Operation& what, bool in_place, int receiver = 0) {
+    const auto i = list.size();
+    list.push_back({what, in_place, static_cast<int>(i / 2 % 4), receiver, i + 1, i % 5 == 3});
+  }
+  // In place and not, in turn.
+  void add(const Operation& what) { add(what, list.size() % 2 == 0); }
+  std::vector<Case> list;
+};
+
+void add_reductions(Cases& cases, int ranks, Kind kind) {
+  for (const DType dtype : kAllDTypes)
+    for (const Reduction reduction : kAllReductions) {
+      for (const std::size_t count : small_counts(ranks))
+        for (const bool in_place : {false, true})
+          cases.add({kind, dtype, reduction, 0, count}, in_place);
+      for (const std::size_t count : large_counts()) cases.add({kind, dtype, reduction, 0, count});
+    }
+}
+
+void add_movements(Cases& cases, int ranks) {
+  for (const DType dtype : kAllDTypes) {
+    for (const std::size_t count : small_counts(ranks)) {
+      for (const bool in_place : {false, true})
+        cases.add({Kind::all_gather, dtype, Reduction::sum, 0, count}, in_place);
+      for (int root = 0; root < ranks; ++root)
+        cases.add({Kind::broadcast, dtype, Reduction::sum, root, count});
+    }
+    for (const std::size_t count : large_counts()) {
+      cases.add({Kind::all_gather, dtype, Reduction::sum, 0, count});
+      const int root = static_cast<int>(cases.list.size()) % ranks;
+      cases.add({Kind::broadcast, dtype, Reduction::sum, root, count});
+    }
+    cases.add(Operation{});  // a barrier
+  }
+}
+
+void add_pairs(Cases& cases, int ranks) {
+  for (int sender = 0; sender < ranks; ++sender)
+    for (int receiver = 0; receiver < ranks; ++receiver) {
+      if (sender == receiver) continue;
+      for (const std::size_t count : {0, 1, 7, 64, 1000}) {
+        const DType dtype = kAllDTypes[cases.list.size() % kAllDTypes.size()];
+        cases.add({Kind::send_recv, dtype, Reduction::sum, sender, count}, false, receiver);
+      }
+    }
+}
+
+// How many messages a chunk takes. Thousands through one slot, each waited for, are slow on a
+// machine with fewer processors than ranks, and show nothing that a hundred do not.
+std::size_t slices_of(const Operation& what, int ranks, std::size_t slot_bytes) {
+  const bool cut = what.kind == Kind::all_reduce;
+  const std::size_t bytes = what.count * bytes_of(what.dtype);
+  return (cut ? bytes / static_cast<std::size_t>(ranks) : bytes) / slot_bytes;
+}
+
+void run_matrix(Context& t, int ranks) {
+  Cases cases;
+  add_reductions(cases, ranks, Kind::all_reduce);
+  add_reductions(cases, ranks, Kind::reduce_scatter);
+  add_movements(cases, ranks);
+  add_pairs(cases, ranks);
+  const std::vector<Expectation> all = expect_all(cases.list, ranks);
+  constexpr std::size_t kSlicesMax = 130;
+  for (const Shape& shape : shapes()) {
+    std::vector<Case> chosen;
+    std::vector<Expectation> expected;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (slices_of(cases.list[i].what, ranks, shape.slot_bytes) > kSlicesMax) continue;
+      chosen.push_back(cases.list[i]);
+      expected.push_back(all[i]);
+    }
+    Options options = test_options();
+    options.slot_bytes = shape.slot_bytes;
+    options.slot_count = shape.slot_count;
+    if (!shape.mapped) options.decorate = unmapped();
+    run_cases(t, ranks, options, chosen, expected);
+  }
+}
+
+}  // namespace
+
+// A test for each number of ranks, so that they may run side by side.
+RINGSIDE_TEST(collectives, matrix_of_1_rank) { run_matrix(t, 1); }
+RINGSIDE_TEST(collectives, matrix_of_2_ranks) { run_matrix(t, 2); }
+RINGSIDE_TEST(collectives, matrix_of_3_ranks) { run_matrix(t, 3); }
+RINGSIDE_TEST(collectives, matrix_of_4_ranks) { run_matrix(t, 4); }
+RINGSIDE_TEST(collectives, matrix_of_5_ranks) { run_matrix(t, 5); }
+RINGSIDE_TEST(collectives, matrix_of_6_ranks) { run_matrix(t, 6); }
+RINGSIDE_TEST(collectives, matrix_of_7_ranks) { run_matrix(t, 7); }
+RINGSIDE_TEST(collectives, matrix_of_8_ranks) { run_matrix(t, 8); }
