@@ -159,22 +159,21 @@ void Peers::break_world(const Error& cause) {
     if (window) window->signal(WindowPlan::kAlarmCell, {static_cast<std::uint32_t>(rank_) + 1, 1});
 }
 
-std::optional<int> Peers::find_dead() const {
-  const auto gone = [this](int peer) {
-    const Board* board = board_of(peer);
-    return board == nullptr || board->state() == RankState::running;
-  };
+bool Peers::process_ended(int peer) const {
+  if (const UniqueFd& process = processes_[index(peer)]) {
+    pollfd waiting{process.get(), POLLIN, 0};
+    return ::poll(&waiting, 1, 0) > 0;
+  }
   // Without process descriptors (before Linux 5.3, or forbidden) a signal that is never sent tells
   // whether there is anybody to send it to.
-  for (int peer = 0; peer < size_; ++peer)
-    if (identity(peer).process != identity(rank_).process && !processes_[index(peer)] &&
-        ::kill(identity(peer).pid, 0) != 0 && errno == ESRCH && gone(peer))
-      return peer;
-  std::vector<pollfd> waiting;
-  for (const UniqueFd& process : processes_) waiting.push_back({process.get(), POLLIN, 0});
-  if (::poll(waiting.data(), waiting.size(), 0) <= 0) return std::nullopt;
+  return ::kill(identity(peer).pid, 0) != 0 && errno == ESRCH;
+}
+
+std::optional<int> Peers::find_dead() const {
   for (int peer = 0; peer < size_; ++peer) {
-    if (waiting[index(peer)].revents != 0 && gone(peer)) return peer;
+    if (identity(peer).process == identity(rank_).process || !process_ended(peer)) continue;
+    const Board* board = board_of(peer);
+    if (board == nullptr || board->state() == RankState::running) return peer;
   }
   return std::nullopt;
 }

@@ -85,7 +85,7 @@ class Peers {
   // Writes the cause on this rank's board and alarms every peer, unless it learnt of it from an
   // alarm itself.
   void break_world(const Error& cause);
-  // A rank whose process is gone without having left properly, or none. One system call.
+  // A rank whose process is gone without having left properly, or none. A system call a process.
   std::optional<int> find_dead() const;
   std::string who(int peer) const;  // "rank 2 (pid 4711 on host)"
 
@@ -93,6 +93,7 @@ class Peers {
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
   void open_everyone(Bootstrap& bootstrap, Deadline deadline);
   void watch_processes();
+  bool process_ended(int peer) const;
 
   int rank_;
   int size_;
