@@ -56,10 +56,9 @@ struct Communicator::Impl {
     ++number;
     call.fingerprint = fingerprint(call.what);
     call.steps_per_slice = steps;
-    waiter.set_call(number, call.what);
     peers.board().note(number, call.what);
     try {
-      waiter.check_alarm();
+      waiter.enter(number, call.what);
       HostLane lane(call, ends, peers, waiter, scratch);
       body(lane);
     } catch (const Error& error) {

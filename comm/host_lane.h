@@ -127,7 +127,7 @@ class HostLane {
   Waiter& waiter_;
   Scratch& scratch_;
   const std::byte* carry_ = nullptr;  // null while the carry is in the neighbour's slot
-  bool received_ = false;  // anything, in this call
+  bool received_ = false;             // anything, in this call
   std::size_t slice_ = 0;
   int step_ = 0;  // within the slice, from 1
 };

@@ -69,14 +69,16 @@ bool parse_bytes(const char* words, std::size_t& bytes) {
 void Options::check() const {
   if (!refused.empty()) throw Error(Fault::usage, refused);
   if (slot_bytes < kMinSlotBytes || slot_bytes > kMaxSlotBytes)
-    throw Error(Fault::usage,
-                text("slots of %zu bytes cannot be had; choose %zu bytes to %zu (64M)", slot_bytes,
-                     kMinSlotBytes, kMaxSlotBytes));
+    throw Error(
+        Fault::usage,
+        text(
+            "slots of %zu bytes (RINGSIDE_SLOT_BYTES) cannot be had; choose %zu bytes to %zu (64M)",
+            slot_bytes, kMinSlotBytes, kMaxSlotBytes));
   if (slot_count < 1 || slot_count > kMaxSlots)
-    throw Error(Fault::usage,
-                text("%d slots cannot be had; choose 1 to %d", slot_count, kMaxSlots));
+    throw Error(Fault::usage, text("%d slots (RINGSIDE_SLOT_COUNT) cannot be had; choose 1 to %d",
+                                   slot_count, kMaxSlots));
   if (!(timeout_s >= 0) || !std::isfinite(timeout_s))
-    throw Error(Fault::usage, "a timeout is a number of seconds, 0 for none");
+    throw Error(Fault::usage, "a timeout (RINGSIDE_TIMEOUT) is a number of seconds, 0 for none");
 }
 
 Options Options::from_environment() {

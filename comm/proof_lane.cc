@@ -276,19 +276,19 @@ class World {
 
   // Follows who waits for whom until a rank comes up again: that is the circle.
   std::string deadlock() const {
-    std::string sentence = "deadlock";
+    std::string sentence = "deadlock:";
     std::vector<bool> seen(index(size_));
     int rank = 0;
     while (current(rank) == nullptr) ++rank;
     while (!seen[index(rank)]) {
       seen[index(rank)] = true;
       const Runner& runner = runners_[index(rank)];
-      if (current(rank) == nullptr) return sentence + text("; rank %d has ended", rank);
+      if (current(rank) == nullptr) return sentence + text(", which has ended");
       const bool for_left = !runner.received;
       const int next = wrap(for_left ? rank - 1 : rank + 1);
-      sentence +=
-          text("%s rank %d waits for rank %d to %s", seen[index(next)] ? ", and" : ",", rank, next,
-               for_left ? "send" : (rules_.slots == 0 ? "receive" : "make room"));
+      const char* join = sentence.back() == ':' ? "" : (seen[index(next)] ? ", and" : ",");
+      const char* for_what = for_left ? "send" : (rules_.slots == 0 ? "receive" : "make room");
+      sentence += text("%s rank %d waits for rank %d to %s", join, rank, next, for_what);
       rank = next;
     }
     return sentence;

@@ -48,19 +48,12 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where) {
   const Clock::time_point start = Clock::now();
   const Deadline deadline = Deadline::after_seconds(timeout_s_);
   Clock::time_point next_process_check = start + kProcessCheck;
-  std::optional<Clock::time_point> told_to_stop;
   while (!comes_in_a_few_turns()) {
     peers_.transport().progress();
     const Clock::time_point now = Clock::now();
     check_alarm();
     check_left(peer, ready, where);
-    if (interrupted_ != nullptr && interrupted_->load(std::memory_order_relaxed) != 0) {
-      if (!told_to_stop) told_to_stop = now;
-      next_process_check = now;
-      if (now - *told_to_stop > kLastWords)
-        throw Error(Fault::interrupted, text("%s, %s, and was stopped by signal %d", here().c_str(),
-                                             where().c_str(), interrupted_->load()));
-    }
+    check_stopped(where);
     if (now >= next_process_check) {
       check_dead(ready, where);
       next_process_check = now + kProcessCheck;
@@ -76,24 +69,45 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where) {
 void Waiter::check_alarm() {
   if (!peers_.alarmed()) return;
   const Error cause = peers_.alarm_cause();
-  throw Error(cause.fault(),
-              text("%s, stops because of another rank: %s", here().c_str(), cause.what()));
+  throw Error(cause.fault(), text("%s: %s", here().c_str(), cause.what()));
+}
+
+// Somebody may have died, and that be the reason for the signal: then that is what there is to say.
+void Waiter::check_stopped(Where where) {
+  if (interrupted_ == nullptr || interrupted_->load(std::memory_order_relaxed) == 0) return;
+  const Clock::time_point now = Clock::now();
+  if (!told_to_stop_) told_to_stop_ = now;
+  if (const std::optional<int> dead = peers_.find_dead()) throw_dead(*dead, where);
+  if (now - *told_to_stop_ > kLastWords)
+    throw Error(Fault::interrupted, text("%s, %s: stopped by signal %d", here().c_str(),
+                                         where().c_str(), interrupted_->load()));
+}
+
+void Waiter::enter(std::uint64_t number, const Operation& what) {
+  number_ = number;
+  what_ = what;
+  check_alarm();
+  check_stopped([] { return std::string("starting"); });
 }
 
 void Waiter::check_left(int peer, Ready ready, Where where) {
   const Board* board = peers_.board_of(peer);
   if (board == nullptr || board->state() != RankState::left || ready()) return;
   throw Error(Fault::left,
-              text("%s, %s: %s has left (it destroyed its communicator, so it called fewer "
-                   "collectives than the others)",
-                   here().c_str(), where().c_str(), peers_.who(peer).c_str()));
+              text("%s: %s has left (it destroyed its communicator, so it called fewer "
+                   "collectives than the others); seen while %s",
+                   here().c_str(), peers_.who(peer).c_str(), where().c_str()));
 }
 
 void Waiter::check_dead(Ready ready, Where where) {
   const std::optional<int> dead = peers_.find_dead();
   if (!dead || ready()) return;
-  throw Error(Fault::died, text("%s, %s: %s has died", here().c_str(), where().c_str(),
-                                peers_.who(*dead).c_str()));
+  throw_dead(*dead, where);
+}
+
+void Waiter::throw_dead(int peer, Where where) {
+  throw Error(Fault::died, text("%s: %s has died; seen while %s", here().c_str(),
+                                peers_.who(peer).c_str(), where().c_str()));
 }
 
 // The awaited rank may itself be waiting, for one that waits for another: along the ring, follow them

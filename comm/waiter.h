@@ -35,15 +35,12 @@ class Waiter {
     wait_patiently(peer, ready, where);
   }
 
-  // What every sentence begins with: "rank 3, in all_reduce #41 (f32 × 1048576, sum)".
-  void set_call(std::uint64_t number, const Operation& what) {
-    number_ = number;
-    what_ = what;
-  }
-  std::string here() const;
+  // A call begins: from now on sentences speak of it. Throws if another rank has raised the alarm, or
+  // this process was told to stop.
+  void enter(std::uint64_t number, const Operation& what);
 
-  // Throws if another rank has raised the alarm.
-  void check_alarm();
+  // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
+  std::string here() const;
 
  private:
   using Ready = FunctionRef<bool()>;
@@ -60,9 +57,12 @@ class Waiter {
   void wait_patiently(int peer, Ready ready, Where where);
   // Each returns if waiting still makes sense, and throws its sentence if not. A message may have
   // come just before its sender went, so ready() is asked once more before anything is thrown.
+  void check_alarm();
+  void check_stopped(Where where);
   void check_left(int peer, Ready ready, Where where);
   void check_dead(Ready ready, Where where);
   int last_of_the_chain(int peer) const;
+  [[noreturn]] void throw_dead(int peer, Where where);
   [[noreturn]] void throw_late(int peer, double waited_s, Where where);
 
   Peers& peers_;
@@ -71,6 +71,7 @@ class Waiter {
   int spins_;
   std::uint64_t number_ = 0;
   Operation what_;
+  std::optional<Clock::time_point> told_to_stop_;
 };
 
 }  // namespace ringside

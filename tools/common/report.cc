@@ -47,7 +47,7 @@ std::string table_head() {
 }
 
 std::string table_row(const Row& row) {
-  return text("%10llu%10llu%5s%8s%5d", static_cast<ull>(row.size_bytes),
+  return text("%10llu %9llu%5s%8s%5d", static_cast<ull>(row.size_bytes),
               static_cast<ull>(row.what.count), name_of(row.what.dtype), reduction_words(row.what),
               root_of(row.what)) +
          side(row.out_of_place) +
