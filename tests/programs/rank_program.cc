@@ -1,0 +1,223 @@
+// A rank that behaves as it is told: well, or badly in one exact way. tests/test_processes.cc and
+// tests/test_hash.cc start it under mpirun and look at what the ranks say and leave behind.
+//
+//   mpirun -n N rank_program MODE [options]       rank_program MODE --threads N [options]
+//
+//   ok                             a few calls, and goes
+//   hash [--in-place]              the hash matrix (tests/support/hash_cases.h); rank 0 prints it
+//   loop [--ready FILE]            all_reduces until it is killed; FILE appears once they run
+//   die --rank R --op K            rank R is killed in the middle of its K-th all_reduce
+//   mismatch --what W --bytes B    rank 1 differs in count, type, operation or reduction
+//   leave --rank R --op K          rank R destroys its communicator after K − 1 all_reduces
+//   stall --rank R --op K          rank R makes no K-th call, and stays
+//
+// An Error is printed to stderr as `rank R: SENTENCE`, and the exit status is then 1.
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "comm/bootstrap_threads.h"
+#include "comm/communicator.h"
+#include "comm/error.h"
+#include "tests/support/hash_cases.h"
+#ifdef RINGSIDE_HAVE_MPI
+#include "comm/bootstrap_mpi.h"
+#endif
+
+namespace {
+
+using namespace ringside;
+
+std::atomic<int> stopped_by{0};
+void note_signal(int signal) { stopped_by.store(signal); }
+
+struct Arguments {
+  std::string mode = "ok";
+  std::string what, ready;
+  int threads = 0;
+  int rank = 1;  // the one that misbehaves
+  int op = 1;
+  std::size_t bytes = 4;
+  bool in_place = false;
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments it;
+  if (argc > 1) it.mode = argv[1];
+  for (int i = 2; i < argc; ++i) {
+    const std::string option = argv[i];
+    if (option == "--in-place") {
+      it.in_place = true;
+      continue;
+    }
+    const char* value = i + 1 < argc ? argv[++i] : "";
+    if (option == "--what") {
+      it.what = value;
+    } else if (option == "--ready") {
+      it.ready = value;
+    } else if (option == "--threads") {
+      it.threads = std::atoi(value);
+    } else if (option == "--rank") {
+      it.rank = std::atoi(value);
+    } else if (option == "--op") {
+      it.op = std::atoi(value);
+    } else if (option != "--bytes" || !parse_bytes(value, it.bytes)) {
+      throw Error(Fault::usage, text("%s %s is not understood", option.c_str(), value));
+    }
+  }
+  return it;
+}
+
+// mpirun kills the other ranks as soon as two have ended: its pause of a second before SIGKILL is a
+// sleep(), which the end of a child cuts short. So a rank that fails stays until all have spoken.
+constexpr useconds_t kLastWords_us = 200'000;
+// And not all at one moment: then the pauses last their full two seconds.
+constexpr useconds_t kApart_us = 30'000;
+
+constexpr std::size_t kCount = 300'001;  // several slices, and no rank count divides it
+
+void print_hashes(Communicator& comm, const Arguments& arguments) {
+  for (const Operation& what : test::hash_cases()) {
+    const std::uint64_t hash = test::hash_of(comm, what, {.in_place = arguments.in_place});
+    if (comm.rank() == 0) std::fputs(test::hash_line(what, hash).c_str(), stdout);
+  }
+}
+
+// A buffer with a trap in its middle: the first touch there kills this process, as kill -9 would.
+// No timer could hit the middle of a call so surely.
+class TrappedBuffer {
+ public:
+  TrappedBuffer() {
+    void* memory =
+        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw_system("cannot map memory");
+    memory_ = static_cast<std::byte*>(memory);
+    const std::size_t page_bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t middle = kCount * sizeof(float) / 2 / page_bytes * page_bytes;
+    ::mprotect(memory_ + middle, page_bytes, PROT_NONE);
+    struct sigaction action {};
+    action.sa_handler = [](int) { ::kill(::getpid(), SIGKILL); };
+    ::sigaction(SIGSEGV, &action, nullptr);
+  }
+  ~TrappedBuffer() { ::munmap(memory_, kBytes); }
+  TrappedBuffer(const TrappedBuffer&) = delete;
+  TrappedBuffer& operator=(const TrappedBuffer&) = delete;
+  float* data() { return reinterpret_cast<float*>(memory_); }
+
+ private:
+  static constexpr std::size_t kBytes = kCount * sizeof(float);
+  std::byte* memory_ = nullptr;
+};
+
+void loop(Communicator& comm, const Arguments& arguments) {
+  std::vector<float> buffer(kCount, 1.0f);
+  for (int i = 0;; ++i) {
+    comm.all_reduce(buffer.data(), buffer.data(), kCount, DType::f32, Reduction::max);
+    if (i != 3 || comm.rank() != 0 || arguments.ready.empty()) continue;
+    if (std::FILE* file = std::fopen(arguments.ready.c_str(), "w")) std::fclose(file);
+  }
+}
+
+void misbehave(Communicator& comm, const Arguments& arguments) {
+  std::vector<float> buffer(kCount, 1.0f);
+  for (int op = 1; op <= arguments.op + 1000; ++op) {
+    if (comm.rank() == arguments.rank && op == arguments.op) {
+      if (arguments.mode == "leave") return;
+      // The others' alarm cannot interrupt a rank that makes no call; a signal can.
+      for (int s = 0; arguments.mode == "stall" && s < 300 && stopped_by == 0; ++s)
+        ::usleep(100'000);
+      if (arguments.mode == "die") {
+        TrappedBuffer trapped;
+        comm.all_reduce(trapped.data(), trapped.data(), kCount, DType::f32, Reduction::max);
+      }
+    }
+    comm.all_reduce(buffer.data(), buffer.data(), kCount, DType::f32, Reduction::max);
+  }
+}
+
+// Every rank makes the same call, of `bytes` bytes of f32; rank 1 another one.
+void mismatch(Communicator& comm, const Arguments& arguments) {
+  const bool odd = comm.rank() == 1;
+  const std::size_t count = arguments.bytes / sizeof(float);
+  std::vector<float> send(count + 1), recv((count + 1) * static_cast<std::size_t>(comm.size()));
+  if (odd && arguments.what == "operation")
+    return comm.all_gather(send.data(), recv.data(), count, DType::f32);
+  comm.all_reduce(send.data(), recv.data(), odd && arguments.what == "count" ? count + 1 : count,
+                  odd && arguments.what == "type" ? DType::i32 : DType::f32,
+                  odd && arguments.what == "reduction" ? Reduction::max : Reduction::sum);
+}
+
+void ok(Communicator& comm) {
+  std::vector<float> buffer(kCount, 1.0f);
+  for (int i = 0; i < 3; ++i)
+    comm.all_reduce(buffer.data(), buffer.data(), kCount, DType::f32, Reduction::sum);
+  comm.barrier();
+}
+
+// Returns the rank's exit status.
+int run(Bootstrap& bootstrap, const Arguments& arguments) {
+  try {
+    Options options = Options::from_environment();
+    options.interrupted = &stopped_by;
+    Communicator comm(bootstrap, options);
+    if (arguments.mode == "ok") {
+      ok(comm);
+    } else if (arguments.mode == "hash") {
+      print_hashes(comm, arguments);
+    } else if (arguments.mode == "loop") {
+      loop(comm, arguments);
+    } else if (arguments.mode == "mismatch") {
+      mismatch(comm, arguments);
+    } else if (arguments.mode == "die" || arguments.mode == "leave" || arguments.mode == "stall") {
+      misbehave(comm, arguments);
+    } else {
+      throw Error(Fault::usage, text("there is no mode '%s'", arguments.mode.c_str()));
+    }
+    return 0;
+  } catch (const Error& error) {
+    // One write, so that the lines of several ranks do not mix.
+    const std::string line = text("rank %d: %s\n", bootstrap.rank(), error.what());
+    std::fwrite(line.data(), 1, line.size(), stderr);
+    return 1;
+  }
+}
+
+int run_world(const Arguments& arguments) {
+#ifdef RINGSIDE_HAVE_MPI
+  if (arguments.threads == 0) {
+    const std::unique_ptr<MpiBootstrap> bootstrap = MpiBootstrap::start();
+    // After MPI, which installs handlers of its own. mpirun sends SIGTERM when another rank died.
+    ::signal(SIGTERM, note_signal);
+    const int status = run(*bootstrap, arguments);
+    std::fflush(nullptr);
+    if (status != 0) {
+      bootstrap->abandon();
+      ::usleep(kLastWords_us + static_cast<useconds_t>(bootstrap->rank()) * kApart_us);
+    }
+    return status;
+  }
+#endif
+  std::atomic<int> status{0};
+  run_as_threads(std::max(1, arguments.threads), [&](Bootstrap& bootstrap) {
+    if (run(bootstrap, arguments) != 0) status = 1;
+  });
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run_world(parse(argc, argv));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "rank_program: %s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,66 @@
+// What the tests of the proof lane share: recording an algorithm by the name of its claim, proving
+// it in one line, and showing recorded words as text, so that two programs can be compared and a
+// reader sees where they part.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "comm/error.h"
+#include "comm/proof_lane.h"
+#include "comm/record_lane.h"
+#include "comm/ring.h"
+
+namespace ringside::test {
+
+inline constexpr Claim kAllClaims[] = {Claim::all_reduce, Claim::reduce_scatter, Claim::all_gather,
+                                       Claim::broadcast};
+
+// The real text of the algorithm that makes the claim, as all ranks of a ring of `size` say it.
+inline std::vector<Program> programs_of(Claim claim, int size, std::size_t slices, int root = 0) {
+  return record_all(size, slices, [&](RecordLane& lane, const Ring& ring) {
+    switch (claim) {
+      case Claim::all_reduce:
+        return all_reduce(lane, ring);
+      case Claim::reduce_scatter:
+        return reduce_scatter(lane, ring);
+      case Claim::all_gather:
+        return all_gather(lane, ring);
+      case Claim::broadcast:
+        return broadcast(lane, ring, root);
+    }
+  });
+}
+
+// The real templates on another ring: `MutantRing{rank, size}` has Ring's members, one of them
+// wrong.
+template <class MutantRing, class Algorithm>
+std::vector<Program> record_mutants(int size, std::size_t slices, const Algorithm& algorithm) {
+  return record_all(size, slices, [&](RecordLane& lane, const Ring& ring) {
+    algorithm(lane, MutantRing{ring.rank, ring.size});
+  });
+}
+
+// "exchange_reduce: send input 2, receive carry 1; slice 0"
+inline std::string show(const Step& step) {
+  const char* const kWords[] = {"exchange_reduce", "exchange", "send", "receive", "finish", "keep"};
+  const char* const kPlaces[] = {"input", "carry", "output"};
+  std::string line = kWords[static_cast<int>(step.word)];
+  line += ":";
+  if (step.send)
+    line += text(" send %s %d,", kPlaces[static_cast<int>(step.send->place)], step.send->chunk);
+  if (step.receive)
+    line += text(" receive %s %d,", kPlaces[static_cast<int>(step.receive->place)],
+                 step.receive->chunk);
+  line.back() = ';';
+  return line + text(" slice %zu", step.slice);
+}
+
+inline std::string show(const Program& program) {
+  std::string lines;
+  for (const Step& step : program) lines += show(step) + "\n";
+  return lines;
+}
+
+}  // namespace ringside::test

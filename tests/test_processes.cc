@@ -1,0 +1,259 @@
+// Ranks as real processes under mpirun, and everything that can become of them. Threads cannot show
+// this: that a rank which is killed is noticed and named, that nobody hangs, that the exit status
+// tells, and that nothing is left behind: no process, no entry of /dev/shm, no socket.
+//
+// The ranks are tests/programs/rank_program.cc; the watch over what they leave is support/job.h.
+// What the ranks do when they are threads is told by other tests; here each outcome is looked at
+// from where the user stands, who sees sentences on a terminal and a shell's $?.
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/error.h"
+#include "tests/support/job.h"
+#include "tests/support/process.h"
+#include "tests/support/test.h"
+
+namespace ringside {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Job;
+using test::RunResult;
+using Words = std::vector<std::string>;
+
+constexpr const char* kNoMpi = "there is no mpirun here, or this build has no MPI";
+// For what has to happen at once. mpirun itself takes up to a second to end the others.
+constexpr double kAtOnce_s = 10;
+
+std::string rank_program() { return test::program_path("tests/programs/rank_program"); }
+
+Words command(int ranks, const Words& arguments) {
+  Words argv = test::mpirun_argv(ranks);
+  argv.push_back(rank_program());
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return argv;
+}
+
+// The line that a rank has printed to stderr; mpirun's own words are not of this form.
+std::string line_of(const RunResult& result, int rank) {
+  const std::string start = text("rank %d: ", rank);
+  const std::string lines = "\n" + result.err;
+  const std::size_t at = lines.find("\n" + start);
+  if (at == std::string::npos) return "";
+  return lines.substr(at + 1, lines.find('\n', at + 1) - at - 1);
+}
+
+void check_says(test::Context& t, const RunResult& result, int rank, const Words& parts) {
+  const std::string line = line_of(result, rank);
+  for (const std::string& part : parts)
+    CHECK_MSG(line.find(part) != std::string::npos, "rank %d does not say '%s' but '%s'; all: %s",
+              rank, part.c_str(), line.c_str(), result.err.c_str());
+}
+
+void check_fails_cleanly(test::Context& t, const Job& job, const RunResult& result,
+                         double within_s = kAtOnce_s) {
+  CHECK_MSG(result.exit_code > 0, "exit status %d", result.exit_code);
+  CHECK(!result.timed_out);
+  CHECK_MSG(result.seconds < within_s, "it took %.1f s", result.seconds);
+  const std::string left = job.leftovers();
+  CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
+}
+
+// All but `victim` must say, each by itself, that it has died.
+void check_death_is_told(test::Context& t, const RunResult& result, int ranks, int victim) {
+  for (int rank = 0; rank < ranks; ++rank)
+    if (rank != victim)
+      check_says(
+          t, result, rank,
+          {text("rank %d, in all_reduce #", rank), text("rank %d (pid ", victim), "has died"});
+}
+
+// A file that rank_program makes once its ranks are running, and that is gone afterwards.
+struct ReadyFile {
+  std::string path = text("/tmp/ringside-test-ready-%d", static_cast<int>(::getpid()));
+  ReadyFile() { std::remove(path.c_str()); }
+  ~ReadyFile() { std::remove(path.c_str()); }
+  bool wait() const {
+    for (int i = 0; i < 1000; ++i, std::this_thread::sleep_for(10ms))
+      if (std::ifstream(path).good()) return true;
+    return false;
+  }
+};
+
+void check_mismatch(test::Context& t, const std::string& what, const std::string& difference) {
+  for (const char* bytes : {"4", "64M"}) {
+    Job job;
+    const RunResult result =
+        job.run(command(2, {"mismatch", "--what", what, "--bytes", bytes}), {.timeout_s = 30});
+    check_fails_cleanly(t, job, result);
+    for (const int rank : {0, 1})
+      check_says(t, result, rank, {"the ranks are doing different things", difference});
+  }
+}
+
+}  // namespace
+
+RINGSIDE_TEST(processes, rank_that_kills_itself_is_named) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  for (int ranks = 2; ranks <= 4; ++ranks)
+    for (int victim = 0; victim < ranks; ++victim) {
+      Job job;
+      const RunResult result =
+          job.run(command(ranks, {"die", "--rank", std::to_string(victim), "--op", "20"}),
+                  {.timeout_s = 30});
+      check_fails_cleanly(t, job, result);
+      check_death_is_told(t, result, ranks, victim);
+      CHECK_EQ(line_of(result, victim), "");
+    }
+}
+
+RINGSIDE_TEST(processes, rank_killed_from_outside_is_named) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  for (int ranks = 2; ranks <= 4; ++ranks)
+    for (int victim = 0; victim < ranks; ++victim) {
+      Job job;
+      const ReadyFile ready;
+      bool killed = false;
+      std::size_t sockets_seen = 0;
+      const RunResult result =
+          job.run(command(ranks, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
+            if (!ready.wait()) return;
+            sockets_seen = job.look_at_sockets();
+            const std::optional<pid_t> pid = job.rank(victim);
+            killed = pid && ::kill(*pid, SIGKILL) == 0;
+          });
+      CHECK(killed);
+      check_fails_cleanly(t, job, result);
+      check_death_is_told(t, result, ranks, victim);
+      // The watch must have seen the sockets whose absence it reports: each rank has one.
+      CHECK(sockets_seen >= static_cast<std::size_t>(ranks));
+    }
+}
+
+// Ctrl-C. mpirun sends all ranks SIGTERM and no longer passes on what they say.
+RINGSIDE_TEST(processes, job_that_is_stopped_leaves_nothing) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  Job job;
+  const ReadyFile ready;
+  pid_t mpirun = -1;
+  const RunResult result =
+      job.run(command(3, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
+        if (!ready.wait()) return;
+        const std::optional<pid_t> rank = job.rank(0);
+        if (!rank) return;
+        // The ranks' parent is mpirun.
+        std::ifstream status(text("/proc/%d/stat", *rank));
+        std::string word;
+        status >> word >> word >> word >> mpirun;
+        ::kill(mpirun, SIGINT);
+      });
+  CHECK(mpirun > 1);
+  check_fails_cleanly(t, job, result);
+}
+
+RINGSIDE_TEST(processes, different_counts) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  check_mismatch(t, "count", "the count differs: ");
+}
+RINGSIDE_TEST(processes, different_types) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  check_mismatch(t, "type", "the type differs: ");
+}
+RINGSIDE_TEST(processes, different_operations) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  check_mismatch(t, "operation", "the operation differs: ");
+}
+RINGSIDE_TEST(processes, different_reductions) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  check_mismatch(t, "reduction", "the reduction differs: ");
+}
+
+RINGSIDE_TEST(processes, rank_that_leaves_early_is_named) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  Job job;
+  const RunResult result = job.run(command(3, {"leave", "--op", "5"}), {.timeout_s = 30});
+  check_fails_cleanly(t, job, result);
+  for (const int rank : {0, 2}) check_says(t, result, rank, {"rank 1 (pid ", "has left"});
+}
+
+RINGSIDE_TEST(processes, rank_that_stalls_is_named_when_time_is_up) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  constexpr double kDeadline_s = 2, kStart_s = 2, kStop_s = 1;
+  for (const int ranks : {2, 3}) {
+    Job job;
+    const RunResult result =
+        job.run(command(ranks, {"stall", "--op", "3"}),
+                {.environment = {text("RINGSIDE_TIMEOUT=%g", kDeadline_s)}, .timeout_s = 30});
+    check_fails_cleanly(t, job, result, kStart_s + kDeadline_s + 1 + kStop_s);
+    CHECK(result.seconds >= kDeadline_s);
+    // Whoever's time is up first, be it a rank that waits for one that waits itself.
+    for (int rank = 0; rank < ranks; ++rank)
+      if (rank != 1)
+        check_says(t, result, rank, {"RINGSIDE_TIMEOUT=2", "rank 1 (pid ", "is alive"});
+  }
+}
+
+RINGSIDE_TEST(processes, options_that_differ_are_refused_by_all) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  Words argv = test::mpirun_argv(1);
+  const std::string program = rank_program();
+  argv.insert(argv.end(),
+              {"-x", "RINGSIDE_SLOT_COUNT=2", program, "ok", ":", "-n", "1", program, "ok"});
+  Job job;
+  const RunResult result = job.run(argv, {.timeout_s = 30});
+  check_fails_cleanly(t, job, result);
+  for (const int rank : {0, 1})
+    check_says(t, result, rank,
+               {"rank 1 has 4 slots and rank 0 has 2; set RINGSIDE_SLOT_COUNT alike on all ranks"});
+}
+
+RINGSIDE_TEST(processes, options_that_are_wrong_on_one_rank_hang_nobody) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  Words argv = test::mpirun_argv(1);
+  const std::string program = rank_program();
+  argv.insert(argv.end(),
+              {program, "ok", ":", "-n", "1", "-x", "RINGSIDE_SLOT_COUNT=many", program, "ok"});
+  Job job;
+  const RunResult result = job.run(argv, {.timeout_s = 30});
+  check_fails_cleanly(t, job, result);
+  check_says(t, result, 1, {"RINGSIDE_SLOT_COUNT=many makes no sense"});
+}
+
+RINGSIDE_TEST(processes, twenty_starts_leave_nothing) {
+  if (!test::have_mpi()) SKIP(kNoMpi);
+  Job job;
+  for (int cycle = 0; cycle < 20; ++cycle) {
+    const RunResult result = job.run(command(2, {"ok"}), {.timeout_s = 30});
+    CHECK_EQ(result.exit_code, 0);
+    CHECK_EQ(result.err, "");
+    const std::string left = job.leftovers();
+    CHECK_MSG(left.empty(), "cycle %d left behind: %s", cycle, left.c_str());
+  }
+}
+
+// The watch itself must see something when there is something to see.
+RINGSIDE_TEST(processes_control, what_is_left_behind_is_seen) {
+  const std::string folder = text("/tmp/ringside-test-%d", static_cast<int>(::getpid()));
+  std::filesystem::create_directory(folder);
+  Job job(folder);
+  job.run({"sh", "-c", "setsid sleep 20 & : >" + folder + "/segment; sleep 0.1; echo"});
+  const std::string left = job.leftovers(0);
+  CHECK_MSG(left.find("(sleep 20 )") != std::string::npos, "the process is not seen: %s",
+            left.c_str());
+  CHECK_MSG(left.find(folder + "/segment") != std::string::npos, "the file is not seen: %s",
+            left.c_str());
+  for (const pid_t pid : job.processes()) ::kill(pid, SIGKILL);
+  std::filesystem::remove_all(folder);
+  CHECK_EQ(job.leftovers(), "");
+}
+
+}  // namespace ringside

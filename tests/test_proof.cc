@@ -1,0 +1,192 @@
+// The ring, proved with symbols: for 1 to 64 ranks every algorithm computes what it claims, in the
+// promised order, on any number of slots and on none, whoever runs first.
+//
+// What a proof covers stands in comm/proof_lane.h. A proof that accepts everything would pass these
+// tests too; that this one does not is shown in test_proof_controls.cc, where each thing that could
+// be wrong is made wrong and is refuted by name.
+//
+// Slots 0 is the rendezvous, where a send ends only when somebody takes it: what runs there runs on
+// any number of slots. 1 to 4 slots are tried all the same: from 4 on credit travels in batches.
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "comm/chunks.h"
+#include "tests/support/proof_texts.h"
+#include "tests/support/test.h"
+
+namespace ringside {
+namespace {
+
+using test::kAllClaims;
+using test::programs_of;
+using test::show;
+
+// Messages over all edges, as a formula. Each of n ranks sends in each of n − 1 steps; a broadcast
+// crosses every edge but the one that comes back to the root.
+std::size_t messages_of(Claim claim, int size, std::size_t slices) {
+  const auto n = static_cast<std::size_t>(size);
+  switch (claim) {
+    case Claim::all_reduce:
+      return 2 * n * (n - 1) * slices;
+    case Claim::reduce_scatter:
+    case Claim::all_gather:
+      return n * (n - 1) * slices;
+    case Claim::broadcast:
+      return (n - 1) * slices;
+  }
+  return 0;
+}
+
+void check_holds(test::Context& t, Claim claim, const std::vector<Program>& programs,
+                 std::size_t slices, const ProofRules& rules) {
+  const int size = static_cast<int>(programs.size());
+  const Proof proof = prove(programs, claim, slices, rules);
+  CHECK_MSG(proof.holds, "%s of %d ranks, %d slots, %s, turns %d, seed %llu, root %d: %s",
+            name_of(claim), size, rules.slots, rules.in_place ? "in place" : "out of place",
+            static_cast<int>(rules.turns), static_cast<unsigned long long>(rules.seed), rules.root,
+            proof.why.c_str());
+  CHECK_MSG(proof.messages == messages_of(claim, size, slices),
+            "%s of %d ranks: %zu messages, and not %zu", name_of(claim), size, proof.messages,
+            messages_of(claim, size, slices));
+}
+
+// Every size, in the usual order of turns.
+void check_every_size(test::Context& t, Claim claim) {
+  constexpr std::size_t kSlices = 2;
+  for (int size = 1; size <= 64; ++size) {
+    const std::vector<Program> programs = programs_of(claim, size, kSlices);
+    for (int slots = 0; slots <= 3; ++slots)
+      for (const bool in_place : {false, true})
+        check_holds(t, claim, programs, kSlices, {.slots = slots, .in_place = in_place});
+  }
+}
+
+void check_schedules(test::Context& t, Claim claim, int size, std::size_t slices) {
+  const std::vector<Program> programs = programs_of(claim, size, slices);
+  for (int slots = 0; slots <= 4; ++slots)
+    for (const bool in_place : {false, true}) {
+      for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
+        check_holds(t, claim, programs, slices,
+                    {.slots = slots, .in_place = in_place, .turns = turns});
+      for (const std::uint64_t seed : {1, 2, 3})
+        check_holds(t, claim, programs, slices,
+                    {.slots = slots, .in_place = in_place, .turns = Turns::random, .seed = seed});
+    }
+}
+
+// What one rank sends, in elements, of a buffer of `count`.
+std::size_t elements_sent(const Program& program, Chunks chunks, std::size_t slice_count) {
+  std::size_t sent = 0;
+  for (const Step& step : program)
+    if (step.send) sent += slice_of(chunks[step.send->chunk], step.slice, slice_count).count;
+  return sent;
+}
+
+}  // namespace
+
+RINGSIDE_TEST(proof, all_reduce_for_1_to_64_ranks) { check_every_size(t, Claim::all_reduce); }
+RINGSIDE_TEST(proof, reduce_scatter_for_1_to_64_ranks) {
+  check_every_size(t, Claim::reduce_scatter);
+}
+RINGSIDE_TEST(proof, all_gather_for_1_to_64_ranks) { check_every_size(t, Claim::all_gather); }
+
+RINGSIDE_TEST(proof, broadcast_for_1_to_64_ranks_from_several_roots) {
+  constexpr std::size_t kSlices = 3;
+  for (int size = 1; size <= 64; ++size)
+    for (int root = 0; root < size; ++root) {
+      const bool chosen =
+          size <= 8 || root == 0 || root == 1 || root == size / 2 || root == size - 1;
+      if (!chosen) continue;
+      const std::vector<Program> programs = programs_of(Claim::broadcast, size, kSlices, root);
+      for (int slots = 0; slots <= 3; ++slots)
+        for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
+          check_holds(t, Claim::broadcast, programs, kSlices,
+                      {.slots = slots, .in_place = slots % 2 == 0, .turns = turns, .root = root});
+    }
+}
+
+RINGSIDE_TEST(proof, holds_whoever_runs_first) {
+  for (const Claim claim : kAllClaims) {
+    for (int size = 1; size <= 16; ++size) check_schedules(t, claim, size, 1 + size % 3);
+    check_schedules(t, claim, 31, 1);
+  }
+  const std::vector<Program> programs = programs_of(Claim::all_reduce, 64, 1);
+  for (const Turns turns : {Turns::eager, Turns::eager_down, Turns::random})
+    check_holds(t, Claim::all_reduce, programs, 1, {.slots = 2, .turns = turns});
+}
+
+// 2(n−1)/n of the buffer is the least that an all-reduce can make each rank send (ring.h), and it
+// is what this one sends: exactly, where n divides the count, and on average over the ranks always.
+RINGSIDE_TEST(proof, each_rank_sends_the_lower_bound) {
+  for (int size = 1; size <= 64; ++size) {
+    const auto n = static_cast<std::size_t>(size);
+    for (const std::size_t slice_count : {std::size_t{5}, std::size_t{1000}}) {
+      const std::size_t divided = 12 * n, uneven = 12 * n + n / 2;
+      const std::size_t slices = slices_for(Chunks{uneven, size}.longest(), slice_count);
+      const std::vector<Program> programs = programs_of(Claim::all_reduce, size, slices);
+      std::size_t together = 0;
+      for (const Program& program : programs) {
+        CHECK_EQ(elements_sent(program, Chunks{divided, size}, slice_count),
+                 2 * (n - 1) * divided / n);
+        together += elements_sent(program, Chunks{uneven, size}, slice_count);
+      }
+      CHECK_EQ(together, 2 * (n - 1) * uneven);
+    }
+  }
+}
+
+// "All-reduce = reduce-scatter + all-gather", word for word.
+RINGSIDE_TEST(proof, all_reduce_is_reduce_scatter_then_all_gather) {
+  for (const int size : {1, 2, 3, 4, 7, 8})
+    for (const std::size_t slices : {1u, 3u})
+      for (int rank = 0; rank < size; ++rank) {
+        const Ring ring{rank, size};
+        const Program whole = record(slices, [&](auto& lane) { all_reduce(lane, ring); });
+        const Program halves = record(slices, [&](auto& lane) {
+          for (std::size_t slice = 0; slice < slices; ++slice) {
+            reduce_scatter_slice(lane, ring, slice);
+            all_gather_slice(lane, ring, slice);
+          }
+        });
+        CHECK_EQ(show(whole), show(halves));
+      }
+}
+
+// With one slice it is even the two public collectives, one after the other; the all-gather's keep
+// falls away, because the chunk that a rank contributes is in its output already.
+RINGSIDE_TEST(proof, all_reduce_of_one_slice_is_the_two_collectives) {
+  for (const int size : {2, 3, 4, 7}) {
+    for (int rank = 0; rank < size; ++rank) {
+      const Ring ring{rank, size};
+      Program halves = record(1, [&](auto& lane) { reduce_scatter(lane, ring); });
+      const Program gather = record(1, [&](auto& lane) { all_gather(lane, ring); });
+      CHECK_EQ(show(gather.front()), text("keep: receive output %d; slice 0", rank));
+      halves.insert(halves.end(), gather.begin() + 1, gather.end());
+      CHECK_EQ(show(record(1, [&](auto& lane) { all_reduce(lane, ring); })), show(halves));
+    }
+  }
+}
+
+// The picture at the top of ring.h, rank 0's column, in words.
+RINGSIDE_TEST(proof, three_ranks_as_in_the_picture) {
+  const Program program = record(1, [](auto& lane) { all_reduce(lane, Ring{0, 3}); });
+  CHECK_EQ(show(program),
+           "exchange_reduce: send input 2, receive carry 1; slice 0\n"
+           "exchange_reduce: send carry 1, receive output 0; slice 0\n"
+           "finish: receive output 0; slice 0\n"
+           "exchange: send output 0, receive output 2; slice 0\n"
+           "exchange: send output 2, receive output 1; slice 0\n");
+}
+
+// A ring of one sends nothing, and still hands its input over.
+RINGSIDE_TEST(proof, one_rank_keeps_its_own) {
+  for (const Claim claim : kAllClaims) {
+    const Proof proof = prove(programs_of(claim, 1, 2), claim, 2, {});
+    CHECK(proof.holds);
+    CHECK_EQ(proof.messages, 0u);
+  }
+}
+
+}  // namespace ringside
