@@ -6,12 +6,6 @@
 namespace ringside {
 namespace {
 
-std::uint64_t pack_words(const Operation& what) {
-  return static_cast<std::uint64_t>(what.kind) << 48 |
-         static_cast<std::uint64_t>(what.dtype) << 40 |
-         static_cast<std::uint64_t>(what.reduction) << 32 | static_cast<std::uint32_t>(what.root);
-}
-
 Operation unpack_words(std::uint64_t words, std::uint64_t count) {
   Operation what;
   what.kind = static_cast<Kind>(words >> 48 & 0xff);
@@ -30,7 +24,7 @@ void Board::note(std::uint64_t number, const Operation& what) {
   // acquires a new count or word therefore also sees number 0, and throws the entry away.
   entry.number.store(0, std::memory_order_relaxed);
   entry.count.store(what.count, std::memory_order_release);
-  entry.words.store(pack_words(what), std::memory_order_release);
+  entry.words.store(pack(what), std::memory_order_release);
   entry.number.store(number, std::memory_order_release);
   latest_.store(number, std::memory_order_release);
 }

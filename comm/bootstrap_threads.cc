@@ -102,7 +102,8 @@ void run_as_threads(int size, const std::function<void(Bootstrap&)>& body) {
   Meeting meeting(size);
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;
-  for (int rank = 0; rank < size; ++rank)
+  std::exception_ptr not_started;
+  const auto start = [&](int rank) {
     threads.emplace_back([&, rank] {
       try {
         ThreadBootstrap bootstrap(meeting, rank, size);
@@ -112,7 +113,17 @@ void run_as_threads(int size, const std::function<void(Bootstrap&)>& body) {
       }
       meeting.abandon();
     });
+  };
+  try {
+    for (int rank = 0; rank < size; ++rank) start(rank);
+  } catch (const std::exception& error) {
+    meeting.abandon();  // those that run must not wait for those that never will
+    not_started = std::make_exception_ptr(Error(
+        Fault::system,
+        text("thread %zu of %d could not be started: %s", threads.size() + 1, size, error.what())));
+  }
   for (std::thread& thread : threads) thread.join();
+  if (not_started) std::rethrow_exception(not_started);
   std::exception_ptr consequence;
   for (const std::exception_ptr& failure : failures) {
     if (!failure) continue;

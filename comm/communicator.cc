@@ -64,6 +64,10 @@ struct Communicator::Impl {
     } catch (const Error& error) {
       fail(error);
       throw;
+    } catch (const std::exception& error) {
+      // Out of memory, say. Half a conversation has taken place, so this is everybody's end too.
+      fail(Error(Fault::system, text("%s: %s", waiter.here().c_str(), error.what())));
+      throw *cause;
     }
     peers.board().note_finished(number);
   }
@@ -87,6 +91,9 @@ struct Communicator::Impl {
   }
 
   void add_reduction(HostCall& call) const {
+    if (static_cast<std::size_t>(call.what.reduction) >= kAllReductions.size())
+      refuse(call.what.kind,
+             text("there is no reduction number %d", static_cast<int>(call.what.reduction)));
     call.reduce = reduce_loop(call.what.dtype, call.what.reduction);
     if (call.what.reduction != Reduction::avg) return;
     call.divide = divide_loop(call.what.dtype);
@@ -98,6 +105,8 @@ struct Communicator::Impl {
     throw Error(Fault::usage, text("rank %d: %s: %s", peers.rank(), name_of(kind), why.c_str()));
   }
   void check_buffer(Kind kind, const void* buffer, std::size_t count, DType dtype) const {
+    if (static_cast<std::size_t>(dtype) >= kAllDTypes.size())
+      refuse(kind, text("there is no type number %d", static_cast<int>(dtype)));
     if (buffer == nullptr && count > 0)
       refuse(kind, text("no buffer (null) for %zu elements", count));
     if (count > SIZE_MAX / 16 / bytes_of(dtype) / static_cast<std::size_t>(peers.size()))
@@ -197,7 +206,8 @@ void Communicator::broadcast(void* buffer, std::size_t count, DType dtype, int r
   me.check_rank(kind, "root", root);
   HostCall call =
       me.make_call({kind, dtype, Reduction::sum, root, count}, buffer, buffer, Chunks{count, 1});
-  me.run(call, 1, me.ring_ends(),
+  const bool passes_on = me.ring.right() != root;
+  me.run(call, rank() != root && passes_on ? 2 : 1, me.ring_ends(),
          [&](HostLane& lane) { ringside::broadcast(lane, me.ring, root); });
 }
 

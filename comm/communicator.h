@@ -14,7 +14,9 @@
 //
 // Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
 // Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does
-// every later call, at once, with the first cause.
+// every later call, at once, with the first cause. Ranks that call different things see it when the
+// first message of the wrong call arrives. A rank that only sends (the root of a broadcast, a
+// sender) may have returned by then, and hears of it in its next call.
 //
 // Threads. One thread at a time per communicator. Blocking calls on different communicators must be
 // in the same order on all ranks, as in MPI.
@@ -55,6 +57,7 @@ class Communicator {
   // Throws Error{usage, system, timeout}, on every rank or on none.
   explicit Communicator(Bootstrap& bootstrap, const Options& options = Options::from_environment());
   ~Communicator();
+  // One that was moved from can be destroyed or assigned to, and nothing else.
   Communicator(Communicator&&) noexcept;
   Communicator& operator=(Communicator&&) noexcept;
 

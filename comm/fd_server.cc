@@ -62,7 +62,7 @@ bool send_with_fd(int connection, const Reply& reply, int fd) {
   return ::sendmsg(connection, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof reply);
 }
 
-UniqueFd receive_with_fd(int connection, Reply& reply) {
+UniqueFd receive_with_fd(int connection, Reply& reply, int owner) {
   iovec data{&reply, sizeof reply};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
@@ -71,9 +71,19 @@ UniqueFd receive_with_fd(int connection, Reply& reply) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   if (::recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof reply))
-    return {};
+    throw Error(Fault::system,
+                text("rank %d refused to hand out its shared memory and hung up: wrong secret, or "
+                     "it has run out of file descriptors (ulimit -n)",
+                     owner));
+  if ((message.msg_flags & MSG_CTRUNC) != 0)
+    throw Error(
+        Fault::system,
+        text("no room for the descriptor of rank %d's shared memory; allow more (ulimit -n)",
+             owner));
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
+  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+      header->cmsg_len != CMSG_LEN(sizeof(int)))
+    return {};
   int fd = -1;
   std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
   return UniqueFd(fd);
@@ -90,7 +100,8 @@ FdServer::FdServer(const Secret& secret) : secret_(secret) {
     throw_system("cannot bind an abstract Unix socket");
   if (::listen(listener_.get(), 1024) != 0) throw_system("cannot listen on a Unix socket");
   stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
-  if (!stop_) throw_system("cannot make an eventfd");
+  spare_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+  if (!stop_ || !spare_) throw_system("cannot make an eventfd");
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -116,12 +127,21 @@ void FdServer::serve() {
     if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return;
     if (waiting[1].revents != 0) return;
     const UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!connection) {
-      ::usleep(10'000);  // out of descriptors, say: poll would return again at once
-      continue;
+    if (connection) {
+      if (same_user(connection.get())) answer(connection.get());
+    } else if (errno == EMFILE || errno == ENFILE) {
+      turn_away();
     }
-    if (same_user(connection.get())) answer(connection.get());
   }
+}
+
+// Out of descriptors: the peer would wait for an answer until its deadline. With the spare one it
+// is taken in and hung up on, and can say what happened.
+void FdServer::turn_away() {
+  spare_ = UniqueFd();
+  { const UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+  spare_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+  ::usleep(10'000);  // should even that have failed, poll would return again at once
 }
 
 void FdServer::answer(int connection) {
@@ -154,8 +174,10 @@ UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t wi
     ::usleep(1000);
   }
   const Request request{secret, window};
-  if (!same_user(socket.get()) || ::send(socket.get(), &request, sizeof request, MSG_NOSIGNAL) !=
-                                      static_cast<ssize_t>(sizeof request))
+  if (!same_user(socket.get()))
+    throw Error(Fault::protocol, text("what answers for rank %d belongs to another user", owner));
+  if (::send(socket.get(), &request, sizeof request, MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(sizeof request))
     throw_system(text("cannot ask rank %d for its shared memory", owner));
   pollfd waiting{socket.get(), POLLIN, 0};
   while (::poll(&waiting, 1, deadline.poll_ms(1000)) <= 0)
@@ -163,11 +185,11 @@ UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t wi
       throw Error(Fault::timeout,
                   text("rank %d did not hand out its shared memory in time", owner));
   Reply reply{};
-  UniqueFd fd = receive_with_fd(socket.get(), reply);
+  UniqueFd fd = receive_with_fd(socket.get(), reply, owner);
   if (!fd)
     throw Error(Fault::system,
-                text("rank %d refused to hand out window %u of its shared memory (wrong "
-                     "secret, or the window is gone)",
+                text("rank %d refused to hand out window %u of its shared memory: the window is "
+                     "gone",
                      owner, window));
   return fd;
 }

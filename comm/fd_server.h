@@ -45,12 +45,14 @@ class FdServer {
 
  private:
   void serve();
+  void turn_away();
   void answer(int connection);
 
   Secret secret_;
   SocketName name_;
   UniqueFd listener_;
   UniqueFd stop_;
+  UniqueFd spare_;    // given up to accept, and turn away, a peer when descriptors have run out
   std::mutex mutex_;  // guards offered_
   std::map<std::uint32_t, int> offered_;
   std::thread thread_;

@@ -24,9 +24,10 @@ void HostLane::step(const Piece* send, const Piece* receive, bool reduce, std::s
   if (!sent) wait_for_room(out);
 }
 
-// A rank that has received nothing in this call yet looks at what comes while it waits for room: two
-// ranks that both believe to be the root of a broadcast would wait for each other until the deadline.
-// Later it must not look: the next message may rightly belong to the left neighbour's next call.
+// A rank that has received nothing in this call yet looks at what comes while it waits for room:
+// two ranks that both believe to be the root of a broadcast would wait for each other until the
+// deadline. Later it must not look: the next message may rightly belong to the left neighbour's
+// next call.
 void HostLane::wait_for_room(const Outgoing& out) {
   bool sent = false;
   const auto stranger_came = [&] {

@@ -42,8 +42,9 @@ struct Reach {
 };
 Reach reach(const Identity& a, const Identity& b);
 
-// Throws Error{usage} with the first rank's complaint, or naming the first rank whose options differ
-// from rank 0's, and how. Every rank sees the same identities and so comes to the same sentence.
+// Throws Error{usage} with the first rank's complaint, or naming the first rank whose options
+// differ from rank 0's, and how. Every rank sees the same identities and so comes to the same
+// sentence.
 void check_agreement(const std::vector<Identity>& everyone);
 
 // More ranks on this rank's host than processors that they may use together? Then spinning only

@@ -36,6 +36,13 @@ struct Operation {
   std::uint64_t count = 0;
 };
 
+// All of a call but its count, in 56 bits.
+constexpr std::uint64_t pack(const Operation& what) {
+  return static_cast<std::uint64_t>(what.kind) << 48 |
+         static_cast<std::uint64_t>(what.dtype) << 40 |
+         static_cast<std::uint64_t>(what.reduction) << 32 | static_cast<std::uint32_t>(what.root);
+}
+
 // Never 0, which is what a cell that nobody has written yet holds.
 constexpr std::uint32_t fingerprint(const Operation& what) {
   // splitmix64's finalizer, once for each word: every bit of the input reaches every bit of the
@@ -45,10 +52,7 @@ constexpr std::uint32_t fingerprint(const Operation& what) {
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
     return x ^ (x >> 31);
   };
-  const std::uint64_t words =
-      static_cast<std::uint64_t>(what.kind) << 48 | static_cast<std::uint64_t>(what.dtype) << 40 |
-      static_cast<std::uint64_t>(what.reduction) << 32 | static_cast<std::uint32_t>(what.root);
-  const std::uint64_t hash = mix(mix(what.count + 0x9e3779b97f4a7c15u) ^ words);
+  const std::uint64_t hash = mix(mix(what.count + 0x9e3779b97f4a7c15u) ^ pack(what));
   const auto folded = static_cast<std::uint32_t>(hash ^ (hash >> 32));
   return folded == 0 ? 1 : folded;
 }

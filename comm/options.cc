@@ -2,6 +2,7 @@
 // default.
 #include "comm/options.h"
 
+#include <cctype>
 #include <cerrno>
 #include <climits>
 #include <cmath>
@@ -54,7 +55,7 @@ bool parse_bytes(const char* words, std::size_t& bytes) {
   int shift = 0;
   if (*rest != '\0') {
     const char* units = "KMGT";
-    const char* unit = std::strchr(units, *rest & ~0x20);
+    const char* unit = std::isalpha(*rest) ? std::strchr(units, *rest & ~0x20) : nullptr;
     if (unit == nullptr) return false;
     shift = 10 * static_cast<int>(unit - units + 1);
     ++rest;

@@ -12,7 +12,6 @@
 #include <new>
 
 #include "comm/error.h"
-#include "comm/secret.h"
 #include "comm/shm.h"
 
 namespace ringside {
@@ -28,12 +27,24 @@ constexpr int kPairSlots = 4;
 
 int open_process(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
-// How a rank tells the others, at the end of the set-up, whether it succeeded.
-struct Outcome {
-  bool failed = false;
-  Fault fault = Fault::system;
-  char sentence[500] = {};
-};
+template <class Body>
+void attempt(Outcome& outcome, const Body& body) {
+  try {
+    body();
+    return;
+  } catch (const Error& error) {
+    outcome.fault = error.fault();
+    std::snprintf(outcome.sentence, sizeof outcome.sentence, "%s", error.what());
+  } catch (const std::exception& error) {
+    std::snprintf(outcome.sentence, sizeof outcome.sentence, "%s", error.what());
+  }
+  outcome.failed = true;
+}
+
+void check_outcome(const Outcome& outcome, int rank) {
+  if (outcome.failed)
+    throw Error(outcome.fault, text("rank %d could not start: %s", rank, outcome.sentence));
+}
 
 }  // namespace
 
@@ -65,46 +76,46 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options)
   check_agreement(everyone_);
   plan_ = WindowPlan::make(size_, options.slot_bytes, options.slot_count);
   const Secret secret = bootstrap.all_gather(draw_secret(), deadline)[0];
+
+  // Two things can fail on one rank alone: making its own window, and opening the others'. After
+  // each the ranks tell each other how it went, so they go on together or stop together, with the
+  // words of a rank that failed for a reason of its own.
+  Offer mine;
+  attempt(mine.outcome, [&] { make_window(secret, options); });
+  if (window_) mine.handle = window_->handle();
+  const std::vector<Offer> offers = bootstrap.all_gather(mine, deadline);
+  for (int peer = 0; peer < size_; ++peer) check_outcome(offers[index(peer)].outcome, peer);
+
+  Outcome opened;
+  attempt(opened, [&] { open_windows(offers, deadline); });
+  // A rank that waited for another's window until the deadline must still be able to say so. This
+  // is also the barrier after which every window has been opened by all, and its owner may come and
+  // go.
+  const Deadline a_little_later = Deadline::after_seconds(timeout_s > 0 ? timeout_s + 5 : 0);
+  const std::vector<Outcome> outcomes = bootstrap.all_gather(opened, a_little_later);
+  for (int peer = 0; peer < size_; ++peer) check_outcome(outcomes[index(peer)], peer);
+}
+
+void Peers::make_window(const Secret& secret, const Options& options) {
   bool several_processes = false;
   for (const Identity& it : everyone_) several_processes |= it.process != identity(rank_).process;
   transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
   if (options.decorate) transport_ = options.decorate(std::move(transport_));
+  window_ = transport_->expose(plan_.total_bytes(), plan_.total_cells());
+  board_ = new (window_->data()) Board;
+}
 
-  Outcome mine;
-  try {
-    window_ = transport_->expose(plan_.total_bytes(), plan_.total_cells());
-    board_ = new (window_->data()) Board;
-  } catch (const Error& error) {
-    mine.failed = true;
-    mine.fault = error.fault();
-    std::snprintf(mine.sentence, sizeof mine.sentence, "%s", error.what());
+void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
+  watch_processes();
+  windows_.resize(index(size_));
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer == rank_) continue;
+    const Reach way = reach(identity(rank_), identity(peer));
+    if (!way.possible)
+      throw Error(Fault::usage, text("rank %d and rank %d cannot reach each other: %s", rank_, peer,
+                                     way.why.c_str()));
+    windows_[index(peer)] = transport_->open(peer, offers[index(peer)].handle, deadline);
   }
-  const WindowHandle none{};
-  const std::vector<WindowHandle> handles =
-      bootstrap.all_gather(window_ ? window_->handle() : none, deadline);
-  try {
-    watch_processes();
-    windows_.resize(index(size_));
-    for (int peer = 0; peer < size_ && !mine.failed; ++peer) {
-      if (peer == rank_) continue;
-      const Reach way = reach(identity(rank_), identity(peer));
-      if (!way.possible)
-        throw Error(Fault::usage, text("rank %d and rank %d cannot reach each other: %s", rank_,
-                                       peer, way.why.c_str()));
-      windows_[index(peer)] = transport_->open(peer, handles[index(peer)], deadline);
-    }
-  } catch (const Error& error) {
-    mine.failed = true;
-    mine.fault = error.fault();
-    std::snprintf(mine.sentence, sizeof mine.sentence, "%s", error.what());
-  }
-  // Also the barrier after which every window has been opened by all, and its owner may come and
-  // go.
-  const std::vector<Outcome> outcomes = bootstrap.all_gather(mine, deadline);
-  for (int peer = 0; peer < size_; ++peer)
-    if (outcomes[index(peer)].failed)
-      throw Error(outcomes[index(peer)].fault,
-                  text("rank %d could not start: %s", peer, outcomes[index(peer)].sentence));
 }
 
 Peers::~Peers() {
@@ -173,7 +184,7 @@ std::optional<int> Peers::find_dead() const {
   for (int peer = 0; peer < size_; ++peer) {
     if (identity(peer).process == identity(rank_).process || !process_ended(peer)) continue;
     const Board* board = board_of(peer);
-    if (board == nullptr || board->state() == RankState::running) return peer;
+    if (board == nullptr || board->state() != RankState::left) return peer;
   }
   return std::nullopt;
 }

@@ -28,6 +28,7 @@
 #include "comm/identity.h"
 #include "comm/options.h"
 #include "comm/os.h"
+#include "comm/secret.h"
 #include "comm/transport.h"
 
 namespace ringside {
@@ -47,6 +48,18 @@ struct WindowPlan {
   ChannelPlace pair_place(int peer) const;
   int total_cells() const { return pair_credit_cell(size); }
   std::size_t total_bytes() const { return pair_place(size).first_byte; }
+};
+
+// How a rank tells the others whether a step of the set-up succeeded.
+struct Outcome {
+  bool failed = false;
+  Fault fault = Fault::system;
+  char sentence[500] = {};
+};
+
+struct Offer {
+  Outcome outcome;
+  WindowHandle handle;
 };
 
 class Peers {
@@ -91,7 +104,8 @@ class Peers {
 
  private:
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
-  void open_everyone(Bootstrap& bootstrap, Deadline deadline);
+  void make_window(const Secret& secret, const Options& options);
+  void open_windows(const std::vector<Offer>& offers, Deadline deadline);
   void watch_processes();
   bool process_ended(int peer) const;
 

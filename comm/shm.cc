@@ -7,12 +7,14 @@
 
 #include <cassert>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <new>
 #include <utility>
 
 #include "comm/error.h"
+#include "comm/memory.h"
 #include "comm/os.h"
 
 namespace ringside {
@@ -21,8 +23,8 @@ namespace {
 // What stands in a WindowHandle. The bytes come from a rank that knows the job's secret, over the
 // bootstrap.
 struct ShmHandle {
-  std::uint64_t process;              // whose address space `mapping` is an address in
-  std::shared_ptr<Mapping>* mapping;  // the owner's, for threads of the same process
+  std::uint64_t process;  // the owner's process_nonce()
+  std::uint64_t mapping;  // its number in that process, for threads that share it
   SocketName socket;
   std::uint32_t window;
   std::uint32_t cells;
@@ -50,20 +52,9 @@ std::shared_ptr<Mapping> map_whole(int fd, std::size_t bytes) {
 constexpr const char* kNeedLess =
     "fewer or smaller slots (RINGSIDE_SLOT_BYTES, RINGSIDE_SLOT_COUNT) need less";
 
-// What the kernel thinks can be had without swapping; unknown counts as enough. A memory file grows
-// until the kernel starts killing processes, so asking for too much would not fail: somebody would.
-std::size_t available_bytes() {
-  std::size_t kib = SIZE_MAX >> 10;
-  if (std::FILE* file = std::fopen("/proc/meminfo", "re")) {
-    char line[128];
-    while (std::fgets(line, sizeof line, file) != nullptr)
-      if (std::sscanf(line, "MemAvailable: %zu kB", &kib) == 1) break;
-    std::fclose(file);
-  }
-  return kib << 10;
-}
-
 UniqueFd make_sealed_memory(std::size_t bytes) {
+  // A memory file grows until the kernel starts killing processes: asking for too much would not
+  // fail, somebody would.
   if (bytes > available_bytes()) {
     errno = ENOMEM;
     throw_system(text("%zu bytes of shared memory are more than this machine has left; %s", bytes,
@@ -97,6 +88,36 @@ void check_sealed_memory(int fd, std::size_t bytes, int owner) {
                      owner, bytes));
 }
 
+// The mappings of this process's windows, by number, for ranks that are threads of it. It belongs
+// to the process as its address space does; the windows in it come and go.
+class LocalMappings {
+ public:
+  static LocalMappings& of_this_process() {
+    static LocalMappings mappings;
+    return mappings;
+  }
+  std::uint64_t add(const std::shared_ptr<Mapping>& mapping) {
+    const std::lock_guard lock(mutex_);
+    mappings_[++last_] = mapping;
+    return last_;
+  }
+  void remove(std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    mappings_.erase(number);
+  }
+  // Null when the window is gone.
+  std::shared_ptr<Mapping> find(std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    const auto found = mappings_.find(number);
+    return found == mappings_.end() ? nullptr : found->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::uint64_t, std::shared_ptr<Mapping>> mappings_;
+  std::uint64_t last_ = 0;
+};
+
 class ShmWindow : public Window {
  public:
   ShmWindow(std::size_t data_bytes, int cell_count, std::uint32_t id,
@@ -112,7 +133,8 @@ class ShmWindow : public Window {
     cell_count_ = cell_count;
     data_ = mapping_->at() + head_bytes;
     bytes_ = data_bytes;
-    ShmHandle handle{process_nonce(), &mapping_, {}, id, static_cast<std::uint32_t>(cell_count),
+    number_ = LocalMappings::of_this_process().add(mapping_);
+    ShmHandle handle{process_nonce(), number_, {}, id, static_cast<std::uint32_t>(cell_count),
                      data_bytes};
     if (server_) {
       handle.socket = server_->name();
@@ -123,11 +145,13 @@ class ShmWindow : public Window {
 
   ~ShmWindow() override {
     if (server_) server_->withdraw(id_);
+    LocalMappings::of_this_process().remove(number_);
   }
 
  private:
   std::shared_ptr<FdServer> server_;
   std::uint32_t id_;
+  std::uint64_t number_ = 0;
   UniqueFd fd_;
   std::shared_ptr<Mapping> mapping_;
 };
@@ -169,7 +193,8 @@ std::uint64_t process_nonce() {
     fill_random(&bits, sizeof bits);
     return bits;
   }();
-  return nonce;
+  // A forked child inherits the number; its pid makes it another.
+  return nonce ^ static_cast<std::uint64_t>(::getpid()) << 32;
 }
 
 ShmTransport::ShmTransport(const Secret& secret, ShmOptions options)
@@ -185,8 +210,11 @@ std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& byt
                                                Deadline deadline) {
   ShmHandle handle;
   std::memcpy(&handle, bytes.bytes.data(), sizeof handle);
-  if (handle.process == process_nonce() && options_.share_in_process)
-    return std::make_unique<ShmPeerWindow>(*handle.mapping, handle.cells);
+  if (handle.process == process_nonce() && options_.share_in_process) {
+    std::shared_ptr<Mapping> mapping = LocalMappings::of_this_process().find(handle.mapping);
+    if (!mapping) throw Error(Fault::left, text("rank %d's shared memory is gone", peer));
+    return std::make_unique<ShmPeerWindow>(std::move(mapping), handle.cells);
+  }
   const std::size_t total_bytes = cells_bytes(handle.cells) + handle.data_bytes;
   const UniqueFd fd = fetch_fd(handle.socket, secret_, handle.window, peer, deadline);
   check_sealed_memory(fd.get(), total_bytes, peer);

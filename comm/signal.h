@@ -49,9 +49,9 @@ static_assert(ahead(3, 0xffff'fffeu) == 5 && ahead(0xffff'fffeu, 3) == -5);
 inline constexpr std::size_t kLineBytes = 64;
 inline constexpr std::size_t kInlineBytes = kLineBytes - sizeof(std::uint64_t);
 
-// One writer, one reader. The writer fills `payload` with plain stores and then releases the
-// signal; the reader acquires the signal and then reads `payload`. Release and acquire are the
-// whole memory-order story.
+// One reader, and for a channel's cells one writer. The writer fills `payload` with plain stores
+// and then releases the signal; the reader acquires the signal and then reads `payload`. Release
+// and acquire are the whole memory-order story.
 struct alignas(kLineBytes) Cell {
   std::atomic<std::uint64_t> bits{0};
   std::byte payload[kInlineBytes];

@@ -58,6 +58,7 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where) {
       check_dead(ready, where);
       next_process_check = now + kProcessCheck;
     }
+    if (deadline.passed(now)) check_dead(ready, where);
     if (deadline.passed(now) && !ready())
       throw_late(peer, std::chrono::duration<double>(now - start).count(), where);
     if (now - start < kYieldFor) continue;
@@ -110,8 +111,8 @@ void Waiter::throw_dead(int peer, Where where) {
                                 peers_.who(peer).c_str(), where().c_str()));
 }
 
-// The awaited rank may itself be waiting, for one that waits for another: along the ring, follow them
-// while they are inside the same call. The first that is not is the one that all wait for.
+// The awaited rank may itself be waiting, for one that waits for another: along the ring, follow
+// them while they are inside the same call. The first that is not is the one that all wait for.
 int Waiter::last_of_the_chain(int peer) const {
   if (what_.kind == Kind::send_recv) return peer;
   const int step = peer == peers_.left() ? peers_.size() - 1 : 1;

@@ -35,8 +35,8 @@ class Waiter {
     wait_patiently(peer, ready, where);
   }
 
-  // A call begins: from now on sentences speak of it. Throws if another rank has raised the alarm, or
-  // this process was told to stop.
+  // A call begins: from now on sentences speak of it. Throws if another rank has raised the alarm,
+  // or this process was told to stop.
   void enter(std::uint64_t number, const Operation& what);
 
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"

@@ -3,7 +3,7 @@
 // A loop is an ordinary function over untyped memory, found once a call by type and reduction:
 //
 //     const ReduceLoop fold = reduce_loop(DType::bf16, Reduction::sum);
-//     fold(out, mine, received, count);               // out[i] = mine[i] + received[i]
+//     fold(out, received, mine, count);               // out[i] = received[i] + mine[i]
 //
 // Behind that stand three builds of one text (kernels/loops_body.h), for three instruction sets;
 // the best that the machine has is chosen once. All three give the same bits.

@@ -9,6 +9,7 @@
 
 #include "comm/communicator.h"
 #include "comm/error.h"
+#include "comm/memory.h"
 #include "tools/common/arguments.h"
 #include "tools/common/demo.h"
 #include "tools/common/measure.h"
@@ -58,14 +59,25 @@ std::string picture(int size) {
          draw_all_reduce(drawn) + "\n";
 }
 
-std::string proof(const Identity& identity, int size) {
-  const bool equal = identity.different == 0;
+std::string proof(const Halves& halves) {
+  const bool equal = halves.different == 0;
   return text(
-      "all-reduce = reduce-scatter + all-gather: %zu elements, bit for bit, %d types, %d "
-      "reductions, "
-      "%d rank%s: %s\n\n",
-      identity.elements, identity.types, identity.reductions, size, size == 1 ? "" : "s",
-      equal ? "equal" : text("%zu DIFFER", identity.different).c_str());
+      "all-reduce = reduce-scatter + all-gather: %zu elements, bit for bit, %d types: %s\n\n",
+      halves.elements, halves.types,
+      equal ? "equal" : text("%zu DIFFER", halves.different).c_str());
+}
+
+// Two buffers a rank. Asked for before they are made, as a machine that runs out of memory does not
+// refuse: it kills. Rank 0 looks, so that all ranks come to the same answer.
+void check_memory(Communicator& comm, const Arguments& arguments) {
+  const std::size_t wanted = 2 * arguments.end_bytes * static_cast<std::size_t>(comm.size());
+  std::int64_t available = static_cast<std::int64_t>(available_bytes());
+  comm.broadcast(&available, 1, DType::i64, 0);
+  if (wanted > static_cast<std::size_t>(available))
+    throw Error(Fault::usage,
+                text("-e %s on %d ranks needs %s of memory, and %zu MiB are free",
+                     short_bytes(arguments.end_bytes).c_str(), comm.size(),
+                     short_bytes(wanted).c_str(), static_cast<std::size_t>(available) >> 20));
 }
 
 std::vector<Row> run_table(Communicator& comm, const Arguments& arguments) {
@@ -91,7 +103,7 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments) {
 }
 
 std::string json(const Communicator& comm, const char* bootstrap, const Demo& demo,
-                 const Identity& identity, const std::vector<Row>& rows) {
+                 const Halves& halves, const std::vector<Row>& rows) {
   std::string ranks;
   for (const RankInfo& it : comm.ranks())
     ranks += text("%s\n    {\"rank\": %d, \"host\": %s, \"pid\": %d, \"device\": \"%s\"}",
@@ -111,7 +123,7 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
          text(
              "  \"identity\": {\"elements\": %zu, \"types\": %d, \"reductions\": %d, "
              "\"different\": %zu},\n",
-             identity.elements, identity.types, identity.reductions, identity.different) +
+             halves.elements, halves.types, halves.reductions, halves.different) +
          text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(rows)) + json_rows(rows) + "\n}\n";
 }
 
@@ -120,17 +132,18 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
   const bool talk = arguments.demo && !arguments.json;
   if (talk) print(comm, who_is_there(comm, bootstrap.name()));
   Demo demo;
-  Identity identity;
+  Halves halves;
   if (arguments.demo) {
     demo = run_demo(comm);
     if (talk) print(comm, "What collectives do\n" + demo.words + "\n" + picture(comm.size()));
-    identity = compare_all_reduce(comm);
-    if (talk) print(comm, proof(identity, comm.size()));
+    halves = compare_all_reduce(comm);
+    if (talk) print(comm, proof(halves));
   }
+  check_memory(comm, arguments);
   const std::vector<Row> rows = run_table(comm, arguments);
-  if (arguments.json) print(comm, json(comm, bootstrap.name(), demo, identity, rows));
+  if (arguments.json) print(comm, json(comm, bootstrap.name(), demo, halves, rows));
   comm.barrier();
-  return demo.right && identity.different == 0 && wrong_in(rows) == 0 ? 0 : 1;
+  return demo.right && halves.different == 0 && wrong_in(rows) == 0 ? 0 : 1;
 }
 
 }  // namespace

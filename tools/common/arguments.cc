@@ -128,7 +128,9 @@ Arguments parse_arguments(int argc, char** argv) {
   for (int letter;
        (letter = ::getopt_long(argc, argv, ":b:e:f:n:w:d:o:h", kLongOptions, nullptr)) != -1;) {
     if (letter == '?' || letter == ':') {
-      const char* given = argv[optind - 1];
+      const char letter_given[] = {'-', static_cast<char>(optopt), '\0'};
+      const bool is_letter = optopt > 0 && optopt < 256;
+      const char* given = is_letter ? letter_given : argv[optind - 1];
       throw Error(Fault::usage,
                   text(letter == ':' ? "%s wants a value; --help lists the options"
                                      : "there is no option %s; --help lists those that there are",

@@ -11,7 +11,7 @@
 namespace ringside::tools {
 namespace {
 
-constexpr std::size_t kLineBytes = 160;
+constexpr std::size_t kTextBytes = 160;
 constexpr int kMostValues = 8;
 constexpr std::size_t kMostRanks = 8;
 
@@ -38,15 +38,15 @@ std::string pad(std::string words, std::size_t width) {
 // Every rank's line, in rank order, on rank 0: gathered by the library itself, so nothing
 // interleaves.
 std::string lines_in_order(Communicator& comm, const std::string& mine) {
-  std::vector<char> line(kLineBytes, '\0');
-  std::memcpy(line.data(), mine.data(), std::min(mine.size(), kLineBytes - 1));
+  std::vector<char> line(kTextBytes, '\0');
+  std::memcpy(line.data(), mine.data(), std::min(mine.size(), kTextBytes - 1));
   const auto n = static_cast<std::size_t>(comm.size());
-  std::vector<char> all(n * kLineBytes);
-  comm.all_gather(line.data(), all.data(), kLineBytes, DType::u8);
+  std::vector<char> all(n * kTextBytes);
+  comm.all_gather(line.data(), all.data(), kTextBytes, DType::u8);
   if (comm.rank() != 0) return "";
   std::string words;
   for (std::size_t rank = 0; rank < n && rank < kMostRanks; ++rank)
-    words += std::string(all.data() + rank * kLineBytes) + "\n";
+    words += std::string(all.data() + rank * kTextBytes) + "\n";
   if (n > kMostRanks) words += text("    … and %zu more\n", n - kMostRanks);
   return words;
 }
@@ -102,13 +102,13 @@ Demo run_demo(Communicator& comm) {
   return demo;
 }
 
-Identity compare_all_reduce(Communicator& comm) {
+Halves compare_all_reduce(Communicator& comm) {
   constexpr std::size_t kPart =
       4099;  // elements a rank: odd, so that slices do not end where chunks do
   const auto n = static_cast<std::size_t>(comm.size());
   const std::size_t count = kPart * n;
   std::vector<std::byte> input(count * 8), whole(count * 8), part(kPart * 8), joined(count * 8);
-  Identity result;
+  Halves result;
   result.types = static_cast<int>(kAllDTypes.size());
   result.reductions = static_cast<int>(kAllReductions.size());
   std::int64_t different = 0;

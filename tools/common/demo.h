@@ -20,12 +20,12 @@ Demo run_demo(Communicator& comm);
 
 // all_reduce(x) against all_gather(reduce_scatter(x)), bit for bit, for every type and reduction;
 // collective.
-struct Identity {
+struct Halves {
   std::size_t elements = 0;  // compared on each rank, over all types and reductions
   int types = 0;
   int reductions = 0;
   std::size_t different = 0;  // over all ranks
 };
-Identity compare_all_reduce(Communicator& comm);
+Halves compare_all_reduce(Communicator& comm);
 
 }  // namespace ringside::tools

@@ -122,8 +122,9 @@ Timing measure_side(Communicator& comm, Buffers& buffers, const Operation& what,
 std::size_t check_once(Communicator& comm, Buffers& buffers, const Operation& what, bool in_place) {
   constexpr int kPoison = 0xa5;
   const Sides at = sides(buffers, what, in_place, comm.rank());
-  const std::size_t whole_bytes = whole_count(what, comm.size()) * bytes_of(what.dtype);
-  std::memset(at.recv == at.send ? buffers.first() : buffers.second(), kPoison, whole_bytes);
+  const bool gives_part = what.kind == Kind::reduce_scatter;
+  const std::size_t output_count = gives_part ? what.count : whole_count(what, comm.size());
+  std::memset(at.recv, kPoison, output_count * bytes_of(what.dtype));
   if (what.kind != Kind::broadcast || comm.rank() == what.root) fill(comm, what, at);
   call_once(comm, what, at);
   std::int64_t wrong =

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "comm/error.h"
-#include "comm/record_lane.h"
+#include "comm/proof_lane.h"
 #include "comm/ring.h"
 
 namespace ringside::tools {
@@ -48,9 +48,8 @@ std::string head(int size) {
 }  // namespace
 
 std::string draw_all_reduce(int size) {
-  std::vector<Program> programs;
-  for (int rank = 0; rank < size; ++rank)
-    programs.push_back(record(1, [&](RecordLane& lane) { all_reduce(lane, Ring{rank, size}); }));
+  const std::vector<Program> programs =
+      record_all(size, 1, [](RecordLane& lane, const Ring& ring) { all_reduce(lane, ring); });
 
   const auto n = static_cast<std::size_t>(size);
   Held held(n, std::vector<int>(n, 1));
