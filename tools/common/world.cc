@@ -1,12 +1,16 @@
-// Starting ranks under mpirun or as threads, and leaving with a sentence.
+// Starting ranks under a launcher or as threads, and leaving with a sentence.
 #include "tools/common/world.h"
+
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 
+#include "comm/bootstrap_tcp.h"
 #include "comm/bootstrap_threads.h"
 #include "comm/error.h"
 #ifdef RINGSIDE_HAVE_MPI
@@ -17,6 +21,7 @@ namespace ringside::tools {
 namespace {
 
 constexpr int kDefaultThreads = 4;
+[[maybe_unused]] constexpr useconds_t kLastWords_us = 300'000;
 
 std::atomic<int> stopped_by{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores to it");
@@ -39,7 +44,7 @@ void complain(const char* tool, const char* sentence) {
 
 int status_of(const Error& error) { return error.fault() == Fault::usage ? 2 : 1; }
 
-// `first_only`: what every rank would say alike is said by rank 0.
+// What every rank would say alike is said by rank 0.
 int run_one(const char* tool, Bootstrap& bootstrap, const std::function<int(Bootstrap&)>& body) {
   try {
     return body(bootstrap);
@@ -63,6 +68,21 @@ int run_threads(const char* tool, int size, const std::function<int(Bootstrap&)>
   return status;
 }
 
+int run_tcp(const char* tool, const std::function<int(Bootstrap&)>& body) {
+  TcpOptions options = TcpOptions::from_environment();
+  options.interrupted = &stopped_by;
+  const auto bootstrap =
+      TcpBootstrap::start(options, Deadline::after_seconds(Options::from_environment().timeout_s));
+  return run_one(tool, *bootstrap, body);
+}
+
+// Whoever needs nobody else for what it has to say does not wait for them either: RANK may come
+// from a job script, and somebody just asks for --help.
+bool another_rank_speaks() {
+  const char* rank = std::getenv("RANK");
+  return started_by_environment() && std::strcmp(rank, "0") != 0;
+}
+
 #ifdef RINGSIDE_HAVE_MPI
 int run_mpi(const char* tool, const std::function<int(Bootstrap&)>& body) {
   const std::unique_ptr<MpiBootstrap> bootstrap = MpiBootstrap::start();
@@ -71,23 +91,49 @@ int run_mpi(const char* tool, const std::function<int(Bootstrap&)>& body) {
   const int status = run_one(tool, *bootstrap, body);
   // A usage error is everybody's: all leave together, in order. After any other, nobody may be left
   // to finalise with.
-  if (status == 1) {
+  if (status == 1) bootstrap->abandon();
+  // mpirun kills the other ranks once one has failed, and may be quick about it: whoever leaves
+  // gives them a moment to say what they saw.
+  if (status != 0) {
     std::fflush(nullptr);
-    bootstrap->abandon();
+    ::usleep(kLastWords_us);
   }
   return status;
 }
 #endif
 
+bool started_by_launcher() {
+#ifdef RINGSIDE_HAVE_MPI
+  if (started_by_mpi()) return true;
+#endif
+  return started_by_environment();
+}
+
+int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
+  if (threads == 0 && started_by_environment()) return run_tcp(tool, body);
+#ifdef RINGSIDE_HAVE_MPI
+  if (threads == 0 && started_by_mpi()) return run_mpi(tool, body);
+#endif
+  return run_threads(tool, threads > 0 ? threads : kDefaultThreads, body);
+}
+
 }  // namespace
 
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
   listen_to_signals();
+  if (threads > 0 && started_by_launcher())
+    return refuse(tool,
+                  "--threads makes ranks of threads, but the launcher has made ranks of "
+                  "processes already; leave one of them out");
   try {
-#ifdef RINGSIDE_HAVE_MPI
-    if (threads == 0 && started_by_mpi()) return run_mpi(tool, body);
-#endif
-    return run_threads(tool, threads > 0 ? threads : kDefaultThreads, body);
+    const int status = run_somehow(tool, threads, body);
+    // Output that went nowhere (a full disk, say) is a failure too.
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+    complain(tool, "the output could not be written");
+    return status == 0 ? 1 : status;
+  } catch (const Error& error) {
+    complain(tool, error.what());
+    return status_of(error);
   } catch (const std::exception& error) {
     complain(tool, error.what());
     return 1;
@@ -95,8 +141,9 @@ int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)
 }
 
 int refuse(const char* tool, const std::string& sentence) {
+  if (another_rank_speaks()) return 2;
 #ifdef RINGSIDE_HAVE_MPI
-  if (started_by_mpi())
+  if (!started_by_environment() && started_by_mpi())
     return run_mpi(tool, [&](Bootstrap& bootstrap) -> int {
       // mpirun ends all ranks as soon as one has failed: nobody leaves before rank 0 has spoken.
       if (bootstrap.rank() == 0) complain(tool, sentence.c_str());
@@ -109,12 +156,13 @@ int refuse(const char* tool, const std::string& sentence) {
 }
 
 int print_once(const std::string& words) {
-  const auto print = [&](Bootstrap& bootstrap) -> int {
-    if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
-    return 0;
-  };
+  if (another_rank_speaks()) return 0;
 #ifdef RINGSIDE_HAVE_MPI
-  if (started_by_mpi()) return run_mpi("", print);
+  if (!started_by_environment() && started_by_mpi())
+    return run_mpi("", [&](Bootstrap& bootstrap) -> int {
+      if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
+      return 0;
+    });
 #endif
   std::fputs(words.c_str(), stdout);
   return 0;

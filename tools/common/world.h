@@ -11,8 +11,8 @@
 namespace ringside::tools {
 
 // Runs `body` once on each rank and returns the program's exit status.
-//   threads > 0: ranks are threads. Otherwise, under mpirun, this process is one rank. Otherwise: 4
-//   threads.
+//   threads > 0: ranks are threads. Otherwise, with RANK and WORLD_SIZE in the environment (from
+//   tools/launch or torchrun), or under mpirun, this process is one rank. Otherwise: 4 threads.
 // A rank whose body throws prints its sentence and makes the program exit with 1, or with 2 for
 // Fault::usage. SIGTERM and SIGINT end waits with a sentence, since mpirun sends SIGTERM to all
 // when one rank dies.

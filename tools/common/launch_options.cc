@@ -1,0 +1,112 @@
+// Reading the options of tools/launch, and what --help says of them.
+#include "tools/common/launch_options.h"
+
+#include <getopt.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "comm/error.h"
+
+namespace ringside::tools {
+namespace {
+
+constexpr int kMostRanks = 1024;
+
+int read_ranks(const char* value) {
+  int ranks = 0;
+  const char* end = value + std::strlen(value);
+  const auto [rest, error] = std::from_chars(value, end, ranks);
+  if (error != std::errc() || rest != end || ranks < 1 || ranks > kMostRanks)
+    throw Error(Fault::usage,
+                text("-n %s: a number of ranks from 1 to %d is wanted", value, kMostRanks));
+  return ranks;
+}
+
+double read_seconds(const char* option, const char* value) {
+  char* rest = nullptr;
+  const double seconds = std::strtod(value, &rest);
+  if (rest == value || *rest != '\0' || !std::isfinite(seconds) || seconds < 0)
+    throw Error(Fault::usage, text("%s %s: a number of seconds is wanted", option, value));
+  return seconds;
+}
+
+enum LongOption { kPrefix = 256, kTimeout, kGrace };
+
+const option kLongOptions[] = {
+    {"prefix", no_argument, nullptr, kPrefix},
+    {"timeout", required_argument, nullptr, kTimeout},
+    {"grace", required_argument, nullptr, kGrace},
+    {"help", no_argument, nullptr, 'h'},
+    {nullptr, 0, nullptr, 0},
+};
+
+}  // namespace
+
+LaunchOptions parse_launch_options(int argc, char** argv) {
+  LaunchOptions it;
+  opterr = 0;
+  optind = 1;
+  // '+': the options after PROGRAM are its own. ':' tells a missing value from an unknown option.
+  for (int letter; (letter = ::getopt_long(argc, argv, "+:n:h", kLongOptions, nullptr)) != -1;) {
+    switch (letter) {
+      case 'n':
+        it.ranks = read_ranks(optarg);
+        break;
+      case kPrefix:
+        it.prefix = true;
+        break;
+      case kTimeout:
+        it.timeout_s = read_seconds("--timeout", optarg);
+        break;
+      case kGrace:
+        it.grace_s = read_seconds("--grace", optarg);
+        break;
+      case 'h':
+        it.help = true;
+        return it;
+      default:
+        throw Error(Fault::usage,
+                    text(letter == ':' ? "%s wants a value; --help lists the options"
+                                       : "there is no option %s; --help lists those that there are",
+                         argv[optind - 1]));
+    }
+  }
+  if (it.ranks == 0) throw Error(Fault::usage, "say how many ranks to start: launch -n 4 PROGRAM");
+  if (optind == argc) throw Error(Fault::usage, "say what to start: launch -n 4 PROGRAM");
+  it.program = argv + optind;
+  return it;
+}
+
+std::string launch_help() {
+  return R"(launch: start N ranks of a program on this host, without MPI.
+
+  tools/launch -n N [options] PROGRAM ARGS...
+  tools/launch -n 4 tools/ring_allreduce -e 1M
+
+Options
+  -n N               how many ranks
+  --prefix           print [RANK] before each line that a rank prints; lines stay whole
+  --timeout SECONDS  for the whole job; then it is stopped, and the exit status is 124   no limit
+  --grace SECONDS    once a rank has failed, how long the others may take to say what
+                     they saw; then SIGTERM, and a second later SIGKILL                  3
+  --help             this
+
+What a rank finds in its environment: RANK and LOCAL_RANK (0 to N-1), WORLD_SIZE and
+LOCAL_WORLD_SIZE (N), MASTER_ADDR=127.0.0.1, MASTER_PORT (a free one), RINGSIDE_SECRET (random, new
+for each job; only this user and root can read the environment of a process). Variables by which
+mpirun tells a program that it is a rank (OMPI_*, PMI*) are removed, so launch works inside others.
+
+Rank 0 reads launch's stdin (through launch, if that is a terminal), the others nothing. Without
+--prefix all ranks write to launch's stdout and stderr directly. SIGINT, SIGTERM and SIGHUP are
+passed on to all ranks, which then have the grace to end. Each rank leads a process group; what is
+left of these when all ranks have ended is killed, and so are the ranks if launch is killed.
+
+Exit status: 0 if every rank's is 0, otherwise that of the first rank that failed (128 + N if signal
+N killed it); 2 a bad option; 124 the timeout; 126 or 127 PROGRAM cannot be started or found.
+)";
+}
+
+}  // namespace ringside::tools
