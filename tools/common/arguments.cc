@@ -154,7 +154,8 @@ std::string help_text() {
 
   mpirun ./tools/ring_allreduce               one rank a core, as processes
   mpirun -n 4 --oversubscribe ./tools/...     more ranks than cores
-  ./tools/ring_allreduce --threads 4          without MPI: four ranks as threads
+  tools/launch -n 4 ./tools/ring_allreduce    without MPI: four processes
+  ./tools/ring_allreduce --threads 4          four ranks as threads of one process
 
 What is measured (sizes in bytes, or with K M G; powers of 1024)
   -b SIZE     first size                                                        8
