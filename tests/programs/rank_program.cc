@@ -190,10 +190,11 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
 }
 
 int run_world(const Arguments& arguments) {
+  ::signal(SIGTERM, note_signal);
 #ifdef RINGSIDE_HAVE_MPI
   if (arguments.threads == 0) {
     const std::unique_ptr<MpiBootstrap> bootstrap = MpiBootstrap::start();
-    // After MPI, which installs handlers of its own. mpirun sends SIGTERM when another rank died.
+    // Again, as MPI installs handlers of its own. mpirun sends SIGTERM when another rank died.
     ::signal(SIGTERM, note_signal);
     const int status = run(*bootstrap, arguments);
     std::fflush(nullptr);
