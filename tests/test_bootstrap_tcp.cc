@@ -18,11 +18,12 @@ namespace ringside {
 namespace {
 
 using namespace std::chrono_literals;
+using test::check_all_well;
+using test::check_says;
 using test::end_of;
+using test::soon;
 using test::TcpEnd;
 using test::TcpJob;
-
-Deadline soon() { return Deadline::after_seconds(20); }
 
 // A byte that only this rank has in this exchange at this place.
 std::byte byte_of(int rank, int round, std::size_t place) {
@@ -39,16 +40,6 @@ void exchange(test::Context& t, Bootstrap& bootstrap, int round, std::size_t byt
       wrong += all[static_cast<std::size_t>(rank) * bytes + i] != byte_of(rank, round, i);
   CHECK_MSG(wrong == 0, "rank %d of %d, exchange %d of %zu bytes: %zu are wrong", bootstrap.rank(),
             bootstrap.size(), round, bytes, wrong);
-}
-
-void check_all_well(test::Context& t, const std::vector<TcpEnd>& ends) {
-  for (const TcpEnd& end : ends) CHECK_MSG(end.well, "%s", end.words.c_str());
-}
-
-void check_says(test::Context& t, const TcpEnd& end, Fault fault, const std::string& part) {
-  CHECK_MSG(!end.well && end.fault == fault && end.says(part), "not %s '%s' but %s '%s'",
-            name_of(fault), part.c_str(), end.well ? "well" : name_of(end.fault),
-            end.words.c_str());
 }
 
 double seconds_of(const std::function<void()>& action) {

@@ -21,22 +21,13 @@
 namespace ringside {
 namespace {
 
+using test::check_all_well;
+using test::check_says;
 using test::end_of;
+using test::soon;
 using test::Stranger;
 using test::TcpEnd;
 using test::TcpJob;
-
-Deadline soon() { return Deadline::after_seconds(20); }
-
-void check_all_well(test::Context& t, const std::vector<TcpEnd>& ends) {
-  for (const TcpEnd& end : ends) CHECK_MSG(end.well, "%s", end.words.c_str());
-}
-
-void check_says(test::Context& t, const TcpEnd& end, Fault fault, const std::string& part) {
-  CHECK_MSG(!end.well && end.fault == fault && end.says(part), "not %s '%s' but %s '%s'",
-            name_of(fault), part.c_str(), end.well ? "well" : name_of(end.fault),
-            end.words.c_str());
-}
 
 std::string digits_of(const Secret& secret) {
   std::string digits;

@@ -27,10 +27,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::Job;
+using test::kNoMpi;
 using test::RunResult;
 using Words = std::vector<std::string>;
 
-constexpr const char* kNoMpi = "there is no mpirun here, or this build has no MPI";
 // For what has to happen at once. mpirun itself takes up to a second to end the others.
 constexpr double kAtOnce_s = 10;
 

@@ -23,10 +23,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::Job;
+using test::kNoMpi;
 using test::RunResult;
 using Words = std::vector<std::string>;
-
-constexpr const char* kNoMpi = "there is no mpirun here, or this build has no MPI";
 
 std::string tool() { return test::program_path("tools/ring_allreduce"); }
 

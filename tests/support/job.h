@@ -21,6 +21,9 @@
 
 namespace ringside::test {
 
+// Why a test that needs mpirun is skipped where have_mpi() is false.
+inline constexpr const char* kNoMpi = "there is no mpirun here, or this build has no MPI";
+
 class Job {
  public:
   // Tests of the watch itself let it look at a folder of their own: /dev/shm is everybody's.

@@ -91,4 +91,14 @@ bool Stranger::is_sent_away(double seconds) {
   return false;
 }
 
+void check_all_well(Context& t, const std::vector<TcpEnd>& ends) {
+  for (const TcpEnd& end : ends) CHECK_MSG(end.well, "%s", end.words.c_str());
+}
+
+void check_says(Context& t, const TcpEnd& end, Fault fault, const std::string& part) {
+  CHECK_MSG(!end.well && end.fault == fault && end.says(part), "not %s '%s' but %s '%s'",
+            name_of(fault), part.c_str(), end.well ? "well" : name_of(end.fault),
+            end.words.c_str());
+}
+
 }  // namespace ringside::test

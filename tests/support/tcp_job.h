@@ -8,6 +8,7 @@
 
 #include "comm/bootstrap_tcp.h"
 #include "comm/error.h"
+#include "tests/support/test.h"
 
 namespace ringside::test {
 
@@ -41,6 +42,13 @@ struct TcpJob {
 
 // Runs `action` and says how it ended.
 TcpEnd end_of(const std::function<void()>& action);
+
+// Checks that all have ended well, or that one has ended by this fault, saying `part`.
+void check_all_well(Context& t, const std::vector<TcpEnd>& ends);
+void check_says(Context& t, const TcpEnd& end, Fault fault, const std::string& part);
+
+// A deadline that only a hang meets.
+inline Deadline soon() { return Deadline::after_seconds(20); }
 
 // A port that was free a moment ago.
 int free_port(const std::string& address = "127.0.0.1");
