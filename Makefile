@@ -32,14 +32,16 @@ all: build-release  ## build everything into build/release, and links to the too
 build-release build-asan build-ubsan build-tsan: build-%:
 	@command -v $(NINJA) >/dev/null || { echo "ninja is missing: run 'make deps'" >&2; exit 1; }
 	@tools/configure.sh $*
-	@$(NINJA) -f build/$*/build.ninja
+	@$(NINJA) -f build/$*/build.ninja $(ONLY)
 
 # mpirun starts one rank for each core.  With fewer than four hardware threads that may be a single
 # rank, and a ring of one shows nothing: then ask for two, and let them share.
 MPIRUN_RANKS = $(if $(NP),-n $(NP) --oversubscribe,$\
   $(shell [ "$$(nproc)" -ge 4 ] || echo '-n 2 --oversubscribe'))
 
-run: deps-once all  ## build, then run tools/ring_allreduce under mpirun
+# Only what is about to run is built: who comes to see the ring need not wait for the tests.
+run: deps-once  ## build, then run tools/ring_allreduce under mpirun
+	@$(MAKE) --no-print-directory build-release ONLY=tools/ring_allreduce
 	@if command -v mpirun >/dev/null && grep -q HAVE_MPI build/release/build.ninja; then \
 	  set -x; mpirun $(MPIRUN_RANKS) ./tools/ring_allreduce $(RUN_ARGS); \
 	else \
