@@ -7,6 +7,7 @@
 
 #include "comm/channel.h"
 #include "comm/host_lane.h"
+#include "comm/mesh.h"
 #include "comm/peers.h"
 #include "comm/ring.h"
 #include "comm/waiter.h"
@@ -22,6 +23,21 @@ bool overlap(const std::byte* a, std::size_t a_bytes, const std::byte* b, std::s
   return at(a) < at(b) + b_bytes && at(b) < at(a) + a_bytes;
 }
 
+// A call in which each rank has one part of `count` elements in a whole of size() parts.
+struct Part {
+  Chunks chunks;
+  std::size_t own_first;  // this rank's first element in the whole
+  std::size_t bytes;      // of a part
+  std::size_t whole_bytes;
+  std::size_t own_offset_bytes;
+};
+
+// Whether a call's pieces must fit the slots of pairs, which may be smaller than the ring's.
+bool over_pairs(Kind kind) {
+  return kind == Kind::send_recv || kind == Kind::reduce || kind == Kind::gather ||
+         kind == Kind::scatter || kind == Kind::all_to_all;
+}
+
 }  // namespace
 
 struct Communicator::Impl {
@@ -31,25 +47,29 @@ struct Communicator::Impl {
         ring{peers.rank(), peers.size()},
         waiter(peers, options),
         scratch(options.slot_bytes) {
-    if (peers.size() == 1) return;
-    right.emplace(peers.ring_send_end());
-    left.emplace(peers.ring_receive_end());
-    for (int peer = 0; peer < peers.size(); ++peer) {
-      const bool self = peer == peers.rank();
-      to.push_back(self ? std::nullopt : std::optional(peers.pair_send_end(peer)));
-      from.push_back(self ? std::nullopt : std::optional(peers.pair_receive_end(peer)));
+    if (peers.size() > 1) {
+      edges.right.emplace(peers.ring_send_end());
+      edges.left.emplace(peers.ring_receive_end());
     }
+    edges.right_rank = peers.right();
+    edges.left_rank = peers.left();
+    open_pairs(Use::mesh, edges);
+    open_pairs(Use::messages, messages);
   }
 
-  HostLane::Ends ring_ends() {
-    return {right ? &*right : nullptr, left ? &*left : nullptr, peers.right(), peers.left()};
+  void open_pairs(Use use, Edges& into) {
+    for (int peer = 0; peer < peers.size(); ++peer) {
+      const bool self = peer == peers.rank();
+      into.to.push_back(self ? std::nullopt : std::optional(peers.pair_send_end(use, peer)));
+      into.from.push_back(self ? std::nullopt : std::optional(peers.pair_receive_end(use, peer)));
+    }
   }
 
   // The frame around every call: refuse it if the world is broken, note it, run it, and if it
   // fails, tell everyone. `steps` is a slice's, for the sentences; `body` runs an algorithm on the
   // lane.
   template <class Body>
-  void run(HostCall& call, int steps, HostLane::Ends ends, const Body& body) {
+  void run(HostCall& call, int steps, Edges& over, const Body& body) {
     if (cause)
       throw Error(cause->fault(),
                   text("the communicator is broken since an earlier call: %s", cause->what()));
@@ -59,7 +79,7 @@ struct Communicator::Impl {
     peers.board().note(number, call.what);
     try {
       waiter.enter(number, call.what);
-      HostLane lane(call, ends, peers, waiter, scratch);
+      HostLane lane(call, over, peers, waiter, scratch);
       body(lane);
     } catch (const Error& error) {
       fail(error);
@@ -78,7 +98,7 @@ struct Communicator::Impl {
   }
 
   HostCall make_call(Operation what, const void* send, void* recv, Chunks chunks) const {
-    const bool pair = what.kind == Kind::send_recv;
+    const bool pair = over_pairs(what.kind);
     HostCall call{};
     call.what = what;
     call.input = bytes(send);
@@ -88,6 +108,14 @@ struct Communicator::Impl {
     call.chunks = chunks;
     call.slices = slices_for(chunks.longest(), call.slice_count);
     return call;
+  }
+
+  Part part_of(std::size_t count, DType dtype) const {
+    const auto n = static_cast<std::size_t>(peers.size());
+    const Chunks chunks{n * count, peers.size()};
+    const std::size_t own_first = chunks[peers.rank()].begin;
+    const std::size_t bytes = count * bytes_of(dtype);
+    return {chunks, own_first, bytes, n * bytes, own_first * bytes_of(dtype)};
   }
 
   void add_reduction(HostCall& call) const {
@@ -129,10 +157,8 @@ struct Communicator::Impl {
   Ring ring;
   Waiter waiter;
   Scratch scratch;
-  std::optional<SendEnd> right;
-  std::optional<ReceiveEnd> left;
-  std::vector<std::optional<SendEnd>> to;
-  std::vector<std::optional<ReceiveEnd>> from;
+  Edges edges;     // for collectives
+  Edges messages;  // for send and recv
   std::uint64_t number = 0;
   std::optional<Error> cause;
 };
@@ -159,7 +185,7 @@ void Communicator::all_reduce(const void* send, void* recv, std::size_t count, D
   HostCall call =
       me.make_call({kind, dtype, reduction, 0, count}, send, recv, Chunks{count, size()});
   me.add_reduction(call);
-  me.run(call, 2 * me.ring.steps(), me.ring_ends(),
+  me.run(call, 2 * me.ring.steps(), me.edges,
          [&](HostLane& lane) { ringside::all_reduce(lane, me.ring); });
 }
 
@@ -169,16 +195,13 @@ void Communicator::reduce_scatter(const void* send, void* recv, std::size_t recv
   const Kind kind = Kind::reduce_scatter;
   me.check_buffer(kind, send, recv_count, dtype);
   me.check_buffer(kind, recv, recv_count, dtype);
-  const std::size_t n = static_cast<std::size_t>(size());
-  const Chunks chunks{n * recv_count, size()};
-  const std::size_t part_bytes = recv_count * bytes_of(dtype);
-  const std::size_t own_first = chunks[rank()].begin;
-  if (recv_count > 0 && bytes(recv) != bytes(send) + own_first * bytes_of(dtype))
-    me.check_apart(kind, send, n * part_bytes, recv, part_bytes);
-  HostCall call = me.make_call({kind, dtype, reduction, 0, recv_count}, send, recv, chunks);
-  call.output_first = own_first;
+  const Part part = me.part_of(recv_count, dtype);
+  if (part.bytes > 0 && bytes(recv) != bytes(send) + part.own_offset_bytes)
+    me.check_apart(kind, send, part.whole_bytes, recv, part.bytes);
+  HostCall call = me.make_call({kind, dtype, reduction, 0, recv_count}, send, recv, part.chunks);
+  call.output_first = part.own_first;
   me.add_reduction(call);
-  me.run(call, me.ring.steps(), me.ring_ends(),
+  me.run(call, me.ring.steps(), me.edges,
          [&](HostLane& lane) { ringside::reduce_scatter(lane, me.ring); });
 }
 
@@ -187,15 +210,13 @@ void Communicator::all_gather(const void* send, void* recv, std::size_t send_cou
   const Kind kind = Kind::all_gather;
   me.check_buffer(kind, send, send_count, dtype);
   me.check_buffer(kind, recv, send_count, dtype);
-  const std::size_t n = static_cast<std::size_t>(size());
-  const Chunks chunks{n * send_count, size()};
-  const std::size_t part_bytes = send_count * bytes_of(dtype);
-  const std::size_t own_first = chunks[rank()].begin;
-  if (send_count > 0 && bytes(send) != bytes(recv) + own_first * bytes_of(dtype))
-    me.check_apart(kind, send, part_bytes, recv, n * part_bytes);
-  HostCall call = me.make_call({kind, dtype, Reduction::sum, 0, send_count}, send, recv, chunks);
-  call.input_first = own_first;
-  me.run(call, me.ring.steps(), me.ring_ends(),
+  const Part part = me.part_of(send_count, dtype);
+  if (part.bytes > 0 && bytes(send) != bytes(recv) + part.own_offset_bytes)
+    me.check_apart(kind, send, part.bytes, recv, part.whole_bytes);
+  HostCall call =
+      me.make_call({kind, dtype, Reduction::sum, 0, send_count}, send, recv, part.chunks);
+  call.input_first = part.own_first;
+  me.run(call, me.ring.steps(), me.edges,
          [&](HostLane& lane) { ringside::all_gather(lane, me.ring); });
 }
 
@@ -207,15 +228,80 @@ void Communicator::broadcast(void* buffer, std::size_t count, DType dtype, int r
   HostCall call =
       me.make_call({kind, dtype, Reduction::sum, root, count}, buffer, buffer, Chunks{count, 1});
   const bool passes_on = me.ring.right() != root;
-  me.run(call, rank() != root && passes_on ? 2 : 1, me.ring_ends(),
+  me.run(call, rank() != root && passes_on ? 2 : 1, me.edges,
          [&](HostLane& lane) { ringside::broadcast(lane, me.ring, root); });
 }
 
 void Communicator::barrier() {
   Impl& me = *impl_;
   HostCall call = me.make_call({}, nullptr, nullptr, Chunks{0, size()});
-  me.run(call, me.ring.steps(), me.ring_ends(),
+  me.run(call, me.ring.steps(), me.edges,
          [&](HostLane& lane) { ringside::barrier(lane, me.ring); });
+}
+
+void Communicator::reduce(const void* send, void* recv, std::size_t count, DType dtype,
+                          Reduction reduction, int root) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::reduce;
+  const bool is_root = rank() == root;
+  me.check_rank(kind, "root", root);
+  me.check_buffer(kind, send, count, dtype);
+  if (is_root) me.check_buffer(kind, recv, count, dtype);
+  const std::size_t total_bytes = count * bytes_of(dtype);
+  if (is_root && send != recv) me.check_apart(kind, send, total_bytes, recv, total_bytes);
+  HostCall call =
+      me.make_call({kind, dtype, reduction, root, count}, send, recv, Chunks{count, size()});
+  me.add_reduction(call);
+  me.run(call, me.ring.steps() + (is_root ? me.ring.steps() : 1), me.edges,
+         [&](HostLane& lane) { ringside::reduce(lane, me.ring, root); });
+}
+
+void Communicator::gather(const void* send, void* recv, std::size_t send_count, DType dtype,
+                          int root) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::gather;
+  const bool is_root = rank() == root;
+  me.check_rank(kind, "root", root);
+  me.check_buffer(kind, send, send_count, dtype);
+  if (is_root) me.check_buffer(kind, recv, send_count, dtype);
+  const Part part = me.part_of(send_count, dtype);
+  if (is_root && part.bytes > 0 && bytes(send) != bytes(recv) + part.own_offset_bytes)
+    me.check_apart(kind, send, part.bytes, recv, part.whole_bytes);
+  HostCall call =
+      me.make_call({kind, dtype, Reduction::sum, root, send_count}, send, recv, part.chunks);
+  call.input_first = part.own_first;
+  me.run(call, is_root ? me.ring.steps() : 1, me.edges,
+         [&](HostLane& lane) { ringside::gather(lane, me.ring, root); });
+}
+
+void Communicator::scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,
+                           int root) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::scatter;
+  const bool is_root = rank() == root;
+  me.check_rank(kind, "root", root);
+  me.check_buffer(kind, recv, recv_count, dtype);
+  if (is_root) me.check_buffer(kind, send, recv_count, dtype);
+  const Part part = me.part_of(recv_count, dtype);
+  if (is_root && part.bytes > 0 && bytes(recv) != bytes(send) + part.own_offset_bytes)
+    me.check_apart(kind, recv, part.bytes, send, part.whole_bytes);
+  HostCall call =
+      me.make_call({kind, dtype, Reduction::sum, root, recv_count}, send, recv, part.chunks);
+  call.output_first = part.own_first;
+  me.run(call, is_root ? me.ring.steps() : 1, me.edges,
+         [&](HostLane& lane) { ringside::scatter(lane, me.ring, root); });
+}
+
+void Communicator::all_to_all(const void* send, void* recv, std::size_t count, DType dtype) {
+  Impl& me = *impl_;
+  const Kind kind = Kind::all_to_all;
+  me.check_buffer(kind, send, count, dtype);
+  me.check_buffer(kind, recv, count, dtype);
+  const Part part = me.part_of(count, dtype);
+  me.check_apart(kind, send, part.whole_bytes, recv, part.whole_bytes);
+  HostCall call = me.make_call({kind, dtype, Reduction::sum, 0, count}, send, recv, part.chunks);
+  me.run(call, me.ring.steps(), me.edges,
+         [&](HostLane& lane) { ringside::all_to_all(lane, me.ring); });
 }
 
 void Communicator::send(const void* buffer, std::size_t count, DType dtype, int peer) {
@@ -227,11 +313,10 @@ void Communicator::send(const void* buffer, std::size_t count, DType dtype, int 
   // The lane only reads what it sends; its output pointer is not used.
   HostCall call =
       me.make_call({kind, dtype, Reduction::sum, rank(), count}, buffer, nullptr, Chunks{count, 1});
-  me.run(call, 1, {&*me.to[static_cast<std::size_t>(peer)], nullptr, peer, peer},
-         [&](HostLane& lane) {
-           for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-             lane.send({Place::input, 0}, slice);
-         });
+  me.run(call, 1, me.messages, [&](HostLane& lane) {
+    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
+      lane.send_to(peer, {Place::input, 0}, slice);
+  });
 }
 
 void Communicator::recv(void* buffer, std::size_t count, DType dtype, int peer) {
@@ -242,11 +327,10 @@ void Communicator::recv(void* buffer, std::size_t count, DType dtype, int peer) 
   if (peer == rank()) me.refuse(kind, "a rank cannot receive from itself");
   HostCall call =
       me.make_call({kind, dtype, Reduction::sum, peer, count}, nullptr, buffer, Chunks{count, 1});
-  me.run(call, 1, {nullptr, &*me.from[static_cast<std::size_t>(peer)], peer, peer},
-         [&](HostLane& lane) {
-           for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-             lane.receive({Place::output, 0}, slice);
-         });
+  me.run(call, 1, me.messages, [&](HostLane& lane) {
+    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
+      lane.receive_from(peer, {Place::output, 0}, slice);
+  });
 }
 
 std::vector<RankInfo> Communicator::ranks() const {

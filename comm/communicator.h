@@ -78,6 +78,22 @@ class Communicator {
   // buffer = root's buffer, on every rank. `count` elements.
   void broadcast(void* buffer, std::size_t count, DType dtype, int root);
 
+  // recv = the reduction of all ranks' `count` elements, on the root; elsewhere recv is not used. The
+  // same bits as all_reduce. In place on the root: send = recv.
+  void reduce(const void* send, void* recv, std::size_t count, DType dtype, Reduction reduction,
+              int root);
+
+  // recv = every rank's `send_count` elements, in rank order, on the root; elsewhere recv is not used.
+  // In place on the root: send = recv + root·send_count.
+  void gather(const void* send, void* recv, std::size_t send_count, DType dtype, int root);
+
+  // recv = this rank's `recv_count` of the root's `size() × recv_count` elements; only the root's
+  // send is used. In place on the root: recv = send + root·recv_count.
+  void scatter(const void* send, void* recv, std::size_t recv_count, DType dtype, int root);
+
+  // recv's part p = rank p's part for this rank; parts of `count` elements. Not in place.
+  void all_to_all(const void* send, void* recv, std::size_t count, DType dtype);
+
   // Returns once every rank has called it.
   void barrier();
 

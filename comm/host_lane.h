@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,14 +53,15 @@ struct HostCall {
 };
 
 // Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its
-// way out while the next one comes in.
+// way out while the next one comes in. A third is for a sum that stays.
 class Scratch {
  public:
-  explicit Scratch(std::size_t slot_bytes) : bytes_(slot_bytes), memory_(2 * slot_bytes) {}
+  explicit Scratch(std::size_t slot_bytes) : bytes_(slot_bytes), memory_(3 * slot_bytes) {}
   std::byte* next() {
     second_ = !second_;
     return memory_.data() + (second_ ? bytes_ : 0);
   }
+  std::byte* kept() { return memory_.data() + 2 * bytes_; }
 
  private:
   std::size_t bytes_;
@@ -67,48 +69,78 @@ class Scratch {
   bool second_ = false;
 };
 
+// The ends of all channels that a collective may use. None towards this rank itself, and no ring in
+// a world of one.
+struct Edges {
+  int right_rank = 0;
+  int left_rank = 0;
+  std::optional<SendEnd> right;
+  std::optional<ReceiveEnd> left;
+  std::vector<std::optional<SendEnd>> to;  // the mesh, by rank
+  std::vector<std::optional<ReceiveEnd>> from;
+};
+
 class HostLane {
  public:
-  // An end that an algorithm never uses may be null (a sender receives nothing; a ring of one has
-  // none).
-  struct Ends {
-    SendEnd* to = nullptr;
-    ReceiveEnd* from = nullptr;
-    int to_rank = 0;
-    int from_rank = 0;
-  };
-
-  HostLane(const HostCall& call, Ends ends, Peers& peers, Waiter& waiter, Scratch& scratch)
-      : call_(call), ends_(ends), peers_(peers), waiter_(waiter), scratch_(scratch) {}
+  HostLane(const HostCall& call, Edges& edges, Peers& peers, Waiter& waiter, Scratch& scratch)
+      : call_(call), edges_(edges), peers_(peers), waiter_(waiter), scratch_(scratch) {}
 
   std::size_t slices() const { return call_.slices; }
 
+  // The ring's words.
   void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
-    step(&send, &receive, true, slice);
+    step(to_right(send), from_left(receive), true, slice);
   }
   void exchange(Piece send, Piece receive, std::size_t slice) {
-    step(&send, &receive, false, slice);
+    step(to_right(send), from_left(receive), false, slice);
   }
-  void send(Piece piece, std::size_t slice) { step(&piece, nullptr, false, slice); }
-  void receive(Piece piece, std::size_t slice) { step(nullptr, &piece, false, slice); }
+  void send(Piece piece, std::size_t slice) { step(to_right(piece), {}, false, slice); }
+  void receive(Piece piece, std::size_t slice) { step({}, from_left(piece), false, slice); }
   void finish(Piece piece, std::size_t slice);
   void keep(int chunk, std::size_t slice);
 
+  // The mesh's words.
+  void send_to(int peer, Piece piece, std::size_t slice) {
+    step(to_peer(peer, piece), {}, false, slice);
+  }
+  void receive_from(int peer, Piece piece, std::size_t slice) {
+    step({}, from_peer(peer, piece), false, slice);
+  }
+  void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
+    step(to_peer(to, send), from_peer(from, receive), false, slice);
+  }
+
  private:
-  struct Outgoing {
-    const std::byte* source;  // null: already in the neighbour's slot
-    std::size_t bytes;
-    int chunk;
+  // The two halves of a step. A null end means that the step has no such half.
+  struct Out {
+    SendEnd* end = nullptr;
+    int rank = 0;
+    Piece piece{};
+    const std::byte* source = nullptr;  // null: already in the neighbour's slot
+    std::size_t bytes = 0;
+    bool sent = true;
+  };
+  struct In {
+    ReceiveEnd* end = nullptr;
+    int rank = 0;
+    Piece piece{};
   };
 
-  void step(const Piece* send, const Piece* receive, bool reduce, std::size_t slice);
-  Outgoing outgoing(Piece piece, std::size_t slice);
-  bool try_send(const Outgoing& out);
-  void wait_for_room(const Outgoing& out);
-  void wait_for_message(const Outgoing* out, bool& sent, int chunk);
-  void take(Piece piece, bool reduce, bool sent, std::size_t slice);
+  Out to_right(Piece piece) { return {&*edges_.right, edges_.right_rank, piece}; }
+  In from_left(Piece piece) { return {&*edges_.left, edges_.left_rank, piece}; }
+  Out to_peer(int rank, Piece piece) { return {&*edges_.to[index(rank)], rank, piece}; }
+  In from_peer(int rank, Piece piece) { return {&*edges_.from[index(rank)], rank, piece}; }
+  static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+
+  void step(Out out, In in, bool reduce, std::size_t slice);
+  void locate(Out& out, std::size_t slice);
+  bool try_send(const Out& out);
+  void wait_for_room(const Out& out);
+  void wait_for_message(Out& out, const In& in);
+  void take(const In& in, bool reduce, bool sent, std::size_t slice);
+  std::byte* target_of(Piece piece, Range r, bool sent);
   std::byte* carry_target(std::size_t bytes, bool sent);
-  void check_flag();
+  void check_flag(const ReceiveEnd& end, int from_rank);
 
   Range range(int chunk, std::size_t slice) const {
     return slice_of(call_.chunks[chunk], slice, call_.slice_count);
@@ -122,7 +154,7 @@ class HostLane {
   std::string at_step() const;
 
   const HostCall& call_;
-  Ends ends_;
+  Edges& edges_;
   Peers& peers_;
   Waiter& waiter_;
   Scratch& scratch_;

@@ -6,8 +6,13 @@
 namespace ringside {
 namespace {
 
-bool reduces(Kind kind) { return kind == Kind::all_reduce || kind == Kind::reduce_scatter; }
-bool has_root(Kind kind) { return kind == Kind::broadcast || kind == Kind::send_recv; }
+bool reduces(Kind kind) {
+  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce;
+}
+bool has_root(Kind kind) {
+  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
+         kind == Kind::scatter || kind == Kind::send_recv;
+}
 
 void add(std::string& sentence, const std::string& part) {
   if (!sentence.empty()) sentence += "; ";
@@ -20,8 +25,10 @@ std::string details(const Operation& what) {
   const auto count = static_cast<unsigned long long>(what.count);
   std::string words = text(" (%s × %llu", name_of(what.dtype), count);
   if (reduces(what.kind)) words += text(", %s", name_of(what.reduction));
-  if (what.kind == Kind::broadcast) words += text(", root %d", what.root);
-  if (what.kind == Kind::send_recv) words += text(", from rank %d", what.root);
+  if (what.kind == Kind::send_recv)
+    words += text(", from rank %d", what.root);
+  else if (has_root(what.kind))
+    words += text(", root %d", what.root);
   return words + ")";
 }
 
@@ -41,6 +48,14 @@ const char* name_of(Kind kind) {
       return "barrier";
     case Kind::send_recv:
       return "send/recv";
+    case Kind::reduce:
+      return "reduce";
+    case Kind::gather:
+      return "gather";
+    case Kind::scatter:
+      return "scatter";
+    case Kind::all_to_all:
+      return "all_to_all";
   }
   return "unknown call";
 }

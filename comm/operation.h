@@ -21,7 +21,11 @@ enum class Kind : std::uint8_t {
   all_gather,
   broadcast,
   barrier,
-  send_recv
+  send_recv,
+  reduce,
+  gather,
+  scatter,
+  all_to_all,
 };
 
 const char* name_of(Kind kind);
@@ -29,10 +33,10 @@ const char* name_of(Kind kind);
 struct Operation {
   Kind kind = Kind::barrier;
   DType dtype = DType::u8;
-  Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter
-  std::int32_t root = 0;                 // broadcast: the root; send_recv: the sender
-  // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, send_recv), of one
-  // rank's part (reduce_scatter, all_gather).
+  Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter, reduce
+  std::int32_t root = 0;                 // the root, where there is one; send_recv: the sender
+  // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, reduce, send_recv),
+  // of one rank's part (reduce_scatter, all_gather, gather, scatter, all_to_all).
   std::uint64_t count = 0;
 };
 

@@ -50,20 +50,22 @@ void check_outcome(const Outcome& outcome, int rank) {
 
 WindowPlan WindowPlan::make(int size, std::size_t slot_bytes, int slot_count) {
   const int slots = std::min(slot_count, kPairSlots);
-  const std::size_t share = kPairBudgetBytes / static_cast<std::size_t>(size * slots);
+  const std::size_t share = kPairBudgetBytes / static_cast<std::size_t>(kUses * size * slots);
   const std::size_t fair = std::max<std::size_t>(share / kLineBytes * kLineBytes, 4 * kLineBytes);
   return {size, {slot_count, slot_bytes}, {slots, std::min(slot_bytes, fair)}};
 }
 
 ChannelPlace WindowPlan::ring_place() const { return {kRingCreditCell + 1, kBoardBytes}; }
 
-int WindowPlan::pair_credit_cell(int peer) const {
-  return ring_place().first_cell + ring.slots + peer * (1 + pair.slots);
+int WindowPlan::pair_credit_cell(Use use, int peer) const {
+  const int pair_number = static_cast<int>(use) * size + peer;
+  return ring_place().first_cell + ring.slots + pair_number * (1 + pair.slots);
 }
 
-ChannelPlace WindowPlan::pair_place(int peer) const {
-  return {pair_credit_cell(peer) + 1,
-          kBoardBytes + ring.total_bytes() + static_cast<std::size_t>(peer) * pair.total_bytes()};
+ChannelPlace WindowPlan::pair_place(Use use, int peer) const {
+  const auto pair_number = static_cast<std::size_t>(static_cast<int>(use) * size + peer);
+  return {pair_credit_cell(use, peer) + 1,
+          kBoardBytes + ring.total_bytes() + pair_number * pair.total_bytes()};
 }
 
 Peers::Peers(Bootstrap& bootstrap, const Options& options)
@@ -139,14 +141,14 @@ ReceiveEnd Peers::ring_receive_end() {
           plan_.ring};
 }
 
-SendEnd Peers::pair_send_end(int peer) {
-  return {*windows_[index(peer)], window_->cell(plan_.pair_credit_cell(peer)),
-          plan_.pair_place(rank_), plan_.pair};
+SendEnd Peers::pair_send_end(Use use, int peer) {
+  return {*windows_[index(peer)], window_->cell(plan_.pair_credit_cell(use, peer)),
+          plan_.pair_place(use, rank_), plan_.pair};
 }
 
-ReceiveEnd Peers::pair_receive_end(int peer) {
-  return {*window_, *windows_[index(peer)], plan_.pair_credit_cell(rank_), plan_.pair_place(peer),
-          plan_.pair};
+ReceiveEnd Peers::pair_receive_end(Use use, int peer) {
+  return {*window_, *windows_[index(peer)], plan_.pair_credit_cell(use, rank_),
+          plan_.pair_place(use, peer), plan_.pair};
 }
 
 const Board* Peers::board_of(int peer) const {

@@ -4,13 +4,14 @@
 //
 //     my window                                every peer holds a PeerWindow of it
 //     ┌──────────────────────────────────────────────────────────────────────────────────────┐
-//     │ cells:  alarm │ credit from the right │ ring slots' │ each peer: credit, slots' cells │
-//     │ data:   board                         │ ring slots  │ each peer: slots                │
+//     │ cells:  alarm │ credit from the right │ ring slots' │ each pair: credit, slots' cells │
+//     │ data:   board                         │ ring slots  │ each pair: slots                │
 //     └──────────────────────────────────────────────────────────────────────────────────────┘
 //
-// Collectives run on the *ring* channels (from the left, to the right). send and recv have channels
-// of their own, one for each ordered pair of ranks, so that a send that nobody has received yet
-// never stands in front of a collective.
+// Collectives run on the *ring* channels (from the left, to the right) and, where a rank talks to
+// others than its neighbours, on the *mesh*: a channel for each ordered pair of ranks. send and recv
+// have pairs of their own, so that a message that nobody has received yet never stands in front of a
+// collective.
 //
 // The alarm: a rank on which a call fails writes the cause on its board and sets every peer's alarm
 // cell. A call looks at the alarm when it starts and whenever it waits, so one failure ends all
@@ -34,6 +35,10 @@
 namespace ringside {
 
 // Where everything lies in a window: arithmetic on (options, size) alone, so the same on all ranks.
+// What the channels between each ordered pair of ranks are for.
+enum class Use { messages, mesh };  // send and recv; collectives off the ring
+inline constexpr int kUses = 2;
+
 struct WindowPlan {
   int size = 0;
   ChannelShape ring;
@@ -44,10 +49,11 @@ struct WindowPlan {
   static constexpr int kAlarmCell = 0;
   static constexpr int kRingCreditCell = 1;
   ChannelPlace ring_place() const;
-  int pair_credit_cell(int peer) const;
-  ChannelPlace pair_place(int peer) const;
-  int total_cells() const { return pair_credit_cell(size); }
-  std::size_t total_bytes() const { return pair_place(size).first_byte; }
+  int pair_credit_cell(Use use, int peer) const;
+  ChannelPlace pair_place(Use use, int peer) const;
+  // One past the last pair is where a further one would begin.
+  int total_cells() const { return pair_credit_cell(Use::mesh, size); }
+  std::size_t total_bytes() const { return pair_place(Use::mesh, size).first_byte; }
 };
 
 // How a rank tells the others whether a step of the set-up succeeded.
@@ -81,8 +87,8 @@ class Peers {
   // The channels' ends; not for this rank itself.
   SendEnd ring_send_end();
   ReceiveEnd ring_receive_end();
-  SendEnd pair_send_end(int peer);
-  ReceiveEnd pair_receive_end(int peer);
+  SendEnd pair_send_end(Use use, int peer);
+  ReceiveEnd pair_receive_end(Use use, int peer);
 
   std::size_t pair_slot_bytes() const { return plan_.pair.slot_bytes; }
 

@@ -1,8 +1,10 @@
 // A ring of symbols. What is proved and why it suffices is in proof_lane.h.
 #include "comm/proof_lane.h"
 
+#include <map>
 #include <optional>
 #include <random>
+#include <tuple>
 
 #include "comm/error.h"
 #include "comm/protocol.h"
@@ -15,19 +17,7 @@ struct Refuted {
   std::string why;
 };
 
-struct Value {
-  int chunk = 0;
-  std::size_t slice = 0;
-  std::vector<int> fold;  // ranks, in the order in which they were folded
-  bool finished = false;
-};
 using Slot = std::optional<Value>;
-
-std::string words(const std::vector<int>& fold) {
-  std::string list;
-  for (const int rank : fold) list += text(list.empty() ? "%d" : " %d", rank);
-  return "[" + list + "]";
-}
 
 struct Channel {
   std::vector<Slot> slots;  // engaged: written and not yet read
@@ -40,6 +30,7 @@ struct Memory {
   std::vector<Slot> input;   // by slice · ranks + chunk
   std::vector<Slot> output;  // not used in place
   Slot carry;
+  Slot kept;
 };
 
 struct Runner {
@@ -61,10 +52,7 @@ class World {
         size_(static_cast<int>(programs.size())),
         runners_(programs.size()),
         memories_(programs.size()),
-        channels_(programs.size()),
         random_(rules.seed) {
-    for (Channel& channel : channels_)
-      channel.slots.resize(static_cast<std::size_t>(std::max(1, rules.slots)));
     for (int rank = 0; rank < size_; ++rank) fill(rank);
   }
 
@@ -92,6 +80,22 @@ class World {
  private:
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
   int wrap(int rank) const { return (rank % size_ + size_) % size_; }
+  int to(int rank, const Step& step) const { return step.to == kRing ? wrap(rank + 1) : step.to; }
+  int from(int rank, const Step& step) const {
+    return step.from == kRing ? wrap(rank - 1) : step.from;
+  }
+  // The ring's edges and the mesh's are different channels, also between the same two ranks.
+  Channel& channel(int source, int target, bool ring) {
+    Channel& it = channels_[{source, target, ring}];
+    if (it.slots.empty()) it.slots.resize(index(std::max(1, rules_.slots)));
+    return it;
+  }
+  Channel& outgoing(int rank, const Step& step) {
+    return channel(rank, to(rank, step), step.to == kRing);
+  }
+  Channel& incoming(int rank, const Step& step) {
+    return channel(from(rank, step), rank, step.from == kRing);
+  }
   std::size_t at(int chunk, std::size_t slice) const { return slice * index(size_) + index(chunk); }
 
   void fill(int rank) {
@@ -99,12 +103,8 @@ class World {
     memory.input.resize(slices_ * index(size_));
     memory.output.resize(slices_ * index(size_));
     for (std::size_t slice = 0; slice < slices_; ++slice)
-      for (int chunk = 0; chunk < size_; ++chunk) {
-        const bool has = claim_ == Claim::broadcast    ? rank == rules_.root && chunk == 0
-                         : claim_ == Claim::all_gather ? chunk == rank
-                                                       : true;
-        if (has) memory.input[at(chunk, slice)] = Value{chunk, slice, {rank}, false};
-      }
+      for (int chunk = 0; chunk < size_; ++chunk)
+        memory.input[at(chunk, slice)] = initial(claim_, rank, chunk, slice, rules_.root);
   }
 
   int whose(int turn) {
@@ -134,9 +134,15 @@ class World {
   Slot& place(int rank, Piece piece, std::size_t slice) {
     Memory& memory = memories_[index(rank)];
     if (piece.place == Place::carry) return memory.carry;
+    if (piece.place == Place::kept) return memory.kept;
     if (piece.place == Place::output && !rules_.in_place)
       return memory.output[at(piece.chunk, slice)];
     return memory.input[at(piece.chunk, slice)];
+  }
+
+  // Which chunk belongs at this place.
+  int name_at(int rank, Piece piece) const {
+    return piece.place == Place::output ? belongs(claim_, rank, piece.chunk) : piece.chunk;
   }
 
   const Value& read(int rank, Piece piece, std::size_t slice, const char* doing) {
@@ -144,7 +150,7 @@ class World {
     const Slot& slot = old ? runners_[index(rank)].old_carry : place(rank, piece, slice);
     if (!slot)
       throw Refuted{text("rank %d %s chunk %d, which it does not have", rank, doing, piece.chunk)};
-    if (slot->chunk != piece.chunk || slot->slice != slice)
+    if (slot->chunk != name_at(rank, piece) || slot->slice != slice)
       throw Refuted{
           text("rank %d %s chunk %d of slice %zu, but what it holds there is chunk %d of slice %zu",
                rank, doing, piece.chunk, slice, slot->chunk, slot->slice)};
@@ -196,55 +202,56 @@ class World {
 
   bool try_send(int rank) {
     const Step& step = *current(rank);
-    Channel& channel = channels_[index(rank)];
-    if (rules_.slots == 0) return try_hand_over(rank);
-    if (!rules_.ignore_credit && !may_send(channel.sent, channel.returned, rules_.slots))
-      return false;
-    const Value value = read(rank, *step.send, step.slice, "sends");
-    put(rank, channel, value);
+    if (rules_.slots == 0) return try_hand_over(rank, step);
+    const Channel& out = outgoing(rank, step);
+    if (!rules_.ignore_credit && !may_send(out.sent, out.returned, rules_.slots)) return false;
+    put(rank, step);
     return true;
   }
 
-  // Rendezvous: only into the hands of a neighbour that is receiving.
-  bool try_hand_over(int rank) {
-    const int neighbour = wrap(rank + 1);
+  // Rendezvous: only into the hands of a rank that is receiving from this one, over the same edge.
+  bool try_hand_over(int rank, const Step& step) {
+    const int neighbour = to(rank, step);
     const Step* theirs = current(neighbour);
     if (theirs == nullptr || !theirs->receive) return false;
     if (theirs->word == Word::finish || theirs->word == Word::keep) return false;
+    if (from(neighbour, *theirs) != rank || (theirs->from == kRing) != (step.to == kRing))
+      return false;
     if (!runners_[index(neighbour)].begun) begin(neighbour, *theirs);
     if (runners_[index(neighbour)].received) return false;
-    const Value value = read(rank, *current(rank)->send, current(rank)->slice, "sends");
-    put(rank, channels_[index(rank)], value);
+    put(rank, step);
     try_receive(neighbour);
     return true;
   }
 
-  void put(int rank, Channel& channel, const Value& value) {
-    Slot& slot =
-        channel.slots[index(slot_of(channel.sent + 1, static_cast<int>(channel.slots.size())))];
+  void put(int rank, const Step& step) {
+    const Value value = read(rank, *step.send, step.slice, "sends");
+    Channel& out = outgoing(rank, step);
+    Slot& slot = out.slots[index(slot_of(out.sent + 1, static_cast<int>(out.slots.size())))];
     if (slot)
       throw Refuted{text("rank %d overwrites a slot of rank %d that still holds chunk %d, unread",
-                         rank, wrap(rank + 1), slot->chunk)};
+                         rank, to(rank, step), slot->chunk)};
     slot = value;
-    ++channel.sent;
+    ++out.sent;
     ++messages;
     runners_[index(rank)].sent = true;
   }
 
   bool try_receive(int rank) {
-    Channel& channel = channels_[index(wrap(rank - 1))];
-    if (channel.sent == channel.consumed) return false;
     const Step& step = *current(rank);
-    const int slots = static_cast<int>(channel.slots.size());
-    Slot& slot = channel.slots[index(slot_of(channel.consumed + 1, slots))];
+    Channel& in = incoming(rank, step);
+    if (in.sent == in.consumed) return false;
+    const int slots = static_cast<int>(in.slots.size());
+    Slot& slot = in.slots[index(slot_of(in.consumed + 1, slots))];
     if (!slot) throw Refuted{text("rank %d reads an empty slot", rank)};
     Value value = *slot;
     slot.reset();
-    ++channel.consumed;
-    if (credit_due(channel.consumed, slots)) channel.returned = channel.consumed;
-    if (value.chunk != step.receive->chunk || value.slice != step.slice)
+    ++in.consumed;
+    if (credit_due(in.consumed, slots)) in.returned = in.consumed;
+    const int expected = name_at(rank, *step.receive);
+    if (value.chunk != expected || value.slice != step.slice)
       throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu",
-                         rank, step.receive->chunk, step.slice, value.chunk, value.slice)};
+                         rank, expected, step.slice, value.chunk, value.slice)};
     if (step.word == Word::exchange_reduce) {
       const Value& own = read(rank, {Place::input, value.chunk}, step.slice, "adds its");
       value.fold.insert(value.fold.end(), own.fold.begin(), own.fold.end());
@@ -258,19 +265,16 @@ class World {
   void check_outputs(int rank) {
     for (std::size_t slice = 0; slice < slices_; ++slice)
       for (int chunk = 0; chunk < size_; ++chunk) {
-        const bool reduces = claim_ == Claim::all_reduce || claim_ == Claim::reduce_scatter;
-        if (claim_ == Claim::reduce_scatter && chunk != rank) continue;
-        if (claim_ == Claim::broadcast && chunk != 0) continue;
+        const Slot wanted = promised(claim_, rank, chunk, slice, rules_.root, size_);
+        if (!wanted) continue;
         const Value& value = read(rank, {Place::output, chunk}, slice, "should hold");
-        std::vector<int> expected;
-        if (!reduces) expected = {claim_ == Claim::broadcast ? rules_.root : chunk};
-        for (int k = 1; reduces && k <= size_; ++k) expected.push_back(wrap(chunk + k));
-        if (value.fold != expected)
+        if (value.fold != wanted->fold)
           throw Refuted{text("rank %d ends with chunk %d folded as %s; %s was promised", rank,
-                             chunk, words(value.fold).c_str(), words(expected).c_str())};
-        if (value.finished != reduces)
-          throw Refuted{text("rank %d ends with chunk %d %s", rank, chunk,
-                             reduces ? "not finished" : "finished, though nothing was reduced")};
+                             chunk, words(value.fold).c_str(), words(wanted->fold).c_str())};
+        if (value.finished != wanted->finished)
+          throw Refuted{
+              text("rank %d ends with chunk %d %s", rank, chunk,
+                   wanted->finished ? "not finished" : "finished, though nothing was reduced")};
       }
   }
 
@@ -285,7 +289,7 @@ class World {
       const Runner& runner = runners_[index(rank)];
       if (current(rank) == nullptr) return sentence + text(", which has ended");
       const bool for_left = !runner.received;
-      const int next = wrap(for_left ? rank - 1 : rank + 1);
+      const int next = for_left ? from(rank, *current(rank)) : to(rank, *current(rank));
       const char* join = sentence.back() == ':' ? "" : (seen[index(next)] ? ", and" : ",");
       const char* for_what = for_left ? "send" : (rules_.slots == 0 ? "receive" : "make room");
       sentence += text("%s rank %d waits for rank %d to %s", join, rank, next, for_what);
@@ -301,25 +305,11 @@ class World {
   int size_;
   std::vector<Runner> runners_;
   std::vector<Memory> memories_;
-  std::vector<Channel> channels_;  // [r]: from rank r to its right neighbour
+  std::map<std::tuple<int, int, bool>, Channel> channels_;  // by sender, receiver, ring or mesh
   std::mt19937_64 random_;
 };
 
 }  // namespace
-
-const char* name_of(Claim claim) {
-  switch (claim) {
-    case Claim::all_reduce:
-      return "all_reduce";
-    case Claim::reduce_scatter:
-      return "reduce_scatter";
-    case Claim::all_gather:
-      return "all_gather";
-    case Claim::broadcast:
-      return "broadcast";
-  }
-  return "?";
-}
 
 Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
             const ProofRules& rules) {

@@ -25,13 +25,10 @@
 #include <string>
 #include <vector>
 
+#include "comm/claims.h"
 #include "comm/record_lane.h"
 
 namespace ringside {
-
-// What the outputs must hold.
-enum class Claim { all_reduce, reduce_scatter, all_gather, broadcast };
-const char* name_of(Claim claim);
 
 enum class Turns {
   round_robin,  // everybody one step at a time
@@ -45,7 +42,7 @@ struct ProofRules {
   bool in_place = false;
   Turns turns = Turns::round_robin;
   std::uint64_t seed = 1;
-  int root = 0;                // of a broadcast
+  int root = 0;                // where there is one
   bool ignore_credit = false;  // a negative control: a sender that does not ask for room
 };
 

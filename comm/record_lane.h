@@ -12,6 +12,8 @@
 
 namespace ringside {
 
+inline constexpr int kRing = -1;
+
 enum class Word { exchange_reduce, exchange, send, receive, finish, keep };
 
 // One word of one rank. `send` and `receive` are what the word moves; finish and keep have their
@@ -21,6 +23,9 @@ struct Step {
   std::optional<Piece> send;
   std::optional<Piece> receive;
   std::size_t slice;
+  // Over which edges: those of the ring, or the mesh's to and from any rank.
+  int to = kRing;
+  int from = kRing;
 };
 
 using Program = std::vector<Step>;
@@ -48,6 +53,16 @@ class RecordLane {
   }
   void keep(int chunk, std::size_t slice) {
     program_.push_back({Word::keep, std::nullopt, Piece{Place::output, chunk}, slice});
+  }
+
+  void send_to(int peer, Piece piece, std::size_t slice) {
+    program_.push_back({Word::send, piece, std::nullopt, slice, peer, kRing});
+  }
+  void receive_from(int peer, Piece piece, std::size_t slice) {
+    program_.push_back({Word::receive, std::nullopt, piece, slice, kRing, peer});
+  }
+  void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
+    program_.push_back({Word::exchange, send, receive, slice, to, from});
   }
 
   const Program& program() const { return program_; }

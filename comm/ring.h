@@ -57,6 +57,7 @@ struct Ring {
   constexpr int steps() const { return size - 1; }
   constexpr int right() const { return wrap(rank + 1); }
   constexpr int left() const { return wrap(rank - 1); }
+  constexpr int after(int position, int steps) const { return wrap(position + steps); }
 
   constexpr int reduce_send(int step) const { return wrap(rank - 1 - step); }
   constexpr int reduce_receive(int step) const { return wrap(rank - 2 - step); }
@@ -72,7 +73,9 @@ static_assert(Ring{1, 3}.reduce_receive(Ring{1, 3}.steps() - 1) == 1);
 
 // Where a piece of data is. `carry` is a partial sum on its way: it belongs to the lane, which may
 // keep it wherever the next step finds it, even in the neighbour's slot. There is one at a time.
-enum class Place { input, carry, output };
+// `kept` is a finished sum that does not go on along the ring and has no place in this rank's output
+// (mesh.h).
+enum class Place { input, carry, output, kept };
 
 struct Piece {
   Place place;
@@ -82,16 +85,16 @@ struct Piece {
 // One slice of a reduce-scatter: afterwards rank r's output chunk r holds every rank's
 // contribution.
 template <class Lane, class Ring>
-void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice) {
+void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice,
+                          Place result = Place::output) {
   if (ring.steps() == 0) lane.keep(ring.rank, slice);
   for (int step = 0; step < ring.steps(); ++step) {
     const bool first = step == 0;
     const bool last = step == ring.steps() - 1;
     lane.exchange_reduce(Piece{first ? Place::input : Place::carry, ring.reduce_send(step)},
-                         Piece{last ? Place::output : Place::carry, ring.reduce_receive(step)},
-                         slice);
+                         Piece{last ? result : Place::carry, ring.reduce_receive(step)}, slice);
   }
-  lane.finish(Piece{Place::output, ring.rank}, slice);
+  lane.finish(Piece{result, ring.rank}, slice);
 }
 
 // One slice of an all-gather: takes output chunk r of each rank r to the output of all.

@@ -114,7 +114,10 @@ void Waiter::throw_dead(int peer, Where where) {
 // The awaited rank may itself be waiting, for one that waits for another: along the ring, follow
 // them while they are inside the same call. The first that is not is the one that all wait for.
 int Waiter::last_of_the_chain(int peer) const {
-  if (what_.kind == Kind::send_recv) return peer;
+  const bool along_the_ring = what_.kind == Kind::all_reduce || what_.kind == Kind::barrier ||
+                              what_.kind == Kind::reduce_scatter ||
+                              what_.kind == Kind::all_gather || what_.kind == Kind::broadcast;
+  if (!along_the_ring) return peer;
   const int step = peer == peers_.left() ? peers_.size() - 1 : 1;
   int last = peer;
   for (; last != peers_.rank(); last = (last + step) % peers_.size()) {

@@ -1,0 +1,48 @@
+// What a collective must achieve, in symbols: which pieces each rank begins with, and what must stand
+// in its output at the end. The proof lane (proof_lane.h) checks algorithms against it.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ringside {
+
+enum class Claim {
+  all_reduce,
+  reduce_scatter,
+  all_gather,
+  broadcast,
+  reduce,
+  gather,
+  scatter,
+  all_to_all,
+};
+const char* name_of(Claim claim);
+
+// A piece of data as its history: which chunk and slice it is, and which ranks' contributions were
+// folded into it, in which order.
+struct Value {
+  int chunk = 0;
+  std::size_t slice = 0;
+  std::vector<int> fold;
+  bool finished = false;  // the reduction is complete: AVG has divided
+};
+
+// The chunk that `rank` has at place `chunk` of its input before the call; none if it has nothing
+// there.
+std::optional<Value> initial(Claim claim, int rank, int chunk, std::size_t slice, int root);
+
+// What `rank` must have at place `chunk` of its output after the call; none if nothing is promised.
+std::optional<Value> promised(Claim claim, int rank, int chunk, std::size_t slice, int root,
+                              int size);
+
+// The name of the piece that belongs at place `chunk` of this rank's output. Everywhere the same as
+// the place, but for all_to_all: there place c of rank r holds rank c's chunk r.
+int belongs(Claim claim, int rank, int chunk);
+
+// "[1 2 0]"
+std::string words(const std::vector<int>& fold);
+
+}  // namespace ringside
