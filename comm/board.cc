@@ -18,15 +18,16 @@ Operation unpack_words(std::uint64_t words, std::uint64_t count) {
 
 }  // namespace
 
-void Board::note(std::uint64_t number, const Operation& what) {
-  Entry& entry = history_[number % kHistory];
+void Board::note(const Call& call) {
+  Entry& entry = history_[call.number % kHistory];
   // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that
   // acquires a new count or word therefore also sees number 0, and throws the entry away.
   entry.number.store(0, std::memory_order_relaxed);
-  entry.count.store(what.count, std::memory_order_release);
-  entry.words.store(pack(what), std::memory_order_release);
-  entry.number.store(number, std::memory_order_release);
-  latest_.store(number, std::memory_order_release);
+  entry.count.store(call.what.count, std::memory_order_release);
+  entry.words.store(pack(call.what), std::memory_order_release);
+  entry.collective.store(call.collective, std::memory_order_release);
+  entry.number.store(call.number, std::memory_order_release);
+  latest_.store(call.number, std::memory_order_release);
 }
 
 void Board::set_broken(const Error& cause) {
@@ -40,9 +41,10 @@ std::optional<Call> Board::read(const Entry& entry) const {
   const std::uint64_t before = entry.number.load(std::memory_order_acquire);
   const std::uint64_t count = entry.count.load(std::memory_order_acquire);
   const std::uint64_t words = entry.words.load(std::memory_order_acquire);
+  const std::uint64_t collective = entry.collective.load(std::memory_order_acquire);
   const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
   if (before == 0 || before != after) return std::nullopt;
-  return Call{before, unpack_words(words, count)};
+  return Call{before, static_cast<std::uint32_t>(collective), unpack_words(words, count)};
 }
 
 std::optional<Call> Board::latest() const {
@@ -50,13 +52,22 @@ std::optional<Call> Board::latest() const {
   return number == 0 ? std::nullopt : read(history_[number % kHistory]);
 }
 
-std::optional<Call> Board::find(std::uint32_t wanted) const {
+template <class Wanted>
+std::optional<Call> Board::search(const Wanted& wanted) const {
   const std::uint64_t newest = latest_.load(std::memory_order_acquire);
   for (std::uint64_t back = 0; back < kHistory && back < newest; ++back) {
-    const std::optional<Call> call = read(history_[(newest - back) % kHistory]);
-    if (call && fingerprint(call->what) == wanted) return call;
+    std::optional<Call> call = read(history_[(newest - back) % kHistory]);
+    if (call && wanted(*call)) return call;
   }
   return std::nullopt;
+}
+
+std::optional<Call> Board::find(std::uint32_t wanted) const {
+  return search([&](const Call& call) { return fingerprint(call.what) == wanted; });
+}
+
+std::optional<Call> Board::find_collective(std::uint32_t collective) const {
+  return search([&](const Call& call) { return call.collective == collective; });
 }
 
 }  // namespace ringside

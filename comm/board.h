@@ -26,13 +26,16 @@ enum class RankState : std::uint32_t { running, left, broken };
 
 struct Call {
   std::uint64_t number;  // 1 is a communicator's first call
+  // Its number among the collectives, 0 for send and recv. All ranks call the same collectives in the
+  // same order, so equal numbers must mean equal calls.
+  std::uint32_t collective;
   Operation what;
 };
 
 class Board {
  public:
   // --- the owner's side ---
-  void note(std::uint64_t number, const Operation& what);
+  void note(const Call& call);
   void note_finished(std::uint64_t number) { finished_.store(number, std::memory_order_relaxed); }
   void set_left() {
     if (state() == RankState::running) state_.store(RankState::left, std::memory_order_release);
@@ -51,6 +54,8 @@ class Board {
   }
   // The most recent call with this fingerprint, if it is among the last kHistory calls.
   std::optional<Call> find(std::uint32_t fingerprint) const;
+  // The same for the collective of this number.
+  std::optional<Call> find_collective(std::uint32_t collective) const;
 
  private:
   static constexpr std::uint64_t kHistory = 16;
@@ -60,9 +65,12 @@ class Board {
     std::atomic<std::uint64_t> number{0};
     std::atomic<std::uint64_t> count{0};
     std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root
+    std::atomic<std::uint64_t> collective{0};
   };
 
   std::optional<Call> read(const Entry& entry) const;
+  template <class Wanted>
+  std::optional<Call> search(const Wanted& wanted) const;
 
   std::atomic<RankState> state_{RankState::running};
   std::atomic<std::uint64_t> finished_{0};

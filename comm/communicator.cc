@@ -8,6 +8,7 @@
 #include "comm/channel.h"
 #include "comm/host_lane.h"
 #include "comm/mesh.h"
+#include "comm/one_shot.h"
 #include "comm/peers.h"
 #include "comm/ring.h"
 #include "comm/waiter.h"
@@ -73,12 +74,13 @@ struct Communicator::Impl {
     if (cause)
       throw Error(cause->fault(),
                   text("the communicator is broken since an earlier call: %s", cause->what()));
-    ++number;
+    const bool collective = call.what.kind != Kind::send_recv;
+    const Call entry{++number, collective ? ++collectives : 0, call.what};
     call.fingerprint = fingerprint(call.what);
     call.steps_per_slice = steps;
-    peers.board().note(number, call.what);
+    peers.board().note(entry);
     try {
-      waiter.enter(number, call.what);
+      waiter.enter(entry);
       HostLane lane(call, over, peers, waiter, scratch);
       body(lane);
     } catch (const Error& error) {
@@ -116,6 +118,13 @@ struct Communicator::Impl {
     const std::size_t own_first = chunks[peers.rank()].begin;
     const std::size_t bytes = count * bytes_of(dtype);
     return {chunks, own_first, bytes, n * bytes, own_first * bytes_of(dtype)};
+  }
+
+  // A pure function of what all ranks agree on, so all choose alike.
+  bool takes_one_shot(std::size_t total_bytes) const {
+    if (peers.size() < 2 || total_bytes > peers.pair_slot_bytes()) return false;
+    if (options.algorithm == Algorithm::automatic) return one_shot_pays(total_bytes, peers.size());
+    return options.algorithm == Algorithm::one_shot;
   }
 
   void add_reduction(HostCall& call) const {
@@ -157,9 +166,10 @@ struct Communicator::Impl {
   Ring ring;
   Waiter waiter;
   Scratch scratch;
-  Edges edges;     // for collectives
-  Edges messages;  // for send and recv
-  std::uint64_t number = 0;
+  Edges edges;                    // for collectives
+  Edges messages;                 // for send and recv
+  std::uint64_t number = 0;       // of calls
+  std::uint32_t collectives = 0;  // among them
   std::optional<Error> cause;
 };
 
@@ -185,8 +195,13 @@ void Communicator::all_reduce(const void* send, void* recv, std::size_t count, D
   HostCall call =
       me.make_call({kind, dtype, reduction, 0, count}, send, recv, Chunks{count, size()});
   me.add_reduction(call);
-  me.run(call, 2 * me.ring.steps(), me.edges,
-         [&](HostLane& lane) { ringside::all_reduce(lane, me.ring); });
+  const bool one_shot = me.takes_one_shot(total_bytes);
+  me.run(call, 2 * me.ring.steps(), me.edges, [&](HostLane& lane) {
+    if (one_shot)
+      all_reduce_one_shot(lane, me.ring);
+    else
+      ringside::all_reduce(lane, me.ring);
+  });
 }
 
 void Communicator::reduce_scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,

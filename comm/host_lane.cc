@@ -133,6 +133,50 @@ void HostLane::keep(int chunk, std::size_t slice) {
     copy_bytes(output_at(r), input_at(r), r.count * call_.element_bytes);
 }
 
+void HostLane::show(int peer) {
+  ++step_;
+  Out out = to_peer(peer, Piece{Place::input, peer});
+  out.source = call_.input;
+  out.bytes = whole_bytes();
+  if (!try_send(out)) wait_for_room(out);
+}
+
+void HostLane::look(int peer) {
+  ++step_;
+  Out none;
+  wait_for_message(none, from_peer(peer, Piece{Place::input, peer}));
+}
+
+// Where rank `rank`'s contribution to a range can be read: in its message, or in the own input. In
+// place the output is about to cover that, so it is set aside first; a message is small.
+const std::byte* HostLane::view(int rank, Range r) {
+  const std::size_t offset_bytes = r.begin * call_.element_bytes;
+  if (rank != peers_.rank()) return edges_.from[index(rank)]->message(whole_bytes()) + offset_bytes;
+  if (own_view_ == nullptr) {
+    own_view_ = call_.input;
+    if (call_.input == call_.output && whole_bytes() > 0) {
+      copy_bytes(scratch_.kept(), call_.input, whole_bytes());
+      own_view_ = scratch_.kept();
+    }
+  }
+  return own_view_ + offset_bytes;
+}
+
+void HostLane::fold(int chunk, int from, int order) {
+  const Range r = range(chunk, 0);
+  if (r.count == 0) return;
+  const std::byte* contribution = view(from, r);
+  if (order == 1)
+    first_ = contribution;
+  else
+    call_.reduce(output_at(r), order == 2 ? first_ : output_at(r), contribution, r.count);
+}
+
+void HostLane::look_away() {
+  for (std::optional<ReceiveEnd>& end : edges_.from)
+    if (end) end->release();
+}
+
 // The first thing that is looked at in a message is whether its sender means the same call.
 void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {
   if (end.overtaken())
@@ -144,16 +188,7 @@ void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {
   if (theirs == call_.fingerprint) [[likely]]
     return;
   const Board* board = peers_.board_of(from_rank);
-  const std::optional<Call> call = board == nullptr ? std::nullopt : board->find(theirs);
-  const std::string who = peers_.who(from_rank);
-  const std::string what =
-      call ? text("%s is in %s: %s", who.c_str(), describe(call->number, call->what).c_str(),
-                  difference(call_.what, call->what).c_str())
-           : text("%s is in another call, no longer on its board", who.c_str());
-  throw Error(Fault::mismatch,
-              text("%s: the ranks are doing different things; %s. Every rank must make the "
-                   "same calls in the same order",
-                   waiter_.here().c_str(), what.c_str()));
+  waiter_.throw_different(from_rank, board == nullptr ? std::nullopt : board->find(theirs));
 }
 
 std::string HostLane::at_step() const {

@@ -99,6 +99,12 @@ class HostLane {
   void finish(Piece piece, std::size_t slice);
   void keep(int chunk, std::size_t slice);
 
+  // The words of one_shot.h. The whole input is one message.
+  void show(int peer);
+  void look(int peer);
+  void fold(int chunk, int from, int order);
+  void look_away();
+
   // The mesh's words.
   void send_to(int peer, Piece piece, std::size_t slice) {
     step(to_peer(peer, piece), {}, false, slice);
@@ -141,6 +147,8 @@ class HostLane {
   std::byte* target_of(Piece piece, Range r, bool sent);
   std::byte* carry_target(std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);
+  std::size_t whole_bytes() const { return call_.what.count * call_.element_bytes; }
+  const std::byte* view(int rank, Range r);
 
   Range range(int chunk, std::size_t slice) const {
     return slice_of(call_.chunks[chunk], slice, call_.slice_count);
@@ -158,8 +166,10 @@ class HostLane {
   Peers& peers_;
   Waiter& waiter_;
   Scratch& scratch_;
-  const std::byte* carry_ = nullptr;  // null while the carry is in the neighbour's slot
-  bool received_ = false;             // anything, in this call
+  const std::byte* first_ = nullptr;     // the contribution that the second one is added to
+  const std::byte* own_view_ = nullptr;  // this rank's input, aside where the output will cover it
+  const std::byte* carry_ = nullptr;     // null while the carry is in the neighbour's slot
+  bool received_ = false;                // anything, in this call
   std::size_t slice_ = 0;
   int step_ = 0;  // within the slice, from 1
 };

@@ -37,14 +37,26 @@ void read_environment(Options& options) {
   if (const char* value = std::getenv("RINGSIDE_ALGORITHM")) {
     if (std::strcmp(value, "ring") == 0)
       options.algorithm = Algorithm::ring;
+    else if (std::strcmp(value, "one-shot") == 0)
+      options.algorithm = Algorithm::one_shot;
     else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_ALGORITHM", value, "there are auto and ring");
+      refuse("RINGSIDE_ALGORITHM", value, "there are auto, ring and one-shot");
   }
 }
 
 }  // namespace
 
-const char* name_of(Algorithm algorithm) { return algorithm == Algorithm::ring ? "ring" : "auto"; }
+const char* name_of(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::automatic:
+      return "auto";
+    case Algorithm::ring:
+      return "ring";
+    case Algorithm::one_shot:
+      return "one-shot";
+  }
+  return "?";
+}
 
 bool parse_bytes(const char* words, std::size_t& bytes) {
   if (*words < '0' || *words > '9') return false;

@@ -11,7 +11,7 @@
 
 namespace ringside {
 
-enum class Algorithm { automatic, ring };
+enum class Algorithm { automatic, ring, one_shot };
 const char* name_of(Algorithm algorithm);
 
 inline constexpr std::size_t kMinSlotBytes = 8;  // one element of the widest type
@@ -23,7 +23,7 @@ struct Options {
   // They decide how fast a call is, never which bits it computes. All ranks must choose alike.
   std::size_t slot_bytes = std::size_t{128} << 10;  // RINGSIDE_SLOT_BYTES=131072 (or 128K, 1M)
   int slot_count = 4;                               // RINGSIDE_SLOT_COUNT=4
-  Algorithm algorithm = Algorithm::automatic;       // RINGSIDE_ALGORITHM=auto|ring
+  Algorithm algorithm = Algorithm::automatic;       // RINGSIDE_ALGORITHM=auto|ring|one-shot
 
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600

@@ -14,7 +14,18 @@ namespace ringside {
 
 inline constexpr int kRing = -1;
 
-enum class Word { exchange_reduce, exchange, send, receive, finish, keep };
+enum class Word {
+  exchange_reduce,
+  exchange,
+  send,
+  receive,
+  finish,
+  keep,
+  show,  // one_shot.h's; `to` is the peer
+  look,  // `from` is the peer
+  fold,  // `receive` is the chunk, `from` the contributor, `order` its number from 1
+  look_away,
+};
 
 // One word of one rank. `send` and `receive` are what the word moves; finish and keep have their
 // piece in `receive`.
@@ -26,6 +37,7 @@ struct Step {
   // Over which edges: those of the ring, or the mesh's to and from any rank.
   int to = kRing;
   int from = kRing;
+  int order = 0;
 };
 
 using Program = std::vector<Step>;
@@ -64,6 +76,18 @@ class RecordLane {
   void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
     program_.push_back({Word::exchange, send, receive, slice, to, from});
   }
+
+  void show(int peer) {
+    program_.push_back({Word::show, std::nullopt, std::nullopt, 0, peer, kRing});
+  }
+  void look(int peer) {
+    program_.push_back({Word::look, std::nullopt, std::nullopt, 0, kRing, peer});
+  }
+  void fold(int chunk, int from, int order) {
+    const Piece piece{Place::output, chunk};
+    program_.push_back({Word::fold, std::nullopt, piece, 0, kRing, from, order});
+  }
+  void look_away() { program_.push_back({Word::look_away, std::nullopt, std::nullopt, 0}); }
 
   const Program& program() const { return program_; }
 

@@ -33,7 +33,7 @@ Waiter::Waiter(Peers& peers, const Options& options)
       spins_(peers.more_ranks_than_cpus() ? kSpinsCrowded : kSpinsAlone) {}
 
 std::string Waiter::here() const {
-  return text("rank %d, in %s", peers_.rank(), describe(number_, what_).c_str());
+  return text("rank %d, in %s", peers_.rank(), describe(call_.number, call_.what).c_str());
 }
 
 void Waiter::wait_patiently(int peer, Ready ready, Where where) {
@@ -53,6 +53,7 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where) {
     const Clock::time_point now = Clock::now();
     check_alarm();
     check_left(peer, ready, where);
+    check_different(peer, ready);
     check_stopped(where);
     if (now >= next_process_check) {
       check_dead(ready, where);
@@ -84,9 +85,8 @@ void Waiter::check_stopped(Where where) {
                                          where().c_str(), interrupted_->load()));
 }
 
-void Waiter::enter(std::uint64_t number, const Operation& what) {
-  number_ = number;
-  what_ = what;
+void Waiter::enter(const Call& call) {
+  call_ = call;
   check_alarm();
   check_stopped([] { return std::string("starting"); });
 }
@@ -98,6 +98,30 @@ void Waiter::check_left(int peer, Ready ready, Where where) {
               text("%s: %s has left (it destroyed its communicator, so it called fewer "
                    "collectives than the others); seen while %s",
                    here().c_str(), peers_.who(peer).c_str(), where().c_str()));
+}
+
+// Flags tell when a message belongs to another call. But two calls may use different channels, and
+// then each would wait for a message that never comes; so the numbers of the collectives are compared
+// as well.
+void Waiter::check_different(int peer, Ready ready) {
+  const Board* board = peers_.board_of(peer);
+  if (board == nullptr || call_.collective == 0) return;
+  const std::optional<Call> theirs = board->find_collective(call_.collective);
+  if (!theirs || fingerprint(theirs->what) == fingerprint(call_.what) || ready()) return;
+  throw_different(peer, theirs);
+}
+
+void Waiter::throw_different(int peer, const std::optional<Call>& theirs) const {
+  const std::string who = peers_.who(peer);
+  const std::string what =
+      theirs ? text("%s is in %s: %s", who.c_str(), describe(theirs->number, theirs->what).c_str(),
+                    difference(call_.what, theirs->what).c_str())
+             : text("%s is in another call, no longer on its board", who.c_str());
+  throw Error(
+      Fault::mismatch,
+      text("%s: the ranks are doing different things; %s. Every rank must make the same calls "
+           "in the same order",
+           here().c_str(), what.c_str()));
 }
 
 void Waiter::check_dead(Ready ready, Where where) {
@@ -114,9 +138,10 @@ void Waiter::throw_dead(int peer, Where where) {
 // The awaited rank may itself be waiting, for one that waits for another: along the ring, follow
 // them while they are inside the same call. The first that is not is the one that all wait for.
 int Waiter::last_of_the_chain(int peer) const {
-  const bool along_the_ring = what_.kind == Kind::all_reduce || what_.kind == Kind::barrier ||
-                              what_.kind == Kind::reduce_scatter ||
-                              what_.kind == Kind::all_gather || what_.kind == Kind::broadcast;
+  const bool along_the_ring =
+      call_.what.kind == Kind::all_reduce || call_.what.kind == Kind::barrier ||
+      call_.what.kind == Kind::reduce_scatter || call_.what.kind == Kind::all_gather ||
+      call_.what.kind == Kind::broadcast;
   if (!along_the_ring) return peer;
   const int step = peer == peers_.left() ? peers_.size() - 1 : 1;
   int last = peer;
@@ -124,7 +149,7 @@ int Waiter::last_of_the_chain(int peer) const {
     const Board* board = peers_.board_of(last);
     const std::optional<Call> call = board == nullptr ? std::nullopt : board->latest();
     if (!call || !board->inside(call->number)) return last;
-    if (fingerprint(call->what) != fingerprint(what_)) return last;
+    if (fingerprint(call->what) != fingerprint(call_.what)) return last;
   }
   return peer;  // full circle: everybody is in this call
 }

@@ -37,10 +37,13 @@ class Waiter {
 
   // A call begins: from now on sentences speak of it. Throws if another rank has raised the alarm,
   // or this process was told to stop.
-  void enter(std::uint64_t number, const Operation& what);
+  void enter(const Call& call);
 
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
   std::string here() const;
+
+  // Throws: `peer` is in `theirs`, and this rank is not.
+  [[noreturn]] void throw_different(int peer, const std::optional<Call>& theirs) const;
 
  private:
   using Ready = FunctionRef<bool()>;
@@ -60,6 +63,7 @@ class Waiter {
   void check_alarm();
   void check_stopped(Where where);
   void check_left(int peer, Ready ready, Where where);
+  void check_different(int peer, Ready ready);
   void check_dead(Ready ready, Where where);
   int last_of_the_chain(int peer) const;
   [[noreturn]] void throw_dead(int peer, Where where);
@@ -69,8 +73,7 @@ class Waiter {
   double timeout_s_;
   const std::atomic<int>* interrupted_;
   int spins_;
-  std::uint64_t number_ = 0;
-  Operation what_;
+  Call call_{};
   std::optional<Clock::time_point> told_to_stop_;
 };
 
