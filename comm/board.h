@@ -26,8 +26,8 @@ enum class RankState : std::uint32_t { running, left, broken };
 
 struct Call {
   std::uint64_t number;  // 1 is a communicator's first call
-  // Its number among the collectives, 0 for send and recv. All ranks call the same collectives in the
-  // same order, so equal numbers must mean equal calls.
+  // Its number among the collectives, 0 for send and recv. All ranks call the same collectives in
+  // the same order, so equal numbers must mean equal calls.
   std::uint32_t collective;
   Operation what;
 };

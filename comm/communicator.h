@@ -78,13 +78,13 @@ class Communicator {
   // buffer = root's buffer, on every rank. `count` elements.
   void broadcast(void* buffer, std::size_t count, DType dtype, int root);
 
-  // recv = the reduction of all ranks' `count` elements, on the root; elsewhere recv is not used. The
-  // same bits as all_reduce. In place on the root: send = recv.
+  // recv = the reduction of all ranks' `count` elements, on the root; elsewhere recv is not used.
+  // The same bits as all_reduce. In place on the root: send = recv.
   void reduce(const void* send, void* recv, std::size_t count, DType dtype, Reduction reduction,
               int root);
 
-  // recv = every rank's `send_count` elements, in rank order, on the root; elsewhere recv is not used.
-  // In place on the root: send = recv + root·send_count.
+  // recv = every rank's `send_count` elements, in rank order, on the root; elsewhere recv is not
+  // used. In place on the root: send = recv + root·send_count.
   void gather(const void* send, void* recv, std::size_t send_count, DType dtype, int root);
 
   // recv = this rank's `recv_count` of the root's `size() × recv_count` elements; only the root's

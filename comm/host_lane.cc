@@ -51,10 +51,10 @@ bool HostLane::try_send(const Out& out) {
   return true;
 }
 
-// A rank that has received nothing in this call yet looks at what comes along the ring while it waits
-// for room: two ranks that both believe to be the root of a broadcast would wait for each other until
-// the deadline. Later it must not look: the next message may rightly belong to the left neighbour's
-// next call.
+// A rank that has received nothing in this call yet looks at what comes along the ring while it
+// waits for room: two ranks that both believe to be the root of a broadcast would wait for each
+// other until the deadline. Later it must not look: the next message may rightly belong to the left
+// neighbour's next call.
 void HostLane::wait_for_room(const Out& out) {
   bool sent = false;
   const auto stranger_came = [&] {
@@ -70,8 +70,8 @@ void HostLane::wait_for_room(const Out& out) {
   if (!sent) check_flag(*edges_.left, edges_.left_rank);
 }
 
-// While waiting, the outgoing piece is sent as soon as there is credit: that is what keeps a ring of
-// full slots moving.
+// While waiting, the outgoing piece is sent as soon as there is credit: that is what keeps a ring
+// of full slots moving.
 void HostLane::wait_for_message(Out& out, const In& in) {
   waiter_.wait(
       in.rank,
@@ -141,25 +141,25 @@ void HostLane::show(int peer) {
   if (!try_send(out)) wait_for_room(out);
 }
 
-void HostLane::look(int peer) {
+// In place the output is about to cover the own input, so that is copied; it is small.
+void HostLane::look(int rank) {
+  if (rank == peers_.rank()) {
+    own_view_ = call_.input;
+    if (call_.input != call_.output || whole_bytes() == 0) return;
+    copy_bytes(scratch_.kept(), call_.input, whole_bytes());
+    own_view_ = scratch_.kept();
+    return;
+  }
   ++step_;
   Out none;
-  wait_for_message(none, from_peer(peer, Piece{Place::input, peer}));
+  wait_for_message(none, from_peer(rank, Piece{Place::input, rank}));
 }
 
-// Where rank `rank`'s contribution to a range can be read: in its message, or in the own input. In
-// place the output is about to cover that, so it is set aside first; a message is small.
-const std::byte* HostLane::view(int rank, Range r) {
-  const std::size_t offset_bytes = r.begin * call_.element_bytes;
-  if (rank != peers_.rank()) return edges_.from[index(rank)]->message(whole_bytes()) + offset_bytes;
-  if (own_view_ == nullptr) {
-    own_view_ = call_.input;
-    if (call_.input == call_.output && whole_bytes() > 0) {
-      copy_bytes(scratch_.kept(), call_.input, whole_bytes());
-      own_view_ = scratch_.kept();
-    }
-  }
-  return own_view_ + offset_bytes;
+// Where rank `rank`'s contribution to a range can be read.
+const std::byte* HostLane::view(int rank, Range r) const {
+  const bool own = rank == peers_.rank();
+  const std::byte* whole = own ? own_view_ : edges_.from[index(rank)]->message(whole_bytes());
+  return whole + r.begin * call_.element_bytes;
 }
 
 void HostLane::fold(int chunk, int from, int order) {

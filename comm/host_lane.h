@@ -101,7 +101,7 @@ class HostLane {
 
   // The words of one_shot.h. The whole input is one message.
   void show(int peer);
-  void look(int peer);
+  void look(int rank);
   void fold(int chunk, int from, int order);
   void look_away();
 
@@ -148,7 +148,7 @@ class HostLane {
   std::byte* carry_target(std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);
   std::size_t whole_bytes() const { return call_.what.count * call_.element_bytes; }
-  const std::byte* view(int rank, Range r);
+  const std::byte* view(int rank, Range r) const;
 
   Range range(int chunk, std::size_t slice) const {
     return slice_of(call_.chunks[chunk], slice, call_.slice_count);
@@ -167,7 +167,7 @@ class HostLane {
   Waiter& waiter_;
   Scratch& scratch_;
   const std::byte* first_ = nullptr;     // the contribution that the second one is added to
-  const std::byte* own_view_ = nullptr;  // this rank's input, aside where the output will cover it
+  const std::byte* own_view_ = nullptr;  // this rank's input, or its copy
   const std::byte* carry_ = nullptr;     // null while the carry is in the neighbour's slot
   bool received_ = false;                // anything, in this call
   std::size_t slice_ = 0;

@@ -1,14 +1,15 @@
 // Beyond the ring: operations in which every rank talks to every other, or all to one.
 //
-// The ring's words move pieces to the right neighbour. These have three more, over channels of their
-// own between each ordered pair of ranks (the mesh):
+// The ring's words move pieces to the right neighbour. These have three more, over channels of
+// their own between each ordered pair of ranks (the mesh):
 //
 //    lane.send_to(peer, piece, slice), lane.receive_from(peer, piece, slice)
 //        one piece to, or from, any rank
 //    lane.swap(to, send, from, receive, slice)
 //        both at once: the joint word, for the reason that ring.h gives
 //
-// What each costs, for n ranks and S bytes that a rank has in all (α a message, B a link's bytes/s):
+// What each costs, for n ranks and S bytes that a rank has in all (α a message, B a link's
+// bytes/s):
 //
 //    gather, scatter    (n−1)α at the root, (n−1)/n·S through it
 //    all_to_all         (n−1)α, (n−1)/n·S out of each rank and into it
@@ -53,9 +54,9 @@ void scatter(Lane& lane, const Ring& ring, int root) {
   }
 }
 
-// Chunk q of rank p's input becomes chunk p of rank q's output: a transposition of blocks. In step k
-// everybody sends k ranks to the right and receives from k ranks to the left, so no two ranks send
-// to the same one at a time.
+// Chunk q of rank p's input becomes chunk p of rank q's output: a transposition of blocks. In step
+// k everybody sends k ranks to the right and receives from k ranks to the left, so no two ranks
+// send to the same one at a time.
 template <class Lane, class Ring>
 void all_to_all(Lane& lane, const Ring& ring) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {

@@ -35,8 +35,8 @@ struct Operation {
   DType dtype = DType::u8;
   Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter, reduce
   std::int32_t root = 0;                 // the root, where there is one; send_recv: the sender
-  // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, reduce, send_recv),
-  // of one rank's part (reduce_scatter, all_gather, gather, scatter, all_to_all).
+  // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, reduce,
+  // send_recv), of one rank's part (reduce_scatter, all_gather, gather, scatter, all_to_all).
   std::uint64_t count = 0;
 };
 

@@ -9,9 +9,9 @@
 //     └──────────────────────────────────────────────────────────────────────────────────────┘
 //
 // Collectives run on the *ring* channels (from the left, to the right) and, where a rank talks to
-// others than its neighbours, on the *mesh*: a channel for each ordered pair of ranks. send and recv
-// have pairs of their own, so that a message that nobody has received yet never stands in front of a
-// collective.
+// others than its neighbours, on the *mesh*: a channel for each ordered pair of ranks. send and
+// recv have pairs of their own, so that a message that nobody has received yet never stands in
+// front of a collective.
 //
 // The alarm: a rank on which a call fails writes the cause on its board and sets every peer's alarm
 // cell. A call looks at the alarm when it starts and whenever it waits, so one failure ends all

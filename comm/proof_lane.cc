@@ -1,44 +1,29 @@
-// A ring of symbols. What is proved and why it suffices is in proof_lane.h.
+// A world of symbols: the turns, the steps and the circles. What is proved and why it suffices is
+// in proof_lane.h; memory and channels are in proof_memory.h and proof_channel.h.
 #include "comm/proof_lane.h"
 
+#include <algorithm>
 #include <map>
-#include <optional>
 #include <random>
 #include <tuple>
+#include <utility>
 
 #include "comm/error.h"
-#include "comm/protocol.h"
+#include "comm/proof_channel.h"
+#include "comm/proof_memory.h"
 
 namespace ringside {
 namespace {
-
-// Thrown inside, caught in prove().
-struct Refuted {
-  std::string why;
-};
-
-using Slot = std::optional<Value>;
-
-struct Channel {
-  std::vector<Slot> slots;  // engaged: written and not yet read
-  std::uint32_t sent = 0;
-  std::uint32_t consumed = 0;
-  std::uint32_t returned = 0;  // credit that the sender has seen
-};
-
-struct Memory {
-  std::vector<Slot> input;   // by slice · ranks + chunk
-  std::vector<Slot> output;  // not used in place
-  Slot carry;
-  Slot kept;
-};
 
 struct Runner {
   std::size_t next = 0;  // the step it is in
   bool begun = false;
   bool sent = false;
   bool received = false;
-  Slot old_carry;  // as it was when the step began: the lane keeps two
+  // The longest chain of messages that has reached this rank; and had, when the step began, since
+  // what a step sends does not wait for what it receives.
+  std::size_t chain = 0;
+  std::size_t chain_before = 0;
 };
 
 class World {
@@ -46,14 +31,12 @@ class World {
   World(const std::vector<Program>& programs, Claim claim, std::size_t slices,
         const ProofRules& rules)
       : programs_(programs),
-        claim_(claim),
-        slices_(slices),
         rules_(rules),
         size_(static_cast<int>(programs.size())),
         runners_(programs.size()),
-        memories_(programs.size()),
         random_(rules.seed) {
-    for (int rank = 0; rank < size_; ++rank) fill(rank);
+    for (int rank = 0; rank < size_; ++rank)
+      memories_.emplace_back(claim, rank, size_, slices, rules);
   }
 
   void run() {
@@ -71,11 +54,17 @@ class World {
       if (!progress && rules_.turns == Turns::random) progress = anybody();
       if (!progress) throw Refuted{deadlock()};
     }
-    for (int rank = 0; rank < size_; ++rank) check_outputs(rank);
+    for (const ProofMemory& memory : memories_) memory.check_outputs();
   }
 
-  std::size_t messages = 0;
-  std::size_t steps = 0;
+  Proof counts() const {
+    Proof proof;
+    proof.messages = messages_;
+    proof.steps = steps_;
+    for (const Runner& runner : runners_)
+      proof.longest_chain = std::max(proof.longest_chain, runner.chain);
+    return proof;
+  }
 
  private:
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
@@ -84,29 +73,29 @@ class World {
   int from(int rank, const Step& step) const {
     return step.from == kRing ? wrap(rank - 1) : step.from;
   }
-  // The ring's edges and the mesh's are different channels, also between the same two ranks.
-  Channel& channel(int source, int target, bool ring) {
-    Channel& it = channels_[{source, target, ring}];
-    if (it.slots.empty()) it.slots.resize(index(std::max(1, rules_.slots)));
-    return it;
+
+  // What the words are made of. A look at the own input moves nothing.
+  static bool sends(const Step& step) { return step.send || step.word == Word::show; }
+  static bool receives(int rank, const Step& step) {
+    if (step.word == Word::look) return step.from != rank;
+    return step.word == Word::exchange_reduce || step.word == Word::exchange ||
+           step.word == Word::receive;
   }
-  Channel& outgoing(int rank, const Step& step) {
+
+  // The ring's edges and the mesh's are different channels, also between the same two ranks.
+  SymbolChannel& channel(int source, int target, bool ring) {
+    return channels_
+        .try_emplace(std::tuple(source, target, ring), source, target, rules_.slots)
+        .first->second;
+  }
+  SymbolChannel& outgoing(int rank, const Step& step) {
     return channel(rank, to(rank, step), step.to == kRing);
   }
-  Channel& incoming(int rank, const Step& step) {
+  SymbolChannel& incoming(int rank, const Step& step) {
     return channel(from(rank, step), rank, step.from == kRing);
   }
-  std::size_t at(int chunk, std::size_t slice) const { return slice * index(size_) + index(chunk); }
 
-  void fill(int rank) {
-    Memory& memory = memories_[index(rank)];
-    memory.input.resize(slices_ * index(size_));
-    memory.output.resize(slices_ * index(size_));
-    for (std::size_t slice = 0; slice < slices_; ++slice)
-      for (int chunk = 0; chunk < size_; ++chunk)
-        memory.input[at(chunk, slice)] = initial(claim_, rank, chunk, slice, rules_.root);
-  }
-
+  // --- turns ---
   int whose(int turn) {
     if (rules_.turns == Turns::eager_down) return size_ - 1 - turn;
     if (rules_.turns == Turns::random) return static_cast<int>(random_() % index(size_));
@@ -121,40 +110,13 @@ class World {
 
   bool all_done() const {
     for (int rank = 0; rank < size_; ++rank)
-      if (runners_[index(rank)].next < programs_[index(rank)].size()) return false;
+      if (current(rank) != nullptr) return false;
     return true;
   }
 
   const Step* current(int rank) const {
     const std::size_t next = runners_[index(rank)].next;
     return next < programs_[index(rank)].size() ? &programs_[index(rank)][next] : nullptr;
-  }
-
-  // --- memory ---
-  Slot& place(int rank, Piece piece, std::size_t slice) {
-    Memory& memory = memories_[index(rank)];
-    if (piece.place == Place::carry) return memory.carry;
-    if (piece.place == Place::kept) return memory.kept;
-    if (piece.place == Place::output && !rules_.in_place)
-      return memory.output[at(piece.chunk, slice)];
-    return memory.input[at(piece.chunk, slice)];
-  }
-
-  // Which chunk belongs at this place.
-  int name_at(int rank, Piece piece) const {
-    return piece.place == Place::output ? belongs(claim_, rank, piece.chunk) : piece.chunk;
-  }
-
-  const Value& read(int rank, Piece piece, std::size_t slice, const char* doing) {
-    const bool old = piece.place == Place::carry && runners_[index(rank)].old_carry;
-    const Slot& slot = old ? runners_[index(rank)].old_carry : place(rank, piece, slice);
-    if (!slot)
-      throw Refuted{text("rank %d %s chunk %d, which it does not have", rank, doing, piece.chunk)};
-    if (slot->chunk != name_at(rank, piece) || slot->slice != slice)
-      throw Refuted{
-          text("rank %d %s chunk %d of slice %zu, but what it holds there is chunk %d of slice %zu",
-               rank, doing, piece.chunk, slice, slot->chunk, slot->slice)};
-    return *slot;
   }
 
   // --- one rank's turn: as much of its current step as is possible. True if anything happened. ---
@@ -164,16 +126,13 @@ class World {
     Runner& runner = runners_[index(rank)];
     if (!runner.begun) begin(rank, *step);
     bool progress = false;
-    if (step->word == Word::finish || step->word == Word::keep) {
-      local(rank, *step);
-      progress = true;
-    } else {
-      if (!runner.sent && try_send(rank)) progress = true;
-      if (!runner.received && try_receive(rank)) progress = true;
-    }
+    if (!runner.sent && try_send(rank)) progress = true;
+    if (!runner.received && try_receive(rank)) progress = true;
     if (runner.sent && runner.received) {
-      runner = Runner{runner.next + 1, false, false, false, std::nullopt};
-      ++steps;
+      if (!sends(*step) && !receives(rank, *step)) local(rank, *step);
+      ++runner.next;
+      runner.begun = false;
+      ++steps_;
       progress = true;
     }
     return progress;
@@ -181,30 +140,33 @@ class World {
 
   void begin(int rank, const Step& step) {
     Runner& runner = runners_[index(rank)];
-    const bool local_word = step.word == Word::finish || step.word == Word::keep;
     runner.begun = true;
-    runner.sent = !step.send;
-    runner.received = local_word || !step.receive;
-    runner.old_carry = memories_[index(rank)].carry;
+    runner.sent = !sends(step);
+    runner.received = !receives(rank, step);
+    runner.chain_before = runner.chain;
+    memories_[index(rank)].begin_word();
   }
 
   void local(int rank, const Step& step) {
-    if (step.word == Word::keep) {
-      const Value value = read(rank, {Place::input, step.receive->chunk}, step.slice, "keeps");
-      place(rank, *step.receive, step.slice) = value;
-      return;
+    ProofMemory& memory = memories_[index(rank)];
+    switch (step.word) {
+      case Word::keep:
+        return memory.keep(step.receive->chunk, step.slice);
+      case Word::finish:
+        return memory.finish(*step.receive, step.slice);
+      case Word::look:
+        return memory.look_at_own();
+      case Word::fold:
+        return memory.fold(step.receive->chunk, step.from, step.order);
+      default:  // look_away
+        for (const int peer : memory.look_away()) channel(peer, rank, false).release();
     }
-    Value value = read(rank, *step.receive, step.slice, "finishes");
-    if (value.finished) throw Refuted{text("rank %d finishes chunk %d twice", rank, value.chunk)};
-    value.finished = true;
-    place(rank, *step.receive, step.slice) = value;
   }
 
   bool try_send(int rank) {
     const Step& step = *current(rank);
     if (rules_.slots == 0) return try_hand_over(rank, step);
-    const Channel& out = outgoing(rank, step);
-    if (!rules_.ignore_credit && !may_send(out.sent, out.returned, rules_.slots)) return false;
+    if (!rules_.ignore_credit && !outgoing(rank, step).may_send()) return false;
     put(rank, step);
     return true;
   }
@@ -213,8 +175,7 @@ class World {
   bool try_hand_over(int rank, const Step& step) {
     const int neighbour = to(rank, step);
     const Step* theirs = current(neighbour);
-    if (theirs == nullptr || !theirs->receive) return false;
-    if (theirs->word == Word::finish || theirs->word == Word::keep) return false;
+    if (theirs == nullptr || !receives(neighbour, *theirs)) return false;
     if (from(neighbour, *theirs) != rank || (theirs->from == kRing) != (step.to == kRing))
       return false;
     if (!runners_[index(neighbour)].begun) begin(neighbour, *theirs);
@@ -225,57 +186,43 @@ class World {
   }
 
   void put(int rank, const Step& step) {
-    const Value value = read(rank, *step.send, step.slice, "sends");
-    Channel& out = outgoing(rank, step);
-    Slot& slot = out.slots[index(slot_of(out.sent + 1, static_cast<int>(out.slots.size())))];
-    if (slot)
-      throw Refuted{text("rank %d overwrites a slot of rank %d that still holds chunk %d, unread",
-                         rank, to(rank, step), slot->chunk)};
-    slot = value;
-    ++out.sent;
-    ++messages;
-    runners_[index(rank)].sent = true;
+    const ProofMemory& memory = memories_[index(rank)];
+    Runner& runner = runners_[index(rank)];
+    Message message{{}, runner.chain_before + 1};
+    if (step.word == Word::show)
+      message.pieces = memory.whole_input();
+    else
+      message.pieces = {memory.read(*step.send, step.slice, "sends")};
+    outgoing(rank, step).put(std::move(message));
+    ++messages_;
+    runner.sent = true;
   }
 
   bool try_receive(int rank) {
     const Step& step = *current(rank);
-    Channel& in = incoming(rank, step);
-    if (in.sent == in.consumed) return false;
-    const int slots = static_cast<int>(in.slots.size());
-    Slot& slot = in.slots[index(slot_of(in.consumed + 1, slots))];
-    if (!slot) throw Refuted{text("rank %d reads an empty slot", rank)};
-    Value value = *slot;
-    slot.reset();
-    ++in.consumed;
-    if (credit_due(in.consumed, slots)) in.returned = in.consumed;
-    const int expected = name_at(rank, *step.receive);
-    if (value.chunk != expected || value.slice != step.slice)
-      throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu",
-                         rank, expected, step.slice, value.chunk, value.slice)};
-    if (step.word == Word::exchange_reduce) {
-      const Value& own = read(rank, {Place::input, value.chunk}, step.slice, "adds its");
-      value.fold.insert(value.fold.end(), own.fold.begin(), own.fold.end());
+    SymbolChannel& in = incoming(rank, step);
+    if (!in.arrived()) return false;
+    Runner& runner = runners_[index(rank)];
+    runner.chain = std::max(runner.chain, in.front().chain);
+    runner.received = true;
+    if (step.word == Word::look) {
+      memories_[index(rank)].look_at(step.from, in);
+      return true;
     }
-    place(rank, *step.receive, step.slice) = value;
-    runners_[index(rank)].received = true;
+    const Value value = in.front().pieces.front();
+    in.release();
+    take(rank, step, value);
     return true;
   }
 
-  // --- the end ---
-  void check_outputs(int rank) {
-    for (std::size_t slice = 0; slice < slices_; ++slice)
-      for (int chunk = 0; chunk < size_; ++chunk) {
-        const Slot wanted = promised(claim_, rank, chunk, slice, rules_.root, size_);
-        if (!wanted) continue;
-        const Value& value = read(rank, {Place::output, chunk}, slice, "should hold");
-        if (value.fold != wanted->fold)
-          throw Refuted{text("rank %d ends with chunk %d folded as %s; %s was promised", rank,
-                             chunk, words(value.fold).c_str(), words(wanted->fold).c_str())};
-        if (value.finished != wanted->finished)
-          throw Refuted{
-              text("rank %d ends with chunk %d %s", rank, chunk,
-                   wanted->finished ? "not finished" : "finished, though nothing was reduced")};
-      }
+  void take(int rank, const Step& step, Value value) {
+    ProofMemory& memory = memories_[index(rank)];
+    const int expected = memory.name_at(*step.receive);
+    if (value.chunk != expected || value.slice != step.slice)
+      throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu",
+                         rank, expected, step.slice, value.chunk, value.slice)};
+    if (step.word == Word::exchange_reduce) memory.add_own(value, step.slice);
+    memory.write(*step.receive, step.slice, value);
   }
 
   // Follows who waits for whom until a rank comes up again: that is the circle.
@@ -299,14 +246,14 @@ class World {
   }
 
   const std::vector<Program>& programs_;
-  Claim claim_;
-  std::size_t slices_;
   ProofRules rules_;
   int size_;
   std::vector<Runner> runners_;
-  std::vector<Memory> memories_;
-  std::map<std::tuple<int, int, bool>, Channel> channels_;  // by sender, receiver, ring or mesh
+  std::vector<ProofMemory> memories_;
+  std::map<std::tuple<int, int, bool>, SymbolChannel> channels_;  // sender, receiver, on the ring
   std::mt19937_64 random_;
+  std::size_t messages_ = 0;
+  std::size_t steps_ = 0;
 };
 
 }  // namespace
@@ -314,15 +261,15 @@ class World {
 Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
             const ProofRules& rules) {
   World world(programs, claim, slices, rules);
-  Proof proof;
+  std::string why;
   try {
     world.run();
-    proof.holds = true;
   } catch (const Refuted& refuted) {
-    proof.why = refuted.why;
+    why = refuted.why;
   }
-  proof.messages = world.messages;
-  proof.steps = world.steps;
+  Proof proof = world.counts();
+  proof.holds = why.empty();
+  proof.why = std::move(why);
   return proof;
 }
 

@@ -14,6 +14,9 @@
 //   no overrun   no slot is overwritten before it was read
 //   no deadlock  no circle of ranks waits for each other; if one does, it is printed
 //
+// A message of one_shot.h is a whole input. It stays in its slot from look to look_away, and each
+// fold reads it there.
+//
 // Does one run prove something about all timings? For the deadlock and the values, yes: ranks
 // decide nothing by timing, each channel has one writer and one reader, and such a network (Kahn,
 // 1974) ends in the same state whatever runs when. An overrun depends on who is ahead, so the tests
@@ -51,6 +54,8 @@ struct Proof {
   std::string why;           // what went wrong, in a sentence; empty when it holds
   std::size_t messages = 0;  // that travelled, over all edges
   std::size_t steps = 0;     // words executed, over all ranks
+  // The most messages of which each had to wait for the one before: what latency is paid for.
+  std::size_t longest_chain = 0;
 };
 
 // `programs[r]` is what rank r does, each recorded with `slices` slices.

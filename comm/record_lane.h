@@ -22,7 +22,7 @@ enum class Word {
   finish,
   keep,
   show,  // one_shot.h's; `to` is the peer
-  look,  // `from` is the peer
+  look,  // `from` is the rank
   fold,  // `receive` is the chunk, `from` the contributor, `order` its number from 1
   look_away,
 };
@@ -80,8 +80,8 @@ class RecordLane {
   void show(int peer) {
     program_.push_back({Word::show, std::nullopt, std::nullopt, 0, peer, kRing});
   }
-  void look(int peer) {
-    program_.push_back({Word::look, std::nullopt, std::nullopt, 0, kRing, peer});
+  void look(int rank) {
+    program_.push_back({Word::look, std::nullopt, std::nullopt, 0, kRing, rank});
   }
   void fold(int chunk, int from, int order) {
     const Piece piece{Place::output, chunk};

@@ -73,8 +73,8 @@ static_assert(Ring{1, 3}.reduce_receive(Ring{1, 3}.steps() - 1) == 1);
 
 // Where a piece of data is. `carry` is a partial sum on its way: it belongs to the lane, which may
 // keep it wherever the next step finds it, even in the neighbour's slot. There is one at a time.
-// `kept` is a finished sum that does not go on along the ring and has no place in this rank's output
-// (mesh.h).
+// `kept` is a finished sum that does not go on along the ring and has no place in this rank's
+// output (mesh.h).
 enum class Place { input, carry, output, kept };
 
 struct Piece {

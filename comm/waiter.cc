@@ -101,8 +101,8 @@ void Waiter::check_left(int peer, Ready ready, Where where) {
 }
 
 // Flags tell when a message belongs to another call. But two calls may use different channels, and
-// then each would wait for a message that never comes; so the numbers of the collectives are compared
-// as well.
+// then each would wait for a message that never comes; so the numbers of the collectives are
+// compared as well.
 void Waiter::check_different(int peer, Ready ready) {
   const Board* board = peers_.board_of(peer);
   if (board == nullptr || call_.collective == 0) return;

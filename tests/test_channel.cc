@@ -264,13 +264,15 @@ RINGSIDE_TEST(window_plan, places_do_not_overlap) {
         int next_cell = plan.ring_place().first_cell + plan.ring.slots;
         std::size_t next_byte = plan.ring_place().first_byte + plan.ring.total_bytes();
         CHECK(plan.ring.total_bytes() >= slot_bytes * static_cast<std::size_t>(slots));
-        for (int peer = 0; peer < size; ++peer) {
-          CHECK(plan.pair_credit_cell(peer) >= next_cell);
-          CHECK(plan.pair_place(peer).first_cell > plan.pair_credit_cell(peer));
-          CHECK(plan.pair_place(peer).first_byte >= next_byte);
-          CHECK_EQ(plan.pair_place(peer).first_byte % kLineBytes, 0u);
-          next_cell = plan.pair_place(peer).first_cell + plan.pair.slots;
-          next_byte = plan.pair_place(peer).first_byte + plan.pair.total_bytes();
+        for (int pair = 0; pair < kUses * size; ++pair) {
+          const auto use = static_cast<Use>(pair / size);
+          const int peer = pair % size;
+          CHECK(plan.pair_credit_cell(use, peer) >= next_cell);
+          CHECK(plan.pair_place(use, peer).first_cell > plan.pair_credit_cell(use, peer));
+          CHECK(plan.pair_place(use, peer).first_byte >= next_byte);
+          CHECK_EQ(plan.pair_place(use, peer).first_byte % kLineBytes, 0u);
+          next_cell = plan.pair_place(use, peer).first_cell + plan.pair.slots;
+          next_byte = plan.pair_place(use, peer).first_byte + plan.pair.total_bytes();
         }
         CHECK(plan.total_cells() >= next_cell);
         CHECK(plan.total_bytes() >= next_byte);

@@ -87,8 +87,11 @@ int wrong_results(int ranks, DType dtype, std::size_t count) {
     Peers peers(bootstrap, options);
     Waiter waiter(peers, options);
     Scratch scratch(options.slot_bytes);
-    SendEnd to = peers.ring_send_end();
-    ReceiveEnd from = peers.ring_receive_end();
+    Edges edges;
+    edges.right_rank = peers.right();
+    edges.left_rank = peers.left();
+    edges.right.emplace(peers.ring_send_end());
+    edges.left.emplace(peers.ring_receive_end());
     const std::size_t me = static_cast<std::size_t>(peers.rank());
     Bytes output(expected.outputs[me].size());
     HostCall call{};
@@ -101,7 +104,7 @@ int wrong_results(int ranks, DType dtype, std::size_t count) {
     call.chunks = Chunks{count, ranks};
     call.slices = slices_for(call.chunks.longest(), call.slice_count);
     call.reduce = reduce_loop(dtype, Reduction::sum);
-    HostLane lane(call, {&to, &from, peers.right(), peers.left()}, peers, waiter, scratch);
+    HostLane lane(call, edges, peers, waiter, scratch);
     all_reduce(lane, ChosenRing(peers.rank(), ranks));
     wrong += !difference(output.data(), expected.outputs[me].data(), count, dtype).empty();
     bootstrap.barrier(Deadline::after_seconds(20));

@@ -30,6 +30,14 @@ void make_call(Communicator& comm, const Operation& what) {
       return comm.broadcast(recv.get(), what.count, what.dtype, what.root);
     case Kind::barrier:
       return comm.barrier();
+    case Kind::reduce:
+      return comm.reduce(send.get(), recv.get(), what.count, what.dtype, what.reduction, what.root);
+    case Kind::gather:
+      return comm.gather(send.get(), recv.get(), what.count, what.dtype, what.root);
+    case Kind::scatter:
+      return comm.scatter(send.get(), recv.get(), what.count, what.dtype, what.root);
+    case Kind::all_to_all:
+      return comm.all_to_all(send.get(), recv.get(), what.count, what.dtype);
     case Kind::send_recv:
       if (comm.rank() == 0) return comm.send(send.get(), what.count, what.dtype, 1);
       return comm.recv(recv.get(), what.count, what.dtype, 0);

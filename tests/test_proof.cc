@@ -34,7 +34,13 @@ std::size_t messages_of(Claim claim, int size, std::size_t slices) {
     case Claim::all_gather:
       return n * (n - 1) * slices;
     case Claim::broadcast:
+    case Claim::gather:
+    case Claim::scatter:
       return (n - 1) * slices;
+    case Claim::reduce:
+      return (n * (n - 1) + (n - 1)) * slices;
+    case Claim::all_to_all:
+      return n * (n - 1) * slices;
   }
   return 0;
 }
@@ -63,10 +69,27 @@ void check_every_size(test::Context& t, Claim claim) {
   }
 }
 
+void check_several_roots(test::Context& t, Claim claim) {
+  constexpr std::size_t kSlices = 3;
+  for (int size = 1; size <= 64; ++size)
+    for (int root = 0; root < size; ++root) {
+      const bool chosen =
+          size <= 8 || root == 0 || root == 1 || root == size / 2 || root == size - 1;
+      if (!chosen) continue;
+      const std::vector<Program> programs = programs_of(claim, size, kSlices, root);
+      const int slots_step = claim == Claim::reduce && size > 16 ? 3 : 1;  // it has a ring's length
+      for (int slots = 0; slots <= 3; slots += slots_step)
+        for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
+          check_holds(t, claim, programs, kSlices,
+                      {.slots = slots, .in_place = slots % 2 == 0, .turns = turns, .root = root});
+    }
+}
+
 void check_schedules(test::Context& t, Claim claim, int size, std::size_t slices) {
   const std::vector<Program> programs = programs_of(claim, size, slices);
   for (int slots = 0; slots <= 4; ++slots)
     for (const bool in_place : {false, true}) {
+      if (in_place && claim == Claim::all_to_all) continue;
       for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
         check_holds(t, claim, programs, slices,
                     {.slots = slots, .in_place = in_place, .turns = turns});
@@ -92,19 +115,26 @@ RINGSIDE_TEST(proof, reduce_scatter_for_1_to_64_ranks) {
 }
 RINGSIDE_TEST(proof, all_gather_for_1_to_64_ranks) { check_every_size(t, Claim::all_gather); }
 
+// all_to_all is not called in place (communicator.h).
+RINGSIDE_TEST(proof, all_to_all_for_1_to_64_ranks) {
+  for (int size = 1; size <= 64; ++size) {
+    const std::vector<Program> programs = programs_of(Claim::all_to_all, size, 2);
+    for (int slots = 0; slots <= 3; ++slots)
+      check_holds(t, Claim::all_to_all, programs, 2, {.slots = slots});
+  }
+}
+
 RINGSIDE_TEST(proof, broadcast_for_1_to_64_ranks_from_several_roots) {
-  constexpr std::size_t kSlices = 3;
-  for (int size = 1; size <= 64; ++size)
-    for (int root = 0; root < size; ++root) {
-      const bool chosen =
-          size <= 8 || root == 0 || root == 1 || root == size / 2 || root == size - 1;
-      if (!chosen) continue;
-      const std::vector<Program> programs = programs_of(Claim::broadcast, size, kSlices, root);
-      for (int slots = 0; slots <= 3; ++slots)
-        for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-          check_holds(t, Claim::broadcast, programs, kSlices,
-                      {.slots = slots, .in_place = slots % 2 == 0, .turns = turns, .root = root});
-    }
+  check_several_roots(t, Claim::broadcast);
+}
+RINGSIDE_TEST(proof, reduce_for_1_to_64_ranks_to_several_roots) {
+  check_several_roots(t, Claim::reduce);
+}
+RINGSIDE_TEST(proof, gather_for_1_to_64_ranks_to_several_roots) {
+  check_several_roots(t, Claim::gather);
+}
+RINGSIDE_TEST(proof, scatter_for_1_to_64_ranks_from_several_roots) {
+  check_several_roots(t, Claim::scatter);
 }
 
 RINGSIDE_TEST(proof, holds_whoever_runs_first) {

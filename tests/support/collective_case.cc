@@ -59,6 +59,14 @@ void call(Communicator& comm, const Case& it, const void* send, void* recv) {
       return comm.broadcast(recv, what.count, what.dtype, what.root);
     case Kind::barrier:
       return comm.barrier();
+    case Kind::reduce:
+      return comm.reduce(send, recv, what.count, what.dtype, what.reduction, what.root);
+    case Kind::gather:
+      return comm.gather(send, recv, what.count, what.dtype, what.root);
+    case Kind::scatter:
+      return comm.scatter(send, recv, what.count, what.dtype, what.root);
+    case Kind::all_to_all:
+      return comm.all_to_all(send, recv, what.count, what.dtype);
     case Kind::send_recv:
       if (comm.rank() == what.root) comm.send(send, what.count, what.dtype, it.receiver);
       if (comm.rank() == it.receiver) comm.recv(recv, what.count, what.dtype, what.root);

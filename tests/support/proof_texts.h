@@ -8,14 +8,18 @@
 #include <vector>
 
 #include "comm/error.h"
+#include "comm/mesh.h"
+#include "comm/one_shot.h"
 #include "comm/proof_lane.h"
 #include "comm/record_lane.h"
 #include "comm/ring.h"
 
 namespace ringside::test {
 
-inline constexpr Claim kAllClaims[] = {Claim::all_reduce, Claim::reduce_scatter, Claim::all_gather,
-                                       Claim::broadcast};
+inline constexpr Claim kAllClaims[] = {Claim::all_reduce, Claim::reduce_scatter,
+                                       Claim::all_gather, Claim::broadcast,
+                                       Claim::reduce,     Claim::gather,
+                                       Claim::scatter,    Claim::all_to_all};
 
 // The real text of the algorithm that makes the claim, as all ranks of a ring of `size` say it.
 inline std::vector<Program> programs_of(Claim claim, int size, std::size_t slices, int root = 0) {
@@ -29,7 +33,22 @@ inline std::vector<Program> programs_of(Claim claim, int size, std::size_t slice
         return all_gather(lane, ring);
       case Claim::broadcast:
         return broadcast(lane, ring, root);
+      case Claim::reduce:
+        return reduce(lane, ring, root);
+      case Claim::gather:
+        return gather(lane, ring, root);
+      case Claim::scatter:
+        return scatter(lane, ring, root);
+      case Claim::all_to_all:
+        return all_to_all(lane, ring);
     }
+  });
+}
+
+// The other text that makes the claim of all_reduce.
+inline std::vector<Program> one_shot_programs(int size) {
+  return record_all(size, 1, [](RecordLane& lane, const Ring& ring) {
+    all_reduce_one_shot(lane, ring);
   });
 }
 
@@ -44,10 +63,13 @@ std::vector<Program> record_mutants(int size, std::size_t slices, const Algorith
 
 // "exchange_reduce: send input 2, receive carry 1; slice 0"
 inline std::string show(const Step& step) {
-  const char* const kWords[] = {"exchange_reduce", "exchange", "send", "receive", "finish", "keep"};
-  const char* const kPlaces[] = {"input", "carry", "output"};
+  const char* const kWords[] = {"exchange_reduce", "exchange", "send", "receive", "finish",
+                                "keep",            "show",     "look", "fold",    "look_away"};
+  const char* const kPlaces[] = {"input", "carry", "output", "kept"};
   std::string line = kWords[static_cast<int>(step.word)];
   line += ":";
+  if (step.to != kRing) line += text(" to %d,", step.to);
+  if (step.from != kRing) line += text(" from %d,", step.from);
   if (step.send)
     line += text(" send %s %d,", kPlaces[static_cast<int>(step.send->place)], step.send->chunk);
   if (step.receive)
