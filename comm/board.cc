@@ -25,7 +25,8 @@ void Board::note(const Call& call) {
   entry.number.store(0, std::memory_order_relaxed);
   entry.count.store(call.what.count, std::memory_order_release);
   entry.words.store(pack(call.what), std::memory_order_release);
-  entry.collective.store(call.collective, std::memory_order_release);
+  entry.marks.store(static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
+                    std::memory_order_release);
   entry.number.store(call.number, std::memory_order_release);
   latest_.store(call.number, std::memory_order_release);
 }
@@ -41,10 +42,11 @@ std::optional<Call> Board::read(const Entry& entry) const {
   const std::uint64_t before = entry.number.load(std::memory_order_acquire);
   const std::uint64_t count = entry.count.load(std::memory_order_acquire);
   const std::uint64_t words = entry.words.load(std::memory_order_acquire);
-  const std::uint64_t collective = entry.collective.load(std::memory_order_acquire);
+  const std::uint64_t marks = entry.marks.load(std::memory_order_acquire);
   const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
   if (before == 0 || before != after) return std::nullopt;
-  return Call{before, static_cast<std::uint32_t>(collective), unpack_words(words, count)};
+  return Call{before, static_cast<std::uint32_t>(marks), unpack_words(words, count),
+              static_cast<std::uint32_t>(marks >> 32)};
 }
 
 std::optional<Call> Board::latest() const {
@@ -63,7 +65,7 @@ std::optional<Call> Board::search(const Wanted& wanted) const {
 }
 
 std::optional<Call> Board::find(std::uint32_t wanted) const {
-  return search([&](const Call& call) { return fingerprint(call.what) == wanted; });
+  return search([&](const Call& call) { return call.fingerprint == wanted; });
 }
 
 std::optional<Call> Board::find_collective(std::uint32_t collective) const {

@@ -30,6 +30,8 @@ struct Call {
   // the same order, so equal numbers must mean equal calls.
   std::uint32_t collective;
   Operation what;
+  // What its messages carry: for a collective chained(…), for send and recv the plain one.
+  std::uint32_t fingerprint;
 };
 
 class Board {
@@ -52,7 +54,7 @@ class Board {
   bool inside(std::uint64_t number) const {
     return finished_.load(std::memory_order_relaxed) < number;
   }
-  // The most recent call with this fingerprint, if it is among the last kHistory calls.
+  // The most recent call whose messages carry this fingerprint, if it is among the last kHistory.
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.
   std::optional<Call> find_collective(std::uint32_t collective) const;
@@ -65,7 +67,7 @@ class Board {
     std::atomic<std::uint64_t> number{0};
     std::atomic<std::uint64_t> count{0};
     std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root
-    std::atomic<std::uint64_t> collective{0};
+    std::atomic<std::uint64_t> marks{0};  // fingerprint, collective
   };
 
   std::optional<Call> read(const Entry& entry) const;

@@ -2,6 +2,7 @@
 // algorithm's text.
 #include "comm/communicator.h"
 
+#include <algorithm>
 #include <climits>
 #include <utility>
 
@@ -74,9 +75,11 @@ struct Communicator::Impl {
     if (cause)
       throw Error(cause->fault(),
                   text("the communicator is broken since an earlier call: %s", cause->what()));
+    // send and recv are calls of two ranks, so only collectives are counted and chained alike on all.
     const bool collective = call.what.kind != Kind::send_recv;
-    const Call entry{++number, collective ? ++collectives : 0, call.what};
-    call.fingerprint = fingerprint(call.what);
+    if (collective) chain = chained(chain, fingerprint(call.what));
+    call.fingerprint = collective ? chain : fingerprint(call.what);
+    const Call entry{++number, collective ? ++collectives : 0, call.what, call.fingerprint};
     call.steps_per_slice = steps;
     peers.board().note(entry);
     try {
@@ -121,10 +124,10 @@ struct Communicator::Impl {
   }
 
   // A pure function of what all ranks agree on, so all choose alike.
-  bool takes_one_shot(std::size_t total_bytes) const {
-    if (peers.size() < 2 || total_bytes > peers.pair_slot_bytes()) return false;
-    if (options.algorithm == Algorithm::automatic) return one_shot_pays(total_bytes, peers.size());
-    return options.algorithm == Algorithm::one_shot;
+  std::size_t one_shot_most_bytes() const {
+    if (peers.size() < 2 || options.algorithm == Algorithm::ring) return 0;
+    if (options.algorithm == Algorithm::one_shot) return peers.pair_slot_bytes();
+    return std::min(peers.pair_slot_bytes(), one_shot_pays_up_to(peers.size()));
   }
 
   void add_reduction(HostCall& call) const {
@@ -170,6 +173,7 @@ struct Communicator::Impl {
   Edges messages;                 // for send and recv
   std::uint64_t number = 0;       // of calls
   std::uint32_t collectives = 0;  // among them
+  std::uint32_t chain = 0;        // of their fingerprints
   std::optional<Error> cause;
 };
 
@@ -195,7 +199,7 @@ void Communicator::all_reduce(const void* send, void* recv, std::size_t count, D
   HostCall call =
       me.make_call({kind, dtype, reduction, 0, count}, send, recv, Chunks{count, size()});
   me.add_reduction(call);
-  const bool one_shot = me.takes_one_shot(total_bytes);
+  const bool one_shot = total_bytes <= me.one_shot_most_bytes();
   me.run(call, 2 * me.ring.steps(), me.edges, [&](HostLane& lane) {
     if (one_shot)
       all_reduce_one_shot(lane, me.ring);
@@ -366,6 +370,8 @@ std::vector<Edge> Communicator::ring_edges() const {
   }
   return edges;
 }
+
+std::size_t Communicator::one_shot_most_bytes() const { return impl_->one_shot_most_bytes(); }
 
 std::optional<std::string> Communicator::broken() const {
   if (!impl_->cause) return std::nullopt;

@@ -107,6 +107,8 @@ class Communicator {
   // For tables: who is there, and how each rank reaches its right neighbour.
   std::vector<RankInfo> ranks() const;
   std::vector<Edge> ring_edges() const;
+  // An all_reduce of at most so many bytes takes one step instead of a ring's (one_shot.h).
+  std::size_t one_shot_most_bytes() const;
   const Options& options() const;
 
   // The sentence that broke this communicator; none while it works.

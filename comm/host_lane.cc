@@ -65,7 +65,7 @@ void HostLane::wait_for_room(const Out& out) {
       out.rank, [&] { return (sent = try_send(out)) || stranger_came(); },
       [&] {
         return at_step() +
-               text(" for rank %d to make room for chunk %d", out.rank, out.piece.chunk);
+               text(" for rank %d to make room for %s", out.rank, name_of(out.piece).c_str());
       });
   if (!sent) check_flag(*edges_.left, edges_.left_rank);
 }
@@ -79,7 +79,9 @@ void HostLane::wait_for_message(Out& out, const In& in) {
         if (!out.sent) out.sent = try_send(out);
         return in.end->arrived() || in.end->overtaken();
       },
-      [&] { return at_step() + text(" for chunk %d from rank %d", in.piece.chunk, in.rank); });
+      [&] {
+        return at_step() + text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank);
+      });
   check_flag(*in.end, in.rank);
 }
 
@@ -135,7 +137,7 @@ void HostLane::keep(int chunk, std::size_t slice) {
 
 void HostLane::show(int peer) {
   ++step_;
-  Out out = to_peer(peer, Piece{Place::input, peer});
+  Out out = to_peer(peer, Piece{Place::input, kWhole});
   out.source = call_.input;
   out.bytes = whole_bytes();
   if (!try_send(out)) wait_for_room(out);
@@ -152,7 +154,7 @@ void HostLane::look(int rank) {
   }
   ++step_;
   Out none;
-  wait_for_message(none, from_peer(rank, Piece{Place::input, rank}));
+  wait_for_message(none, from_peer(rank, Piece{Place::input, kWhole}));
 }
 
 // Where rank `rank`'s contribution to a range can be read.
@@ -189,6 +191,10 @@ void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {
     return;
   const Board* board = peers_.board_of(from_rank);
   waiter_.throw_different(from_rank, board == nullptr ? std::nullopt : board->find(theirs));
+}
+
+std::string HostLane::name_of(Piece piece) const {
+  return piece.chunk == kWhole ? "all of the input" : text("chunk %d", piece.chunk);
 }
 
 std::string HostLane::at_step() const {

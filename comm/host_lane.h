@@ -117,6 +117,8 @@ class HostLane {
   }
 
  private:
+  static constexpr int kWhole = -1;  // in a chunk's place: all chunks, as show sends them
+
   // The two halves of a step. A null end means that the step has no such half.
   struct Out {
     SendEnd* end = nullptr;
@@ -159,6 +161,7 @@ class HostLane {
   std::byte* output_at(Range r) const {
     return call_.output + (r.begin - call_.output_first) * call_.element_bytes;
   }
+  std::string name_of(Piece piece) const;
   std::string at_step() const;
 
   const HostCall& call_;

@@ -7,7 +7,7 @@
 // The ring takes 2(n−1) messages one after another, and each waits for the one before. Here n−1
 // messages leave at once and nobody waits for more than one of them: about α instead of 2(n−1)α.
 // The price is (n−1)·S bytes into each rank instead of 2(n−1)/n·S, and n−1 times the additions. So
-// it is for messages whose bytes cost nothing next to α; one_shot_pays() says up to where.
+// it is for messages whose bytes cost nothing next to α; one_shot_pays_up_to() says up to where.
 //
 // Each rank folds every chunk in the ring's rotated order, so the bits are the ring's: choosing
 // this algorithm changes when a result is there and never what it is.
@@ -32,9 +32,9 @@
 
 namespace ringside {
 
-// Up to here one step of (n−1)·S bytes is faster than 2(n−1) steps of S/n.
-constexpr bool one_shot_pays(std::size_t bytes, int size) {
-  return bytes * static_cast<std::size_t>(size) <= std::size_t{64} << 10;
+// Up to so many bytes one step of (n−1)·S bytes is faster than 2(n−1) steps of S/n.
+constexpr std::size_t one_shot_pays_up_to(int size) {
+  return (std::size_t{64} << 10) / static_cast<std::size_t>(size);
 }
 
 template <class Lane, class Ring>

@@ -107,7 +107,7 @@ void Waiter::check_different(int peer, Ready ready) {
   const Board* board = peers_.board_of(peer);
   if (board == nullptr || call_.collective == 0) return;
   const std::optional<Call> theirs = board->find_collective(call_.collective);
-  if (!theirs || fingerprint(theirs->what) == fingerprint(call_.what) || ready()) return;
+  if (!theirs || theirs->fingerprint == call_.fingerprint || ready()) return;
   throw_different(peer, theirs);
 }
 
@@ -115,13 +115,33 @@ void Waiter::throw_different(int peer, const std::optional<Call>& theirs) const 
   const std::string who = peers_.who(peer);
   const std::string what =
       theirs ? text("%s is in %s: %s", who.c_str(), describe(theirs->number, theirs->what).c_str(),
-                    difference(call_.what, theirs->what).c_str())
+                    what_differs(peer, *theirs).c_str())
              : text("%s is in another call, no longer on its board", who.c_str());
   throw Error(
       Fault::mismatch,
       text("%s: the ranks are doing different things; %s. Every rank must make the same calls "
            "in the same order",
            here().c_str(), what.c_str()));
+}
+
+// The calls may be alike and their fingerprints not: then collectives before them differed, and
+// nobody had to wait for the message that was missing. The first of those is what there is to say.
+std::string Waiter::what_differs(int peer, const Call& theirs) const {
+  if (fingerprint(theirs.what) != fingerprint(call_.what))
+    return difference(call_.what, theirs.what);
+  std::string words = "an earlier collective differed, and is no longer on the boards";
+  const Board& other = *peers_.board_of(peer);  // where `theirs` was read
+  for (std::uint32_t collective = call_.collective - 1; collective > 0; --collective) {
+    const std::optional<Call> here = peers_.board().find_collective(collective);
+    const std::optional<Call> there = other.find_collective(collective);
+    if (!here || !there) break;
+    if (fingerprint(here->what) != fingerprint(there->what))
+      words = text("an earlier collective differed, %s here and %s there: %s",
+                   describe(here->number, here->what).c_str(),
+                   describe(there->number, there->what).c_str(),
+                   difference(here->what, there->what).c_str());
+  }
+  return words;
 }
 
 void Waiter::check_dead(Ready ready, Where where) {

@@ -65,6 +65,7 @@ class Waiter {
   void check_left(int peer, Ready ready, Where where);
   void check_different(int peer, Ready ready);
   void check_dead(Ready ready, Where where);
+  std::string what_differs(int peer, const Call& theirs) const;
   int last_of_the_chain(int peer) const;
   [[noreturn]] void throw_dead(int peer, Where where);
   [[noreturn]] void throw_late(int peer, double waited_s, Where where);

@@ -17,16 +17,18 @@ namespace {
 struct Shape {
   std::size_t slot_bytes;
   int slot_count;
+  Algorithm algorithm = Algorithm::automatic;
   bool mapped = true;
 };
 
 std::vector<Shape> shapes() {
   const Options defaults;
-  std::vector<Shape> all = {{8, 1},        {64, 1},   {64, 2},
-                            {256, 3},      {4096, 4}, {defaults.slot_bytes, defaults.slot_count},
-                            {64, 2, false}};
+  const Algorithm ring = Algorithm::ring, one_shot = Algorithm::one_shot;
+  std::vector<Shape> all = {{8, 1},          {64, 1, ring}, {64, 2, one_shot},
+                            {256, 3, ring},  {4096, 4},     {defaults.slot_bytes, defaults.slot_count},
+                            {64, 2, ring, false}};
   // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
-  if (kUnderTsan) all = {{8, 1}, {64, 2}, {256, 3}, {64, 2, false}};
+  if (kUnderTsan) all = {{8, 1}, {64, 2, one_shot}, {256, 3, ring}, {64, 2, ring, false}};
   return all;
 }
 
@@ -64,6 +66,44 @@ void add_reductions(Cases& cases, int ranks, Kind kind) {
     }
 }
 
+// Few ranks try every root, many a root in turn.
+std::vector<int> roots(const Cases& cases, int ranks) {
+  if (ranks > 4) return {static_cast<int>(cases.list.size()) % ranks};
+  std::vector<int> all;
+  for (int root = 0; root < ranks; ++root) all.push_back(root);
+  return all;
+}
+
+void add_rooted(Cases& cases, int ranks) {
+  for (const DType dtype : kAllDTypes)
+    for (const std::size_t count : small_counts(ranks))
+      for (const bool in_place : {false, true}) {
+        for (const Reduction reduction : kAllReductions)
+          for (const int root : roots(cases, ranks))
+            cases.add({Kind::reduce, dtype, reduction, root, count}, in_place);
+        for (const Kind kind : {Kind::gather, Kind::scatter})
+          for (const int root : roots(cases, ranks))
+            cases.add({kind, dtype, Reduction::sum, root, count}, in_place);
+      }
+  for (const DType dtype : kAllDTypes)
+    for (const std::size_t count : large_counts())
+      for (const Kind kind : {Kind::reduce, Kind::gather, Kind::scatter}) {
+        const std::size_t i = cases.list.size();
+        const Reduction reduction = kAllReductions[i % kAllReductions.size()];
+        const int root = static_cast<int>(i) % ranks;
+        cases.add({kind, dtype, kind == Kind::reduce ? reduction : Reduction::sum, root, count});
+      }
+}
+
+void add_all_to_all(Cases& cases, int ranks) {
+  for (const DType dtype : kAllDTypes) {
+    for (const std::size_t count : small_counts(ranks))
+      cases.add({Kind::all_to_all, dtype, Reduction::sum, 0, count}, false);
+    for (const std::size_t count : large_counts())
+      cases.add({Kind::all_to_all, dtype, Reduction::sum, 0, count}, false);
+  }
+}
+
 void add_movements(Cases& cases, int ranks) {
   for (const DType dtype : kAllDTypes) {
     for (const std::size_t count : small_counts(ranks)) {
@@ -95,7 +135,7 @@ void add_pairs(Cases& cases, int ranks) {
 // How many messages a chunk takes. Thousands through one slot, each waited for, are slow on a
 // machine with fewer processors than ranks, and show nothing that a hundred do not.
 std::size_t slices_of(const Operation& what, int ranks, std::size_t slot_bytes) {
-  const bool cut = what.kind == Kind::all_reduce;
+  const bool cut = what.kind == Kind::all_reduce || what.kind == Kind::reduce;
   const std::size_t bytes = what.count * bytes_of(what.dtype);
   return (cut ? bytes / static_cast<std::size_t>(ranks) : bytes) / slot_bytes;
 }
@@ -105,6 +145,8 @@ void run_matrix(Context& t, int ranks) {
   add_reductions(cases, ranks, Kind::all_reduce);
   add_reductions(cases, ranks, Kind::reduce_scatter);
   add_movements(cases, ranks);
+  add_rooted(cases, ranks);
+  add_all_to_all(cases, ranks);
   add_pairs(cases, ranks);
   const std::vector<Expectation> all = expect_all(cases.list, ranks);
   constexpr std::size_t kSlicesMax = 130;
@@ -119,6 +161,7 @@ void run_matrix(Context& t, int ranks) {
     Options options = test_options();
     options.slot_bytes = shape.slot_bytes;
     options.slot_count = shape.slot_count;
+    options.algorithm = shape.algorithm;
     if (!shape.mapped) options.decorate = unmapped();
     run_cases(t, ranks, options, chosen, expected);
   }

@@ -14,7 +14,7 @@ namespace {
 Case random_case(std::mt19937_64& random, int ranks) {
   const auto below = [&](std::size_t bound) { return static_cast<std::size_t>(random() % bound); };
   Case it;
-  it.what.kind = static_cast<Kind>(below(6));
+  it.what.kind = static_cast<Kind>(below(10));
   it.what.dtype = kAllDTypes[below(kAllDTypes.size())];
   it.what.reduction = kAllReductions[below(kAllReductions.size())];
   it.what.count = below(4) == 0 ? below(3000) : below(60);
@@ -22,7 +22,7 @@ Case random_case(std::mt19937_64& random, int ranks) {
   if (it.what.kind == Kind::send_recv) {
     it.receiver = (it.what.root + 1 + static_cast<int>(below(static_cast<std::size_t>(ranks) - 1)));
     it.receiver %= ranks;
-  } else {
+  } else if (it.what.kind != Kind::all_to_all) {
     it.in_place = below(2) == 0;
   }
   // What a call does not use is left alone, as a caller would.

@@ -46,6 +46,11 @@ class Guarded {
 
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
+bool has_one_giver(Kind kind) {
+  return kind == Kind::broadcast || kind == Kind::scatter || kind == Kind::send_recv;
+}
+bool has_one_taker(Kind kind) { return kind == Kind::reduce || kind == Kind::gather; }
+
 void call(Communicator& comm, const Case& it, const void* send, void* recv) {
   const Operation& what = it.what;
   switch (what.kind) {
@@ -80,10 +85,13 @@ std::string judge(Guarded& buffer, const std::byte* output, const Bytes& expecte
   return buffer.guards_intact() ? "" : "bytes beside the output changed";
 }
 
+// A rank that has nothing to give, or gets nothing, may hand in null as well as any pointer.
 std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input,
                           const Bytes& output) {
   Guarded send(input, it.misaligned_bytes), recv(output.size(), (it.misaligned_bytes + 1) % 4);
-  call(comm, it, send.data(), recv.data());
+  const bool null = it.seed % 2 == 0 && comm.rank() != it.what.root;
+  call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : send.data(),
+       null && has_one_taker(it.what.kind) ? nullptr : recv.data());
   if (!send.holds(input)) return "the input changed";
   if (!send.guards_intact()) return "bytes beside the input changed";
   return judge(recv, recv.data(), output, it.what.dtype);
@@ -102,6 +110,25 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
   return judge(both, both.data() + output_at, output, it.what.dtype);
 }
 
+// What the ranks get together, where that is one thing.
+Bytes whole_output(const Operation& what, const std::vector<Bytes>& inputs,
+                          std::size_t input_count) {
+  switch (what.kind) {
+    case Kind::all_gather:
+    case Kind::gather: {
+      Bytes whole;
+      for (const Bytes& input : inputs) whole.insert(whole.end(), input.begin(), input.end());
+      return whole;
+    }
+    case Kind::all_reduce:
+    case Kind::reduce_scatter:
+    case Kind::reduce:
+      return expected_reduction(inputs, input_count, what.dtype, what.reduction);
+    default:
+      return inputs[index(what.root)];
+  }
+}
+
 }  // namespace
 
 std::string describe(const Case& it) {
@@ -112,41 +139,50 @@ std::string describe(const Case& it) {
 
 Expectation expect(const Case& it, int ranks) {
   const Operation& what = it.what;
-  const std::size_t n = index(ranks), count = what.count, part_bytes = count * bytes_of(what.dtype);
-  const std::size_t input_count = what.kind == Kind::reduce_scatter ? n * count : count;
+  const Kind kind = what.kind;
+  const std::size_t n = index(ranks), part_bytes = what.count * bytes_of(what.dtype);
+  const bool in_parts =
+      kind == Kind::reduce_scatter || kind == Kind::scatter || kind == Kind::all_to_all;
+  const std::size_t input_count = in_parts ? n * what.count : what.count;
   Expectation result;
   result.inputs.resize(n);
   result.outputs.resize(n);
-  if (what.kind == Kind::barrier) return result;
+  if (kind == Kind::barrier) return result;
   for (int rank = 0; rank < ranks; ++rank)
     result.inputs[index(rank)] =
         make_input(rank, input_count, what.dtype, what.reduction, it.seed, it.special);
-  Bytes whole;
-  if (what.kind == Kind::all_gather)
-    for (const Bytes& input : result.inputs) whole.insert(whole.end(), input.begin(), input.end());
-  else if (what.kind == Kind::all_reduce || what.kind == Kind::reduce_scatter)
-    whole = expected_reduction(result.inputs, input_count, what.dtype, what.reduction);
-  else
-    whole = result.inputs[index(what.root)];
+  const auto part = [&](const Bytes& of, std::size_t rank) {
+    const auto first = of.begin() + static_cast<std::ptrdiff_t>(rank * part_bytes);
+    return Bytes(first, first + static_cast<std::ptrdiff_t>(part_bytes));
+  };
+  const Bytes whole = whole_output(what, result.inputs, input_count);
   for (std::size_t rank = 0; rank < n; ++rank) {
-    const bool has_output = what.kind != Kind::send_recv || rank == index(it.receiver);
-    const auto part = whole.begin() + static_cast<std::ptrdiff_t>(rank * part_bytes);
-    if (what.kind == Kind::reduce_scatter)
-      result.outputs[rank].assign(part, part + static_cast<std::ptrdiff_t>(part_bytes));
-    else if (has_output)
+    const int taker = kind == Kind::send_recv ? it.receiver : what.root;
+    const bool one_takes = kind == Kind::send_recv || has_one_taker(kind);
+    if (kind == Kind::all_to_all)
+      for (const Bytes& input : result.inputs) {
+        const Bytes mine = part(input, rank);
+        result.outputs[rank].insert(result.outputs[rank].end(), mine.begin(), mine.end());
+      }
+    else if (in_parts)
+      result.outputs[rank] = part(whole, rank);
+    else if (!one_takes || rank == index(taker))
       result.outputs[rank] = whole;
-    // Only the root and the sender have something to give.
-    const bool one_gives = what.kind == Kind::broadcast || what.kind == Kind::send_recv;
-    if (one_gives && rank != index(what.root)) result.inputs[rank].clear();
   }
+  for (std::size_t rank = 0; rank < n; ++rank)
+    if (has_one_giver(kind) && rank != index(what.root)) result.inputs[rank].clear();
   return result;
 }
 
+// One buffer for both, if this rank has both: where one gives or takes, only that one does.
 std::string perform(Communicator& comm, const Case& it, const Expectation& expected) {
+  const Kind kind = it.what.kind;
   const Bytes& input = expected.inputs[index(comm.rank())];
   const Bytes& output = expected.outputs[index(comm.rank())];
-  return it.in_place || it.what.kind == Kind::broadcast ? perform_in_place(comm, it, input, output)
-                                                        : perform_apart(comm, it, input, output);
+  const bool only_root = has_one_taker(kind) || kind == Kind::scatter;
+  const bool both = it.in_place && (!only_root || comm.rank() == it.what.root);
+  return both || kind == Kind::broadcast ? perform_in_place(comm, it, input, output)
+                                         : perform_apart(comm, it, input, output);
 }
 
 std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks) {
