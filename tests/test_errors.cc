@@ -33,6 +33,19 @@ RINGSIDE_TEST(errors, different_options_are_refused_alike_on_all_ranks) {
   }
 }
 
+RINGSIDE_TEST(errors, different_algorithms_are_refused_alike_on_all_ranks) {
+  std::vector<Ending> endings(3);
+  run_as_threads(3, [&](Bootstrap& bootstrap) {
+    Options options = test_options();
+    if (bootstrap.rank() == 1) options.algorithm = Algorithm::ring;
+    endings[index(bootstrap.rank())] = ending_of([&] { Communicator comm(bootstrap, options); });
+  });
+  for (const Ending& ending : endings)
+    CHECK_MSG(ending.failed && ending.fault == Fault::usage && contains(ending.sentence, "rank 1") &&
+                  contains(ending.sentence, "RINGSIDE_ALGORITHM"),
+              "'%s'", ending.sentence.c_str());
+}
+
 RINGSIDE_TEST(errors, a_rank_that_leaves_is_named) {
   std::vector<Ending> endings(3);
   run_as_threads(3, [&](Bootstrap& bootstrap) {

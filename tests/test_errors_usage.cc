@@ -60,6 +60,25 @@ void make_every_mistake(Context& t, Communicator& comm) {
   refused("does not exist", [&] { comm.recv(a.data(), 4, kF32, -7); });
   refused("to itself", [&] { comm.send(a.data(), 4, kF32, me); });
   refused("from itself", [&] { comm.recv(a.data(), 4, kF32, me); });
+  refused("null", [&] { comm.reduce(nullptr, b.data(), 4, kF32, kSum, other); });
+  refused("null", [&] { comm.reduce(a.data(), nullptr, 4, kF32, kSum, me); });
+  refused("null", [&] { comm.gather(nullptr, b.data(), 4, kF32, other); });
+  refused("null", [&] { comm.gather(a.data(), nullptr, 4, kF32, me); });
+  refused("null", [&] { comm.scatter(a.data(), nullptr, 4, kF32, other); });
+  refused("null", [&] { comm.scatter(nullptr, b.data(), 4, kF32, me); });
+  refused("null", [&] { comm.all_to_all(nullptr, b.data(), 4, kF32); });
+  refused("null", [&] { comm.all_to_all(a.data(), nullptr, 4, kF32); });
+  refused("root 3", [&] { comm.reduce(a.data(), b.data(), 4, kF32, kSum, n); });
+  refused("root -1", [&] { comm.gather(a.data(), b.data(), 4, kF32, -1); });
+  refused("root 3", [&] { comm.scatter(a.data(), b.data(), 4, kF32, n); });
+  refused("overlap", [&] { comm.reduce(a.data(), a.data() + 1, 4, kF32, kSum, me); });
+  refused("overlap", [&] { comm.gather(a.data() + other * 4, a.data(), 4, kF32, me); });
+  refused("overlap", [&] { comm.scatter(a.data(), a.data() + other * 4, 4, kF32, me); });
+  // A transposition of blocks cannot be done in one buffer by those who see one block at a time.
+  refused("overlap", [&] { comm.all_to_all(a.data(), a.data(), 4, kF32); });
+  refused("overlap", [&] { comm.all_to_all(a.data(), a.data() + n * 4 - 1, 4, kF32); });
+  refused("cannot be addressed",
+          [&] { comm.all_to_all(a.data(), b.data(), SIZE_MAX / 4, kF32); });
   refused("cannot be addressed",
           [&] { comm.all_reduce(a.data(), b.data(), SIZE_MAX, kF32, kSum); });
   refused("cannot be addressed", [&] { comm.all_gather(a.data(), b.data(), SIZE_MAX / 4, kF32); });
@@ -105,6 +124,10 @@ RINGSIDE_TEST(errors, null_is_a_fine_buffer_for_nothing) {
     comm.reduce_scatter(nullptr, nullptr, 0, kF32, Reduction::avg);
     comm.all_gather(nullptr, nullptr, 0, kF32);
     comm.broadcast(nullptr, 0, kF32, 2);
+    comm.reduce(nullptr, nullptr, 0, kF32, Reduction::avg, 1);
+    comm.gather(nullptr, nullptr, 0, kF32, 0);
+    comm.scatter(nullptr, nullptr, 0, kF32, 2);
+    comm.all_to_all(nullptr, nullptr, 0, kF32);
     comm.barrier();
   });
 }
@@ -154,6 +177,7 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
       {"RINGSIDE_TIMEOUT", "inf"},
       {"RINGSIDE_ALGORITHM", ""},
       {"RINGSIDE_ALGORITHM", "Ring"},
+      {"RINGSIDE_ALGORITHM", "one_shot"},
   };
   for (const auto& [name, value] : garbage) {
     const Environment environment(name, value);
@@ -167,10 +191,10 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
   }
   const Environment slot_bytes("RINGSIDE_SLOT_BYTES", "64k"),
       slot_count("RINGSIDE_SLOT_COUNT", "7"), timeout("RINGSIDE_TIMEOUT", "2.5"),
-      algorithm("RINGSIDE_ALGORITHM", "ring");
+      algorithm("RINGSIDE_ALGORITHM", "one-shot");
   const Options options = Options::from_environment();
   CHECK_EQ(options.slot_bytes, 65536u);
   CHECK_EQ(options.slot_count, 7);
   CHECK_EQ(options.timeout_s, 2.5);
-  CHECK(options.algorithm == Algorithm::ring);
+  CHECK(options.algorithm == Algorithm::one_shot);
 }
