@@ -75,7 +75,8 @@ struct Communicator::Impl {
     if (cause)
       throw Error(cause->fault(),
                   text("the communicator is broken since an earlier call: %s", cause->what()));
-    // send and recv are calls of two ranks, so only collectives are counted and chained alike on all.
+    // send and recv are calls of two ranks, so only collectives are counted and chained alike on
+    // all.
     const bool collective = call.what.kind != Kind::send_recv;
     if (collective) chain = chained(chain, fingerprint(call.what));
     call.fingerprint = collective ? chain : fingerprint(call.what);

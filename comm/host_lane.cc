@@ -79,9 +79,7 @@ void HostLane::wait_for_message(Out& out, const In& in) {
         if (!out.sent) out.sent = try_send(out);
         return in.end->arrived() || in.end->overtaken();
       },
-      [&] {
-        return at_step() + text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank);
-      });
+      [&] { return at_step() + text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank); });
   check_flag(*in.end, in.rank);
 }
 

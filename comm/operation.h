@@ -62,8 +62,8 @@ constexpr std::uint32_t fingerprint(const Operation& what) {
 }
 
 // A collective's mark on the wire: its own fingerprint, and those of all collectives before it. Two
-// calls may use different channels, and then a message of the wrong one is never looked at; but from
-// there on every message of either rank is a wrong one to the other.
+// calls may use different channels, and then a message of the wrong one is never looked at; but
+// from there on every message of either rank is a wrong one to the other.
 constexpr std::uint32_t chained(std::uint32_t before, std::uint32_t own) {
   std::uint64_t x = (static_cast<std::uint64_t>(before) << 32 | own) * 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 32)) * 0xbf58476d1ce4e5b9u;

@@ -84,8 +84,7 @@ class World {
 
   // The ring's edges and the mesh's are different channels, also between the same two ranks.
   SymbolChannel& channel(int source, int target, bool ring) {
-    return channels_
-        .try_emplace(std::tuple(source, target, ring), source, target, rules_.slots)
+    return channels_.try_emplace(std::tuple(source, target, ring), source, target, rules_.slots)
         .first->second;
   }
   SymbolChannel& outgoing(int rank, const Step& step) {

@@ -101,8 +101,8 @@ void ProofMemory::fold(int chunk, int from, int order) {
     return;
   }
   if (order == 2 && (!first_ || first_->chunk != chunk))
-    throw Refuted{text("rank %d adds a second contribution to chunk %d, which has no first", rank_,
-                       chunk)};
+    throw Refuted{
+        text("rank %d adds a second contribution to chunk %d, which has no first", rank_, chunk)};
   if (order == 2) write({Place::output, chunk}, 0, *first_);
   if (read({Place::output, chunk}, 0, "adds to").finished)
     throw Refuted{text("rank %d adds to chunk %d, which is finished", rank_, chunk)};
@@ -129,9 +129,9 @@ void ProofMemory::check_outputs() const {
         throw Refuted{text("rank %d ends with chunk %d folded as %s; %s was promised", rank_, chunk,
                            words(value.fold).c_str(), words(wanted->fold).c_str())};
       if (value.finished != wanted->finished)
-        throw Refuted{text("rank %d ends with chunk %d %s", rank_, chunk,
-                           wanted->finished ? "not finished"
-                                            : "finished, though nothing was reduced")};
+        throw Refuted{
+            text("rank %d ends with chunk %d %s", rank_, chunk,
+                 wanted->finished ? "not finished" : "finished, though nothing was reduced")};
     }
 }
 

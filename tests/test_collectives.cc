@@ -24,8 +24,12 @@ struct Shape {
 std::vector<Shape> shapes() {
   const Options defaults;
   const Algorithm ring = Algorithm::ring, one_shot = Algorithm::one_shot;
-  std::vector<Shape> all = {{8, 1},          {64, 1, ring}, {64, 2, one_shot},
-                            {256, 3, ring},  {4096, 4},     {defaults.slot_bytes, defaults.slot_count},
+  std::vector<Shape> all = {{8, 1},
+                            {64, 1, ring},
+                            {64, 2, one_shot},
+                            {256, 3, ring},
+                            {4096, 4},
+                            {defaults.slot_bytes, defaults.slot_count},
                             {64, 2, ring, false}};
   // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
   if (kUnderTsan) all = {{8, 1}, {64, 2, one_shot}, {256, 3, ring}, {64, 2, ring, false}};

@@ -41,7 +41,8 @@ RINGSIDE_TEST(errors, different_algorithms_are_refused_alike_on_all_ranks) {
     endings[index(bootstrap.rank())] = ending_of([&] { Communicator comm(bootstrap, options); });
   });
   for (const Ending& ending : endings)
-    CHECK_MSG(ending.failed && ending.fault == Fault::usage && contains(ending.sentence, "rank 1") &&
+    CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
+                  contains(ending.sentence, "rank 1") &&
                   contains(ending.sentence, "RINGSIDE_ALGORITHM"),
               "'%s'", ending.sentence.c_str());
 }

@@ -1,6 +1,7 @@
 // Ranks that call different things which do not even use the same channels. No message of the wrong
-// call is ever looked at, so flags alone would leave everybody waiting until the deadline; collective
-// numbers on the board and chained fingerprints are what tells (comm/waiter.cc, comm/operation.h).
+// call is ever looked at, so flags alone would leave everybody waiting until the deadline;
+// collective numbers on the board and chained fingerprints are what tells (comm/waiter.cc,
+// comm/operation.h).
 //
 // A control by hand: take check_different out of Waiter::wait_patiently, and the first three tests
 // take 20 s, which is the deadline, to say that a rank is late.
@@ -36,8 +37,9 @@ void check_quick(Context& t, const Endings& endings) {
 void check_noticed(Context& t, const Endings& endings, const std::string& words) {
   check_quick(t, endings);
   for (const Ending& ending : endings.first)
-    CHECK_MSG(!ending.failed || (ending.fault == Fault::mismatch && contains(ending.sentence, words)),
-              "wanted '%s', got: %s", words.c_str(), ending.sentence.c_str());
+    CHECK_MSG(
+        !ending.failed || (ending.fault == Fault::mismatch && contains(ending.sentence, words)),
+        "wanted '%s', got: %s", words.c_str(), ending.sentence.c_str());
   for (const Ending& later : endings.later)
     CHECK_MSG(later.failed && later.fault == Fault::mismatch && contains(later.sentence, words),
               "later: wanted '%s', got: %s", words.c_str(), later.sentence.c_str());
@@ -103,15 +105,16 @@ RINGSIDE_TEST(errors, what_nobody_waited_for_is_noticed_in_the_next_call) {
     CHECK(!endings.first[index(rank)].failed);
     const Ending& later = endings.later[index(rank)];
     CHECK_MSG(later.failed && later.fault == Fault::mismatch &&
-                  contains(later.sentence, "in barrier #2: an earlier collective differed, scatter "
-                                           "#1 (f32 × 1, root ") &&
+                  contains(later.sentence,
+                           "in barrier #2: an earlier collective differed, scatter "
+                           "#1 (f32 × 1, root ") &&
                   contains(later.sentence, "the root differs"),
               "'%s'", later.sentence.c_str());
   }
 }
 
-// Two ranks have made 100 calls that the third knows nothing of: calls are numbered differently, and
-// collectives are not.
+// Two ranks have made 100 calls that the third knows nothing of: calls are numbered differently,
+// and collectives are not.
 RINGSIDE_TEST(errors, messages_between_two_do_not_confuse_collective_numbers) {
   const auto chat = [](Communicator& comm) {
     if (comm.rank() == 2) return;

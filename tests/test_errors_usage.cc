@@ -77,8 +77,7 @@ void make_every_mistake(Context& t, Communicator& comm) {
   // A transposition of blocks cannot be done in one buffer by those who see one block at a time.
   refused("overlap", [&] { comm.all_to_all(a.data(), a.data(), 4, kF32); });
   refused("overlap", [&] { comm.all_to_all(a.data(), a.data() + n * 4 - 1, 4, kF32); });
-  refused("cannot be addressed",
-          [&] { comm.all_to_all(a.data(), b.data(), SIZE_MAX / 4, kF32); });
+  refused("cannot be addressed", [&] { comm.all_to_all(a.data(), b.data(), SIZE_MAX / 4, kF32); });
   refused("cannot be addressed",
           [&] { comm.all_reduce(a.data(), b.data(), SIZE_MAX, kF32, kSum); });
   refused("cannot be addressed", [&] { comm.all_gather(a.data(), b.data(), SIZE_MAX / 4, kF32); });

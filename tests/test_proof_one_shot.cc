@@ -75,9 +75,8 @@ RINGSIDE_TEST(proof, one_shot_holds_whoever_runs_first) {
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
           check_holds(t, programs, {.slots = slots, .in_place = in_place, .turns = turns});
         for (const std::uint64_t seed : {1, 2, 3})
-          check_holds(
-              t, programs,
-              {.slots = slots, .in_place = in_place, .turns = Turns::random, .seed = seed});
+          check_holds(t, programs,
+                      {.slots = slots, .in_place = in_place, .turns = Turns::random, .seed = seed});
       }
 }
 

@@ -31,6 +31,17 @@ void print(const Communicator& comm, const std::string& words) {
   std::fflush(stdout);
 }
 
+// "all_reduce: auto, which is one-shot up to 16K bytes and the ring above"
+std::string algorithm(const Communicator& comm) {
+  const Algorithm chosen = comm.options().algorithm;
+  const std::size_t most_bytes = comm.one_shot_most_bytes();
+  const std::string words = text("all_reduce: %s", name_of(chosen));
+  if (chosen == Algorithm::ring) return words;
+  if (most_bytes == 0) return words + ", which is the ring";
+  return words + text(", which is one-shot up to %s bytes and the ring above",
+                      short_bytes(most_bytes).c_str());
+}
+
 std::string who_is_there(const Communicator& comm, const char* bootstrap) {
   std::string words =
       text("ringside: %d rank%s, bootstrap %s, %d slots of %s on each edge\n\n", comm.size(),
@@ -45,7 +56,7 @@ std::string who_is_there(const Communicator& comm, const char* bootstrap) {
                   edge.why.c_str());
   if (comm.size() == 1)
     words += "  none: a ring of one rank sends nothing (try mpirun -n 2, or --threads 4)\n";
-  return words + "\n";
+  return words + "\n  " + algorithm(comm) + "\n\n";
 }
 
 std::string picture(int size) {
@@ -118,6 +129,8 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
               bootstrap, comm.size()) +
          text("  \"slot_bytes\": %zu, \"slot_count\": %d,\n", comm.options().slot_bytes,
               comm.options().slot_count) +
+         text("  \"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
+              name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
          "  \"ranks\": [" + ranks + "\n  ],\n  \"edges\": [" + edges + "\n  ],\n" +
          text("  \"demo_right\": %s,\n", demo.right ? "true" : "false") +
          text(

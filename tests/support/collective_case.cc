@@ -112,7 +112,7 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
 
 // What the ranks get together, where that is one thing.
 Bytes whole_output(const Operation& what, const std::vector<Bytes>& inputs,
-                          std::size_t input_count) {
+                   std::size_t input_count) {
   switch (what.kind) {
     case Kind::all_gather:
     case Kind::gather: {

@@ -16,9 +16,8 @@
 
 namespace ringside::test {
 
-inline constexpr Claim kAllClaims[] = {Claim::all_reduce, Claim::reduce_scatter,
-                                       Claim::all_gather, Claim::broadcast,
-                                       Claim::reduce,     Claim::gather,
+inline constexpr Claim kAllClaims[] = {Claim::all_reduce, Claim::reduce_scatter, Claim::all_gather,
+                                       Claim::broadcast,  Claim::reduce,         Claim::gather,
                                        Claim::scatter,    Claim::all_to_all};
 
 // The real text of the algorithm that makes the claim, as all ranks of a ring of `size` say it.
@@ -47,9 +46,8 @@ inline std::vector<Program> programs_of(Claim claim, int size, std::size_t slice
 
 // The other text that makes the claim of all_reduce.
 inline std::vector<Program> one_shot_programs(int size) {
-  return record_all(size, 1, [](RecordLane& lane, const Ring& ring) {
-    all_reduce_one_shot(lane, ring);
-  });
+  return record_all(size, 1,
+                    [](RecordLane& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); });
 }
 
 // The real templates on another ring: `MutantRing{rank, size}` has Ring's members, one of them
@@ -63,8 +61,9 @@ std::vector<Program> record_mutants(int size, std::size_t slices, const Algorith
 
 // "exchange_reduce: send input 2, receive carry 1; slice 0"
 inline std::string show(const Step& step) {
-  const char* const kWords[] = {"exchange_reduce", "exchange", "send", "receive", "finish",
-                                "keep",            "show",     "look", "fold",    "look_away"};
+  const char* const kWords[] = {
+      "exchange_reduce", "exchange", "send", "receive", "finish", "keep", "show", "look", "fold",
+      "look_away"};
   const char* const kPlaces[] = {"input", "carry", "output", "kept"};
   std::string line = kWords[static_cast<int>(step.word)];
   line += ":";

@@ -51,7 +51,8 @@ std::vector<T> read_choice(const char* option, const char* value, const List& al
 }
 
 constexpr std::array kKinds = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
-                               Kind::broadcast};
+                               Kind::broadcast,  Kind::reduce,         Kind::gather,
+                               Kind::scatter,    Kind::all_to_all};
 
 std::optional<Kind> parse_kind(const char* value) {
   for (const Kind kind : kKinds)
@@ -165,7 +166,8 @@ What is measured (sizes in bytes, or with K M G; powers of 1024)
   -w COUNT    calls before them that are not timed                 what 5 ms allow
   -d TYPE     f32 f64 f16 bf16 i32 i64 u8, or all                               f32
   -o REDOP    sum product min max avg, or all                                   sum
-  --op NAME   all_reduce reduce_scatter all_gather broadcast, or all            all_reduce
+  --op NAME   all_reduce reduce_scatter all_gather broadcast                    all_reduce
+              reduce gather scatter all_to_all, or all
 
 What is shown
   --no-demo   only the table
@@ -173,14 +175,14 @@ What is shown
   --help      this
 
 The table has the columns of nccl-tests. time is the median, over batches, of one call's mean.
-algbw = size / time, busbw = algbw × what each link must carry at least: 2(n−1)/n for all_reduce,
-(n−1)/n for reduce_scatter and all_gather, 1 for broadcast. GB is 10⁹ bytes. #wrong counts elements
-that differ, in any bit, from a fold in the ring's order computed apart on each rank.
+algbw = size / time, busbw = algbw × what the busiest link must carry at least: 2(n−1)/n for
+all_reduce, 1 for broadcast and reduce, (n−1)/n for the others. GB is 10⁹ bytes. #wrong counts
+elements that differ, in any bit, from what each rank computes apart: folds in the ring's order.
 
 Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a bad option.
 Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_SLOT_BYTES (128K),
-RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring), RINGSIDE_ISA (baseline, avx2, avx512:
-at most this one).
+RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot), RINGSIDE_ISA (baseline, avx2,
+avx512: at most this one).
 )";
 }
 

@@ -24,34 +24,60 @@ struct Sides {
   std::byte* recv;
 };
 
+// Whether each rank has one part of a whole of size() parts, in or out.
+bool in_parts(Kind kind) {
+  return kind != Kind::all_reduce && kind != Kind::broadcast && kind != Kind::reduce;
+}
+
 std::size_t whole_count(const Operation& what, int size) {
-  const bool per_rank = what.kind == Kind::reduce_scatter || what.kind == Kind::all_gather;
-  return what.count * (per_rank ? static_cast<std::size_t>(size) : 1);
+  return what.count * (in_parts(what.kind) ? static_cast<std::size_t>(size) : 1);
+}
+
+// What a rank reads and writes, in elements; 0 where only the root does.
+std::size_t input_count(const Operation& what, int rank, int size) {
+  const Kind kind = what.kind;
+  if ((kind == Kind::broadcast || kind == Kind::scatter) && rank != what.root) return 0;
+  const bool whole =
+      kind == Kind::reduce_scatter || kind == Kind::scatter || kind == Kind::all_to_all;
+  return whole ? whole_count(what, size) : what.count;
+}
+
+std::size_t output_count(const Operation& what, int rank, int size) {
+  const Kind kind = what.kind;
+  if ((kind == Kind::reduce || kind == Kind::gather) && rank != what.root) return 0;
+  const bool part = kind == Kind::reduce_scatter || kind == Kind::scatter;
+  return part ? what.count : whole_count(what, size);
 }
 
 Sides sides(Buffers& buffers, const Operation& what, bool in_place, int rank) {
   const std::size_t part_bytes = what.count * bytes_of(what.dtype) * static_cast<std::size_t>(rank);
   if (what.kind == Kind::broadcast) return {buffers.first(), buffers.first()};
   if (!in_place) return {buffers.first(), buffers.second()};
-  if (what.kind == Kind::reduce_scatter) return {buffers.first(), buffers.first() + part_bytes};
-  if (what.kind == Kind::all_gather) return {buffers.first() + part_bytes, buffers.first()};
+  if (what.kind == Kind::reduce_scatter || what.kind == Kind::scatter)
+    return {buffers.first(), buffers.first() + part_bytes};
+  if (what.kind == Kind::all_gather || what.kind == Kind::gather)
+    return {buffers.first() + part_bytes, buffers.first()};
   return {buffers.first(), buffers.first()};
 }
 
 void call_once(Communicator& comm, const Operation& what, Sides at) {
   switch (what.kind) {
     case Kind::all_reduce:
-      comm.all_reduce(at.send, at.recv, what.count, what.dtype, what.reduction);
-      break;
+      return comm.all_reduce(at.send, at.recv, what.count, what.dtype, what.reduction);
     case Kind::reduce_scatter:
-      comm.reduce_scatter(at.send, at.recv, what.count, what.dtype, what.reduction);
-      break;
+      return comm.reduce_scatter(at.send, at.recv, what.count, what.dtype, what.reduction);
     case Kind::all_gather:
-      comm.all_gather(at.send, at.recv, what.count, what.dtype);
-      break;
+      return comm.all_gather(at.send, at.recv, what.count, what.dtype);
+    case Kind::reduce:
+      return comm.reduce(at.send, at.recv, what.count, what.dtype, what.reduction, what.root);
+    case Kind::gather:
+      return comm.gather(at.send, at.recv, what.count, what.dtype, what.root);
+    case Kind::scatter:
+      return comm.scatter(at.send, at.recv, what.count, what.dtype, what.root);
+    case Kind::all_to_all:
+      return comm.all_to_all(at.send, at.recv, what.count, what.dtype);
     default:
-      comm.broadcast(at.recv, what.count, what.dtype, what.root);
-      break;
+      return comm.broadcast(at.recv, what.count, what.dtype, what.root);
   }
 }
 
@@ -98,11 +124,9 @@ double time_us(Communicator& comm, const Operation& what, Sides at, const Argume
 }
 
 void fill(Communicator& comm, const Operation& what, Sides at) {
-  const std::size_t count =
-      what.kind == Kind::reduce_scatter ? whole_count(what, comm.size()) : what.count;
   const bool reduces = has_reduction(what.kind);
-  fill_input(const_cast<std::byte*>(at.send), count, what.dtype,
-             reduces ? what.reduction : Reduction::sum, comm.rank());
+  fill_input(const_cast<std::byte*>(at.send), input_count(what, comm.rank(), comm.size()),
+             what.dtype, reduces ? what.reduction : Reduction::sum, comm.rank());
 }
 
 Timing measure_side(Communicator& comm, Buffers& buffers, const Operation& what,
@@ -122,10 +146,9 @@ Timing measure_side(Communicator& comm, Buffers& buffers, const Operation& what,
 std::size_t check_once(Communicator& comm, Buffers& buffers, const Operation& what, bool in_place) {
   constexpr int kPoison = 0xa5;
   const Sides at = sides(buffers, what, in_place, comm.rank());
-  const bool gives_part = what.kind == Kind::reduce_scatter;
-  const std::size_t output_count = gives_part ? what.count : whole_count(what, comm.size());
-  std::memset(at.recv, kPoison, output_count * bytes_of(what.dtype));
-  if (what.kind != Kind::broadcast || comm.rank() == what.root) fill(comm, what, at);
+  std::memset(at.recv, kPoison,
+              output_count(what, comm.rank(), comm.size()) * bytes_of(what.dtype));
+  fill(comm, what, at);
   call_once(comm, what, at);
   std::int64_t wrong =
       static_cast<std::int64_t>(count_wrong(at.recv, what, comm.rank(), comm.size()));
@@ -135,13 +158,12 @@ std::size_t check_once(Communicator& comm, Buffers& buffers, const Operation& wh
 
 Row measure_row(Communicator& comm, Buffers& buffers, Kind kind, DType dtype, Reduction reduction,
                 std::size_t size_bytes, const Arguments& arguments) {
-  const bool per_rank = kind == Kind::reduce_scatter || kind == Kind::all_gather;
   Row row;
   row.what = {kind, dtype, reduction, 0, size_bytes / bytes_of(dtype)};
-  if (per_rank) row.what.count /= static_cast<std::size_t>(comm.size());
+  if (in_parts(kind)) row.what.count /= static_cast<std::size_t>(comm.size());
   row.size_bytes = whole_count(row.what, comm.size()) * bytes_of(dtype);
   row.out_of_place = measure_side(comm, buffers, row.what, row.size_bytes, false, arguments);
-  if (kind != Kind::broadcast)
+  if (kind != Kind::broadcast && kind != Kind::all_to_all)
     row.in_place = measure_side(comm, buffers, row.what, row.size_bytes, true, arguments);
   return row;
 }

@@ -20,23 +20,26 @@ struct Timing {
 
 struct Row {
   Operation what;
-  std::size_t size_bytes = 0;  // of the whole buffer: reduce_scatter's input, all_gather's output
+  std::size_t size_bytes = 0;  // of the whole buffer, of all parts where ranks have parts
   Timing out_of_place;
-  std::optional<Timing> in_place;  // broadcast has only one buffer
+  std::optional<Timing> in_place;  // broadcast has only one buffer, all_to_all always two
 };
 
 // What nccl-tests multiplies by, so that a perfect algorithm shows the bandwidth of a link whatever
-// the number of ranks: the share of the buffer that each link must carry.
+// the number of ranks: the share of the buffer that the busiest link must carry.
 constexpr double bus_factor(Kind kind, int size) {
   const double n = size;
   if (kind == Kind::all_reduce) return 2 * (n - 1) / n;
-  if (kind == Kind::reduce_scatter || kind == Kind::all_gather) return (n - 1) / n;
-  return 1;
+  return kind == Kind::broadcast || kind == Kind::reduce ? 1 : (n - 1) / n;
 }
 
 // Whether a table of this kind has a line for each reduction.
 constexpr bool has_reduction(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce_scatter;
+  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce;
+}
+constexpr bool has_root(Kind kind) {
+  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
+         kind == Kind::scatter;
 }
 
 // Two buffers, made and touched once for the largest size.

@@ -88,31 +88,53 @@ std::size_t compare(const std::byte* output, std::size_t count, const Expected& 
   return wrong;
 }
 
+// The whole reduced buffer.
+template <class T>
+std::size_t wrong_in_reduction(const std::byte* output, const Operation& what, int size) {
+  std::size_t wrong = 0;
+  for (int chunk = 0; chunk < size; ++chunk) {
+    const Range range = Chunks{what.count, size}[chunk];
+    wrong += compare<T>(output + range.begin * sizeof(T), range.count, [&](std::size_t i) {
+      return folded<T>(chunk, range.begin + i, what.reduction, size);
+    });
+  }
+  return wrong;
+}
+
+// Every rank's part: the elements of its input from `first` on.
+template <class T>
+std::size_t wrong_in_parts(const std::byte* output, const Operation& what, std::size_t first,
+                           int size) {
+  std::size_t wrong = 0;
+  for (int from = 0; from < size; ++from)
+    wrong +=
+        compare<T>(output + static_cast<std::size_t>(from) * what.count * sizeof(T), what.count,
+                   [&](std::size_t i) { return input<T>(from, first + i, Reduction::sum); });
+  return wrong;
+}
+
 template <class T>
 std::size_t wrong_in(const std::byte* output, const Operation& what, int rank, int size) {
-  const auto n = static_cast<std::size_t>(size);
-  std::size_t wrong = 0;
+  const std::size_t own_first = static_cast<std::size_t>(rank) * what.count;
   switch (what.kind) {
     case Kind::all_reduce:
-      for (int chunk = 0; chunk < size; ++chunk) {
-        const Range range = Chunks{what.count, size}[chunk];
-        wrong += compare<T>(output + range.begin * sizeof(T), range.count, [&](std::size_t i) {
-          return folded<T>(chunk, range.begin + i, what.reduction, size);
-        });
-      }
-      return wrong;
-    case Kind::reduce_scatter: {
-      const std::size_t first = static_cast<std::size_t>(rank) * what.count;
+      return wrong_in_reduction<T>(output, what, size);
+    case Kind::reduce:
+      return rank == what.root ? wrong_in_reduction<T>(output, what, size) : 0;
+    case Kind::reduce_scatter:
       return compare<T>(output, what.count, [&](std::size_t i) {
-        return folded<T>(rank, first + i, what.reduction, size);
+        return folded<T>(rank, own_first + i, what.reduction, size);
       });
-    }
     case Kind::all_gather:
-      for (std::size_t from = 0; from < n; ++from)
-        wrong += compare<T>(output + from * what.count * sizeof(T), what.count, [&](std::size_t i) {
-          return input<T>(static_cast<int>(from), i, Reduction::sum);
-        });
-      return wrong;
+      return wrong_in_parts<T>(output, what, 0, size);
+    case Kind::gather:
+      return rank == what.root ? wrong_in_parts<T>(output, what, 0, size) : 0;
+    case Kind::all_to_all:
+      return wrong_in_parts<T>(output, what, own_first, size);
+    case Kind::scatter:
+      return compare<T>(output, what.count, [&](std::size_t i) {
+        return input<T>(what.root, own_first + i, Reduction::sum);
+      });
     default:
       return compare<T>(output, what.count,
                         [&](std::size_t i) { return input<T>(what.root, i, Reduction::sum); });

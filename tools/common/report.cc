@@ -30,7 +30,7 @@ const char* reduction_words(const Operation& what) {
   return has_reduction(what.kind) ? name_of(what.reduction) : "none";
 }
 
-int root_of(const Operation& what) { return what.kind == Kind::broadcast ? what.root : -1; }
+int root_of(const Operation& what) { return has_root(what.kind) ? what.root : -1; }
 
 }  // namespace
 
