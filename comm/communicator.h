@@ -15,8 +15,9 @@
 // Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
 // Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does
 // every later call, at once, with the first cause. Ranks that call different things see it when the
-// first message of the wrong call arrives. A rank that only sends (the root of a broadcast, a
-// sender) may have returned by then, and hears of it in its next call.
+// first message of the wrong call arrives, or by each other's boards where none does. A rank that
+// only sends (the root of a broadcast, a sender) may have returned by then, and hears of it in its
+// next call.
 //
 // Threads. One thread at a time per communicator. Blocking calls on different communicators must be
 // in the same order on all ranks, as in MPI.
