@@ -19,8 +19,11 @@
 // only sends (the root of a broadcast, a sender) may have returned by then, and hears of it in its
 // next call.
 //
-// Threads. One thread at a time per communicator. Blocking calls on different communicators must be
-// in the same order on all ranks, as in MPI.
+// Threads. One thread at a time per communicator. Its calls are carried out in the order in which
+// they were made, and that order must be the same on all ranks (for collectives; send and recv are
+// ordered for each pair of ranks). Blocking calls on different communicators must be in the same order
+// on all ranks, as in MPI. Asynchronous ones need not: each communicator has a thread of its own.
+// An asynchronous call's Error comes out of its Work; a later call fails with the same cause.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +34,9 @@
 
 #include "comm/bootstrap.h"
 #include "comm/error.h"
+#include "comm/message.h"
 #include "comm/options.h"
+#include "comm/work.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 
@@ -52,11 +57,15 @@ struct RankInfo {
   std::string device;  // "cpu"
 };
 
+// split(): a rank with this colour gets no communicator.
+inline constexpr int kNoColor = -1;
+
 class Communicator {
  public:
   // Collective over the bootstrap's ranks. The bootstrap is not needed any more afterwards.
   // Throws Error{usage, system, timeout}, on every rank or on none.
   explicit Communicator(Bootstrap& bootstrap, const Options& options = Options::from_environment());
+  // Ends when all calls that are under way have ended.
   ~Communicator();
   // One that was moved from can be destroyed or assigned to, and nothing else.
   Communicator(Communicator&&) noexcept;
@@ -98,12 +107,38 @@ class Communicator {
   // Returns once every rank has called it.
   void barrier();
 
-  // A message to, or from, another rank: `count` elements of `dtype` on both ends, in order for
-  // each pair of ranks. send may return before the peer has called recv, but must not be relied
-  // upon to: two ranks that both send first and receive later need the memory of the slots between
-  // them.
+  // A message to, or from, another rank: `count` elements of `dtype` on both ends, in order for each
+  // pair of ranks. send may return before the peer has called recv, but must not be relied upon to:
+  // two ranks that both send first and receive later need the memory of the slots between them.
   void send(const void* buffer, std::size_t count, DType dtype, int to);
   void recv(void* buffer, std::size_t count, DType dtype, int from);
+
+  // Several messages at once, none of which waits for another: neighbours may exchange both ways.
+  // Returns when all are done.
+  void exchange(const std::vector<Message>& messages);
+
+  // The same calls, but they return at once (work.h). Calls of one communicator are carried out in
+  // the order in which they were made, whichever way, by a thread of its own.
+  Work all_reduce_async(const void* send, void* recv, std::size_t count, DType dtype,
+                        Reduction reduction);
+  Work reduce_scatter_async(const void* send, void* recv, std::size_t recv_count, DType dtype,
+                            Reduction reduction);
+  Work all_gather_async(const void* send, void* recv, std::size_t send_count, DType dtype);
+  Work broadcast_async(void* buffer, std::size_t count, DType dtype, int root);
+  Work reduce_async(const void* send, void* recv, std::size_t count, DType dtype,
+                    Reduction reduction, int root);
+  Work gather_async(const void* send, void* recv, std::size_t send_count, DType dtype, int root);
+  Work scatter_async(const void* send, void* recv, std::size_t recv_count, DType dtype, int root);
+  Work all_to_all_async(const void* send, void* recv, std::size_t count, DType dtype);
+  Work barrier_async();
+  Work send_async(const void* buffer, std::size_t count, DType dtype, int to);
+  Work recv_async(void* buffer, std::size_t count, DType dtype, int from);
+  Work exchange_async(const std::vector<Message>& messages);
+
+  // Collective: the ranks that give the same colour form a communicator of their own, in the order
+  // of `key`, then of rank. A rank that gives kNoColor gets none. The new one is independent of this
+  // one, and may live longer.
+  std::optional<Communicator> split(int color, int key);
 
   // For tables: who is there, and how each rank reaches its right neighbour.
   std::vector<RankInfo> ranks() const;

@@ -177,18 +177,10 @@ void HostLane::look_away() {
     if (end) end->release();
 }
 
-// The first thing that is looked at in a message is whether its sender means the same call.
 void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {
-  if (end.overtaken())
-    throw Error(Fault::protocol, text("%s, %s: a flag from rank %d is out of sequence; its slots "
-                                      "were overwritten before they "
-                                      "were read",
-                                      waiter_.here().c_str(), at_step().c_str(), from_rank));
-  const std::uint32_t theirs = end.flag().fingerprint;
-  if (theirs == call_.fingerprint) [[likely]]
+  if (end.flag().fingerprint == call_.fingerprint && !end.overtaken()) [[likely]]
     return;
-  const Board* board = peers_.board_of(from_rank);
-  waiter_.throw_different(from_rank, board == nullptr ? std::nullopt : board->find(theirs));
+  waiter_.check_flag(end, from_rank, call_.fingerprint, [this] { return at_step(); });
 }
 
 std::string HostLane::name_of(Piece piece) const {

@@ -111,6 +111,20 @@ void Waiter::check_different(int peer, Ready ready) {
   throw_different(peer, theirs);
 }
 
+void Waiter::check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t wanted,
+                        Where where) const {
+  if (end.overtaken())
+    throw Error(Fault::protocol,
+                text("%s, %s: a flag from rank %d is out of sequence; its slots were overwritten "
+                     "before they were read",
+                     here().c_str(), where().c_str(), from_rank));
+  const std::uint32_t theirs = end.flag().fingerprint;
+  if (theirs == wanted) [[likely]]
+    return;
+  const Board* board = peers_.board_of(from_rank);
+  throw_different(from_rank, board == nullptr ? std::nullopt : board->find(theirs));
+}
+
 void Waiter::throw_different(int peer, const std::optional<Call>& theirs) const {
   const std::string who = peers_.who(peer);
   const std::string what =

@@ -13,6 +13,7 @@
 
 #include <string>
 
+#include "comm/channel.h"
 #include "comm/function_ref.h"
 #include "comm/options.h"
 #include "comm/peers.h"
@@ -42,8 +43,10 @@ class Waiter {
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
   std::string here() const;
 
-  // Throws: `peer` is in `theirs`, and this rank is not.
-  [[noreturn]] void throw_different(int peer, const std::optional<Call>& theirs) const;
+  // The first thing that is looked at in a message that `end` has received: whether its sender means
+  // the same call. Throws Error{mismatch, protocol} if not.
+  void check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t fingerprint,
+                  FunctionRef<std::string()> where) const;
 
  private:
   using Ready = FunctionRef<bool()>;
@@ -64,6 +67,7 @@ class Waiter {
   void check_stopped(Where where);
   void check_left(int peer, Ready ready, Where where);
   void check_different(int peer, Ready ready);
+  [[noreturn]] void throw_different(int peer, const std::optional<Call>& theirs) const;
   void check_dead(Ready ready, Where where);
   std::string what_differs(int peer, const Call& theirs) const;
   int last_of_the_chain(int peer) const;

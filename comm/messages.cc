@@ -1,0 +1,90 @@
+// Carrying out a batch of messages; what that means is in messages.h.
+#include "comm/messages.h"
+
+#include <algorithm>
+
+#include "comm/chunks.h"
+#include "comm/error.h"
+
+namespace ringside {
+
+MessageBatch::MessageBatch(const std::vector<Message>& messages, std::uint64_t numbers_from,
+                           Edges& edges, Peers& peers, Waiter& waiter)
+    : edges_(edges), peers_(peers), waiter_(waiter) {
+  for (const Message& it : messages) {
+    const int sender = it.is_send ? peers.rank() : it.peer;
+    const Operation what{Kind::send_recv, it.dtype, Reduction::sum, sender, it.count};
+    const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
+    transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what)}, slice_count,
+                          slices_for(it.count, slice_count), 0});
+  }
+}
+
+void MessageBatch::run() {
+  for (const Transfer& it : transfers_) peers_.board().note(it.call);
+  while (const Transfer* next = first_unfinished()) {
+    waiter_.enter(next->call);
+    waiter_.wait(
+        next->message.peer, [this] { return advance_all(); }, [&] { return where(*next); });
+  }
+  if (!transfers_.empty()) peers_.board().note_finished(transfers_.back().call.number);
+}
+
+// As far as each message goes without waiting. True if anything moved.
+bool MessageBatch::advance_all() {
+  bool moved = false;
+  for (Transfer& it : transfers_)
+    while (!it.finished() && advance(it)) moved = true;
+  return moved;
+}
+
+// One slice, if its channel is free: messages of one direction and peer go one after another.
+bool MessageBatch::advance(Transfer& transfer) {
+  const auto in_front = [&](const Transfer& other) {
+    return !other.finished() && other.message.is_send == transfer.message.is_send &&
+           other.message.peer == transfer.message.peer;
+  };
+  if (&*std::find_if(transfers_.begin(), transfers_.end(), in_front) != &transfer) return false;
+  return transfer.message.is_send ? send_slice(transfer) : receive_slice(transfer);
+}
+
+bool MessageBatch::send_slice(Transfer& transfer) {
+  SendEnd& end = *edges_.to[static_cast<std::size_t>(transfer.message.peer)];
+  if (!end.may_send()) return false;
+  const std::size_t element_bytes = bytes_of(transfer.message.dtype);
+  const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
+  const auto* source = static_cast<const std::byte*>(transfer.message.source);
+  end.send(transfer.call.fingerprint, source + r.begin * element_bytes, r.count * element_bytes);
+  ++transfer.done;
+  return true;
+}
+
+bool MessageBatch::receive_slice(Transfer& transfer) {
+  const int peer = transfer.message.peer;
+  ReceiveEnd& end = *edges_.from[static_cast<std::size_t>(peer)];
+  if (!end.arrived() && !end.overtaken()) return false;
+  waiter_.enter(transfer.call);
+  waiter_.check_flag(end, peer, transfer.call.fingerprint, [&] { return where(transfer); });
+  const std::size_t element_bytes = bytes_of(transfer.message.dtype);
+  const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
+  const std::size_t bytes = r.count * element_bytes;
+  auto* target = static_cast<std::byte*>(transfer.message.target);
+  if (bytes > 0) copy_bytes(target + r.begin * element_bytes, end.message(bytes), bytes);
+  end.release();
+  ++transfer.done;
+  return true;
+}
+
+const MessageBatch::Transfer* MessageBatch::first_unfinished() const {
+  for (const Transfer& it : transfers_)
+    if (!it.finished()) return &it;
+  return nullptr;
+}
+
+std::string MessageBatch::where(const Transfer& transfer) const {
+  return text(transfer.message.is_send ? "waiting for rank %d to make room for slice %zu of %zu"
+                                       : "waiting for rank %d to send slice %zu of %zu",
+              transfer.message.peer, transfer.done + 1, transfer.slices);
+}
+
+}  // namespace ringside

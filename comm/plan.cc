@@ -1,0 +1,257 @@
+// Planning each operation: check, cut into chunks, choose the algorithm.
+#include "comm/plan.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "comm/error.h"
+#include "comm/mesh.h"
+#include "comm/one_shot.h"
+
+namespace ringside {
+namespace {
+
+const std::byte* bytes(const void* memory) { return static_cast<const std::byte*>(memory); }
+std::byte* bytes(void* memory) { return static_cast<std::byte*>(memory); }
+
+bool overlap(const std::byte* a, std::size_t a_bytes, const std::byte* b, std::size_t b_bytes) {
+  const auto at = [](const std::byte* p) { return reinterpret_cast<std::uintptr_t>(p); };
+  return at(a) < at(b) + b_bytes && at(b) < at(a) + a_bytes;
+}
+
+void check_apart(const Planner& planner, Kind kind, const void* a, std::size_t a_bytes,
+                 const void* b, std::size_t b_bytes) {
+  if (overlap(bytes(a), a_bytes, bytes(b), b_bytes))
+    refuse(planner, kind,
+           "the buffers overlap, and not in the way that \"in place\" means (communicator.h)");
+}
+
+// A call in which each rank has one part of `count` elements in a whole of size() parts.
+struct Part {
+  Chunks chunks;
+  std::size_t own_first;  // this rank's first element in the whole
+  std::size_t bytes;      // of a part
+  std::size_t whole_bytes;
+  std::size_t own_offset_bytes;
+};
+
+Part part_of(const Planner& planner, std::size_t count, DType dtype) {
+  const auto n = static_cast<std::size_t>(planner.size);
+  const Chunks chunks{n * count, planner.size};
+  const std::size_t own_first = chunks[planner.rank].begin;
+  const std::size_t part_bytes = count * bytes_of(dtype);
+  return {chunks, own_first, part_bytes, n * part_bytes, own_first * bytes_of(dtype)};
+}
+
+// `whole` holds all parts and `part` this rank's: either apart, or the part at its place in the whole.
+void check_part_in_whole(const Planner& planner, Kind kind, const void* part, const void* whole,
+                         const Part& layout) {
+  if (layout.bytes == 0 || bytes(part) == bytes(whole) + layout.own_offset_bytes) return;
+  check_apart(planner, kind, part, layout.bytes, whole, layout.whole_bytes);
+}
+
+// Pieces on the mesh must fit the slots of pairs, which may be smaller than the ring's.
+bool uses_mesh(Kind kind) {
+  return kind == Kind::reduce || kind == Kind::gather || kind == Kind::scatter ||
+         kind == Kind::all_to_all;
+}
+
+Plan make(const Planner& planner, const Operation& what, const void* send, void* recv,
+          const Chunks& chunks, int steps) {
+  Plan plan{};
+  HostCall& call = plan.call;
+  call.what = what;
+  call.input = bytes(send);
+  call.output = bytes(recv);
+  call.element_bytes = bytes_of(what.dtype);
+  const bool mesh = uses_mesh(what.kind);
+  call.slice_count = (mesh ? planner.pair_slot_bytes : planner.slot_bytes) / call.element_bytes;
+  call.chunks = chunks;
+  call.slices = slices_for(chunks.longest(), call.slice_count);
+  call.steps_per_slice = steps;
+  return plan;
+}
+
+void add_reduction(const Planner& planner, HostCall& call) {
+  if (static_cast<std::size_t>(call.what.reduction) >= kAllReductions.size())
+    refuse(planner, call.what.kind,
+           text("there is no reduction number %d", static_cast<int>(call.what.reduction)));
+  call.reduce = reduce_loop(call.what.dtype, call.what.reduction);
+  if (call.what.reduction != Reduction::avg) return;
+  call.divide = divide_loop(call.what.dtype);
+  call.divisor = planner.size;
+}
+
+}  // namespace
+
+std::size_t one_shot_most_bytes(const Planner& planner) {
+  if (planner.size < 2 || planner.algorithm == Algorithm::ring) return 0;
+  if (planner.algorithm == Algorithm::one_shot) return planner.pair_slot_bytes;
+  return std::min(planner.pair_slot_bytes, one_shot_pays_up_to(planner.size));
+}
+
+void refuse(const Planner& planner, Kind kind, const std::string& why) {
+  throw Error(Fault::usage, text("rank %d: %s: %s", planner.rank, name_of(kind), why.c_str()));
+}
+
+void check_buffer(const Planner& planner, Kind kind, const void* buffer, std::size_t count,
+                  DType dtype) {
+  if (static_cast<std::size_t>(dtype) >= kAllDTypes.size())
+    refuse(planner, kind, text("there is no type number %d", static_cast<int>(dtype)));
+  if (buffer == nullptr && count > 0)
+    refuse(planner, kind, text("no buffer (null) for %zu elements", count));
+  if (count > SIZE_MAX / 16 / bytes_of(dtype) / static_cast<std::size_t>(planner.size))
+    refuse(planner, kind, text("%zu elements cannot be addressed", count));
+}
+
+void check_peer(const Planner& planner, Kind kind, const char* role, int rank) {
+  if (rank < 0 || rank >= planner.size)
+    refuse(planner, kind,
+           text("%s %d does not exist; there are ranks 0 to %d", role, rank, planner.size - 1));
+}
+
+Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,
+                     DType dtype, Reduction reduction) {
+  const Kind kind = Kind::all_reduce;
+  check_buffer(planner, kind, send, count, dtype);
+  check_buffer(planner, kind, recv, count, dtype);
+  const std::size_t total_bytes = count * bytes_of(dtype);
+  if (send != recv) check_apart(planner, kind, send, total_bytes, recv, total_bytes);
+  Plan plan = make(planner, {kind, dtype, reduction, 0, count}, send, recv,
+                   Chunks{count, planner.size}, 2 * (planner.size - 1));
+  add_reduction(planner, plan.call);
+  if (total_bytes <= one_shot_most_bytes(planner))
+    plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+      all_reduce_one_shot(lane, ring);
+    };
+  else
+    plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+      all_reduce(lane, ring);
+    };
+  return plan;
+}
+
+Plan plan_reduce_scatter(const Planner& planner, const void* send, void* recv,
+                         std::size_t recv_count, DType dtype, Reduction reduction) {
+  const Kind kind = Kind::reduce_scatter;
+  check_buffer(planner, kind, send, recv_count, dtype);
+  check_buffer(planner, kind, recv, recv_count, dtype);
+  const Part part = part_of(planner, recv_count, dtype);
+  check_part_in_whole(planner, kind, recv, send, part);
+  Plan plan = make(planner, {kind, dtype, reduction, 0, recv_count}, send, recv, part.chunks,
+                   planner.size - 1);
+  plan.call.output_first = part.own_first;
+  add_reduction(planner, plan.call);
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+    reduce_scatter(lane, ring);
+  };
+  return plan;
+}
+
+Plan plan_all_gather(const Planner& planner, const void* send, void* recv, std::size_t send_count,
+                     DType dtype) {
+  const Kind kind = Kind::all_gather;
+  check_buffer(planner, kind, send, send_count, dtype);
+  check_buffer(planner, kind, recv, send_count, dtype);
+  const Part part = part_of(planner, send_count, dtype);
+  check_part_in_whole(planner, kind, send, recv, part);
+  Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, send_count}, send, recv, part.chunks,
+                   planner.size - 1);
+  plan.call.input_first = part.own_first;
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+    all_gather(lane, ring);
+  };
+  return plan;
+}
+
+Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DType dtype,
+                    int root) {
+  const Kind kind = Kind::broadcast;
+  check_buffer(planner, kind, buffer, count, dtype);
+  check_peer(planner, kind, "root", root);
+  const bool passes_on = Ring{planner.rank, planner.size}.right() != root;
+  Plan plan = make(planner, {kind, dtype, Reduction::sum, root, count}, buffer, buffer,
+                   Chunks{count, 1}, planner.rank != root && passes_on ? 2 : 1);
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
+    broadcast(lane, ring, what.root);
+  };
+  return plan;
+}
+
+Plan plan_barrier(const Planner& planner) {
+  Plan plan = make(planner, {}, nullptr, nullptr, Chunks{0, planner.size}, planner.size - 1);
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) { barrier(lane, ring); };
+  return plan;
+}
+
+Plan plan_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,
+                 DType dtype, Reduction reduction, int root) {
+  const Kind kind = Kind::reduce;
+  const bool is_root = planner.rank == root;
+  check_peer(planner, kind, "root", root);
+  check_buffer(planner, kind, send, count, dtype);
+  if (is_root) check_buffer(planner, kind, recv, count, dtype);
+  const std::size_t total_bytes = count * bytes_of(dtype);
+  if (is_root && send != recv) check_apart(planner, kind, send, total_bytes, recv, total_bytes);
+  const int steps = planner.size - 1;
+  Plan plan = make(planner, {kind, dtype, reduction, root, count}, send, recv,
+                   Chunks{count, planner.size}, steps + (is_root ? steps : 1));
+  add_reduction(planner, plan.call);
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
+    reduce(lane, ring, what.root);
+  };
+  return plan;
+}
+
+Plan plan_gather(const Planner& planner, const void* send, void* recv, std::size_t send_count,
+                 DType dtype, int root) {
+  const Kind kind = Kind::gather;
+  const bool is_root = planner.rank == root;
+  check_peer(planner, kind, "root", root);
+  check_buffer(planner, kind, send, send_count, dtype);
+  if (is_root) check_buffer(planner, kind, recv, send_count, dtype);
+  const Part part = part_of(planner, send_count, dtype);
+  if (is_root) check_part_in_whole(planner, kind, send, recv, part);
+  Plan plan = make(planner, {kind, dtype, Reduction::sum, root, send_count}, send, recv,
+                   part.chunks, is_root ? planner.size - 1 : 1);
+  plan.call.input_first = part.own_first;
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
+    gather(lane, ring, what.root);
+  };
+  return plan;
+}
+
+Plan plan_scatter(const Planner& planner, const void* send, void* recv, std::size_t recv_count,
+                  DType dtype, int root) {
+  const Kind kind = Kind::scatter;
+  const bool is_root = planner.rank == root;
+  check_peer(planner, kind, "root", root);
+  check_buffer(planner, kind, recv, recv_count, dtype);
+  if (is_root) check_buffer(planner, kind, send, recv_count, dtype);
+  const Part part = part_of(planner, recv_count, dtype);
+  if (is_root) check_part_in_whole(planner, kind, recv, send, part);
+  Plan plan = make(planner, {kind, dtype, Reduction::sum, root, recv_count}, send, recv,
+                   part.chunks, is_root ? planner.size - 1 : 1);
+  plan.call.output_first = part.own_first;
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
+    scatter(lane, ring, what.root);
+  };
+  return plan;
+}
+
+Plan plan_all_to_all(const Planner& planner, const void* send, void* recv, std::size_t count,
+                     DType dtype) {
+  const Kind kind = Kind::all_to_all;
+  check_buffer(planner, kind, send, count, dtype);
+  check_buffer(planner, kind, recv, count, dtype);
+  const Part part = part_of(planner, count, dtype);
+  check_apart(planner, kind, send, part.whole_bytes, recv, part.whole_bytes);
+  Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, count}, send, recv, part.chunks,
+                   planner.size - 1);
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+    all_to_all(lane, ring);
+  };
+  return plan;
+}
+
+}  // namespace ringside
