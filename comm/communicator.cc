@@ -117,7 +117,8 @@ struct Communicator::Impl {
       check_buffer(planner, Kind::send_recv, it.buffer(), it.count, it.dtype);
       check_peer(planner, Kind::send_recv, "rank", it.peer);
       if (it.peer == peers.rank())
-        refuse(planner, Kind::send_recv, "a rank cannot exchange messages with itself");
+        refuse(planner, Kind::send_recv,
+               it.is_send ? "a rank cannot send to itself" : "a rank cannot receive from itself");
     }
     return messages;
   }
