@@ -11,9 +11,9 @@ void Work::wait() {
 
 bool Work::test() { return !state_ || state_->test(); }
 
-void WorkState::finish(std::exception_ptr error) {
+void WorkState::finish(const std::optional<Error>& error) {
   const std::lock_guard lock(mutex_);
-  error_ = std::move(error);
+  if (error) error_.emplace(error->fault(), error->what());
   finished_ = true;
   changed_.notify_all();
 }
@@ -22,14 +22,18 @@ void WorkState::finish(std::exception_ptr error) {
 void WorkState::wait() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return finished_; });
-  if (error_) std::rethrow_exception(error_);
+  if (error_) fail();
 }
 
 bool WorkState::test() {
   const std::lock_guard lock(mutex_);
-  if (finished_ && error_) std::rethrow_exception(error_);
+  if (finished_ && error_) fail();
   return finished_;
 }
+
+// A new Error for each thrower. To rethrow one would share it between threads, which only the standard
+// library's own counting makes safe, and that the thread sanitizer cannot see.
+void WorkState::fail() const { throw Error(error_->fault(), error_->what()); }
 
 Engine::Engine() : thread_([this] { serve(); }) {}
 
@@ -63,11 +67,13 @@ void Engine::serve() {
       task = std::move(queue_.front());
       queue_.pop_front();
     }
-    std::exception_ptr error;
+    std::optional<Error> error;
     try {
       task.run();
-    } catch (...) {
-      error = std::current_exception();
+    } catch (const Error& it) {
+      error = it;
+    } catch (const std::exception& it) {
+      error.emplace(Fault::system, it.what());
     }
     // First idle, then finished: who waits for the last task finds the engine idle afterwards.
     pending_.fetch_sub(1, std::memory_order_release);

@@ -9,12 +9,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
+#include "comm/error.h"
 #include "comm/work.h"
 
 namespace ringside {
@@ -22,15 +23,17 @@ namespace ringside {
 // What a Work and the engine share.
 class WorkState {
  public:
-  void finish(std::exception_ptr error);
+  void finish(const std::optional<Error>& error);
   void wait();
   bool test();
 
  private:
+  [[noreturn]] void fail() const;
+
   std::mutex mutex_;
   std::condition_variable changed_;
   bool finished_ = false;
-  std::exception_ptr error_;
+  std::optional<Error> error_;
 };
 
 class Engine {
