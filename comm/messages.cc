@@ -24,8 +24,10 @@ void MessageBatch::run() {
   for (const Transfer& it : transfers_) peers_.board().note(it.call);
   while (const Transfer* next = first_unfinished()) {
     waiter_.enter(next->call);
-    waiter_.wait(
-        next->message.peer, [this] { return advance_all(); }, [&] { return where(*next); });
+    // The waiter asks once more before it gives up, so what has moved must not be forgotten.
+    bool moved = false;
+    const auto advance_any = [&] { return moved = advance_all() || moved; };
+    waiter_.wait(next->message.peer, advance_any, [&] { return where(*next); });
   }
   if (!transfers_.empty()) peers_.board().note_finished(transfers_.back().call.number);
 }
