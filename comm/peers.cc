@@ -104,7 +104,7 @@ void Peers::make_window(const Secret& secret, const Options& options) {
   transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
   if (options.decorate) transport_ = options.decorate(std::move(transport_));
   window_ = transport_->expose(plan_.total_bytes(), plan_.total_cells());
-  board_ = new (window_->data()) Board;
+  board_.reset(new (window_->data()) Board);
 }
 
 void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
@@ -118,10 +118,6 @@ void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
                                      way.why.c_str()));
     windows_[index(peer)] = transport_->open(peer, offers[index(peer)].handle, deadline);
   }
-}
-
-Peers::~Peers() {
-  if (board_ != nullptr) board_->set_left();
 }
 
 void Peers::watch_processes() {
@@ -152,7 +148,7 @@ ReceiveEnd Peers::pair_receive_end(Use use, int peer) {
 }
 
 const Board* Peers::board_of(int peer) const {
-  if (peer == rank_) return board_;
+  if (peer == rank_) return board_.get();
   const std::byte* data = windows_[index(peer)]->mapped();
   return data == nullptr ? nullptr : reinterpret_cast<const Board*>(data);
 }

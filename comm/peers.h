@@ -73,7 +73,6 @@ class Peers {
   // Collective: finds out who is there, makes this rank's window and opens all others. Either every
   // rank gets its Peers or every rank throws. Throws Error{usage, system, timeout}.
   Peers(Bootstrap& bootstrap, const Options& options);
-  ~Peers();
   Peers(const Peers&) = delete;
   Peers& operator=(const Peers&) = delete;
 
@@ -122,8 +121,13 @@ class Peers {
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Window> window_;
   std::vector<std::unique_ptr<PeerWindow>> windows_;  // null for this rank itself
-  Board* board_ = nullptr;
-  std::vector<UniqueFd> processes_;  // pidfds; none for this process's own threads
+  // In the window's memory. However this object ends, a start that fails included, the others are to
+  // see that it has left.
+  struct Leave {
+    void operator()(Board* board) const { board->set_left(); }
+  };
+  std::unique_ptr<Board, Leave> board_;  // after window_, so that it ends first
+  std::vector<UniqueFd> processes_;      // pidfds; none for this process's own threads
 };
 
 }  // namespace ringside
