@@ -31,8 +31,8 @@ bool WorkState::test() {
   return finished_;
 }
 
-// A new Error for each thrower. To rethrow one would share it between threads, which only the standard
-// library's own counting makes safe, and that the thread sanitizer cannot see.
+// A new Error for each thrower. To rethrow one would share it between threads, which only the
+// standard library's own counting makes safe, and that the thread sanitizer cannot see.
 void WorkState::fail() const { throw Error(error_->fault(), error_->what()); }
 
 Engine::Engine() : thread_([this] { serve(); }) {}

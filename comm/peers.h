@@ -121,8 +121,8 @@ class Peers {
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Window> window_;
   std::vector<std::unique_ptr<PeerWindow>> windows_;  // null for this rank itself
-  // In the window's memory. However this object ends, a start that fails included, the others are to
-  // see that it has left.
+  // In the window's memory. However this object ends, a start that fails included, the others are
+  // to see that it has left.
   struct Leave {
     void operator()(Board* board) const { board->set_left(); }
   };

@@ -1,7 +1,8 @@
-// Calls that return at once: what comes out, in which order, how errors are heard, who finishes what.
+// Calls that return at once: what comes out, in which order, how errors are heard, and who finishes
+// what.
 //
-// Each promise of work.h and of communicator.h's "Threads" has its test here. Where a test says that
-// something does not hang, a control beside it shows that the same thing done otherwise would.
+// Each promise of work.h and of communicator.h's "Threads" has its test here. Where a test says
+// that something does not hang, a control beside it shows that the same thing done otherwise would.
 #include <barrier>
 #include <memory>
 #include <thread>

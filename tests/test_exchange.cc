@@ -35,7 +35,8 @@ std::vector<std::int32_t> letter(int from, int to, int nth, std::size_t count) {
   return values;
 }
 
-// Letters from and to one peer: out is what this rank sends, in what it gets, due what it should get.
+// Letters from and to one peer: out is what this rank sends, in what it gets, due what it should
+// get.
 struct Correspondence {
   Correspondence(int me, int peer, int nth, std::size_t out_count, std::size_t in_count)
       : with(peer),
@@ -235,7 +236,8 @@ RINGSIDE_TEST(exchange_control, batches_that_should_be_one_wait_until_their_dead
   check_all_broken(t, endings, Fault::timeout, "longer than RINGSIDE_TIMEOUT=0.3 allows");
 }
 
-// What exchange is for. Both send first: each waits for room that the other would make by receiving.
+// What exchange is for. Both send first: each waits for room that the other would make by
+// receiving.
 RINGSIDE_TEST(exchange_control, two_that_both_send_first_wait_until_their_deadline) {
   const Endings endings = endings_of(2, narrow(0.3), [&](Communicator& comm) {
     Correspondence it(comm.rank(), 1 - comm.rank(), 0, kMebibyte, kMebibyte);

@@ -259,8 +259,8 @@ RINGSIDE_TEST(split, splitting_is_a_call_that_all_must_make) {
   for (const Ending& ending : endings.first) CHECK(ending.seconds < 5);
 }
 
-// How a group is to work stands in the parent's options, on which all have agreed: what can differ is
-// how long a rank is willing to wait. The impatient one breaks its group, and only that.
+// How a group is to work stands in the parent's options, on which all have agreed: what can differ
+// is how long a rank is willing to wait. The impatient one breaks its group, and only that.
 RINGSIDE_TEST(split, a_group_inherits_each_ranks_own_patience) {
   std::barrier together(3);
   run_as_threads(3, [&](Bootstrap& bootstrap) {
@@ -284,7 +284,7 @@ RINGSIDE_TEST(split, a_group_inherits_each_ranks_own_patience) {
   });
 }
 
-// A rank that fails in the last moment of its start has left the others, and they need not wait for it.
+// A rank that fails in the last moment of its start has left the others; they need not wait for it.
 RINGSIDE_TEST(split, a_start_that_fails_at_the_very_end_is_a_leaving) {
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     FailsAtTheEnd failing(bootstrap);
