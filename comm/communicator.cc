@@ -43,9 +43,9 @@ struct Communicator::Impl {
     }
   }
 
-  // --- now, or later ---
-  // With nothing under way a blocking call runs on the caller's thread: handing it over and waking up
-  // again costs more than a small collective. Otherwise it takes its turn.
+  // --- now, or later --- With nothing under way a blocking call runs on the caller's thread:
+  // handing it over and waking up again costs more than a small collective. Otherwise it takes its
+  // turn.
   template <class Job>
   void now(Job&& job) {
     if (!engine || engine->idle())
@@ -60,7 +60,8 @@ struct Communicator::Impl {
     return engine->submit([this, job]() { carry_out(job); });
   }
 
-  // --- the frame around every call: refuse it if the world is broken, and if it fails, tell all ---
+  // --- the frame around every call: refuse it if the world is broken, and if it fails, tell all
+  // ---
   template <class Job>
   void carry_out(const Job& job) {
     if (const std::optional<Error> earlier = first_cause())
@@ -92,6 +93,7 @@ struct Communicator::Impl {
   }
 
   void run(const std::vector<Message>& messages) {
+    waiter.check_alarm();  // for an empty batch too
     MessageBatch batch(messages, number + 1, message_edges, peers, waiter);
     number += messages.size();
     batch.run();

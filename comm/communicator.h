@@ -21,9 +21,9 @@
 //
 // Threads. One thread at a time per communicator. Its calls are carried out in the order in which
 // they were made, and that order must be the same on all ranks (for collectives; send and recv are
-// ordered for each pair of ranks). Blocking calls on different communicators must be in the same order
-// on all ranks, as in MPI. Asynchronous ones need not: each communicator has a thread of its own.
-// An asynchronous call's Error comes out of its Work; a later call fails with the same cause.
+// ordered for each pair of ranks). Blocking calls on different communicators must be in the same
+// order on all ranks, as in MPI. Asynchronous ones need not: each communicator has a thread of its
+// own. An asynchronous call's Error comes out of its Work; a later call fails with the same cause.
 #pragma once
 
 #include <cstddef>
@@ -57,7 +57,7 @@ struct RankInfo {
   std::string device;  // "cpu"
 };
 
-// split(): a rank with this colour gets no communicator.
+// split(): a rank with this colour, or any other negative one, gets no communicator.
 inline constexpr int kNoColor = -1;
 
 class Communicator {
@@ -107,9 +107,10 @@ class Communicator {
   // Returns once every rank has called it.
   void barrier();
 
-  // A message to, or from, another rank: `count` elements of `dtype` on both ends, in order for each
-  // pair of ranks. send may return before the peer has called recv, but must not be relied upon to:
-  // two ranks that both send first and receive later need the memory of the slots between them.
+  // A message to, or from, another rank: `count` elements of `dtype` on both ends, in order for
+  // each pair of ranks. send may return before the peer has called recv, but must not be relied
+  // upon to: two ranks that both send first and receive later need the memory of the slots between
+  // them.
   void send(const void* buffer, std::size_t count, DType dtype, int to);
   void recv(void* buffer, std::size_t count, DType dtype, int from);
 
@@ -136,8 +137,8 @@ class Communicator {
   Work exchange_async(const std::vector<Message>& messages);
 
   // Collective: the ranks that give the same colour form a communicator of their own, in the order
-  // of `key`, then of rank. A rank that gives kNoColor gets none. The new one is independent of this
-  // one, and may live longer.
+  // of `key`, then of rank. A rank that gives kNoColor gets none. The new one is independent of
+  // this one, and may live longer.
   std::optional<Communicator> split(int color, int key);
 
   // For tables: who is there, and how each rank reaches its right neighbour.

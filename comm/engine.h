@@ -1,9 +1,9 @@
-// The engine: a thread that carries out a communicator's asynchronous calls, in the order in which they
-// were made.
+// The engine: a thread that carries out a communicator's asynchronous calls, in the order in which
+// they were made.
 //
-// One thread and one queue for each communicator: its calls use the same channels, so they must run one
-// after another, and on all ranks in the same order. The thread starts with the first asynchronous
-// call; a program that never makes one never has it.
+// One thread and one queue for each communicator: its calls use the same channels, so they must run
+// one after another, and on all ranks in the same order. The thread starts with the first
+// asynchronous call; a program that never makes one never has it.
 #pragma once
 
 #include <atomic>
@@ -46,8 +46,8 @@ class Engine {
 
   Work submit(std::function<void()> task);
 
-  // No task is queued or running, and everything that tasks have written is visible. Only the thread
-  // that submits may rely on it.
+  // No task is queued or running, and everything that tasks have written is visible. Only the
+  // thread that submits may rely on it.
   bool idle() const { return pending_.load(std::memory_order_acquire) == 0; }
 
  private:

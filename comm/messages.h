@@ -1,12 +1,12 @@
 // Messages between pairs of ranks: send, recv, and batches of both.
 //
-// A batch makes progress on all of its messages at once, so neighbours that both send and both receive
-// never wait for each other, whatever the sizes:
+// A batch makes progress on all of its messages at once, so neighbours that both send and both
+// receive never wait for each other, whatever the sizes:
 //
 //     rank 0:  to 1, from 1        rank 1:  to 0, from 0
 //
-// Messages of one direction between the same two ranks stay in order. A single send or recv is a batch
-// of one: there is one text for all.
+// Messages of one direction between the same two ranks stay in order. A single send or recv is a
+// batch of one: there is one text for all.
 #pragma once
 
 #include <cstddef>

@@ -34,11 +34,11 @@
 
 namespace ringside {
 
-// Where everything lies in a window: arithmetic on (options, size) alone, so the same on all ranks.
 // What the channels between each ordered pair of ranks are for.
 enum class Use { messages, mesh };  // send and recv; collectives off the ring
 inline constexpr int kUses = 2;
 
+// Where everything lies in a window: arithmetic on (options, size) alone, so the same on all ranks.
 struct WindowPlan {
   int size = 0;
   ChannelShape ring;

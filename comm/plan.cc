@@ -43,7 +43,8 @@ Part part_of(const Planner& planner, std::size_t count, DType dtype) {
   return {chunks, own_first, part_bytes, n * part_bytes, own_first * bytes_of(dtype)};
 }
 
-// `whole` holds all parts and `part` this rank's: either apart, or the part at its place in the whole.
+// `whole` holds all parts and `part` this rank's: either apart, or the part at its place in the
+// whole.
 void check_part_in_whole(const Planner& planner, Kind kind, const void* part, const void* whole,
                          const Part& layout) {
   if (layout.bytes == 0 || bytes(part) == bytes(whole) + layout.own_offset_bytes) return;

@@ -1,9 +1,9 @@
 // From a call's arguments to what the lane needs: everything that is decided before a byte moves.
 //
-// A plan is a value: the call in terms of memory, and the algorithm that is to carry it out. It depends
-// on the arguments and on what all ranks agreed on at the start, so all ranks make fitting plans; it
-// can be made on one thread and carried out on another. Arguments that make no sense are refused here,
-// with Error{usage}, when nothing has been sent yet.
+// A plan is a value: the call in terms of memory, and the algorithm that is to carry it out. It
+// depends on the arguments and on what all ranks agreed on at the start, so all ranks make fitting
+// plans; it can be made on one thread and carried out on another. Arguments that make no sense are
+// refused here, with Error{usage}, when nothing has been sent yet.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ struct Plan {
   void (*algorithm)(HostLane& lane, const Ring& ring, const Operation& what) = nullptr;
 };
 
-// Up to how many bytes an all_reduce takes one step; 0: none does. A pure function of what all ranks
-// agree on, so all choose alike.
+// Up to how many bytes an all_reduce takes one step; 0: none does. A pure function of what all
+// ranks agree on, so all choose alike.
 std::size_t one_shot_most_bytes(const Planner& planner);
 
 // Shapes, in-place rules and meaning as in communicator.h. Each throws Error{usage}.

@@ -40,11 +40,14 @@ class Waiter {
   // or this process was told to stop.
   void enter(const Call& call);
 
+  // Throws if another rank has raised the alarm.
+  void check_alarm();
+
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
   std::string here() const;
 
-  // The first thing that is looked at in a message that `end` has received: whether its sender means
-  // the same call. Throws Error{mismatch, protocol} if not.
+  // The first thing that is looked at in a message that `end` has received: whether its sender
+  // means the same call. Throws Error{mismatch, protocol} if not.
   void check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t fingerprint,
                   FunctionRef<std::string()> where) const;
 
@@ -63,7 +66,6 @@ class Waiter {
   void wait_patiently(int peer, Ready ready, Where where);
   // Each returns if waiting still makes sense, and throws its sentence if not. A message may have
   // come just before its sender went, so ready() is asked once more before anything is thrown.
-  void check_alarm();
   void check_stopped(Where where);
   void check_left(int peer, Ready ready, Where where);
   void check_different(int peer, Ready ready);

@@ -5,8 +5,8 @@
 //     work.wait();
 //
 // The buffers belong to the call until wait() has returned or test() has said true. A Work may be
-// dropped: the call goes on, and the buffers must still live until it has ended (a later barrier, or
-// the communicator's end, says so). Copies of a Work speak of the same call.
+// dropped: the call goes on, and the buffers must still live until it has ended (a later barrier,
+// or the communicator's end, says so). Copies of a Work speak of the same call.
 #pragma once
 
 #include <memory>
