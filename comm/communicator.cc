@@ -60,8 +60,7 @@ struct Communicator::Impl {
     return engine->submit([this, job]() { carry_out(job); });
   }
 
-  // --- the frame around every call: refuse it if the world is broken, and if it fails, tell all
-  // ---
+  // --- the frame around every call: refused if the world is broken, told to all if it fails ---
   template <class Job>
   void carry_out(const Job& job) {
     if (const std::optional<Error> earlier = first_cause())
