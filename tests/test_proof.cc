@@ -75,9 +75,11 @@ void check_several_roots(test::Context& t, Claim claim) {
     for (int root = 0; root < size; ++root) {
       const bool chosen =
           size <= 8 || root == 0 || root == 1 || root == size / 2 || root == size - 1;
-      if (!chosen) continue;
+      // A reduce has a ring's length besides, so a large one does with less.
+      const bool large = claim == Claim::reduce && size > 16;
+      if (!chosen || (large && root > 1)) continue;
       const std::vector<Program> programs = programs_of(claim, size, kSlices, root);
-      const int slots_step = claim == Claim::reduce && size > 16 ? 3 : 1;  // it has a ring's length
+      const int slots_step = large ? 3 : 1;
       for (int slots = 0; slots <= 3; slots += slots_step)
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
           check_holds(t, claim, programs, kSlices,
