@@ -3,8 +3,8 @@
 // collective numbers on the board and chained fingerprints are what tells (comm/waiter.cc,
 // comm/operation.h).
 //
-// A control by hand: take check_different out of Waiter::wait_patiently, and the first three tests
-// take 20 s, which is the deadline, to say that a rank is late.
+// A control by hand: take check_different out of Waiter::wait_patiently, and ranks say only after
+// 20 s, which is the deadline, that one of them is late.
 #include <chrono>
 #include <cstring>
 #include <thread>
