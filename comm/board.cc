@@ -11,7 +11,11 @@ Operation unpack_words(std::uint64_t words, std::uint64_t count) {
   what.kind = static_cast<Kind>(words >> 48 & 0xff);
   what.dtype = static_cast<DType>(words >> 40 & 0xff);
   what.reduction = static_cast<Reduction>(words >> 32 & 0xff);
-  what.root = static_cast<std::int32_t>(words & 0xffff'ffffu);
+  const auto word = static_cast<std::uint32_t>(words);
+  if (is_ragged(what.kind))
+    what.layout = word;
+  else
+    what.root = static_cast<std::int32_t>(word);
   what.count = count;
   return what;
 }

@@ -66,7 +66,7 @@ class Board {
   struct Entry {
     std::atomic<std::uint64_t> number{0};
     std::atomic<std::uint64_t> count{0};
-    std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root
+    std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root or layout
     std::atomic<std::uint64_t> marks{0};  // fingerprint, collective
   };
 

@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
+#include <vector>
 
 namespace ringside {
 
@@ -19,7 +21,8 @@ struct Range {
   std::size_t count = 0;
 };
 
-// `count` elements in `parts` chunks whose lengths differ by at most one, the longer ones first.
+// Even: `count` elements in `parts` chunks whose lengths differ by at most one, the longer ones
+// first. Ragged: of the lengths that the caller gives, for the operations whose names end in _v.
 class Chunks {
  public:
   constexpr Chunks() = default;
@@ -27,16 +30,27 @@ class Chunks {
   constexpr Chunks(std::size_t count, int parts)
       : length_(count / static_cast<std::size_t>(parts)),
         longer_(count % static_cast<std::size_t>(parts)) {}
+  // One count a chunk.
+  constexpr explicit Chunks(std::span<const std::size_t> counts) : starts_{0} {
+    for (const std::size_t count : counts) {
+      starts_.push_back(starts_.back() + count);
+      longest_ = std::max(longest_, count);
+    }
+  }
 
   constexpr Range operator[](int chunk) const {
     const auto c = static_cast<std::size_t>(chunk);
+    if (!starts_.empty()) [[unlikely]]
+      return {starts_[c], starts_[c + 1] - starts_[c]};
     return {c * length_ + std::min(c, longer_), length_ + (c < longer_ ? 1 : 0)};
   }
-  constexpr std::size_t longest() const { return operator[](0).count; }
+  constexpr std::size_t longest() const { return starts_.empty() ? (*this)[0].count : longest_; }
 
  private:
   std::size_t length_ = 0;
-  std::size_t longer_ = 0;  // this many chunks have one element more
+  std::size_t longer_ = 0;           // this many chunks have one element more
+  std::vector<std::size_t> starts_;  // of ragged chunks, and the end of the last
+  std::size_t longest_ = 0;
 };
 
 // The part of a chunk that its slice number `slice` covers, when a message holds `slice_count`
@@ -55,5 +69,8 @@ constexpr std::size_t slices_for(std::size_t longest_chunk, std::size_t slice_co
 static_assert(Chunks{10, 4}[0].count == 3 && Chunks{10, 4}[2].begin == 6 &&
               Chunks{10, 4}[3].count == 2);
 static_assert(Chunks{1, 3}[0].count == 1 && Chunks{1, 3}[1].count == 0);
+constexpr std::size_t kRaggedExample[] = {3, 0, 5};
+static_assert(Chunks{kRaggedExample}[1].begin == 3 && Chunks{kRaggedExample}[1].count == 0 &&
+              Chunks{kRaggedExample}[2].count == 5 && Chunks{kRaggedExample}.longest() == 5);
 
 }  // namespace ringside

@@ -179,6 +179,26 @@ Work Communicator::all_gather_async(const void* send, void* recv, std::size_t se
   return impl_->later(plan_all_gather(impl_->planner, send, recv, send_count, dtype));
 }
 
+void Communicator::reduce_scatter_v(const void* send, void* recv,
+                                    std::span<const std::size_t> counts, DType dtype,
+                                    Reduction reduction) {
+  impl_->now(plan_reduce_scatter_v(impl_->planner, send, recv, counts, dtype, reduction));
+}
+Work Communicator::reduce_scatter_v_async(const void* send, void* recv,
+                                          std::span<const std::size_t> counts, DType dtype,
+                                          Reduction reduction) {
+  return impl_->later(plan_reduce_scatter_v(impl_->planner, send, recv, counts, dtype, reduction));
+}
+
+void Communicator::all_gather_v(const void* send, void* recv, std::span<const std::size_t> counts,
+                                DType dtype) {
+  impl_->now(plan_all_gather_v(impl_->planner, send, recv, counts, dtype));
+}
+Work Communicator::all_gather_v_async(const void* send, void* recv,
+                                      std::span<const std::size_t> counts, DType dtype) {
+  return impl_->later(plan_all_gather_v(impl_->planner, send, recv, counts, dtype));
+}
+
 void Communicator::broadcast(void* buffer, std::size_t count, DType dtype, int root) {
   impl_->now(plan_broadcast(impl_->planner, buffer, count, dtype, root));
 }

@@ -5,12 +5,15 @@
 //
 // Buffers. Any pointer, any count (zero too), any alignment. Out of place, or in place: all_reduce
 // and broadcast with the same buffer; reduce_scatter with recv = send + rank·count; all_gather with
-// send = recv + rank·count (elements). Buffers that overlap in another way are refused.
+// send = recv + rank·count (elements); where the counts differ, the sum of those before this rank's
+// in the place of rank·count. Buffers that overlap in another way are refused.
 //
 // Bits. For a given world size and count the same input gives the same bits on every rank, in every
 // run, with every slot size: each chunk is folded in the ring's rotated order (ring.h), rounding to
 // the storage type after every addition. all_reduce(x) equals all_gather(reduce_scatter(x)) bit for
-// bit where the count can be divided by the ranks. AVG divides once, at the end.
+// bit where the count can be divided by the ranks; with the chunks that all_reduce makes, as equal as
+// can be, the longer ones first, all_gather_v(reduce_scatter_v(x)) does so for any count. AVG divides
+// once, at the end.
 //
 // Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
 // Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does
@@ -29,6 +32,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -85,6 +89,13 @@ class Communicator {
   // recv = every rank's `send_count` elements, in rank order: `size() × send_count`.
   void all_gather(const void* send, void* recv, std::size_t send_count, DType dtype);
 
+  // The same with a count of its own for each rank, zeros too; `counts` has size() of them, alike
+  // on all ranks. reduce_scatter_v: send has their sum, recv counts[rank()] elements. all_gather_v:
+  // the other way round. Chunk r of the whole is rank r's.
+  void reduce_scatter_v(const void* send, void* recv, std::span<const std::size_t> counts,
+                        DType dtype, Reduction reduction);
+  void all_gather_v(const void* send, void* recv, std::span<const std::size_t> counts, DType dtype);
+
   // buffer = root's buffer, on every rank. `count` elements.
   void broadcast(void* buffer, std::size_t count, DType dtype, int root);
 
@@ -125,6 +136,10 @@ class Communicator {
   Work reduce_scatter_async(const void* send, void* recv, std::size_t recv_count, DType dtype,
                             Reduction reduction);
   Work all_gather_async(const void* send, void* recv, std::size_t send_count, DType dtype);
+  Work reduce_scatter_v_async(const void* send, void* recv, std::span<const std::size_t> counts,
+                              DType dtype, Reduction reduction);
+  Work all_gather_v_async(const void* send, void* recv, std::span<const std::size_t> counts,
+                          DType dtype);
   Work broadcast_async(void* buffer, std::size_t count, DType dtype, int root);
   Work reduce_async(const void* send, void* recv, std::size_t count, DType dtype,
                     Reduction reduction, int root);

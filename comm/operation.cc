@@ -7,7 +7,8 @@ namespace ringside {
 namespace {
 
 bool reduces(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce;
+  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce ||
+         kind == Kind::reduce_scatter_v;
 }
 bool has_root(Kind kind) {
   return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
@@ -56,6 +57,10 @@ const char* name_of(Kind kind) {
       return "scatter";
     case Kind::all_to_all:
       return "all_to_all";
+    case Kind::all_gather_v:
+      return "all_gather_v";
+    case Kind::reduce_scatter_v:
+      return "reduce_scatter_v";
   }
   return "unknown call";
 }
@@ -76,6 +81,8 @@ std::string difference(const Operation& here, const Operation& there) {
     add(sentence, text("the count differs: %llu here, %llu there",
                        static_cast<unsigned long long>(here.count),
                        static_cast<unsigned long long>(there.count)));
+  else if (here.layout != there.layout)
+    add(sentence, "the counts differ, though not their sum");
   if (here.dtype != there.dtype)
     add(sentence,
         text("the type differs: %s here, %s there", name_of(here.dtype), name_of(there.dtype)));

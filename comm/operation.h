@@ -7,7 +7,10 @@
 // then stands on the sender's board.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "kernels/dtype.h"
@@ -26,6 +29,8 @@ enum class Kind : std::uint8_t {
   gather,
   scatter,
   all_to_all,
+  all_gather_v,
+  reduce_scatter_v,
 };
 
 const char* name_of(Kind kind);
@@ -33,32 +38,53 @@ const char* name_of(Kind kind);
 struct Operation {
   Kind kind = Kind::barrier;
   DType dtype = DType::u8;
-  Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter, reduce
+  Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter, reduce, reduce_scatter_v
   std::int32_t root = 0;                 // the root, where there is one; send_recv: the sender
   // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, reduce,
-  // send_recv), of one rank's part (reduce_scatter, all_gather, gather, scatter, all_to_all).
+  // send_recv), of one rank's part (reduce_scatter, all_gather, gather, scatter, all_to_all), of
+  // all parts together (all_gather_v, reduce_scatter_v).
   std::uint64_t count = 0;
+  std::uint32_t layout = 0;  // all_gather_v, reduce_scatter_v: layout_of the ranks' counts
 };
 
-// All of a call but its count, in 56 bits.
+// Whether each rank has a count of its own.
+constexpr bool is_ragged(Kind kind) {
+  return kind == Kind::all_gather_v || kind == Kind::reduce_scatter_v;
+}
+
+// All of a call but its count, in 56 bits. What has a root has no layout.
 constexpr std::uint64_t pack(const Operation& what) {
+  const std::uint32_t word =
+      is_ragged(what.kind) ? what.layout : static_cast<std::uint32_t>(what.root);
   return static_cast<std::uint64_t>(what.kind) << 48 |
          static_cast<std::uint64_t>(what.dtype) << 40 |
-         static_cast<std::uint64_t>(what.reduction) << 32 | static_cast<std::uint32_t>(what.root);
+         static_cast<std::uint64_t>(what.reduction) << 32 | word;
+}
+
+namespace detail {
+// splitmix64's finalizer: every bit of the input reaches every bit of the result.
+constexpr std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+constexpr std::uint32_t folded(std::uint64_t hash) {
+  return static_cast<std::uint32_t>(hash ^ (hash >> 32));
+}
+}  // namespace detail
+
+// A hash of the ranks' counts, in order.
+constexpr std::uint32_t layout_of(std::span<const std::size_t> counts) {
+  std::uint64_t hash = 0;
+  for (const std::size_t count : counts) hash = detail::mix(hash + count + 0x9e3779b97f4a7c15u);
+  return detail::folded(hash);
 }
 
 // Never 0, which is what a cell that nobody has written yet holds.
 constexpr std::uint32_t fingerprint(const Operation& what) {
-  // splitmix64's finalizer, once for each word: every bit of the input reaches every bit of the
-  // result.
-  const auto mix = [](std::uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-  };
-  const std::uint64_t hash = mix(mix(what.count + 0x9e3779b97f4a7c15u) ^ pack(what));
-  const auto folded = static_cast<std::uint32_t>(hash ^ (hash >> 32));
-  return folded == 0 ? 1 : folded;
+  const std::uint64_t hash =
+      detail::mix(detail::mix(what.count + 0x9e3779b97f4a7c15u) ^ pack(what));
+  return std::max(detail::folded(hash), 1u);
 }
 
 // A collective's mark on the wire: its own fingerprint, and those of all collectives before it. Two

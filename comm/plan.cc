@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "comm/error.h"
 #include "comm/mesh.h"
@@ -26,29 +27,57 @@ void check_apart(const Planner& planner, Kind kind, const void* a, std::size_t a
            "the buffers overlap, and not in the way that \"in place\" means (communicator.h)");
 }
 
-// A call in which each rank has one part of `count` elements in a whole of size() parts.
-struct Part {
+void check_dtype(const Planner& planner, Kind kind, DType dtype) {
+  if (static_cast<std::size_t>(dtype) >= kAllDTypes.size())
+    refuse(planner, kind, text("there is no type number %d", static_cast<int>(dtype)));
+}
+
+void check_count(const Planner& planner, Kind kind, std::size_t count, DType dtype) {
+  if (count > SIZE_MAX / 16 / bytes_of(dtype) / static_cast<std::size_t>(planner.size))
+    refuse(planner, kind, text("%zu elements cannot be addressed", count));
+}
+
+// A call in which each rank has one part of a whole.
+struct Parts {
   Chunks chunks;
   std::size_t own_first;  // this rank's first element in the whole
-  std::size_t bytes;      // of a part
+  std::size_t own_bytes;  // of this rank's part
   std::size_t whole_bytes;
   std::size_t own_offset_bytes;
 };
 
-Part part_of(const Planner& planner, std::size_t count, DType dtype) {
-  const auto n = static_cast<std::size_t>(planner.size);
-  const Chunks chunks{n * count, planner.size};
-  const std::size_t own_first = chunks[planner.rank].begin;
-  const std::size_t part_bytes = count * bytes_of(dtype);
-  return {chunks, own_first, part_bytes, n * part_bytes, own_first * bytes_of(dtype)};
+Parts parts_of(const Planner& planner, Chunks chunks, DType dtype) {
+  const Range own = chunks[planner.rank];
+  const Range last = chunks[planner.size - 1];
+  const std::size_t each = bytes_of(dtype);
+  return {std::move(chunks), own.begin, own.count * each, (last.begin + last.count) * each,
+          own.begin * each};
+}
+
+Parts equal_parts(const Planner& planner, std::size_t count, DType dtype) {
+  return parts_of(planner, Chunks{static_cast<std::size_t>(planner.size) * count, planner.size},
+                  dtype);
+}
+
+// Whether each rank's count, and all of them together, can be; returns their sum.
+std::size_t checked_sum(const Planner& planner, Kind kind, std::span<const std::size_t> counts,
+                        DType dtype) {
+  if (counts.size() != static_cast<std::size_t>(planner.size))
+    refuse(planner, kind,
+           text("%zu counts for %d ranks; one for each is wanted", counts.size(), planner.size));
+  std::size_t sum = 0;
+  for (const std::size_t count : counts)
+    if (__builtin_add_overflow(sum, count, &sum)) sum = SIZE_MAX;
+  check_count(planner, kind, sum, dtype);
+  return sum;
 }
 
 // `whole` holds all parts and `part` this rank's: either apart, or the part at its place in the
 // whole.
 void check_part_in_whole(const Planner& planner, Kind kind, const void* part, const void* whole,
-                         const Part& layout) {
-  if (layout.bytes == 0 || bytes(part) == bytes(whole) + layout.own_offset_bytes) return;
-  check_apart(planner, kind, part, layout.bytes, whole, layout.whole_bytes);
+                         const Parts& layout) {
+  if (layout.own_bytes == 0 || bytes(part) == bytes(whole) + layout.own_offset_bytes) return;
+  check_apart(planner, kind, part, layout.own_bytes, whole, layout.whole_bytes);
 }
 
 // Pieces on the mesh must fit the slots of pairs, which may be smaller than the ring's.
@@ -83,6 +112,30 @@ void add_reduction(const Planner& planner, HostCall& call) {
   call.divisor = planner.size;
 }
 
+// An operation and its ragged twin differ in nothing but how the whole is cut.
+Plan reduce_scatter_in(const Planner& planner, const Operation& what, const void* send, void* recv,
+                       const Parts& parts) {
+  check_part_in_whole(planner, what.kind, recv, send, parts);
+  Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
+  plan.call.output_first = parts.own_first;
+  add_reduction(planner, plan.call);
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+    reduce_scatter(lane, ring);
+  };
+  return plan;
+}
+
+Plan all_gather_in(const Planner& planner, const Operation& what, const void* send, void* recv,
+                   const Parts& parts) {
+  check_part_in_whole(planner, what.kind, send, recv, parts);
+  Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
+  plan.call.input_first = parts.own_first;
+  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+    all_gather(lane, ring);
+  };
+  return plan;
+}
+
 }  // namespace
 
 std::size_t one_shot_most_bytes(const Planner& planner) {
@@ -97,12 +150,10 @@ void refuse(const Planner& planner, Kind kind, const std::string& why) {
 
 void check_buffer(const Planner& planner, Kind kind, const void* buffer, std::size_t count,
                   DType dtype) {
-  if (static_cast<std::size_t>(dtype) >= kAllDTypes.size())
-    refuse(planner, kind, text("there is no type number %d", static_cast<int>(dtype)));
+  check_dtype(planner, kind, dtype);
   if (buffer == nullptr && count > 0)
     refuse(planner, kind, text("no buffer (null) for %zu elements", count));
-  if (count > SIZE_MAX / 16 / bytes_of(dtype) / static_cast<std::size_t>(planner.size))
-    refuse(planner, kind, text("%zu elements cannot be addressed", count));
+  check_count(planner, kind, count, dtype);
 }
 
 void check_peer(const Planner& planner, Kind kind, const char* role, int rank) {
@@ -137,16 +188,19 @@ Plan plan_reduce_scatter(const Planner& planner, const void* send, void* recv,
   const Kind kind = Kind::reduce_scatter;
   check_buffer(planner, kind, send, recv_count, dtype);
   check_buffer(planner, kind, recv, recv_count, dtype);
-  const Part part = part_of(planner, recv_count, dtype);
-  check_part_in_whole(planner, kind, recv, send, part);
-  Plan plan = make(planner, {kind, dtype, reduction, 0, recv_count}, send, recv, part.chunks,
-                   planner.size - 1);
-  plan.call.output_first = part.own_first;
-  add_reduction(planner, plan.call);
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
-    reduce_scatter(lane, ring);
-  };
-  return plan;
+  return reduce_scatter_in(planner, {kind, dtype, reduction, 0, recv_count}, send, recv,
+                           equal_parts(planner, recv_count, dtype));
+}
+
+Plan plan_reduce_scatter_v(const Planner& planner, const void* send, void* recv,
+                           std::span<const std::size_t> counts, DType dtype, Reduction reduction) {
+  const Kind kind = Kind::reduce_scatter_v;
+  check_dtype(planner, kind, dtype);
+  const std::size_t sum = checked_sum(planner, kind, counts, dtype);
+  check_buffer(planner, kind, send, sum, dtype);
+  check_buffer(planner, kind, recv, counts[static_cast<std::size_t>(planner.rank)], dtype);
+  return reduce_scatter_in(planner, {kind, dtype, reduction, 0, sum, layout_of(counts)}, send, recv,
+                           parts_of(planner, Chunks{counts}, dtype));
 }
 
 Plan plan_all_gather(const Planner& planner, const void* send, void* recv, std::size_t send_count,
@@ -154,15 +208,19 @@ Plan plan_all_gather(const Planner& planner, const void* send, void* recv, std::
   const Kind kind = Kind::all_gather;
   check_buffer(planner, kind, send, send_count, dtype);
   check_buffer(planner, kind, recv, send_count, dtype);
-  const Part part = part_of(planner, send_count, dtype);
-  check_part_in_whole(planner, kind, send, recv, part);
-  Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, send_count}, send, recv, part.chunks,
-                   planner.size - 1);
-  plan.call.input_first = part.own_first;
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
-    all_gather(lane, ring);
-  };
-  return plan;
+  return all_gather_in(planner, {kind, dtype, Reduction::sum, 0, send_count}, send, recv,
+                       equal_parts(planner, send_count, dtype));
+}
+
+Plan plan_all_gather_v(const Planner& planner, const void* send, void* recv,
+                       std::span<const std::size_t> counts, DType dtype) {
+  const Kind kind = Kind::all_gather_v;
+  check_dtype(planner, kind, dtype);
+  const std::size_t sum = checked_sum(planner, kind, counts, dtype);
+  check_buffer(planner, kind, send, counts[static_cast<std::size_t>(planner.rank)], dtype);
+  check_buffer(planner, kind, recv, sum, dtype);
+  return all_gather_in(planner, {kind, dtype, Reduction::sum, 0, sum, layout_of(counts)}, send,
+                       recv, parts_of(planner, Chunks{counts}, dtype));
 }
 
 Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DType dtype,
@@ -211,11 +269,11 @@ Plan plan_gather(const Planner& planner, const void* send, void* recv, std::size
   check_peer(planner, kind, "root", root);
   check_buffer(planner, kind, send, send_count, dtype);
   if (is_root) check_buffer(planner, kind, recv, send_count, dtype);
-  const Part part = part_of(planner, send_count, dtype);
-  if (is_root) check_part_in_whole(planner, kind, send, recv, part);
+  const Parts parts = equal_parts(planner, send_count, dtype);
+  if (is_root) check_part_in_whole(planner, kind, send, recv, parts);
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, send_count}, send, recv,
-                   part.chunks, is_root ? planner.size - 1 : 1);
-  plan.call.input_first = part.own_first;
+                   parts.chunks, is_root ? planner.size - 1 : 1);
+  plan.call.input_first = parts.own_first;
   plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
     gather(lane, ring, what.root);
   };
@@ -229,11 +287,11 @@ Plan plan_scatter(const Planner& planner, const void* send, void* recv, std::siz
   check_peer(planner, kind, "root", root);
   check_buffer(planner, kind, recv, recv_count, dtype);
   if (is_root) check_buffer(planner, kind, send, recv_count, dtype);
-  const Part part = part_of(planner, recv_count, dtype);
-  if (is_root) check_part_in_whole(planner, kind, recv, send, part);
+  const Parts parts = equal_parts(planner, recv_count, dtype);
+  if (is_root) check_part_in_whole(planner, kind, recv, send, parts);
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, recv_count}, send, recv,
-                   part.chunks, is_root ? planner.size - 1 : 1);
-  plan.call.output_first = part.own_first;
+                   parts.chunks, is_root ? planner.size - 1 : 1);
+  plan.call.output_first = parts.own_first;
   plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
     scatter(lane, ring, what.root);
   };
@@ -245,9 +303,9 @@ Plan plan_all_to_all(const Planner& planner, const void* send, void* recv, std::
   const Kind kind = Kind::all_to_all;
   check_buffer(planner, kind, send, count, dtype);
   check_buffer(planner, kind, recv, count, dtype);
-  const Part part = part_of(planner, count, dtype);
-  check_apart(planner, kind, send, part.whole_bytes, recv, part.whole_bytes);
-  Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, count}, send, recv, part.chunks,
+  const Parts parts = equal_parts(planner, count, dtype);
+  check_apart(planner, kind, send, parts.whole_bytes, recv, parts.whole_bytes);
+  Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, count}, send, recv, parts.chunks,
                    planner.size - 1);
   plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
     all_to_all(lane, ring);

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
+#include <string>
 
 #include "comm/host_lane.h"
 #include "comm/operation.h"
@@ -40,6 +42,10 @@ Plan plan_reduce_scatter(const Planner& planner, const void* send, void* recv,
                          std::size_t recv_count, DType dtype, Reduction reduction);
 Plan plan_all_gather(const Planner& planner, const void* send, void* recv, std::size_t send_count,
                      DType dtype);
+Plan plan_reduce_scatter_v(const Planner& planner, const void* send, void* recv,
+                           std::span<const std::size_t> counts, DType dtype, Reduction reduction);
+Plan plan_all_gather_v(const Planner& planner, const void* send, void* recv,
+                       std::span<const std::size_t> counts, DType dtype);
 Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DType dtype, int root);
 Plan plan_barrier(const Planner& planner);
 Plan plan_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,

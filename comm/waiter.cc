@@ -175,7 +175,7 @@ int Waiter::last_of_the_chain(int peer) const {
   const bool along_the_ring =
       call_.what.kind == Kind::all_reduce || call_.what.kind == Kind::barrier ||
       call_.what.kind == Kind::reduce_scatter || call_.what.kind == Kind::all_gather ||
-      call_.what.kind == Kind::broadcast;
+      call_.what.kind == Kind::broadcast || is_ragged(call_.what.kind);
   if (!along_the_ring) return peer;
   const int step = peer == peers_.left() ? peers_.size() - 1 : 1;
   int last = peer;

@@ -113,6 +113,27 @@ RINGSIDE_TEST(async, fifty_calls_in_flight) {
       });
 }
 
+// The counts are the caller's only until the call returns.
+RINGSIDE_TEST(async, ragged_counts_are_copied) {
+  run_as_threads(3, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, test_options());
+    const auto mine = index(comm.rank());
+    const std::vector<std::int64_t> given = {1, 10, 100, 1000};
+    std::vector<std::int64_t> part(2, -1), whole(4, -1);
+    Work work;
+    {
+      std::vector<std::size_t> counts = {1, 2, 1};
+      comm.reduce_scatter_v_async(given.data(), part.data(), counts, kI64, kSum);
+      work = comm.all_gather_v_async(part.data(), whole.data(), counts, kI64);
+      counts.assign(3, 0);
+    }
+    work.wait();
+    CHECK_EQ(part[0], 3 * given[mine == 0 ? 0 : mine == 1 ? 1 : 3]);
+    for (std::size_t i = 0; i < whole.size(); ++i) CHECK_EQ(whole[i], 3 * given[i]);
+    comm.barrier();
+  });
+}
+
 // Each call works on what the one before it left behind: any other order gives another number.
 RINGSIDE_TEST(async, calls_are_carried_out_in_the_order_in_which_they_were_made) {
   for (const int ranks : {1, 2, 4})

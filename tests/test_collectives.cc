@@ -5,6 +5,8 @@
 // elements and a message fits its cell. Larger counts, which differ only in how many slices there
 // are, meet every type and reduction, but take the other choices in turn.
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 #include "tests/support/collective_case.h"
 #include "tests/support/faulty_transport.h"
@@ -125,6 +127,36 @@ void add_movements(Cases& cases, int ranks) {
   }
 }
 
+// Counts of their own for each rank: some empty, one long, sums of every size.
+std::vector<std::size_t> ragged_counts(int ranks, std::size_t variant) {
+  std::vector<std::size_t> counts;
+  for (std::size_t rank = 0; rank < static_cast<std::size_t>(ranks); ++rank)
+    counts.push_back(std::array{
+        rank,          // 0 1 2 …
+        rank % 2 * 7,  // every other one is empty
+        rank == variant / 4 % static_cast<std::size_t>(ranks) ? std::size_t{613} : 1 + rank % 2,
+        std::size_t{0},  // nobody has anything
+    }[variant % 4]);
+  return counts;
+}
+
+void add_ragged(Cases& cases, int ranks) {
+  const auto add = [&](Kind kind, DType dtype, Reduction reduction, std::size_t variant,
+                       bool in_place) {
+    const std::vector<std::size_t> counts = ragged_counts(ranks, variant);
+    const std::size_t sum = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+    cases.add({kind, dtype, reduction, 0, sum, layout_of(counts)}, in_place);
+    cases.list.back().counts = counts;
+  };
+  for (const DType dtype : kAllDTypes)
+    for (std::size_t variant = 0; variant < 8; ++variant)
+      for (const bool in_place : {false, true}) {
+        add(Kind::all_gather_v, dtype, Reduction::sum, variant, in_place);
+        for (const Reduction reduction : kAllReductions)
+          add(Kind::reduce_scatter_v, dtype, reduction, variant, in_place);
+      }
+}
+
 void add_pairs(Cases& cases, int ranks) {
   for (int sender = 0; sender < ranks; ++sender)
     for (int receiver = 0; receiver < ranks; ++receiver) {
@@ -151,6 +183,7 @@ void run_matrix(Context& t, int ranks) {
   add_movements(cases, ranks);
   add_rooted(cases, ranks);
   add_all_to_all(cases, ranks);
+  add_ragged(cases, ranks);
   add_pairs(cases, ranks);
   const std::vector<Expectation> all = expect_all(cases.list, ranks);
   constexpr std::size_t kSlicesMax = 130;

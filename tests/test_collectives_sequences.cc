@@ -68,6 +68,26 @@ void compare_halves(Context& t, Communicator& comm, DType dtype, Reduction reduc
             wrong.c_str());
 }
 
+// The lengths of the chunks that all_reduce makes: dealt out one by one, which is not how the
+// library works them out.
+std::vector<std::size_t> dealt(std::size_t count, int ranks) {
+  std::vector<std::size_t> counts(static_cast<std::size_t>(ranks));
+  for (std::size_t i = 0; i < count; ++i) ++counts[i % counts.size()];
+  return counts;
+}
+
+// How many of `count` elements differ between all_reduce and its ragged halves.
+std::string compare_ragged_halves(Communicator& comm, const std::vector<std::size_t>& counts,
+                                  std::size_t count, DType dtype, Reduction reduction) {
+  const Bytes input = make_input(comm.rank(), count, dtype, reduction, 6, false);
+  Bytes whole(input.size()), gathered(input.size());
+  Bytes own(counts[static_cast<std::size_t>(comm.rank())] * bytes_of(dtype));
+  comm.all_reduce(input.data(), whole.data(), count, dtype, reduction);
+  comm.reduce_scatter_v(input.data(), own.data(), counts, dtype, reduction);
+  comm.all_gather_v(own.data(), gathered.data(), counts, dtype);
+  return difference(gathered.data(), whole.data(), count, dtype);
+}
+
 }  // namespace
 
 RINGSIDE_TEST(collectives, hundreds_of_mixed_calls_on_one_communicator) {
@@ -125,6 +145,35 @@ RINGSIDE_TEST(collectives, all_reduce_has_the_bits_of_its_two_halves) {
               compare_halves(t, comm, dtype, reduction, special);
         comm.barrier();
       });
+}
+
+// With counts of their own the halves are halves for any count, also where the ranks do not divide
+// it.
+RINGSIDE_TEST(collectives, all_reduce_has_the_bits_of_its_ragged_halves) {
+  for (const int ranks : {1, 2, 3, 5, 8})
+    for (const Options& options : {with_slots(8, 1), with_slots(64, 2), test_options()})
+      run_as_threads(ranks, [&](Bootstrap& bootstrap) {
+        Communicator comm(bootstrap, options);
+        for (const std::size_t count : {0, 1, 4, 7, 101})
+          for (const DType dtype : {DType::f32, DType::bf16, DType::u8})
+            for (const Reduction reduction : {Reduction::sum, Reduction::avg}) {
+              const std::string wrong =
+                  compare_ragged_halves(comm, dealt(count, ranks), count, dtype, reduction);
+              CHECK_MSG(wrong.empty(), "%s %s × %zu of %d: %s", name_of(dtype), name_of(reduction),
+                        count, comm.size(), wrong.c_str());
+            }
+        comm.barrier();
+      });
+}
+
+// The control: other lengths are other chunks, whose sums begin with other ranks.
+RINGSIDE_TEST(collectives, other_chunks_have_other_bits) {
+  run_as_threads(3, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, test_options());
+    const std::vector<std::size_t> reversed = {33, 33, 35};
+    CHECK(!compare_ragged_halves(comm, reversed, 101, DType::f32, Reduction::sum).empty());
+    comm.barrier();
+  });
 }
 
 RINGSIDE_TEST(collectives, communicators_one_after_another) {

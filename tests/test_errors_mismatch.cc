@@ -26,6 +26,15 @@ void make_call(Communicator& comm, const Operation& what) {
       return comm.reduce_scatter(send.get(), recv.get(), what.count, what.dtype, what.reduction);
     case Kind::all_gather:
       return comm.all_gather(send.get(), recv.get(), what.count, what.dtype);
+    case Kind::all_gather_v:
+    case Kind::reduce_scatter_v: {
+      // The operation's `root` is the rank that has all of it.
+      std::vector<std::size_t> counts(index(comm.size()));
+      counts[index(what.root)] = what.count;
+      if (what.kind == Kind::all_gather_v)
+        return comm.all_gather_v(send.get(), recv.get(), counts, what.dtype);
+      return comm.reduce_scatter_v(send.get(), recv.get(), counts, what.dtype, what.reduction);
+    }
     case Kind::broadcast:
       return comm.broadcast(recv.get(), what.count, what.dtype, what.root);
     case Kind::barrier:
@@ -72,6 +81,12 @@ RINGSIDE_TEST(errors, mismatch_is_told_to_both_at_4_bytes_and_at_64_MiB) {
          "the operation differs"},
         {reduce, {Kind::all_gather, DType::f32, sum, 0, count}, "the operation differs"},
         {reduce, {}, "the operation differs"},
+        {{Kind::all_gather_v, DType::f32, sum, 0, count},
+         {Kind::all_gather_v, DType::f32, sum, 1, count},
+         "the counts differ, though not their sum"},
+        {{Kind::reduce_scatter_v, DType::f32, sum, 0, count},
+         {Kind::reduce_scatter_v, DType::f32, sum, 0, count + 1},
+         "the count differs"},
     };
     for (const auto& it : mismatches) {
       const Clock::time_point start = Clock::now();

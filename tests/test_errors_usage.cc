@@ -81,6 +81,21 @@ void make_every_mistake(Context& t, Communicator& comm) {
   refused("cannot be addressed",
           [&] { comm.all_reduce(a.data(), b.data(), SIZE_MAX, kF32, kSum); });
   refused("cannot be addressed", [&] { comm.all_gather(a.data(), b.data(), SIZE_MAX / 4, kF32); });
+
+  const std::vector<std::size_t> counts = {2, 1, 3}, two = {2, 1}, none = {0, 0, 0};
+  const std::vector<std::size_t> huge = {SIZE_MAX / 2, SIZE_MAX / 2, 3};
+  refused("2 counts for 3 ranks", [&] { comm.all_gather_v(a.data(), b.data(), two, kF32); });
+  refused("2 counts for 3 ranks",
+          [&] { comm.reduce_scatter_v(a.data(), b.data(), two, kF32, kSum); });
+  refused("null", [&] { comm.all_gather_v(nullptr, b.data(), counts, kF32); });
+  refused("null", [&] { comm.all_gather_v(a.data(), nullptr, counts, kF32); });
+  refused("null", [&] { comm.reduce_scatter_v(nullptr, b.data(), counts, kF32, kSum); });
+  refused("null", [&] { comm.reduce_scatter_v(a.data(), nullptr, counts, kF32, kSum); });
+  refused("overlap", [&] { comm.all_gather_v(a.data() + 5, a.data(), counts, kF32); });
+  refused("overlap", [&] { comm.reduce_scatter_v(a.data(), a.data() + 4, counts, kF32, kSum); });
+  refused("cannot be addressed", [&] { comm.all_gather_v(a.data(), b.data(), huge, kF32); });
+  refused("no type", [&] { comm.all_gather_v(a.data(), b.data(), none, DType(99)); });
+  refused("no type", [&] { comm.reduce_scatter_v(a.data(), b.data(), none, DType(99), kSum); });
 }
 
 // Sets a variable while it lives, and then puts things back: the plain main runs all tests in one
@@ -127,6 +142,9 @@ RINGSIDE_TEST(errors, null_is_a_fine_buffer_for_nothing) {
     comm.gather(nullptr, nullptr, 0, kF32, 0);
     comm.scatter(nullptr, nullptr, 0, kF32, 2);
     comm.all_to_all(nullptr, nullptr, 0, kF32);
+    const std::vector<std::size_t> none(3);
+    comm.reduce_scatter_v(nullptr, nullptr, none, kF32, Reduction::avg);
+    comm.all_gather_v(nullptr, nullptr, none, kF32);
     comm.barrier();
   });
 }

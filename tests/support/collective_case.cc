@@ -2,6 +2,7 @@
 #include "tests/support/collective_case.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "comm/bootstrap_threads.h"
 
@@ -11,6 +12,8 @@ namespace {
 constexpr std::byte kGuard{0xa5};
 constexpr std::byte kPoison{0xdb};
 constexpr std::size_t kGuardBytes = 64;
+
+std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 // A buffer that lies `misaligned_bytes` off a cache line, between guards.
 class Guarded {
@@ -44,7 +47,10 @@ class Guarded {
   std::size_t first_ = 0;
 };
 
-std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+// Where a rank's part of the whole begins, if each has a count of its own.
+std::size_t first_of(const Case& it, int rank) {
+  return std::accumulate(it.counts.begin(), it.counts.begin() + rank, std::size_t{0});
+}
 
 bool has_one_giver(Kind kind) {
   return kind == Kind::broadcast || kind == Kind::scatter || kind == Kind::send_recv;
@@ -60,6 +66,10 @@ void call(Communicator& comm, const Case& it, const void* send, void* recv) {
       return comm.reduce_scatter(send, recv, what.count, what.dtype, what.reduction);
     case Kind::all_gather:
       return comm.all_gather(send, recv, what.count, what.dtype);
+    case Kind::reduce_scatter_v:
+      return comm.reduce_scatter_v(send, recv, it.counts, what.dtype, what.reduction);
+    case Kind::all_gather_v:
+      return comm.all_gather_v(send, recv, it.counts, what.dtype);
     case Kind::broadcast:
       return comm.broadcast(recv, what.count, what.dtype, what.root);
     case Kind::barrier:
@@ -102,7 +112,8 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
                              const Bytes& output) {
   Guarded both(std::max(input.size(), output.size()), it.misaligned_bytes);
   const std::size_t part_bytes = std::min(input.size(), output.size());
-  const std::size_t own = index(comm.rank()) * part_bytes;
+  const std::size_t own = it.counts.empty() ? index(comm.rank()) * part_bytes
+                                            : first_of(it, comm.rank()) * bytes_of(it.what.dtype);
   const std::size_t input_at = input.size() < output.size() ? own : 0;
   const std::size_t output_at = output.size() < input.size() ? own : 0;
   both.fill(input_at, input);
@@ -111,10 +122,11 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
 }
 
 // What the ranks get together, where that is one thing.
-Bytes whole_output(const Operation& what, const std::vector<Bytes>& inputs,
-                   std::size_t input_count) {
+Bytes whole_output(const Case& it, const std::vector<Bytes>& inputs, std::size_t input_count) {
+  const Operation& what = it.what;
   switch (what.kind) {
     case Kind::all_gather:
+    case Kind::all_gather_v:
     case Kind::gather: {
       Bytes whole;
       for (const Bytes& input : inputs) whole.insert(whole.end(), input.begin(), input.end());
@@ -122,8 +134,9 @@ Bytes whole_output(const Operation& what, const std::vector<Bytes>& inputs,
     }
     case Kind::all_reduce:
     case Kind::reduce_scatter:
+    case Kind::reduce_scatter_v:
     case Kind::reduce:
-      return expected_reduction(inputs, input_count, what.dtype, what.reduction);
+      return expected_reduction(inputs, input_count, what.dtype, what.reduction, it.counts);
     default:
       return inputs[index(what.root)];
   }
@@ -132,17 +145,21 @@ Bytes whole_output(const Operation& what, const std::vector<Bytes>& inputs,
 }  // namespace
 
 std::string describe(const Case& it) {
-  return formatted("%s%s%s, %d bytes off, seed %llu", ringside::describe(it.what).c_str(),
-                   it.in_place ? ", in place" : "", it.special ? ", special values" : "",
-                   it.misaligned_bytes, static_cast<unsigned long long>(it.seed));
+  std::string counts;
+  for (const std::size_t count : it.counts) counts += formatted(" %zu", count);
+  return formatted("%s%s%s%s, %d bytes off, seed %llu", ringside::describe(it.what).c_str(),
+                   counts.c_str(), it.in_place ? ", in place" : "",
+                   it.special ? ", special values" : "", it.misaligned_bytes,
+                   static_cast<unsigned long long>(it.seed));
 }
 
 Expectation expect(const Case& it, int ranks) {
   const Operation& what = it.what;
   const Kind kind = what.kind;
-  const std::size_t n = index(ranks), part_bytes = what.count * bytes_of(what.dtype);
+  const std::size_t n = index(ranks), each = bytes_of(what.dtype);
   const bool in_parts =
       kind == Kind::reduce_scatter || kind == Kind::scatter || kind == Kind::all_to_all;
+  const bool ragged = !it.counts.empty();
   const std::size_t input_count = in_parts ? n * what.count : what.count;
   Expectation result;
   result.inputs.resize(n);
@@ -150,12 +167,15 @@ Expectation expect(const Case& it, int ranks) {
   if (kind == Kind::barrier) return result;
   for (int rank = 0; rank < ranks; ++rank)
     result.inputs[index(rank)] =
-        make_input(rank, input_count, what.dtype, what.reduction, it.seed, it.special);
+        make_input(rank, kind == Kind::all_gather_v ? it.counts[index(rank)] : input_count,
+                   what.dtype, what.reduction, it.seed, it.special);
   const auto part = [&](const Bytes& of, std::size_t rank) {
-    const auto first = of.begin() + static_cast<std::ptrdiff_t>(rank * part_bytes);
-    return Bytes(first, first + static_cast<std::ptrdiff_t>(part_bytes));
+    const std::size_t count = ragged ? it.counts[rank] : what.count;
+    const std::size_t begin = ragged ? first_of(it, static_cast<int>(rank)) : rank * count;
+    const auto first = of.begin() + static_cast<std::ptrdiff_t>(begin * each);
+    return Bytes(first, first + static_cast<std::ptrdiff_t>(count * each));
   };
-  const Bytes whole = whole_output(what, result.inputs, input_count);
+  const Bytes whole = whole_output(it, result.inputs, input_count);
   for (std::size_t rank = 0; rank < n; ++rank) {
     const int taker = kind == Kind::send_recv ? it.receiver : what.root;
     const bool one_takes = kind == Kind::send_recv || has_one_taker(kind);
@@ -164,7 +184,7 @@ Expectation expect(const Case& it, int ranks) {
         const Bytes mine = part(input, rank);
         result.outputs[rank].insert(result.outputs[rank].end(), mine.begin(), mine.end());
       }
-    else if (in_parts)
+    else if (in_parts || kind == Kind::reduce_scatter_v)
       result.outputs[rank] = part(whole, rank);
     else if (!one_takes || rank == index(taker))
       result.outputs[rank] = whole;

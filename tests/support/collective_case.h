@@ -39,6 +39,7 @@ struct Case {
   int receiver = 0;  // send_recv
   std::uint64_t seed = 1;
   bool special = false;  // zeros of both signs, infinities, NaNs … among the inputs
+  std::vector<std::size_t> counts = {};  // all_gather_v, reduce_scatter_v: one for each rank
 };
 std::string describe(const Case& a_case);
 

@@ -184,6 +184,16 @@ int chunk_of_element(std::size_t i, std::size_t count, int ranks) {
   return ranks;
 }
 
+int chunk_of_element(std::size_t i, const std::vector<std::size_t>& counts) {
+  int chunk = 0;
+  for (const std::size_t count : counts) {
+    if (i < count) break;
+    i -= count;
+    ++chunk;
+  }
+  return chunk;
+}
+
 std::vector<int> rotated_order(int chunk, int ranks) {
   std::vector<int> order;
   for (int rank = chunk + 1; rank < ranks; ++rank) order.push_back(rank);
@@ -202,13 +212,15 @@ Bytes folded_element(const std::vector<Bytes>& inputs, std::size_t i, const std:
 }
 
 Bytes expected_reduction(const std::vector<Bytes>& inputs, std::size_t count, DType dtype,
-                         Reduction reduction) {
+                         Reduction reduction, const std::vector<std::size_t>& counts) {
   const int ranks = static_cast<int>(inputs.size());
   Bytes result(count * bytes_of(dtype));
   visit(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     for (std::size_t i = 0; i < count; ++i) {
-      const std::vector<int> order = rotated_order(chunk_of_element(i, count, ranks), ranks);
+      const int chunk =
+          counts.empty() ? chunk_of_element(i, count, ranks) : chunk_of_element(i, counts);
+      const std::vector<int> order = rotated_order(chunk, ranks);
       const T value = fold<T>(inputs, i, order, reduction, ranks);
       std::memcpy(result.data() + i * sizeof(T), &value, sizeof(T));
     }

@@ -23,12 +23,16 @@ using Bytes = std::vector<std::byte>;
 // Which rank's chunk element i of `count` belongs to: as equal as can be, longer chunks first.
 int chunk_of_element(std::size_t i, std::size_t count, int ranks);
 
+// The same where rank r's chunk has counts[r] elements.
+int chunk_of_element(std::size_t i, const std::vector<std::size_t>& counts);
+
 // The order in which the ranks' contributions to chunk c are added.
 std::vector<int> rotated_order(int chunk, int ranks);
 
-// The reduction of one buffer a rank, all of `count` elements.
+// The reduction of one buffer a rank, all of `count` elements. `counts`, if there are any, say how
+// long each rank's chunk is.
 Bytes expected_reduction(const std::vector<Bytes>& inputs, std::size_t count, DType dtype,
-                         Reduction reduction);
+                         Reduction reduction, const std::vector<std::size_t>& counts = {});
 
 // The same for element i alone, folding the given ranks in the given order and dividing by
 // `divisor` for avg. What a wrong order, a lost or a doubled contribution would give.
