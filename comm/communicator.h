@@ -11,9 +11,9 @@
 // Bits. For a given world size and count the same input gives the same bits on every rank, in every
 // run, with every slot size: each chunk is folded in the ring's rotated order (ring.h), rounding to
 // the storage type after every addition. all_reduce(x) equals all_gather(reduce_scatter(x)) bit for
-// bit where the count can be divided by the ranks; with the chunks that all_reduce makes, as equal as
-// can be, the longer ones first, all_gather_v(reduce_scatter_v(x)) does so for any count. AVG divides
-// once, at the end.
+// bit where the ranks divide the count; with the chunks that all_reduce makes (as equal as can be,
+// the longer ones first) all_gather_v(reduce_scatter_v(x)) does so for any count. AVG divides once,
+// at the end.
 //
 // Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
 // Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does
