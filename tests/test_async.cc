@@ -275,6 +275,19 @@ RINGSIDE_TEST(async, an_error_comes_out_of_the_work_each_time) {
   });
 }
 
+// Nobody waits for the Work that fails. The failure is not lost with it: the next call throws.
+RINGSIDE_TEST(async, a_failure_whose_work_was_dropped_comes_out_of_the_next_call) {
+  run_as_threads(2, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, test_options());
+    std::vector<float> buffer(8, 1.0f);
+    comm.all_reduce_async(buffer.data(), buffer.data(), 4 + index(comm.rank()), DType::f32, kSum);
+    const Ending ending = ending_of([&] { comm.barrier(); });
+    CHECK_MSG(ending.failed && ending.fault == Fault::mismatch && ending.seconds < 5 &&
+                  contains(ending.sentence, "the count differs"),
+              "rank %d: %s", comm.rank(), ending.sentence.c_str());
+  });
+}
+
 RINGSIDE_TEST(async, usage_errors_are_thrown_by_the_call_itself) {
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, test_options());

@@ -259,6 +259,29 @@ RINGSIDE_TEST(split, splitting_is_a_call_that_all_must_make) {
   for (const Ending& ending : endings.first) CHECK(ending.seconds < 5);
 }
 
+// One rank calls in the wrong group, a grid's row in the place of its column. No message of it is
+// wrong: each group waits for a member that is elsewhere. So it is the deadline that ends it, and
+// every rank that waited hears whom it waited for.
+RINGSIDE_TEST(split, a_call_in_the_wrong_group_ends_at_the_deadline) {
+  std::barrier together(4);
+  run_as_threads(4, [&](Bootstrap& bootstrap) {
+    Options options = test_options();
+    options.timeout_s = 0.5;
+    Communicator comm(bootstrap, options);
+    const int me = comm.rank();
+    std::optional<Communicator> row = comm.split(me / 2, 0), column = comm.split(me % 2, 0);
+    const Ending ending = ending_of([&] { (me == 3 ? row : column)->barrier(); });
+    // Ranks 0 and 2 are a column, and content. 1 waits for 3, and 3, in its row, for 2.
+    const bool waits = me == 1 || me == 3;
+    CHECK_EQ(ending.failed, waits);
+    if (waits)
+      CHECK_MSG(ending.fault == Fault::timeout && ending.seconds < 3 &&
+                    contains(ending.sentence, "is alive, and it has not entered any call yet"),
+                "rank %d: %s", me, ending.sentence.c_str());
+    together.arrive_and_wait();
+  });
+}
+
 // How a group is to work stands in the parent's options, on which all have agreed: what can differ
 // is how long a rank is willing to wait. The impatient one breaks its group, and only that.
 RINGSIDE_TEST(split, a_group_inherits_each_ranks_own_patience) {
