@@ -168,19 +168,19 @@ RINGSIDE_TEST(hash, same_bits_with_every_instruction_set) {
 }
 
 RINGSIDE_TEST(hash, same_bits_as_processes) {
-  if (!test::have_mpi()) SKIP("there is no mpirun here, or this build has no MPI");
   for (const int size : {2, 3, 4}) {
     const std::string expected = hash_lines(size);
-    for (const bool in_place : {false, true}) {
-      std::vector<std::string> argv = test::mpirun_argv(size);
-      argv.insert(argv.end(), {test::program_path("tests/programs/rank_program"), "hash"});
-      if (in_place) argv.push_back("--in-place");
-      const test::RunResult result = test::run(
-          argv,
-          {.environment = {in_place ? "RINGSIDE_SLOT_BYTES=4096" : "RINGSIDE_SLOT_BYTES=128K"}});
-      CHECK_EQ(result.exit_code, 0);
-      CHECK_MSG(result.out == expected, "%d processes have other bits than threads", size);
-    }
+    for (const std::vector<std::string>& launcher : test::launchers(size))
+      for (const bool in_place : {false, true}) {
+        std::vector<std::string> argv = launcher;
+        argv.insert(argv.end(), {test::program_path("tests/programs/rank_program"), "hash"});
+        if (in_place) argv.push_back("--in-place");
+        const test::RunResult result = test::run(
+            argv,
+            {.environment = {in_place ? "RINGSIDE_SLOT_BYTES=4096" : "RINGSIDE_SLOT_BYTES=128K"}});
+        CHECK_EQ(result.exit_code, 0);
+        CHECK_MSG(result.out == expected, "%d processes have other bits than threads", size);
+      }
   }
 }
 

@@ -1,4 +1,5 @@
-// Ranks as real processes under mpirun, and everything that can become of them. Threads cannot show
+// Ranks as real processes, and everything that can become of them, under each launcher that there
+// is: tools/launch everywhere, mpirun where it is installed. Threads cannot show
 // this: that a rank which is killed is noticed and named, that nobody hangs, that the exit status
 // tells, and that nothing is left behind: no process, no entry of /dev/shm, no socket.
 //
@@ -27,7 +28,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::Job;
-using test::kNoMpi;
+using test::launchers;
 using test::RunResult;
 using Words = std::vector<std::string>;
 
@@ -36,10 +37,18 @@ constexpr double kAtOnce_s = 10;
 
 std::string rank_program() { return test::program_path("tests/programs/rank_program"); }
 
-Words command(int ranks, const Words& arguments) {
-  Words argv = test::mpirun_argv(ranks);
+Words command(Words argv, const Words& arguments) {
   argv.push_back(rank_program());
   argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return argv;
+}
+
+// One rank has another environment than the rest.
+Words with_on_rank(Words argv, int rank, const char* assignment) {
+  const std::string script =
+      text("[ ${RANK:-$OMPI_COMM_WORLD_RANK} != %d ] || export %s; exec %s ok", rank, assignment,
+           rank_program().c_str());
+  argv.insert(argv.end(), {"sh", "-c", script});
   return argv;
 }
 
@@ -89,154 +98,149 @@ struct ReadyFile {
   }
 };
 
+// Each launcher, 2 to 4 ranks, and each of them in turn.
+template <class Body>
+void for_each_victim(const Body& body) {
+  for (int ranks = 2; ranks <= 4; ++ranks)
+    for (const Words& launcher : launchers(ranks))
+      for (int victim = 0; victim < ranks; ++victim) body(launcher, ranks, victim);
+}
+
 void check_mismatch(test::Context& t, const std::string& what, const std::string& difference) {
-  for (const char* bytes : {"4", "64M"}) {
-    Job job;
-    const RunResult result =
-        job.run(command(2, {"mismatch", "--what", what, "--bytes", bytes}), {.timeout_s = 30});
-    check_fails_cleanly(t, job, result);
-    for (const int rank : {0, 1})
-      check_says(t, result, rank, {"the ranks are doing different things", difference});
-  }
+  for (const Words& launcher : launchers(2))
+    for (const char* bytes : {"4", "64M"}) {
+      Job job;
+      const RunResult result = job.run(
+          command(launcher, {"mismatch", "--what", what, "--bytes", bytes}), {.timeout_s = 30});
+      check_fails_cleanly(t, job, result);
+      for (const int rank : {0, 1})
+        check_says(t, result, rank, {"the ranks are doing different things", difference});
+    }
 }
 
 }  // namespace
 
 RINGSIDE_TEST(processes, rank_that_kills_itself_is_named) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  for (int ranks = 2; ranks <= 4; ++ranks)
-    for (int victim = 0; victim < ranks; ++victim) {
-      Job job;
-      const RunResult result =
-          job.run(command(ranks, {"die", "--rank", std::to_string(victim), "--op", "20"}),
-                  {.timeout_s = 30});
-      check_fails_cleanly(t, job, result);
-      check_death_is_told(t, result, ranks, victim);
-      CHECK_EQ(line_of(result, victim), "");
-    }
+  for_each_victim([&](const Words& launcher, int ranks, int victim) {
+    Job job;
+    const RunResult result =
+        job.run(command(launcher, {"die", "--rank", std::to_string(victim), "--op", "20"}),
+                {.timeout_s = 30});
+    check_fails_cleanly(t, job, result);
+    check_death_is_told(t, result, ranks, victim);
+    CHECK_EQ(line_of(result, victim), "");
+  });
 }
 
 RINGSIDE_TEST(processes, rank_killed_from_outside_is_named) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  for (int ranks = 2; ranks <= 4; ++ranks)
-    for (int victim = 0; victim < ranks; ++victim) {
-      Job job;
-      const ReadyFile ready;
-      bool killed = false;
-      std::size_t sockets_seen = 0;
-      const RunResult result =
-          job.run(command(ranks, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
-            if (!ready.wait()) return;
-            sockets_seen = job.look_at_sockets();
-            const std::optional<pid_t> pid = job.rank(victim);
-            killed = pid && ::kill(*pid, SIGKILL) == 0;
-          });
-      CHECK(killed);
-      check_fails_cleanly(t, job, result);
-      check_death_is_told(t, result, ranks, victim);
-      // The watch must have seen the sockets whose absence it reports: each rank has one.
-      CHECK(sockets_seen >= static_cast<std::size_t>(ranks));
-    }
+  for_each_victim([&](const Words& launcher, int ranks, int victim) {
+    Job job;
+    const ReadyFile ready;
+    bool killed = false;
+    std::size_t sockets_seen = 0;
+    const RunResult result =
+        job.run(command(launcher, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
+          if (!ready.wait()) return;
+          sockets_seen = job.look_at_sockets();
+          const std::optional<pid_t> pid = job.rank(victim);
+          killed = pid && ::kill(*pid, SIGKILL) == 0;
+        });
+    CHECK(killed);
+    check_fails_cleanly(t, job, result);
+    check_death_is_told(t, result, ranks, victim);
+    // The watch must have seen the sockets whose absence it reports: each rank has one.
+    CHECK(sockets_seen >= static_cast<std::size_t>(ranks));
+  });
 }
 
-// Ctrl-C. mpirun sends all ranks SIGTERM and no longer passes on what they say.
+// Ctrl-C. The launcher sends all ranks a signal; mpirun no longer passes on what they say.
 RINGSIDE_TEST(processes, job_that_is_stopped_leaves_nothing) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  Job job;
-  const ReadyFile ready;
-  pid_t mpirun = -1;
-  const RunResult result =
-      job.run(command(3, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
-        if (!ready.wait()) return;
-        const std::optional<pid_t> rank = job.rank(0);
-        if (!rank) return;
-        // The ranks' parent is mpirun.
-        std::ifstream status(text("/proc/%d/stat", *rank));
-        std::string word;
-        status >> word >> word >> word >> mpirun;
-        ::kill(mpirun, SIGINT);
-      });
-  CHECK(mpirun > 1);
-  check_fails_cleanly(t, job, result);
+  for (const Words& launcher : launchers(3)) {
+    Job job;
+    const ReadyFile ready;
+    pid_t parent = -1;
+    const RunResult result =
+        job.run(command(launcher, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
+          if (!ready.wait()) return;
+          const std::optional<pid_t> rank = job.rank(0);
+          if (!rank) return;
+          // The ranks' parent is the launcher.
+          std::ifstream status(text("/proc/%d/stat", *rank));
+          std::string word;
+          status >> word >> word >> word >> parent;
+          ::kill(parent, SIGINT);
+        });
+    CHECK(parent > 1);
+    check_fails_cleanly(t, job, result);
+  }
 }
 
-RINGSIDE_TEST(processes, different_counts) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  check_mismatch(t, "count", "the count differs: ");
-}
-RINGSIDE_TEST(processes, different_types) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  check_mismatch(t, "type", "the type differs: ");
-}
+RINGSIDE_TEST(processes, different_counts) { check_mismatch(t, "count", "the count differs: "); }
+RINGSIDE_TEST(processes, different_types) { check_mismatch(t, "type", "the type differs: "); }
 RINGSIDE_TEST(processes, different_operations) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
   check_mismatch(t, "operation", "the operation differs: ");
 }
 RINGSIDE_TEST(processes, different_reductions) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
   check_mismatch(t, "reduction", "the reduction differs: ");
 }
 
 RINGSIDE_TEST(processes, rank_that_leaves_early_is_named) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  Job job;
-  const RunResult result = job.run(command(3, {"leave", "--op", "5"}), {.timeout_s = 30});
-  check_fails_cleanly(t, job, result);
-  for (const int rank : {0, 2}) check_says(t, result, rank, {"rank 1 (pid ", "has left"});
-}
-
-RINGSIDE_TEST(processes, rank_that_stalls_is_named_when_time_is_up) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  constexpr double kDeadline_s = 2, kStart_s = 2, kStop_s = 1;
-  for (const int ranks : {2, 3}) {
+  for (const Words& launcher : launchers(3)) {
     Job job;
-    const RunResult result =
-        job.run(command(ranks, {"stall", "--op", "3"}),
-                {.environment = {text("RINGSIDE_TIMEOUT=%g", kDeadline_s)}, .timeout_s = 30});
-    check_fails_cleanly(t, job, result, kStart_s + kDeadline_s + 1 + kStop_s);
-    CHECK(result.seconds >= kDeadline_s);
-    // Whoever's time is up first, be it a rank that waits for one that waits itself.
-    for (int rank = 0; rank < ranks; ++rank)
-      if (rank != 1)
-        check_says(t, result, rank, {"RINGSIDE_TIMEOUT=2", "rank 1 (pid ", "is alive"});
+    const RunResult result = job.run(command(launcher, {"leave", "--op", "5"}), {.timeout_s = 30});
+    check_fails_cleanly(t, job, result);
+    for (const int rank : {0, 2}) check_says(t, result, rank, {"rank 1 (pid ", "has left"});
   }
 }
 
+RINGSIDE_TEST(processes, rank_that_stalls_is_named_when_time_is_up) {
+  constexpr double kDeadline_s = 2, kStart_s = 2, kStop_s = 1;
+  for (const int ranks : {2, 3})
+    for (const Words& launcher : launchers(ranks)) {
+      Job job;
+      const RunResult result =
+          job.run(command(launcher, {"stall", "--op", "3"}),
+                  {.environment = {text("RINGSIDE_TIMEOUT=%g", kDeadline_s)}, .timeout_s = 30});
+      check_fails_cleanly(t, job, result, kStart_s + kDeadline_s + 1 + kStop_s);
+      CHECK(result.seconds >= kDeadline_s);
+      // Whoever's time is up first, be it a rank that waits for one that waits itself.
+      for (int rank = 0; rank < ranks; ++rank)
+        if (rank != 1)
+          check_says(t, result, rank, {"RINGSIDE_TIMEOUT=2", "rank 1 (pid ", "is alive"});
+    }
+}
+
 RINGSIDE_TEST(processes, options_that_differ_are_refused_by_all) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  Words argv = test::mpirun_argv(1);
-  const std::string program = rank_program();
-  argv.insert(argv.end(),
-              {"-x", "RINGSIDE_SLOT_COUNT=2", program, "ok", ":", "-n", "1", program, "ok"});
-  Job job;
-  const RunResult result = job.run(argv, {.timeout_s = 30});
-  check_fails_cleanly(t, job, result);
-  for (const int rank : {0, 1})
-    check_says(t, result, rank,
-               {"rank 1 has 4 slots and rank 0 has 2; set RINGSIDE_SLOT_COUNT alike on all ranks"});
+  for (const Words& launcher : launchers(2)) {
+    Job job;
+    const RunResult result = job.run(with_on_rank(launcher, 0, "RINGSIDE_SLOT_COUNT=2"));
+    check_fails_cleanly(t, job, result);
+    for (const int rank : {0, 1})
+      check_says(
+          t, result, rank,
+          {"rank 1 has 4 slots and rank 0 has 2; set RINGSIDE_SLOT_COUNT alike on all ranks"});
+  }
 }
 
 RINGSIDE_TEST(processes, options_that_are_wrong_on_one_rank_hang_nobody) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  Words argv = test::mpirun_argv(1);
-  const std::string program = rank_program();
-  argv.insert(argv.end(),
-              {program, "ok", ":", "-n", "1", "-x", "RINGSIDE_SLOT_COUNT=many", program, "ok"});
-  Job job;
-  const RunResult result = job.run(argv, {.timeout_s = 30});
-  check_fails_cleanly(t, job, result);
-  check_says(t, result, 1, {"RINGSIDE_SLOT_COUNT=many makes no sense"});
+  for (const Words& launcher : launchers(2)) {
+    Job job;
+    const RunResult result = job.run(with_on_rank(launcher, 1, "RINGSIDE_SLOT_COUNT=many"));
+    check_fails_cleanly(t, job, result);
+    check_says(t, result, 1, {"RINGSIDE_SLOT_COUNT=many makes no sense"});
+  }
 }
 
 RINGSIDE_TEST(processes, twenty_starts_leave_nothing) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  Job job;
-  for (int cycle = 0; cycle < 20; ++cycle) {
-    const RunResult result = job.run(command(2, {"ok"}), {.timeout_s = 30});
-    CHECK_EQ(result.exit_code, 0);
-    CHECK_EQ(result.err, "");
-    const std::string left = job.leftovers();
-    CHECK_MSG(left.empty(), "cycle %d left behind: %s", cycle, left.c_str());
+  for (const Words& launcher : launchers(2)) {
+    Job job;
+    for (int cycle = 0; cycle < 20; ++cycle) {
+      const RunResult result = job.run(command(launcher, {"ok"}), {.timeout_s = 30});
+      CHECK_EQ(result.exit_code, 0);
+      CHECK_EQ(result.err, "");
+      const std::string left = job.leftovers();
+      CHECK_MSG(left.empty(), "cycle %d left behind: %s", cycle, left.c_str());
+    }
   }
 }
 

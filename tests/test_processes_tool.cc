@@ -23,7 +23,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::Job;
-using test::kNoMpi;
+using test::launchers;
 using test::RunResult;
 using Words = std::vector<std::string>;
 
@@ -33,16 +33,16 @@ Words with(Words argv, const Words& arguments) {
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }
-Words under_mpirun(int ranks, const Words& arguments) {
-  return with(with(test::mpirun_argv(ranks), {tool()}), arguments);
+Words under(const Words& launcher, const Words& arguments) {
+  return with(with(launcher, {tool()}), arguments);
 }
 Words as_threads(int ranks, const Words& arguments) {
   return with({tool(), "--threads", std::to_string(ranks)}, arguments);
 }
-// Both ways to start three ranks, or the one that there is.
-std::vector<Words> both_ways(const Words& arguments) {
+// Every way to start three ranks that there is.
+std::vector<Words> all_ways(const Words& arguments) {
   std::vector<Words> ways = {as_threads(3, arguments)};
-  if (test::have_mpi()) ways.push_back(under_mpirun(3, arguments));
+  for (const Words& launcher : launchers(3)) ways.push_back(under(launcher, arguments));
   return ways;
 }
 
@@ -104,8 +104,8 @@ void check_demo_in_rank_order(test::Context& t, const RunResult& result, int ran
   CHECK_MSG(shown > 0 && shown % ranks == 0, "%d lines of %d ranks", shown, ranks);
 }
 
-// One sentence, from one rank, on stderr, and status 2. mpirun adds words of its own, but none that
-// begin like ours.
+// One sentence, from one rank, on stderr, and status 2. Launchers add words of their own, but none
+// that begin like ours.
 void check_refused(test::Context& t, const Words& argv, const std::string& part) {
   Job job;
   const RunResult result = job.run(argv, {.timeout_s = 20});
@@ -129,15 +129,16 @@ bool has_mapped_windows(pid_t pid, int windows) {
 }  // namespace
 
 RINGSIDE_TEST(ring_allreduce, every_number_of_processes_is_right) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  for (const int ranks : {1, 2, 3, 4, 7}) {
-    Job job;
-    const RunResult result = job.run(under_mpirun(ranks, {"-e", "64K"}), {.timeout_s = 60});
-    check_table(t, result, 14);  // 8 bytes to 64K, doubling
-    check_demo_in_rank_order(t, result, ranks);
-    CHECK_EQ(result.err, "");
-    CHECK_EQ(job.leftovers(), "");
-  }
+  for (const int ranks : {1, 2, 3, 4, 7})
+    for (const Words& launcher : launchers(ranks)) {
+      Job job;
+      const RunResult result =
+          job.run(under(launcher, {"-e", "64K", "-f", "4"}), {.timeout_s = 60});
+      check_table(t, result, 7);  // 8 bytes to 32K
+      check_demo_in_rank_order(t, result, ranks);
+      CHECK_EQ(result.err, "");
+      CHECK_EQ(job.leftovers(), "");
+    }
 }
 
 RINGSIDE_TEST(ring_allreduce, threads_are_right_too) {
@@ -153,7 +154,7 @@ RINGSIDE_TEST(ring_allreduce, threads_are_right_too) {
 RINGSIDE_TEST(ring_allreduce, every_type_reduction_and_operation) {
   const Words all = {"--no-demo", "-b", "6K",  "-e", "6K",  "-n",   "3",  "-w",
                      "0",         "-d", "all", "-o", "all", "--op", "all"};
-  for (const Words& argv : both_ways(all)) {
+  for (const Words& argv : all_ways(all)) {
     const RunResult result = test::run(argv);
     CHECK_EQ(result.exit_code, 0);
     const std::vector<TableRow> rows = table_of(result.out);
@@ -164,7 +165,7 @@ RINGSIDE_TEST(ring_allreduce, every_type_reduction_and_operation) {
 }
 
 RINGSIDE_TEST(ring_allreduce, json_is_json) {
-  for (const Words& argv : both_ways({"--json", "-b", "1K", "-e", "4K", "-n", "5"})) {
+  for (const Words& argv : all_ways({"--json", "-b", "1K", "-e", "4K", "-n", "5"})) {
     const RunResult result = test::run(argv);
     CHECK_EQ(result.exit_code, 0);
     CHECK_EQ(result.err, "");
@@ -181,17 +182,17 @@ RINGSIDE_TEST(ring_allreduce, json_is_json) {
 }
 
 RINGSIDE_TEST(ring_allreduce, what_makes_no_sense_is_refused_once) {
-  for (const Words& argv : both_ways({"--frobnicate"})) check_refused(t, argv, "--frobnicate");
-  for (const Words& argv : both_ways({"-b", "0x"})) check_refused(t, argv, "-b 0x");
-  for (const Words& argv : both_ways({"-b", "10", "-e", "5"})) check_refused(t, argv, "10 to 5");
-  for (const Words& argv : both_ways({"-d", "f99"})) check_refused(t, argv, "-d f99");
+  for (const Words& argv : all_ways({"--frobnicate"})) check_refused(t, argv, "--frobnicate");
+  for (const Words& argv : all_ways({"-b", "0x"})) check_refused(t, argv, "-b 0x");
+  for (const Words& argv : all_ways({"-b", "10", "-e", "5"})) check_refused(t, argv, "10 to 5");
+  for (const Words& argv : all_ways({"-d", "f99"})) check_refused(t, argv, "-d f99");
   check_refused(t, as_threads(3, {"-n"}), "-n wants a value");
   check_refused(t, as_threads(3, {"64M"}), "64M is not an option");
   check_refused(t, as_threads(0, {}), "--threads 0");
 }
 
 RINGSIDE_TEST(ring_allreduce, environment_that_makes_no_sense_is_refused_once) {
-  for (Words argv : both_ways({"--no-demo", "-e", "64"})) {
+  for (Words argv : all_ways({"--no-demo", "-e", "64"})) {
     argv.insert(argv.begin(), {"env", "RINGSIDE_SLOT_COUNT=many"});
     check_refused(t, argv, "RINGSIDE_SLOT_COUNT=many makes no sense");
   }
@@ -199,20 +200,23 @@ RINGSIDE_TEST(ring_allreduce, environment_that_makes_no_sense_is_refused_once) {
 
 // The others must not wait for a rank that did not get as far as the first meeting.
 RINGSIDE_TEST(ring_allreduce, environment_that_makes_no_sense_on_one_rank_hangs_nobody) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
-  Words argv = under_mpirun(1, {"--no-demo", "-e", "64", ":", "-n", "1"});
-  argv = with(argv, {"-x", "RINGSIDE_SLOT_COUNT=many", tool(), "--no-demo", "-e", "64"});
-  Job job;
-  const RunResult result = job.run(argv, {.timeout_s = 20});
-  CHECK(!result.timed_out);
-  CHECK(result.exit_code > 0);
-  CHECK_MSG(result.err.find("RINGSIDE_SLOT_COUNT=many makes no sense") != std::string::npos,
-            "nobody says what is wrong: %s", result.err.c_str());
-  CHECK_EQ(job.leftovers(), "");
+  const std::string script = text(
+      "[ ${RANK:-$OMPI_COMM_WORLD_RANK} != 1 ] || export RINGSIDE_SLOT_COUNT=many; exec %s "
+      "--no-demo -e 64",
+      tool().c_str());
+  for (const Words& launcher : launchers(2)) {
+    Job job;
+    const RunResult result = job.run(with(launcher, {"sh", "-c", script}), {.timeout_s = 20});
+    CHECK(!result.timed_out);
+    CHECK(result.exit_code > 0);
+    CHECK_MSG(result.err.find("RINGSIDE_SLOT_COUNT=many makes no sense") != std::string::npos,
+              "nobody says what is wrong: %s", result.err.c_str());
+    CHECK_EQ(job.leftovers(), "");
+  }
 }
 
 RINGSIDE_TEST(ring_allreduce, help_is_printed_once) {
-  for (const Words& argv : both_ways({"--help"})) {
+  for (const Words& argv : all_ways({"--help"})) {
     const RunResult result = test::run(argv);
     CHECK_EQ(result.exit_code, 0);
     CHECK_EQ(lines_with(result.out, "ring_allreduce:"), 1u);
@@ -223,7 +227,7 @@ RINGSIDE_TEST(ring_allreduce, help_is_printed_once) {
 
 // Into a pipe go lines and nothing else, whatever the terminal could show.
 RINGSIDE_TEST(ring_allreduce, piped_output_is_plain) {
-  for (const Words& argv : both_ways({"-e", "1K", "-n", "3"})) {
+  for (const Words& argv : all_ways({"-e", "1K", "-n", "3"})) {
     const RunResult result = test::run(argv, {.environment = {"TERM=xterm-256color"}});
     for (const std::string& words : {result.out, result.err}) {
       CHECK(words.find('\033') == std::string::npos);
@@ -234,29 +238,30 @@ RINGSIDE_TEST(ring_allreduce, piped_output_is_plain) {
 }
 
 RINGSIDE_TEST(ring_allreduce, rank_killed_in_the_table_is_named) {
-  if (!test::have_mpi()) SKIP(kNoMpi);
   constexpr int kRanks = 3, kVictim = 1;
-  Job job;
-  bool killed = false;
-  const Words argv = under_mpirun(kRanks, {"--no-demo", "-b", "4M", "-e", "4M", "-n", "100000"});
-  const RunResult result = job.run(argv, {.timeout_s = 30}, [&] {
-    for (int i = 0; i < 500 && !killed; ++i, std::this_thread::sleep_for(10ms)) {
-      const std::optional<pid_t> pid = job.rank(kVictim);
-      if (!pid || !has_mapped_windows(*pid, kRanks)) continue;
-      std::this_thread::sleep_for(300ms);  // past the start, into the timed calls
-      killed = ::kill(*pid, SIGKILL) == 0;
+  for (const Words& launcher : launchers(kRanks)) {
+    Job job;
+    bool killed = false;
+    const Words argv = under(launcher, {"--no-demo", "-b", "4M", "-e", "4M", "-n", "100000"});
+    const RunResult result = job.run(argv, {.timeout_s = 30}, [&] {
+      for (int i = 0; i < 500 && !killed; ++i, std::this_thread::sleep_for(10ms)) {
+        const std::optional<pid_t> pid = job.rank(kVictim);
+        if (!pid || !has_mapped_windows(*pid, kRanks)) continue;
+        std::this_thread::sleep_for(300ms);  // past the start, into the timed calls
+        killed = ::kill(*pid, SIGKILL) == 0;
+      }
+    });
+    CHECK(killed);
+    CHECK(result.exit_code > 0 && !result.timed_out);
+    for (const int rank : {0, 2}) {
+      const std::string start = text("ring_allreduce: rank %d, in ", rank);
+      CHECK_MSG(lines_with(result.err, start) == 1, "rank %d is silent: %s", rank,
+                result.err.c_str());
     }
-  });
-  CHECK(killed);
-  CHECK(result.exit_code > 0 && !result.timed_out);
-  for (const int rank : {0, 2}) {
-    const std::string start = text("ring_allreduce: rank %d, in ", rank);
-    CHECK_MSG(lines_with(result.err, start) == 1, "rank %d is silent: %s", rank,
-              result.err.c_str());
+    CHECK(result.err.find("rank 1 (pid ") != std::string::npos);
+    CHECK(result.err.find("has died") != std::string::npos);
+    CHECK_EQ(job.leftovers(), "");
   }
-  CHECK(result.err.find("rank 1 (pid ") != std::string::npos);
-  CHECK(result.err.find("has died") != std::string::npos);
-  CHECK_EQ(job.leftovers(), "");
 }
 
 }  // namespace ringside

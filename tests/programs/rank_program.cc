@@ -1,7 +1,8 @@
 // A rank that behaves as it is told: well, or badly in one exact way. tests/test_processes.cc and
-// tests/test_hash.cc start it under mpirun and look at what the ranks say and leave behind.
+// tests/test_hash.cc start it under a launcher and look at what the ranks say and leave behind.
 //
-//   mpirun -n N rank_program MODE [options]       rank_program MODE --threads N [options]
+//   mpirun -n N rank_program MODE [options]
+//   launch -n N rank_program MODE [options]       rank_program MODE --threads N [options]
 //
 //   ok                             a few calls, and goes
 //   hash [--in-place]              the hash matrix (tests/support/hash_cases.h); rank 0 prints it
@@ -23,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/bootstrap_tcp.h"
 #include "comm/bootstrap_threads.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
@@ -191,6 +193,11 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
 
 int run_world(const Arguments& arguments) {
   ::signal(SIGTERM, note_signal);
+  if (arguments.threads == 0 && started_by_environment()) {
+    TcpOptions options = TcpOptions::from_environment();
+    options.interrupted = &stopped_by;
+    return run(*TcpBootstrap::start(options, Deadline::after_seconds(60)), arguments);
+  }
 #ifdef RINGSIDE_HAVE_MPI
   if (arguments.threads == 0) {
     const std::unique_ptr<MpiBootstrap> bootstrap = MpiBootstrap::start();

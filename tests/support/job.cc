@@ -114,9 +114,12 @@ std::vector<pid_t> Job::processes() const {
 }
 
 std::optional<pid_t> Job::rank(int rank) const {
-  const std::string entry = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
-  for (const pid_t pid : processes())
-    if (has_entry(read_file("/proc/" + std::to_string(pid) + "/environ"), entry)) return pid;
+  const std::string number = std::to_string(rank);
+  for (const pid_t pid : processes()) {
+    const std::string environment = read_file("/proc/" + std::to_string(pid) + "/environ");
+    for (const char* name : {"OMPI_COMM_WORLD_RANK=", "RANK="})  // mpirun's, launch's
+      if (has_entry(environment, name + number)) return pid;
+  }
   return std::nullopt;
 }
 

@@ -1,6 +1,6 @@
 // A job under watch: one command, everything that it starts, and what is left of them afterwards.
 //
-// mpirun's ranks lead process groups of their own, so the group that run() (process.h) looks at
+// Ranks lead process groups of their own, whoever launched them, so the group that run() (process.h) looks at
 // does not hold them. A mark in the environment does: whatever the command starts inherits it, and
 // /proc/PID/environ shows it, of the ranks too that somebody else let go.
 //
@@ -37,7 +37,7 @@ class Job {
   // those who are still on their way out.
   std::string leftovers(double patience_s = 3) const;
 
-  // The process that mpirun made this rank, if it is alive.
+  // The process that a launcher made this rank, if it is alive.
   std::optional<pid_t> rank(int rank) const;
 
   // Notes the named sockets that the job has now, and returns how many have been seen so far. It is

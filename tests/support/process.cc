@@ -193,4 +193,14 @@ std::vector<std::string> mpirun_argv(int ranks) {
           std::to_string(ranks)};
 }
 
+std::vector<std::string> launch_argv(int ranks) {
+  return {program_path("tools/launch"), "-n", std::to_string(ranks)};
+}
+
+std::vector<std::vector<std::string>> launchers(int ranks) {
+  std::vector<std::vector<std::string>> all = {launch_argv(ranks)};
+  if (have_mpi()) all.push_back(mpirun_argv(ranks));
+  return all;
+}
+
 }  // namespace ringside::test

@@ -45,5 +45,9 @@ bool have_mpi();
 
 // The words to put before a program's own argv to start `ranks` of it on this machine.
 std::vector<std::string> mpirun_argv(int ranks);
+std::vector<std::string> launch_argv(int ranks);  // tools/launch, which is always there
+
+// Each way of starting `ranks` processes that this build and machine have.
+std::vector<std::vector<std::string>> launchers(int ranks);
 
 }  // namespace ringside::test
