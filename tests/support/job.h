@@ -1,8 +1,8 @@
 // A job under watch: one command, everything that it starts, and what is left of them afterwards.
 //
-// Ranks lead process groups of their own, whoever launched them, so the group that run() (process.h) looks at
-// does not hold them. A mark in the environment does: whatever the command starts inherits it, and
-// /proc/PID/environ shows it, of the ranks too that somebody else let go.
+// Ranks lead process groups of their own, whoever launched them, so the group that run()
+// (process.h) looks at does not hold them. A mark in the environment does: whatever the command
+// starts inherits it, and /proc/PID/environ shows it, of the ranks too that somebody else let go.
 //
 // Left behind may be: processes; entries of /dev/shm; sockets with a name, which live as long as
 // any process holds them. Memory files (memfd) have no name and go with the last process.
