@@ -7,6 +7,7 @@
 #   TEST_ARGS='...'          arguments for the test runner, e.g. --filter='ring*/*'
 #   WERROR=1                 warnings are errors
 #   CXX=clang++              another compiler; all is built anew
+#   PREFIX=/usr/local        where `make install` puts things, and DESTDIR= before it for packagers
 
 NINJA ?= ninja
 export NINJA WERROR
@@ -20,11 +21,12 @@ export OMPI_ALLOW_RUN_AS_ROOT = 1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 
 ROOMS = $(wildcard kernels comm parallel tools tests)
-CXX_SOURCES = find $(ROOMS) -name '*.h' -o -name '*.cc' -o -name '*.cu'
+CXX_SOURCES = find $(ROOMS) docs/example -name '*.h' -o -name '*.cc' -o -name '*.cu'
 
 # The targets are steps in order (deps, then the build, then a run); the parallel work is Ninja's.
 .NOTPARALLEL:
 .PHONY: all run test deps deps-once docs docs-check style format format-check tidy clean help
+.PHONY: install uninstall build-install
 .PHONY: asan ubsan tsan build-release build-asan build-ubsan build-tsan
 
 all: build-release  ## build everything into build/release, and links to the tools into tools/
@@ -72,6 +74,17 @@ tsan: deps-once build-tsan  ## build and test with the thread sanitizer
 	@tests=build/tsan/tests/ringside_tests; launch=; \
 	$$tests --plain --list >/dev/null 2>&1 || launch='setarch -R'; \
 	TSAN_OPTIONS=second_deadlock_stack=1 $$launch $$tests --plain $(TEST_ARGS)
+
+# Only what is installed is built: no tests.
+build-install: deps-once
+	@$(MAKE) --no-print-directory build-release \
+	  ONLY='build/release/libringside.a build/release/libringside.so tools/launch'
+
+install: build-install  ## put headers, libraries, pkg-config and ringside-launch into PREFIX
+	@tools/install.sh install
+
+uninstall:  ## take away from PREFIX what `make install` has put there
+	@tools/install.sh uninstall
 
 deps:  ## install what is missing (apt), or say what to install
 	@tools/deps.sh

@@ -24,6 +24,10 @@ class Bootstrap {
   virtual void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
                                 Deadline deadline) = 0;
 
+  // After an error there may be nobody left to part from in order. Call this and leave the process
+  // by its exit code; the destructor then waits for nobody.
+  virtual void abandon() {}
+
   template <class T>
   std::vector<T> all_gather(const T& mine, Deadline deadline) {
     static_assert(std::is_trivially_copyable_v<T>);

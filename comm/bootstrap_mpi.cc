@@ -7,7 +7,7 @@
 #include <mpi.h>
 #include <time.h>
 
-#include <cstdlib>
+#include <exception>
 
 #include "comm/error.h"
 
@@ -31,7 +31,7 @@ class MpiBootstrapImpl : public MpiBootstrap {
   }
 
   ~MpiBootstrapImpl() override {
-    if (finalise_) MPI_Finalize();
+    if (finalise_ && std::uncaught_exceptions() == exceptions_at_start_) MPI_Finalize();
   }
 
   int rank() const override { return rank_; }
@@ -60,17 +60,11 @@ class MpiBootstrapImpl : public MpiBootstrap {
   int rank_ = 0;
   int size_ = 1;
   bool finalise_ = false;
+  const int exceptions_at_start_ = std::uncaught_exceptions();
 };
 
 }  // namespace
 
 std::unique_ptr<MpiBootstrap> MpiBootstrap::start() { return std::make_unique<MpiBootstrapImpl>(); }
-
-bool started_by_mpi() {
-  // OpenMPI, MPICH and its kin (Hydra), Slurm with PMIx.
-  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMIX_RANK"})
-    if (std::getenv(variable) != nullptr) return true;
-  return false;
-}
 
 }  // namespace ringside

@@ -10,16 +10,10 @@ namespace ringside {
 
 class MpiBootstrap : public Bootstrap {
  public:
-  // Initialises MPI unless the program already has. Throws Error{system}.
+  // Initialises MPI unless the program already has, and then finalises it at the end: not after
+  // abandon(), nor when an exception is on its way, as MPI_Finalize would wait for ranks that may be
+  // gone. Throws Error{system}.
   static std::unique_ptr<MpiBootstrap> start();
-
-  // After an error there is nobody to finalise with: MPI_Finalize would wait for ranks that are
-  // gone. Call this and leave the process by its exit code instead.
-  virtual void abandon() = 0;
 };
-
-// Whether mpirun (or srun, mpiexec) started this process, judged by the environment and without
-// starting MPI.
-bool started_by_mpi();
 
 }  // namespace ringside

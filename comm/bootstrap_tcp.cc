@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "comm/tcp_rendezvous.h"
+#include "comm/tcp_socket.h"
 
 namespace ringside {
 namespace {

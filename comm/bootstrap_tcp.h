@@ -22,9 +22,10 @@
 #include "comm/error.h"
 #include "comm/os.h"
 #include "comm/secret.h"
-#include "comm/tcp_socket.h"
 
 namespace ringside {
+
+struct Patience;  // comm/tcp_socket.h
 
 inline constexpr int kMostTcpRanks = 4096;
 

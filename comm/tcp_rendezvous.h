@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "comm/bootstrap_tcp.h"
+#include "comm/tcp_socket.h"
 
 namespace ringside {
 

@@ -178,17 +178,24 @@ for name in cuda mpi verbs nccl openblas; do
   [ "$value" = 0 ] || defines="$defines -DRINGSIDE_HAVE_$(echo $name | tr a-z A-Z)=1"
 done
 
+# -fPIC: the objects are for the static library and for the shared one; the tools' times were the
+# same without it. -fno-semantic-interposition lets calls inside the library be inlined all the same.
+#
 # -ffp-contract=off: a fused multiply-add would round differently here and there, and equal bits
 # on every machine are a promise.  -fno-math-errno changes no bit and lets loops vectorise.
-cxxflags="-std=c++20 $optimize $warnings -ffp-contract=off -fno-math-errno -pthread $sanitize"
+cxxflags="-std=c++20 $optimize $warnings -ffp-contract=off -fno-math-errno -fPIC -fno-semantic-interposition -pthread $sanitize"
 cxxflags="$cxxflags -I. $nccl_include $cuda_flags $defines"
 
+# What the library itself may call; a program that links with the static one needs it too.
+library_libs=$cuda_libs
+[ $have_verbs = 0 ] || library_libs="$library_libs -libverbs"
+[ $have_mpi = 0 ] || library_libs="$library_libs $mpi_libs"
+library_libs="$library_libs -pthread -ldl"
+
 # --as-needed: a tool that never calls OpenBLAS must not start OpenBLAS's threads.
-libs="-Wl,--as-needed $cuda_libs"
-[ $have_verbs = 0 ] || libs="$libs -libverbs"
+libs=-Wl,--as-needed
 [ $have_openblas = 0 ] || libs="$libs -lopenblas"
-[ $have_mpi = 0 ] || libs="$libs $mpi_libs"
-libs="$libs -pthread -ldl"
+libs="$libs $library_libs"
 
 # Machine code for Hopper, and PTX that the driver compiles for any other GPU from Ampere on.
 : "${CUDA_ARCH_FLAGS:=-gencode arch=compute_90,code=sm_90 -gencode arch=compute_80,code=compute_80}"
@@ -198,6 +205,7 @@ nvccflags="$nvccflags $nvcc_warnings -Xcompiler=-pthread -I. $nccl_include $defi
 # ---- The build file -------------------------------------------------------------------------
 
 out=build/$flavour
+major=$(sed -n 's/.*kVersion = "\([0-9]*\)\..*/\1/p' comm/version.h)
 
 sources() {  # sources SUFFIX FOLDER...: every such file below the folders that exist
   suffix=$1; shift
@@ -253,6 +261,7 @@ builddir = $out
 cxxflags = $cxxflags
 nvccflags = $nvccflags
 libs = $libs
+library_libs = $library_libs
 flags =
 rule cxx
   command = $CXX \$cxxflags \$flags -MMD -MF \$out.d -c \$in -o \$out
@@ -267,6 +276,10 @@ rule nvcc
 rule archive
   command = rm -f \$out && ar rcs \$out \$in
   description = LIB  \$out
+rule shared
+  command = $CXX -shared -Wl,-soname,libringside.so.$major $\
+    -Wl,--version-script=tools/libringside.map -Wl,-z,defs -o \$out \$in \$libs
+  description = LIB  \$out
 rule link
   command = $CXX $sanitize -o \$out \$in \$libs
   description = LINK \$out
@@ -279,6 +292,11 @@ END
 write_targets() {
   compile $(sources cc kernels comm parallel) $(sources cu kernels comm parallel)
   echo "build $out/libringside.a: archive$objects"
+  # What --as-needed leaves of $libs is written into it, so who links with it need not name them.
+  if [ "$flavour" = release ]; then
+    echo "build $out/libringside.so.$major: shared$objects | tools/libringside.map"
+    echo "build $out/libringside.so: phony $out/libringside.so.$major"
+  fi
 
   compile $(sources cc tools/common)
   tool_objects=$objects

@@ -270,7 +270,7 @@ int main(int argc, char** argv) {
     open_standard_descriptors();
     const LaunchOptions options = parse_launch_options(argc, argv);
     if (!options.help) return Job(options).run();
-    std::fputs(launch_help().c_str(), stdout);
+    std::fputs(launch_help(argv[0]).c_str(), stdout);
     return 0;
   } catch (const Error& error) {
     std::fprintf(stderr, "launch: %s\n", error.what());

@@ -8,6 +8,7 @@
 
 #include "comm/bootstrap_tcp.h"
 #include "comm/error.h"
+#include "comm/tcp_socket.h"
 #include "tests/support/test.h"
 
 namespace ringside::test {

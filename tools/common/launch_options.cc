@@ -80,12 +80,10 @@ LaunchOptions parse_launch_options(int argc, char** argv) {
   return it;
 }
 
-std::string launch_help() {
-  return R"(launch: start N ranks of a program on this host, without MPI.
-
-  tools/launch -n N [options] PROGRAM ARGS...
-  tools/launch -n 4 tools/ring_allreduce -e 1M
-
+std::string launch_help(const std::string& invoked_as) {
+  return "launch: start N ranks of a program on this host, without MPI.\n\n  " + invoked_as +
+         " -n N [options] PROGRAM ARGS...\n  " + invoked_as + " -n 4 --prefix echo hello\n" +
+         R"(
 Options
   -n N               how many ranks
   --prefix           print [RANK] before each line that a rank prints; lines stay whole

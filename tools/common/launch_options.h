@@ -17,7 +17,7 @@ struct LaunchOptions {
 // Reads argv. Throws Error{usage} with one sentence.
 LaunchOptions parse_launch_options(int argc, char** argv);
 
-// What --help prints.
-std::string launch_help();
+// What --help prints. `invoked_as`: argv[0], which differs between the tree and an installation.
+std::string launch_help(const std::string& invoked_as);
 
 }  // namespace ringside::tools

@@ -8,20 +8,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <mutex>
+#include <optional>
 
-#include "comm/bootstrap_tcp.h"
+#include "comm/bootstrap_any.h"
 #include "comm/bootstrap_threads.h"
 #include "comm/error.h"
-#ifdef RINGSIDE_HAVE_MPI
-#include "comm/bootstrap_mpi.h"
-#endif
 
 namespace ringside::tools {
 namespace {
 
 constexpr int kDefaultThreads = 4;
-[[maybe_unused]] constexpr useconds_t kLastWords_us = 300'000;
+constexpr useconds_t kLastWords_us = 300'000;
 
 std::atomic<int> stopped_by{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores to it");
@@ -68,52 +65,44 @@ int run_threads(const char* tool, int size, const std::function<int(Bootstrap&)>
   return status;
 }
 
-int run_tcp(const char* tool, const std::function<int(Bootstrap&)>& body) {
-  TcpOptions options = TcpOptions::from_environment();
-  options.interrupted = &stopped_by;
-  const auto bootstrap =
-      TcpBootstrap::start(options, Deadline::after_seconds(Options::from_environment().timeout_s));
-  return run_one(tool, *bootstrap, body);
+// This process is one rank of several.
+int run_process(const char* tool, const std::function<int(Bootstrap&)>& body) {
+  const std::unique_ptr<Bootstrap> bootstrap = start_bootstrap(&stopped_by);
+  // MPI installs handlers of its own; ours come after.
+  listen_to_signals();
+  const int status = run_one(tool, *bootstrap, body);
+  // A usage error is everybody's: all leave together, in order. After any other, nobody may be left
+  // to part from.
+  if (status == 1) bootstrap->abandon();
+  // mpirun kills the other ranks once one has failed, and may be quick about it: whoever leaves
+  // gives them a moment to say what they saw.
+  if (status != 0 && launcher() == Launcher::mpi) {
+    std::fflush(nullptr);
+    ::usleep(kLastWords_us);
+  }
+  return status;
 }
 
 // Whoever needs nobody else for what it has to say does not wait for them either: RANK may come
 // from a job script, and somebody just asks for --help.
 bool another_rank_speaks() {
   const char* rank = std::getenv("RANK");
-  return started_by_environment() && std::strcmp(rank, "0") != 0;
+  return launcher() == Launcher::environment && std::strcmp(rank, "0") != 0;
 }
 
-#ifdef RINGSIDE_HAVE_MPI
-int run_mpi(const char* tool, const std::function<int(Bootstrap&)>& body) {
-  const std::unique_ptr<MpiBootstrap> bootstrap = MpiBootstrap::start();
-  // MPI installs handlers of its own; ours come after.
-  listen_to_signals();
-  const int status = run_one(tool, *bootstrap, body);
-  // A usage error is everybody's: all leave together, in order. After any other, nobody may be left
-  // to finalise with.
-  if (status == 1) bootstrap->abandon();
-  // mpirun kills the other ranks once one has failed, and may be quick about it: whoever leaves
-  // gives them a moment to say what they saw.
-  if (status != 0) {
-    std::fflush(nullptr);
-    ::usleep(kLastWords_us);
+// Under mpirun only MPI knows who is rank 0. Nothing, if no launcher or another one started this
+// process, or if MPI cannot be asked because this build is without it: then each process speaks.
+std::optional<int> ask_mpi(const char* tool, const std::function<int(Bootstrap&)>& body) {
+  if (launcher() != Launcher::mpi) return std::nullopt;
+  try {
+    return run_process(tool, body);
+  } catch (const Error&) {
+    return std::nullopt;
   }
-  return status;
-}
-#endif
-
-bool started_by_launcher() {
-#ifdef RINGSIDE_HAVE_MPI
-  if (started_by_mpi()) return true;
-#endif
-  return started_by_environment();
 }
 
 int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
-  if (threads == 0 && started_by_environment()) return run_tcp(tool, body);
-#ifdef RINGSIDE_HAVE_MPI
-  if (threads == 0 && started_by_mpi()) return run_mpi(tool, body);
-#endif
+  if (threads == 0 && launcher() != Launcher::none) return run_process(tool, body);
   return run_threads(tool, threads > 0 ? threads : kDefaultThreads, body);
 }
 
@@ -121,7 +110,7 @@ int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap
 
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
   listen_to_signals();
-  if (threads > 0 && started_by_launcher())
+  if (threads > 0 && launcher() != Launcher::none)
     return refuse(tool,
                   "--threads makes ranks of threads, but the launcher has made ranks of "
                   "processes already; leave one of them out");
@@ -142,28 +131,24 @@ int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)
 
 int refuse(const char* tool, const std::string& sentence) {
   if (another_rank_speaks()) return 2;
-#ifdef RINGSIDE_HAVE_MPI
-  if (!started_by_environment() && started_by_mpi())
-    return run_mpi(tool, [&](Bootstrap& bootstrap) -> int {
-      // mpirun ends all ranks as soon as one has failed: nobody leaves before rank 0 has spoken.
-      if (bootstrap.rank() == 0) complain(tool, sentence.c_str());
-      bootstrap.barrier(Deadline::after_seconds(60));
-      return 2;
-    });
-#endif
+  const auto refuse_together = [&](Bootstrap& bootstrap) {
+    // mpirun ends all ranks as soon as one has failed: nobody leaves before rank 0 has spoken.
+    if (bootstrap.rank() == 0) complain(tool, sentence.c_str());
+    bootstrap.barrier(Deadline::after_seconds(60));
+    return 2;
+  };
+  if (const std::optional<int> status = ask_mpi(tool, refuse_together)) return *status;
   complain(tool, sentence.c_str());
   return 2;
 }
 
 int print_once(const std::string& words) {
   if (another_rank_speaks()) return 0;
-#ifdef RINGSIDE_HAVE_MPI
-  if (!started_by_environment() && started_by_mpi())
-    return run_mpi("", [&](Bootstrap& bootstrap) -> int {
-      if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
-      return 0;
-    });
-#endif
+  const auto print_on_0 = [&](Bootstrap& bootstrap) {
+    if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
+    return 0;
+  };
+  if (const std::optional<int> status = ask_mpi("", print_on_0)) return *status;
   std::fputs(words.c_str(), stdout);
   return 0;
 }

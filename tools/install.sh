@@ -1,0 +1,156 @@
+#!/bin/sh
+# Puts what a program of one's own needs below PREFIX, and takes exactly that away again.
+#
+#   tools/install.sh install|uninstall        (make install, make uninstall)
+#
+#   PREFIX/include/ringside/comm/...          the public headers, in their rooms
+#   PREFIX/lib/libringside.a, .so, .so.0      the library, static and shared
+#   PREFIX/lib/pkgconfig/ringside.pc          how to compile and link, with the shared library
+#   PREFIX/lib/pkgconfig/ringside-static.pc   the same with the static one
+#   PREFIX/bin/ringside-launch                tools/launch: starts ranks without MPI
+#   PREFIX/share/ringside/installed           what was installed, for uninstall
+#
+# A second install first takes away what the first one has put there, so no header of an older
+# version stays behind.  The other tools are not installed: they study ringside, and live where its
+# text is.
+#
+# Heard from the environment: PREFIX (default /usr/local), and DESTDIR (default nothing), a folder
+# before PREFIX in which a packager collects the files.
+set -eu
+cd "$(dirname "$0")/.."
+
+# The public headers are these and what they include.  This is the only list.
+public_roots='comm/communicator.h comm/bootstrap_any.h comm/bootstrap_tcp.h
+  comm/bootstrap_threads.h comm/version.h'
+
+built=build/release
+fail() { echo "install: $*" >&2; exit 1; }
+
+public_headers() {
+  queue=$public_roots seen=
+  ! grep -q HAVE_MPI $built/build.ninja || queue="$queue comm/bootstrap_mpi.h"
+  while [ -n "$queue" ]; do
+    # shellcheck disable=SC2086
+    set -- $queue
+    header=$1; shift
+    queue=$*
+    case " $seen " in *" $header "*) continue ;; esac
+    seen="$seen $header"
+    queue="$queue $(sed -n 's/^ *# *include "\([^"]*\)".*/\1/p' "$header" | tr '\n' ' ')"
+  done
+  echo "$seen"
+}
+
+# ---- Where ----------------------------------------------------------------------------------
+
+prefix=${PREFIX:-/usr/local}
+case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
+target=${DESTDIR:-}$prefix
+list=share/ringside/installed
+case $target in
+  *[\"\'\$\`\\]*) fail "quotes, \$ and \\ in PREFIX or DESTDIR would not survive pkg-config: $target" ;;
+esac
+
+# Before anything is changed: can the folders be written to, or made?
+check_writable() {
+  folder=$target
+  while [ ! -e "$folder" ]; do folder=$(dirname "$folder"); done
+  for folder in "$folder" "$target/bin" "$target/lib" "$target/lib/pkgconfig" "$target/include" \
+    "$target/share" "$target/share/ringside"
+  do
+    [ -e "$folder" ] || continue
+    [ -d "$folder" ] || fail "$folder is no folder; choose another PREFIX"
+    [ -w "$folder" ] || fail "$folder cannot be written to by $(id -un); choose another PREFIX" \
+      "(make install PREFIX=\$HOME/ringside), or ask somebody who may"
+  done
+}
+
+# ---- Taking away ----------------------------------------------------------------------------
+
+# The list names files and the folders made for them, in the order in which they were made.  A
+# folder in which something else lies by now stays.
+take_away() {
+  sed -n 's/^file //p' "$target/$list" >"$scratch"
+  while IFS= read -r path; do
+    case /$path/ in *//*|*/../*) fail "$target/$list is damaged: $path" ;; esac
+    rm -f "$target/$path"
+  done <"$scratch"
+  sed -n '1!G;h;$p' "$target/$list" | sed -n 's/^folder //p' >"$scratch"
+  rm -f "$target/$list"
+  while IFS= read -r path; do
+    [ "$path" = . ] && path= || path=/$path
+    rmdir "$target$path" 2>/dev/null || true
+  done <"$scratch"
+}
+
+# ---- Putting --------------------------------------------------------------------------------
+
+make_folder() {  # make_folder PATH: below the target, and noted if it is new
+  [ "$1" = . ] || make_folder "$(dirname "$1")"
+  [ -d "$target/$1" ] && return
+  case $1 in .) install -d -m 755 "$target" ;; *) install -d -m 755 "$target/$1" ;; esac
+  echo "folder $1" >>"$scratch"
+}
+
+put() {  # put MODE SOURCE PATH
+  make_folder "$(dirname "$3")"
+  echo "file $3" >>"$scratch"
+  install -m "$1" "$2" "$target/$3"
+}
+
+# pkg-config splits its fields at spaces; a path's own get a backslash.
+escaped() { printf '%s' "$1" | sed 's/[ #]/\\&/g'; }
+
+package() {  # package NAME LINE...: a file for pkg-config
+  echo "prefix=$(escaped "$prefix")"
+  echo "includedir=\${prefix}/include/ringside"
+  echo "libdir=\${prefix}/lib"
+  echo
+  echo "Name: $1"; shift
+  echo "Description: collectives from scratch, over memory that ranks share"
+  echo "Version: $version"
+  echo "Cflags: -I\${includedir} -pthread"
+  printf '%s\n' "$@"
+}
+
+put_all() {
+  for header in $(public_headers); do put 644 "$header" "include/ringside/$header"; done
+  put 644 $built/libringside.a lib/libringside.a
+  put 755 "$built/libringside.so.$major" "lib/libringside.so.$major"
+  ln -sf "libringside.so.$major" "$target/lib/libringside.so"
+  echo 'file lib/libringside.so' >>"$scratch"
+  put 755 $built/tools/launch bin/ringside-launch
+
+  # Only what the static library really calls is kept, whatever else stands on the line.
+  private=$(sed -n 's/^library_libs = *//p' $built/build.ninja)
+  private="-Wl,--push-state,--as-needed $private -Wl,--pop-state"
+  package ringside 'Libs: -L${libdir} -lringside -pthread' "Libs.private: $private" >"$scratch.pc"
+  put 644 "$scratch.pc" lib/pkgconfig/ringside.pc
+  # The linker prefers a shared library, --static or not; so the static one has a name of its own.
+  package ringside-static "Libs: -L\${libdir} -l:libringside.a $private" >"$scratch.pc"
+  put 644 "$scratch.pc" lib/pkgconfig/ringside-static.pc
+
+  make_folder "$(dirname $list)"
+  install -m 644 "$scratch" "$target/$list"
+}
+
+scratch=$(mktemp)
+trap 'rm -f "$scratch" "$scratch.pc"' EXIT
+case ${1:-} in
+  install)
+    [ -e $built/libringside.a ] || fail "nothing is built yet; 'make install' builds first"
+    version=$(sed -n 's/.*kVersion = "\(.*\)".*/\1/p' comm/version.h) major=${version%%.*}
+    check_writable
+    [ ! -e "$target/$list" ] || take_away
+    : >"$scratch"
+    put_all
+    echo "install: ringside $version, $(grep -c ^file "$scratch") files below $target"
+    ;;
+  uninstall)
+    [ -e "$target/$list" ] || fail "below $target there is no ringside that 'make install' put there"
+    check_writable
+    take_away
+    echo "uninstall: nothing of ringside is left below $target"
+    ;;
+  *) echo "usage: tools/install.sh install|uninstall" >&2; exit 2 ;;
+esac
