@@ -18,8 +18,8 @@ namespace ringside {
 
 enum class Launcher { none, environment, mpi };
 
-// Who started this process, judged by the environment alone: nothing is started to find it out. RANK
-// and WORLD_SIZE go first; tools/launch hides an outer mpirun from its ranks.
+// Who started this process, judged by the environment alone: nothing is started to find it out.
+// RANK and WORLD_SIZE go first; tools/launch hides an outer mpirun from its ranks.
 Launcher launcher();
 
 // Collective: returns when all ranks are there; waits at most RINGSIDE_TIMEOUT seconds (tcp), and

@@ -10,9 +10,9 @@ namespace ringside {
 
 class MpiBootstrap : public Bootstrap {
  public:
-  // Initialises MPI unless the program already has, and then finalises it at the end: not after
-  // abandon(), nor when an exception is on its way, as MPI_Finalize would wait for ranks that may be
-  // gone. Throws Error{system}.
+  // Initialises MPI unless the program already has, and then finalises it at the end: but not after
+  // abandon(), nor when an exception is on its way, as MPI_Finalize would wait for ranks that may
+  // be gone. Throws Error{system}.
   static std::unique_ptr<MpiBootstrap> start();
 };
 

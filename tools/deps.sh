@@ -19,6 +19,7 @@ package_of() {
     verbs) echo libibverbs-dev ;;
     openblas) echo libopenblas-dev ;;
     python3) echo python3 ;;
+    pkg-config) echo pkg-config ;;
   esac  # CUDA and NCCL come from NVIDIA, in a version that fits the driver: not ours to choose.
 }
 

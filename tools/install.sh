@@ -48,7 +48,7 @@ case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
 target=${DESTDIR:-}$prefix
 list=share/ringside/installed
 case $target in
-  *[\"\'\$\`\\]*) fail "quotes, \$ and \\ in PREFIX or DESTDIR would not survive pkg-config: $target" ;;
+  *[\"\'\$\`\\]*) fail "pkg-config cannot deal with quotes, \$ and \\ in a path: $target" ;;
 esac
 
 # Before anything is changed: can the folders be written to, or made?
@@ -124,6 +124,7 @@ put_all() {
   # Only what the static library really calls is kept, whatever else stands on the line.
   private=$(sed -n 's/^library_libs = *//p' $built/build.ninja)
   private="-Wl,--push-state,--as-needed $private -Wl,--pop-state"
+  # shellcheck disable=SC2016
   package ringside 'Libs: -L${libdir} -lringside -pthread' "Libs.private: $private" >"$scratch.pc"
   put 644 "$scratch.pc" lib/pkgconfig/ringside.pc
   # The linker prefers a shared library, --static or not; so the static one has a name of its own.
@@ -147,7 +148,7 @@ case ${1:-} in
     echo "install: ringside $version, $(grep -c ^file "$scratch") files below $target"
     ;;
   uninstall)
-    [ -e "$target/$list" ] || fail "below $target there is no ringside that 'make install' put there"
+    [ -e "$target/$list" ] || fail "'make install' has put nothing below $target"
     check_writable
     take_away
     echo "uninstall: nothing of ringside is left below $target"
