@@ -1,7 +1,7 @@
 // A rank that lets start_bootstrap choose, and says what it got; by any launcher or by none.
 //
 //   any_rank           "rank 0 of 3, bootstrap tcp: sum 6"
-//   any_rank RANK      that rank throws after the start, and its exception comes out of main's scope
+//   any_rank RANK      that rank throws after the start, and its exception leaves main's scope
 #include <cstdio>
 #include <cstdlib>
 

@@ -21,17 +21,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "comm/bootstrap_tcp.h"
+#include "comm/bootstrap_any.h"
 #include "comm/bootstrap_threads.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "tests/support/hash_cases.h"
-#ifdef RINGSIDE_HAVE_MPI
-#include "comm/bootstrap_mpi.h"
-#endif
 
 namespace {
 
@@ -193,14 +191,8 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
 
 int run_world(const Arguments& arguments) {
   ::signal(SIGTERM, note_signal);
-  if (arguments.threads == 0 && started_by_environment()) {
-    TcpOptions options = TcpOptions::from_environment();
-    options.interrupted = &stopped_by;
-    return run(*TcpBootstrap::start(options, Deadline::after_seconds(60)), arguments);
-  }
-#ifdef RINGSIDE_HAVE_MPI
-  if (arguments.threads == 0) {
-    const std::unique_ptr<MpiBootstrap> bootstrap = MpiBootstrap::start();
+  if (arguments.threads == 0 && launcher() != Launcher::none) {
+    const std::unique_ptr<Bootstrap> bootstrap = start_bootstrap(&stopped_by);
     // Again, as MPI installs handlers of its own. mpirun sends SIGTERM when another rank died.
     ::signal(SIGTERM, note_signal);
     const int status = run(*bootstrap, arguments);
@@ -211,7 +203,6 @@ int run_world(const Arguments& arguments) {
     }
     return status;
   }
-#endif
   std::atomic<int> status{0};
   run_as_threads(std::max(1, arguments.threads), [&](Bootstrap& bootstrap) {
     if (run(bootstrap, arguments) != 0) status = 1;
