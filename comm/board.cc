@@ -1,7 +1,11 @@
 // Writing and reading status boards; who may write what is said in board.h.
 #include "comm/board.h"
 
+#include <time.h>
+
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 namespace ringside {
 namespace {
@@ -22,6 +26,12 @@ Operation unpack_words(std::uint64_t words, std::uint64_t count) {
 
 }  // namespace
 
+std::int64_t coarse_now_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+}
+
 void Board::note(const Call& call) {
   Entry& entry = history_[call.number % kHistory];
   // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that
@@ -31,8 +41,45 @@ void Board::note(const Call& call) {
   entry.words.store(pack(call.what), std::memory_order_release);
   entry.marks.store(static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
                     std::memory_order_release);
+  entry.entered_ms.store(call.entered_ms, std::memory_order_release);
   entry.number.store(call.number, std::memory_order_release);
   latest_.store(call.number, std::memory_order_release);
+}
+
+void Board::note_wait(const WaitNote& wait) {
+  const std::uint64_t version = wait_.version.load(std::memory_order_relaxed);
+  wait_.version.store(version + 1, std::memory_order_relaxed);
+  // As in note(): all stores release, so who sees one of them sees the odd version too.
+  wait_.peer.store(static_cast<std::uint64_t>(wait.peer) + 1, std::memory_order_release);
+  wait_.since_ms.store(wait.since_ms, std::memory_order_release);
+  for (std::size_t i = 0; i < kWaitWords; ++i) {
+    std::uint64_t word = 0;
+    const std::size_t at = std::min(i * sizeof word, wait.words.size());
+    std::memcpy(&word, wait.words.data() + at, std::min(sizeof word, wait.words.size() - at));
+    wait_.words[i].store(word, std::memory_order_release);
+  }
+  wait_.version.store(version + 2, std::memory_order_release);
+}
+
+void Board::note_wait_over() {
+  const std::uint64_t version = wait_.version.load(std::memory_order_relaxed);
+  wait_.version.store(version + 1, std::memory_order_relaxed);
+  wait_.peer.store(0, std::memory_order_release);
+  wait_.version.store(version + 2, std::memory_order_release);
+}
+
+std::optional<WaitNote> Board::wait() const {
+  const std::uint64_t before = wait_.version.load(std::memory_order_acquire);
+  const std::uint64_t peer = wait_.peer.load(std::memory_order_acquire);
+  const std::int64_t since_ms = wait_.since_ms.load(std::memory_order_acquire);
+  char text[kWaitWords * sizeof(std::uint64_t) + 1] = {};
+  for (std::size_t i = 0; i < kWaitWords; ++i) {
+    const std::uint64_t word = wait_.words[i].load(std::memory_order_acquire);
+    std::memcpy(text + i * sizeof word, &word, sizeof word);
+  }
+  const std::uint64_t after = wait_.version.load(std::memory_order_relaxed);
+  if (before != after || before % 2 != 0 || peer == 0) return std::nullopt;
+  return WaitNote{static_cast<int>(peer - 1), since_ms, text};
 }
 
 void Board::set_broken(const Error& cause) {
@@ -47,10 +94,11 @@ std::optional<Call> Board::read(const Entry& entry) const {
   const std::uint64_t count = entry.count.load(std::memory_order_acquire);
   const std::uint64_t words = entry.words.load(std::memory_order_acquire);
   const std::uint64_t marks = entry.marks.load(std::memory_order_acquire);
+  const std::int64_t entered_ms = entry.entered_ms.load(std::memory_order_acquire);
   const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
   if (before == 0 || before != after) return std::nullopt;
   return Call{before, static_cast<std::uint32_t>(marks), unpack_words(words, count),
-              static_cast<std::uint32_t>(marks >> 32)};
+              static_cast<std::uint32_t>(marks >> 32), entered_ms};
 }
 
 std::optional<Call> Board::latest() const {

@@ -5,10 +5,14 @@
 // only when something is wrong: a fingerprint does not match, a deadline has passed, an alarm was
 // raised. So the details of a call need not travel with its messages.
 //
+// A rank that has waited for some milliseconds writes down for whom, since when and for what. So
+// whoever waits for it can follow the chain of waits to its end (blame.h).
+//
 // Who writes what
 //   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees
 //             the same non-zero number before and after has a consistent entry
 //   state     the owner: running → broken (an error) or left (its communicator was destroyed)
+//   wait      the owner, when it has waited a while and when it goes on; `version` is its seqlock
 //   cause     the owner, once, before state becomes broken
 #pragma once
 
@@ -32,6 +36,18 @@ struct Call {
   Operation what;
   // What its messages carry: for a collective chained(…), for send and recv the plain one.
   std::uint32_t fingerprint;
+  // When it was entered, on the clock that all processes of a host share, in ms. The coarse clock:
+  // it costs 5 ns to read and not 20, and is at most 4 ms behind.
+  std::int64_t entered_ms = 0;
+};
+
+std::int64_t coarse_now_ms();
+
+// A rank's wait for a peer.
+struct WaitNote {
+  int peer;
+  std::int64_t since_ms;
+  std::string words;  // "waiting in step 2 of 6 for chunk 5 from rank 2"
 };
 
 class Board {
@@ -42,6 +58,9 @@ class Board {
   void set_left() {
     if (state() == RankState::running) state_.store(RankState::left, std::memory_order_release);
   }
+  // Words are cut to what fits.
+  void note_wait(const WaitNote& wait);
+  void note_wait_over();
   // The first cause stays; the sentence is cut to what fits.
   void set_broken(const Error& cause);
 
@@ -51,6 +70,8 @@ class Board {
   Error cause() const { return Error(cause_fault_, cause_); }
   // The latest call that the rank has entered; none before the first.
   std::optional<Call> latest() const;
+  // None while the rank waits for nobody.
+  std::optional<WaitNote> wait() const;
   bool inside(std::uint64_t number) const {
     return finished_.load(std::memory_order_relaxed) < number;
   }
@@ -68,6 +89,16 @@ class Board {
     std::atomic<std::uint64_t> count{0};
     std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root or layout
     std::atomic<std::uint64_t> marks{0};  // fingerprint, collective
+    std::atomic<std::int64_t> entered_ms{0};
+  };
+
+  // Text in words of 8 bytes, so that a reader may look at any time.
+  static constexpr std::size_t kWaitWords = 16;
+  struct Wait {
+    std::atomic<std::uint64_t> version{0};  // odd while it is written
+    std::atomic<std::uint64_t> peer{0};     // its number and 1; 0: nobody
+    std::atomic<std::int64_t> since_ms{0};
+    std::atomic<std::uint64_t> words[kWaitWords] = {};
   };
 
   std::optional<Call> read(const Entry& entry) const;
@@ -78,6 +109,7 @@ class Board {
   std::atomic<std::uint64_t> finished_{0};
   std::atomic<std::uint64_t> latest_{0};
   Entry history_[kHistory];
+  Wait wait_;
   Fault cause_fault_ = Fault::system;
   char cause_[kCauseBytes] = {};
 };

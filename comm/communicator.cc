@@ -83,7 +83,7 @@ struct Communicator::Impl {
   void run(Plan plan) {
     chain = chained(chain, fingerprint(plan.call.what));
     plan.call.fingerprint = chain;
-    const Call entry{++number, ++collectives, plan.call.what, chain};
+    const Call entry{++number, ++collectives, plan.call.what, chain, coarse_now_ms()};
     peers.board().note(entry);
     waiter.enter(entry);
     HostLane lane(plan.call, edges, peers, waiter, scratch);
@@ -98,13 +98,14 @@ struct Communicator::Impl {
     batch.run();
   }
 
+  // Two threads may come here at once: one whose call fails, and one that aborts. The first one's
+  // cause is the cause.
   void fail(const Error& error) {
-    {
-      const std::lock_guard lock(cause_mutex);
-      cause.emplace(error);
-    }
-    broken.store(true, std::memory_order_release);
+    const std::lock_guard lock(cause_mutex);
+    if (cause) return;
+    cause.emplace(error);
     peers.break_world(error);
+    broken.store(true, std::memory_order_release);
   }
 
   std::optional<Error> first_cause() const {
@@ -283,6 +284,10 @@ std::optional<Communicator> Communicator::split(int color, int key) {
   for (const auto& member : members) ranks.push_back(member.second);
   SplitBootstrap bootstrap(*this, std::move(ranks));
   return Communicator(bootstrap, impl_->options);
+}
+
+void Communicator::abort(const std::string& reason) {
+  impl_->fail(Error(Fault::aborted, text("rank %d has aborted: %s", rank(), reason.c_str())));
 }
 
 std::vector<RankInfo> Communicator::ranks() const {

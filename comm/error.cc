@@ -23,6 +23,8 @@ const char* name_of(Fault fault) {
       return "timeout";
     case Fault::interrupted:
       return "interrupted";
+    case Fault::aborted:
+      return "aborted";
     case Fault::protocol:
       return "protocol";
     case Fault::system:

@@ -18,6 +18,7 @@ enum class Fault {
   left,         // a peer has destroyed its communicator while somebody still needed it
   timeout,      // a deadline passed
   interrupted,  // this process was asked to stop (SIGTERM, SIGINT)
+  aborted,      // somebody called Communicator::abort()
   protocol,     // a flag that no correct peer can have written
   system,       // the operating system refused something
 };

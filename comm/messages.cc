@@ -11,11 +11,12 @@ namespace ringside {
 MessageBatch::MessageBatch(const std::vector<Message>& messages, std::uint64_t numbers_from,
                            Edges& edges, Peers& peers, Waiter& waiter)
     : edges_(edges), peers_(peers), waiter_(waiter) {
+  const std::int64_t now_ms = coarse_now_ms();
   for (const Message& it : messages) {
     const int sender = it.is_send ? peers.rank() : it.peer;
     const Operation what{Kind::send_recv, it.dtype, Reduction::sum, sender, it.count};
     const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
-    transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what)}, slice_count,
+    transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms}, slice_count,
                           slices_for(it.count, slice_count), 0});
   }
 }

@@ -18,6 +18,14 @@ namespace {
   throw Error(Fault::usage, text("%s=%s makes no sense; %s", variable, value, wanted));
 }
 
+void read_seconds(const char* variable, const char* wanted, double& seconds) {
+  const char* value = std::getenv(variable);
+  if (value == nullptr) return;
+  char* rest = nullptr;
+  seconds = std::strtod(value, &rest);
+  if (rest == value || *rest != '\0') refuse(variable, value, wanted);
+}
+
 void read_environment(Options& options) {
   if (const char* value = std::getenv("RINGSIDE_SLOT_BYTES"))
     if (!parse_bytes(value, options.slot_bytes))
@@ -28,12 +36,10 @@ void read_environment(Options& options) {
       refuse("RINGSIDE_SLOT_COUNT", value, "say a number of slots such as 4");
     options.slot_count = static_cast<int>(count);
   }
-  if (const char* value = std::getenv("RINGSIDE_TIMEOUT")) {
-    char* rest = nullptr;
-    options.timeout_s = std::strtod(value, &rest);
-    if (rest == value || *rest != '\0')
-      refuse("RINGSIDE_TIMEOUT", value, "say a number of seconds such as 600, or 0 for no timeout");
-  }
+  read_seconds("RINGSIDE_TIMEOUT", "say a number of seconds such as 600, or 0 for no timeout",
+               options.timeout_s);
+  read_seconds("RINGSIDE_WARN", "say a number of seconds such as 10, or 0 for no warning",
+               options.warn_s);
   if (const char* value = std::getenv("RINGSIDE_ALGORITHM")) {
     if (std::strcmp(value, "ring") == 0)
       options.algorithm = Algorithm::ring;
@@ -92,6 +98,9 @@ void Options::check() const {
                                    slot_count, kMaxSlots));
   if (!(timeout_s >= 0) || !std::isfinite(timeout_s))
     throw Error(Fault::usage, "a timeout (RINGSIDE_TIMEOUT) is a number of seconds, 0 for none");
+  if (!(warn_s >= 0) || !std::isfinite(warn_s))
+    throw Error(Fault::usage,
+                "a warning (RINGSIDE_WARN) comes after a number of seconds, 0 for never");
 }
 
 Options Options::from_environment() {

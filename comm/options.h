@@ -28,6 +28,11 @@ struct Options {
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600
 
+  // A wait longer than this is reported, once, by the rank that waits for the late one itself; the
+  // call goes on. 0: never. `on_warning` gets the sentence; without one it goes to stderr.
+  double warn_s = 10;  // RINGSIDE_WARN=10
+  std::function<void(const std::string&)> on_warning;
+
   // When set and non-zero, waits end with Error{interrupted}: the number of the signal that a
   // program's own handler noted. ringside installs no handlers.
   const std::atomic<int>* interrupted = nullptr;

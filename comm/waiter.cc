@@ -4,7 +4,10 @@
 #include <sched.h>
 #include <time.h>
 
+#include <cstdio>
+
 #include "comm/error.h"
+#include "comm/report.h"
 
 namespace ringside {
 namespace {
@@ -24,11 +27,38 @@ constexpr milliseconds kProcessCheck{20};
 // and to say so.
 constexpr milliseconds kLastWords{300};
 
+// One write, so that the lines of several ranks do not mix.
+void print_warning(const std::string& sentence) {
+  const std::string line = "ringside: " + sentence + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+// This rank's wait, as its board shows it. A wait that ends in an error is not taken back: the
+// communicator is broken then, and others may be about to say why.
+class OnTheBoard {
+ public:
+  explicit OnTheBoard(Board& board) : board_(board) {}
+  void over() {
+    if (noted_) board_.note_wait_over();
+  }
+  void note(int peer, std::int64_t since_ms, FunctionRef<std::string()> where) {
+    if (noted_) return;
+    board_.note_wait({peer, since_ms, where()});
+    noted_ = true;
+  }
+
+ private:
+  Board& board_;
+  bool noted_ = false;
+};
+
 }  // namespace
 
 Waiter::Waiter(Peers& peers, const Options& options)
     : peers_(peers),
       timeout_s_(options.timeout_s),
+      warn_s_(options.warn_s),
+      on_warning_(options.on_warning ? options.on_warning : print_warning),
       interrupted_(options.interrupted),
       spins_(peers.more_ranks_than_cpus() ? kSpinsCrowded : kSpinsAlone) {}
 
@@ -47,6 +77,10 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where) {
   if (comes_in_a_few_turns()) return;  // most do, and then the clock need not be read
   const Clock::time_point start = Clock::now();
   const Deadline deadline = Deadline::after_seconds(timeout_s_);
+  const std::int64_t start_ms = coarse_now_ms();
+  const Deadline warning = Deadline::after_seconds(warn_s_);
+  bool warned = false;
+  OnTheBoard note(peers_.board());
   Clock::time_point next_process_check = start + kProcessCheck;
   while (!comes_in_a_few_turns()) {
     peers_.transport().progress();
@@ -59,18 +93,26 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where) {
       check_dead(ready, where);
       next_process_check = now + kProcessCheck;
     }
+    const double waited_s = std::chrono::duration<double>(now - start).count();
+    if (now - start >= kYieldFor || deadline.passed(now)) note.note(peer, start_ms, where);
     if (deadline.passed(now)) check_dead(ready, where);
-    if (deadline.passed(now) && !ready())
-      throw_late(peer, std::chrono::duration<double>(now - start).count(), where);
+    if (deadline.passed(now) && !ready()) throw_late(waited_s, where);
     if (now - start < kYieldFor) continue;
+    if (!warned && warning.passed(now)) {
+      warned = true;
+      warn(waited_s, where);
+    }
     const timespec nap{0, kNapNs};
     ::nanosleep(&nap, nullptr);
   }
+  note.over();
 }
 
 void Waiter::check_alarm() {
-  if (!peers_.alarmed()) return;
-  const Error cause = peers_.alarm_cause();
+  // This rank's own board is broken while one of its calls goes on only if another thread aborts.
+  const bool aborted = peers_.board().state() == RankState::broken;
+  if (!aborted && !peers_.alarmed()) return;
+  const Error cause = aborted ? peers_.board().cause() : peers_.alarm_cause();
   throw Error(cause.fault(), text("%s: %s", here().c_str(), cause.what()));
 }
 
@@ -169,42 +211,19 @@ void Waiter::throw_dead(int peer, Where where) {
                                 peers_.who(peer).c_str(), where().c_str()));
 }
 
-// The awaited rank may itself be waiting, for one that waits for another: along the ring, follow
-// them while they are inside the same call. The first that is not is the one that all wait for.
-int Waiter::last_of_the_chain(int peer) const {
-  const bool along_the_ring =
-      call_.what.kind == Kind::all_reduce || call_.what.kind == Kind::barrier ||
-      call_.what.kind == Kind::reduce_scatter || call_.what.kind == Kind::all_gather ||
-      call_.what.kind == Kind::broadcast || is_ragged(call_.what.kind);
-  if (!along_the_ring) return peer;
-  const int step = peer == peers_.left() ? peers_.size() - 1 : 1;
-  int last = peer;
-  for (; last != peers_.rank(); last = (last + step) % peers_.size()) {
-    const Board* board = peers_.board_of(last);
-    const std::optional<Call> call = board == nullptr ? std::nullopt : board->latest();
-    if (!call || !board->inside(call->number)) return last;
-    if (fingerprint(call->what) != fingerprint(call_.what)) return last;
-  }
-  return peer;  // full circle: everybody is in this call
-}
-
-void Waiter::throw_late(int peer, double waited_s, Where where) {
-  const int culprit = last_of_the_chain(peer);
-  std::string doing = "what it is doing cannot be seen from here";
-  if (const Board* board = peers_.board_of(culprit)) {
-    const std::optional<Call> call = board->latest();
-    if (!call)
-      doing = "it has not entered any call yet";
-    else if (board->inside(call->number))
-      doing = "it is in " + describe(call->number, call->what);
-    else
-      doing = "it has entered no call after " + describe(call->number, call->what);
-  }
+void Waiter::throw_late(double waited_s, Where where) const {
   throw Error(
       Fault::timeout,
-      text("%s, %s: waited %.3g s, longer than RINGSIDE_TIMEOUT=%g allows; %s is alive, and %s",
-           here().c_str(), where().c_str(), waited_s, timeout_s_, peers_.who(culprit).c_str(),
-           doing.c_str()));
+      text("%s, %s: waited %.3g s, longer than RINGSIDE_TIMEOUT=%g allows; %s", here().c_str(),
+           where().c_str(), waited_s, timeout_s_, Report(peers_).cause(call_).c_str()));
+}
+
+// Late is not wrong. Somebody may be reading a large file, or sit in a debugger.
+void Waiter::warn(double waited_s, Where where) const {
+  const Report report(peers_);
+  if (!report.is_mine_to_tell()) return;
+  on_warning_(text("%s, %s: has waited %.3g s and goes on waiting; %s", here().c_str(),
+                   where().c_str(), waited_s, report.cause(call_).c_str()));
 }
 
 }  // namespace ringside

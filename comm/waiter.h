@@ -8,9 +8,11 @@
 // From the second stage on the waiter also asks, at growing intervals, whether waiting makes sense:
 // has an alarm been raised, was this process told to stop, has the awaited rank left, is a process
 // dead, has the deadline passed? Each is one Error with one sentence. A death is noticed within
-// about 20 ms.
+// about 20 ms. After RINGSIDE_WARN seconds a warning says who is late, and the wait goes on.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "comm/channel.h"
@@ -40,7 +42,7 @@ class Waiter {
   // or this process was told to stop.
   void enter(const Call& call);
 
-  // Throws if another rank has raised the alarm.
+  // Throws if another rank has raised the alarm, or another thread of this one has aborted.
   void check_alarm();
 
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
@@ -72,12 +74,14 @@ class Waiter {
   [[noreturn]] void throw_different(int peer, const std::optional<Call>& theirs) const;
   void check_dead(Ready ready, Where where);
   std::string what_differs(int peer, const Call& theirs) const;
-  int last_of_the_chain(int peer) const;
   [[noreturn]] void throw_dead(int peer, Where where);
-  [[noreturn]] void throw_late(int peer, double waited_s, Where where);
+  [[noreturn]] void throw_late(double waited_s, Where where) const;
+  void warn(double waited_s, Where where) const;
 
   Peers& peers_;
   double timeout_s_;
+  double warn_s_;
+  std::function<void(const std::string&)> on_warning_;
   const std::atomic<int>* interrupted_;
   int spins_;
   Call call_{};

@@ -210,6 +210,38 @@ RINGSIDE_TEST(processes, rank_that_stalls_is_named_when_time_is_up) {
     }
 }
 
+RINGSIDE_TEST(processes, rank_that_is_late_is_told_once_on_stderr) {
+  for (const Words& launcher : launchers(3)) {
+    Job job;
+    const RunResult result =
+        job.run(command(launcher, {"stall", "--op", "3"}),
+                {.environment = {"RINGSIDE_TIMEOUT=1.5", "RINGSIDE_WARN=0.3"}, .timeout_s = 30});
+    check_fails_cleanly(t, job, result);
+    const std::size_t warning = result.err.find("ringside: rank ");
+    CHECK_MSG(warning != std::string::npos && warning == result.err.rfind("ringside: rank ") &&
+                  result.err.find("goes on waiting; rank 1 (pid ") != std::string::npos,
+              "not one warning: %s", result.err.c_str());
+  }
+}
+
+// SIGSTOP, as a debugger or a suspended machine would: it is alive and says nothing.
+RINGSIDE_TEST(processes, rank_that_is_stopped_is_told_apart) {
+  for (const Words& launcher : launchers(3)) {
+    Job job;
+    const ReadyFile ready;
+    const RunResult result = job.run(command(launcher, {"loop", "--ready", ready.path}),
+                                     {.environment = {"RINGSIDE_TIMEOUT=1"}, .timeout_s = 30}, [&] {
+                                       if (!ready.wait()) return;
+                                       if (const std::optional<pid_t> pid = job.rank(1))
+                                         ::kill(*pid, SIGSTOP);
+                                     });
+    check_fails_cleanly(t, job, result);
+    for (const int rank : {0, 2})
+      check_says(t, result, rank,
+                 {"rank 1 (pid ", " is stopped (by a signal or a debugger), and it "});
+  }
+}
+
 RINGSIDE_TEST(processes, options_that_differ_are_refused_by_all) {
   for (const Words& launcher : launchers(2)) {
     Job job;

@@ -180,9 +180,9 @@ all_reduce, 1 for broadcast and reduce, (n−1)/n for the others. GB is 10⁹ by
 elements that differ, in any bit, from what each rank computes apart: folds in the ring's order.
 
 Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a bad option.
-Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_SLOT_BYTES (128K),
-RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot), RINGSIDE_ISA (baseline, avx2,
-avx512: at most this one).
+Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_WARN=SECONDS (10),
+RINGSIDE_SLOT_BYTES (128K), RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot),
+RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
 )";
 }
 

@@ -1,0 +1,35 @@
+// What is said about a rank that is late: who, since when, and what it does instead.
+//
+// Everything stands on the boards (board.h) and, where a process does not run at all, in /proc. A
+// report is made when something takes long; nothing here is on the way of a message.
+#pragma once
+
+#include <string>
+
+#include "comm/blame.h"
+#include "comm/board.h"
+#include "comm/peers.h"
+
+namespace ringside {
+
+class Report {
+ public:
+  explicit Report(const Peers& peers);
+
+  // The end of a sentence about this rank, which waits in `call`: "rank 2 (pid 4711 on host) is
+  // alive, and it has not entered this call; its last one was …", or the circle.
+  std::string cause(const Call& call) const;
+
+  // Whether this rank is the one to tell a person.
+  bool is_mine_to_tell() const;
+
+ private:
+  std::string circle() const;
+  std::string doing(int rank, const Call& call) const;
+
+  const Peers& peers_;
+  Blame blame_;
+  int teller_;
+};
+
+}  // namespace ringside

@@ -1,0 +1,165 @@
+// Who is late, and who says so: the chain of waits is followed to its end, a circle is told as one,
+// a person is told once, and a call that is only late goes on.
+#include <atomic>
+#include <barrier>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "comm/blame.h"
+#include "tests/support/collective_case.h"
+#include "tests/support/endings.h"
+
+using namespace ringside;
+using namespace ringside::test;
+
+namespace {
+
+constexpr DType kI32 = DType::i32;
+
+void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+// Whom each rank waits for, as the boards would say it.
+struct Waits {
+  std::map<int, int> list;
+  Blame of(int asking) const {
+    return blame(asking, [&](int rank) { return at(rank); });
+  }
+  int told_by(const Blame& found, int size) const {
+    return teller(found, size, [&](int rank) { return at(rank); });
+  }
+  std::optional<int> at(int rank) const {
+    const auto it = list.find(rank);
+    return it == list.end() ? std::nullopt : std::optional(it->second);
+  }
+};
+
+// All warnings of all ranks: from whom, and what.
+class Warnings {
+ public:
+  Options options_of(int rank, double warn_s) {
+    Options options = test_options();
+    options.warn_s = warn_s;
+    options.on_warning = [this, rank](const std::string& sentence) {
+      const std::lock_guard lock(mutex_);
+      list.push_back({rank, sentence});
+    };
+    return options;
+  }
+  struct Warning {
+    int rank;
+    std::string sentence;
+  };
+  std::vector<Warning> list;
+
+ private:
+  std::mutex mutex_;
+};
+
+void check_told(Context& t, const Warnings& warnings, int rank,
+                const std::vector<const char*>& parts) {
+  CHECK_EQ(warnings.list.size(), 1u);
+  for (const Warnings::Warning& it : warnings.list) {
+    CHECK_EQ(it.rank, rank);
+    for (const char* part : parts)
+      CHECK_MSG(contains(it.sentence, part), "no '%s' in '%s'", part, it.sentence.c_str());
+  }
+}
+
+}  // namespace
+
+RINGSIDE_TEST(report, the_chain_ends_at_who_waits_for_nobody) {
+  const Waits waits{{{3, 2}, {2, 1}, {0, 3}}};
+  for (const int asking : {0, 2, 3}) {
+    const Blame found = waits.of(asking);
+    CHECK(found.late == 1);
+    CHECK_EQ(waits.told_by(found, 4), 2);
+  }
+  CHECK(waits.of(3).waiting == (std::vector<int>{3, 2}));
+  // Two wait for the late one itself: the lower of them speaks.
+  const Waits both{{{0, 1}, {2, 1}, {3, 2}}};
+  for (const int asking : {0, 2, 3}) CHECK_EQ(both.told_by(both.of(asking), 4), 0);
+}
+
+RINGSIDE_TEST(report, a_circle_has_no_end) {
+  const Waits waits{{{5, 3}, {3, 1}, {1, 2}, {2, 3}}};
+  for (const int asking : {5, 3, 1, 2}) {
+    const Blame found = waits.of(asking);
+    CHECK(!found.late);
+    CHECK_EQ(found.waiting.size(), 3u);  // 5 waits too, but not in the circle
+    CHECK_EQ(waits.told_by(found, 6), 1);
+  }
+}
+
+RINGSIDE_TEST(report, who_is_late_is_told_once_and_the_call_goes_on) {
+  Warnings warnings;
+  run_as_threads(4, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, warnings.options_of(bootstrap.rank(), 0.2));
+    std::int32_t value = 1, sum = 0;
+    comm.all_reduce(&value, &sum, 1, kI32, Reduction::max);
+    if (comm.rank() == 2) nap_ms(700);
+    std::vector<std::int32_t> large(300'000, 1);  // along the ring
+    comm.all_reduce(large.data(), large.data(), large.size(), kI32, Reduction::sum);
+    CHECK_EQ(large.back(), 4);
+    CHECK(!comm.broken());
+    comm.barrier();
+  });
+  // Rank 1 waits for room, 3 for a message: both directly. 0 waits for one of them.
+  CHECK(!warnings.list.empty());
+  const int rank = warnings.list.empty() ? -1 : warnings.list[0].rank;
+  check_told(t, warnings, rank,
+             {"in all_reduce #2 (i32 × 300000, sum), waiting in step",
+              "and goes on waiting; rank 2 (pid ", "is alive, and it has not entered all_reduce #2",
+              "its last call was all_reduce #1 (i32 × 1, max), entered 0."});
+  CHECK(rank == 1 || rank == 3);
+}
+
+RINGSIDE_TEST(report, nobody_is_told_where_nobody_asked_to_be) {
+  Warnings warnings;
+  run_as_threads(2, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, warnings.options_of(bootstrap.rank(), 0));
+    if (comm.rank() == 1) nap_ms(300);
+    comm.barrier();
+  });
+  CHECK(warnings.list.empty());
+}
+
+// Not along the ring, and in calls of two ranks each: 3 waits for 2, 2 for 1, and 1 sleeps.
+RINGSIDE_TEST(report, the_chain_is_followed_through_messages) {
+  Warnings warnings;
+  run_as_threads(4, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, warnings.options_of(bootstrap.rank(), 0.3));
+    std::int32_t value = 0;
+    if (comm.rank() == 1) nap_ms(900);
+    if (comm.rank() == 2) comm.recv(&value, 1, kI32, 1);
+    if (comm.rank() == 3) comm.recv(&value, 1, kI32, 2);
+    if (comm.rank() == 1) comm.send(&value, 1, kI32, 2);
+    if (comm.rank() == 2) comm.send(&value, 1, kI32, 3);
+    comm.barrier();
+  });
+  // Rank 0 came to the barrier at once, and waits for 3 or 1; it sees the same end of the chain.
+  CHECK(!warnings.list.empty());
+  for (const Warnings::Warning& it : warnings.list)
+    CHECK_MSG(contains(it.sentence, "rank 1 (pid ") &&
+                  contains(it.sentence, "it has not entered any call yet"),
+              "rank %d: %s", it.rank, it.sentence.c_str());
+  CHECK_EQ(warnings.list.size(), 1u);
+}
+
+// Both receive first. Nobody is late; it is the program that is wrong.
+RINGSIDE_TEST(report, a_deadlock_is_told_as_a_circle) {
+  Options impatient = test_options();
+  impatient.timeout_s = 0.5;
+  const Endings endings = endings_of(2, impatient, [&](Communicator& comm) {
+    std::int32_t value = 0;
+    comm.recv(&value, 1, kI32, 1 - comm.rank());
+    comm.send(&value, 1, kI32, 1 - comm.rank());
+  });
+  check_all_broken(t, endings, Fault::timeout,
+                   "ranks wait for each other in a circle, so none of them will go on: rank ");
+  for (const Ending& ending : endings.first)
+    for (const char* part : {"rank 0 in send/recv #1 (i32 × 1, from rank 1), waiting for rank 1",
+                             "rank 1 in send/recv #1 (i32 × 1, from rank 0), waiting for rank 0"})
+      CHECK_MSG(contains(ending.sentence, part), "no '%s' in: %s", part, ending.sentence.c_str());
+}
