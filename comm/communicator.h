@@ -156,10 +156,10 @@ class Communicator {
   // this one, and may live longer.
   std::optional<Communicator> split(int color, int key);
 
-  // Breaks the communicator on all ranks: what they are waiting in fails, and every later call, with
-  // Error{aborted} and the reason, within a second. Not collective; any thread may call it, also
-  // while another is inside a call. For whoever knows better than a deadline that nothing will come
-  // of it any more. If something else broke it before, that remains the cause.
+  // Breaks the communicator on all ranks: what they are waiting in fails within a second, and so
+  // does every later call, with Error{aborted} and the reason. Not collective; any thread may call
+  // it, also while another is inside a call. For whoever knows better than a deadline that nothing
+  // will come of it any more. If something else broke it before, that remains the cause.
   void abort(const std::string& reason);
 
   // For tables: who is there, and how each rank reaches its right neighbour.

@@ -1,4 +1,4 @@
-// Communicator::abort: whoever waits is told why, on every rank and at once; nothing after it hangs.
+// Communicator::abort: whoever waits is told why, on every rank and at once. Nothing hangs after.
 #include <barrier>
 #include <chrono>
 #include <thread>
