@@ -52,12 +52,23 @@ T combine(T a, T b, Reduction reduction) {
   }
 }
 
+int input_of(const Callers& callers, int rank) {
+  return callers.inputs.empty() ? rank : callers.inputs[static_cast<std::size_t>(rank)];
+}
+
+// Element `index` of the input of `rank`.
+template <class T>
+T brought(const Callers& callers, int rank, std::size_t index, Reduction reduction) {
+  return input<T>(input_of(callers, rank), callers.first + index, reduction);
+}
+
 // Element `index` of chunk `chunk`: the left fold over ranks chunk+1, chunk+2, …, chunk.
 template <class T>
-T folded(int chunk, std::size_t index, Reduction reduction, int size) {
-  T value = input<T>((chunk + 1) % size, index, reduction);
+T folded(const Callers& callers, int chunk, std::size_t index, Reduction reduction) {
+  const int size = callers.size;
+  T value = brought<T>(callers, (chunk + 1) % size, index, reduction);
   for (int k = 2; k <= size; ++k)
-    value = combine(value, input<T>((chunk + k) % size, index, reduction), reduction);
+    value = combine(value, brought<T>(callers, (chunk + k) % size, index, reduction), reduction);
   return reduction == Reduction::avg ? Divide{size}(value) : value;
 }
 
@@ -79,66 +90,77 @@ bool same(const void* at, T expected) {
   return is_nan(found) && is_nan(expected);
 }
 
-// Compares `count` elements at `output` with expected(0), expected(1), …
-template <class T, class Expected>
-std::size_t compare(const std::byte* output, std::size_t count, const Expected& expected) {
-  std::size_t wrong = 0;
-  for (std::size_t i = 0; i < count; ++i)
-    wrong += same<T>(output + i * sizeof(T), expected(i)) ? 0 : 1;
-  return wrong;
-}
-
-// The whole reduced buffer.
+// An output that is compared with what it must be, part by part.
 template <class T>
-std::size_t wrong_in_reduction(const std::byte* output, const Operation& what, int size) {
-  std::size_t wrong = 0;
-  for (int chunk = 0; chunk < size; ++chunk) {
-    const Range range = Chunks{what.count, size}[chunk];
-    wrong += compare<T>(output + range.begin * sizeof(T), range.count, [&](std::size_t i) {
-      return folded<T>(chunk, range.begin + i, what.reduction, size);
-    });
+class Comparison {
+ public:
+  explicit Comparison(const std::byte* output) : output_(output) {}
+
+  // The next `count` elements must be expected(0), expected(1), …
+  template <class Expected>
+  void next(std::size_t count, const Expected& expected) {
+    for (std::size_t i = 0; i < count; ++i, ++index_) {
+      if (same<T>(output_ + index_ * sizeof(T), expected(i))) continue;
+      if (wrong_.count++ == 0) wrong_.first = index_;
+    }
   }
-  return wrong;
+  Wrong wrong() const { return wrong_; }
+
+ private:
+  const std::byte* output_;
+  std::size_t index_ = 0;
+  Wrong wrong_;
+};
+
+// Where each rank's part lies in the whole.
+Chunks parts(const Operation& what, const Callers& callers) {
+  if (!callers.counts.empty()) return Chunks(callers.counts);
+  return Chunks(what.count * static_cast<std::size_t>(callers.size), callers.size);
 }
 
-// Every rank's part: the elements of its input from `first` on.
 template <class T>
-std::size_t wrong_in_parts(const std::byte* output, const Operation& what, std::size_t first,
-                           int size) {
-  std::size_t wrong = 0;
-  for (int from = 0; from < size; ++from)
-    wrong +=
-        compare<T>(output + static_cast<std::size_t>(from) * what.count * sizeof(T), what.count,
-                   [&](std::size_t i) { return input<T>(from, first + i, Reduction::sum); });
-  return wrong;
-}
-
-template <class T>
-std::size_t wrong_in(const std::byte* output, const Operation& what, int rank, int size) {
-  const std::size_t own_first = static_cast<std::size_t>(rank) * what.count;
+Wrong wrong_in(const std::byte* output, const Operation& what, const Callers& callers) {
+  Comparison<T> comparison(output);
+  const auto reduced = [&](int chunk, Range range) {
+    comparison.next(range.count, [&](std::size_t i) {
+      return folded<T>(callers, chunk, range.begin + i, what.reduction);
+    });
+  };
+  const auto copied = [&](int from, std::size_t first, std::size_t count) {
+    comparison.next(
+        count, [&](std::size_t i) { return brought<T>(callers, from, first + i, Reduction::sum); });
+  };
+  const Range own = parts(what, callers)[callers.rank];
+  const bool on_root = callers.rank == what.root;
   switch (what.kind) {
     case Kind::all_reduce:
-      return wrong_in_reduction<T>(output, what, size);
     case Kind::reduce:
-      return rank == what.root ? wrong_in_reduction<T>(output, what, size) : 0;
+      if (what.kind == Kind::reduce && !on_root) break;
+      for (int chunk = 0; chunk < callers.size; ++chunk)
+        reduced(chunk, Chunks{what.count, callers.size}[chunk]);
+      break;
     case Kind::reduce_scatter:
-      return compare<T>(output, what.count, [&](std::size_t i) {
-        return folded<T>(rank, own_first + i, what.reduction, size);
-      });
+    case Kind::reduce_scatter_v:
+      reduced(callers.rank, own);
+      break;
     case Kind::all_gather:
-      return wrong_in_parts<T>(output, what, 0, size);
+    case Kind::all_gather_v:
     case Kind::gather:
-      return rank == what.root ? wrong_in_parts<T>(output, what, 0, size) : 0;
+      if (what.kind == Kind::gather && !on_root) break;
+      for (int from = 0; from < callers.size; ++from)
+        copied(from, 0, parts(what, callers)[from].count);
+      break;
     case Kind::all_to_all:
-      return wrong_in_parts<T>(output, what, own_first, size);
+      for (int from = 0; from < callers.size; ++from) copied(from, own.begin, own.count);
+      break;
     case Kind::scatter:
-      return compare<T>(output, what.count, [&](std::size_t i) {
-        return input<T>(what.root, own_first + i, Reduction::sum);
-      });
+      copied(what.root, own.begin, own.count);
+      break;
     default:
-      return compare<T>(output, what.count,
-                        [&](std::size_t i) { return input<T>(what.root, i, Reduction::sum); });
+      copied(what.root, 0, what.count);
+      break;
   }
+  return comparison.wrong();
 }
 
 }  // namespace
@@ -155,11 +177,15 @@ void fill_input(void* target, std::size_t count, DType dtype, Reduction reductio
   });
 }
 
-std::size_t count_wrong(const void* output, const Operation& what, int rank, int size) {
+Wrong find_wrong(const void* output, const Operation& what, const Callers& callers) {
   return visit(what.dtype, [&](auto tag) {
-    return wrong_in<typename decltype(tag)::type>(static_cast<const std::byte*>(output), what, rank,
-                                                  size);
+    return wrong_in<typename decltype(tag)::type>(static_cast<const std::byte*>(output), what,
+                                                  callers);
   });
+}
+
+std::size_t count_wrong(const void* output, const Operation& what, int rank, int size) {
+  return find_wrong(output, what, {.rank = rank, .size = size}).count;
 }
 
 }  // namespace ringside::tools

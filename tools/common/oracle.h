@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "comm/operation.h"
 
@@ -21,5 +22,20 @@ void fill_input(void* target, std::size_t count, DType dtype, Reduction reductio
 // `size`, when each rank's input was fill_input. `output` is all of what the call writes. Two NaNs
 // count as the same.
 std::size_t count_wrong(const void* output, const Operation& what, int rank, int size);
+
+// Who made a call, and what each brought: the caller is `rank` of `size`.
+struct Callers {
+  int rank = 0;
+  int size = 1;
+  std::span<const int> inputs = {};  // rank r brought the input of inputs[r]; empty: its own
+  std::size_t first = 0;             // fill_input's
+  std::span<const std::size_t> counts = {};  // of the parts, where they differ
+};
+
+struct Wrong {
+  std::size_t count = 0;
+  std::size_t first = 0;  // the first of them in `output`
+};
+Wrong find_wrong(const void* output, const Operation& what, const Callers& callers);
 
 }  // namespace ringside::tools

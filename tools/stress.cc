@@ -1,0 +1,213 @@
+// stress: ranks carry out a long random program, all alike, and every result is checked; and the
+// process must hold no more at the end than it did when it was warm.
+//
+// What is drawn stands in random_program.h, how one call is judged in stress_job.h, how many are
+// kept in flight in stress_run.h.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "comm/communicator.h"
+#include "comm/error.h"
+#include "tools/common/report.h"
+#include "tools/common/stress_options.h"
+#include "tools/common/stress_run.h"
+#include "tools/common/world.h"
+
+namespace {
+
+using namespace ringside;
+using namespace ringside::tools;
+
+using ull = unsigned long long;
+constexpr const char* kTool = "stress";
+
+// Rank 0 draws it, if nobody has said one.
+std::uint64_t agree_on_seed(Communicator& world, const StressOptions& options) {
+  std::int64_t seed = static_cast<std::int64_t>(options.seed.value_or(std::random_device{}()));
+  world.broadcast(&seed, 1, DType::i64, 0);
+  return static_cast<std::uint64_t>(seed);
+}
+
+std::int64_t over_ranks(Communicator& world, std::int64_t value, Reduction reduction) {
+  world.all_reduce(&value, &value, 1, DType::i64, reduction);
+  return value;
+}
+
+// Over the processes; those that share one with another rank have nothing to say.
+Resources most_over_ranks(Communicator& world, const Resources& mine) {
+  std::int64_t all[] = {
+      static_cast<std::int64_t>(mine.memory_bytes), static_cast<std::int64_t>(mine.windows),
+      static_cast<std::int64_t>(mine.descriptors), static_cast<std::int64_t>(mine.threads)};
+  world.all_reduce(all, all, std::size(all), DType::i64, Reduction::max);
+  const auto number = [&](int i) { return static_cast<std::size_t>(all[i]); };
+  return {number(0), number(1), number(2), number(3)};
+}
+
+// All that is to be told, the same on all ranks.
+struct Story {
+  std::uint64_t seed = 0;
+  int ranks = 0;
+  std::string bootstrap;
+  Tally tally;
+  Account account;
+  std::int64_t failed = 0;  // ranks
+};
+
+Story story_of(Communicator& world, const StressRun& run, std::uint64_t seed,
+               const char* bootstrap) {
+  Story story = {seed, world.size(), bootstrap, run.tally(), run.account(), 0};
+  for (auto& [name, row] : story.tally.rows)
+    row.elements = over_ranks(world, row.elements, Reduction::sum);
+  Tally& tally = story.tally;
+  tally.dropped = over_ranks(world, tally.dropped, Reduction::sum);
+  tally.most_in_flight = static_cast<std::size_t>(
+      over_ranks(world, static_cast<std::int64_t>(tally.most_in_flight), Reduction::max));
+  Account& account = story.account;
+  account.start = most_over_ranks(world, account.start.value_or(Resources{}));
+  account.most = most_over_ranks(world, account.most);
+  account.end = most_over_ranks(world, account.end);
+  story.failed = over_ranks(world, run.failure() ? 1 : 0, Reduction::sum);
+  return story;
+}
+
+std::string verdict(const Story& story) {
+  if (story.failed == 0) return "all right";
+  return text("WRONG on %lld rank%s", static_cast<long long>(story.failed),
+              story.failed == 1 ? "" : "s");
+}
+
+std::string heading(const Story& story) {
+  return text("stress: seed %llu, %llu operations on %d rank%s (%s): %s\n\n",
+              static_cast<ull>(story.seed), static_cast<ull>(story.tally.operations), story.ranks,
+              story.ranks == 1 ? "" : "s", story.bootstrap.c_str(), verdict(story).c_str());
+}
+
+std::string table(const Story& story) {
+  const Tally& tally = story.tally;
+  std::string words =
+      text("  %-18s %10s %10s %20s\n", "operation", "blocking", "async", "elements verified");
+  Tally::Row all;
+  const auto line = [](const std::string& name, const Tally::Row& row) {
+    return text("  %-18s %10llu %10llu %20lld\n", name.c_str(), static_cast<ull>(row.blocking),
+                static_cast<ull>(row.async), static_cast<long long>(row.elements));
+  };
+  for (const auto& [name, row] : tally.rows) {
+    words += line(name, row);
+    all.blocking += row.blocking;
+    all.async += row.async;
+    all.elements += row.elements;
+  }
+  words += line("together", all);
+  words += text("\n  calls in flight, at most      %6zu on one rank\n", tally.most_in_flight);
+  words += text("  Works dropped, not waited for %6lld\n", static_cast<long long>(tally.dropped));
+  words += text("  groups made by splits         %6lld, at most %zu alive\n\n",
+                static_cast<long long>(tally.groups_made), tally.most_groups);
+  return words;
+}
+
+std::string resources_table(const Story& story) {
+  const Account& account = story.account;
+  const Resources& start = *account.start;
+  const Resources &most = account.most, &end = account.end;
+  constexpr double kMiB = 1 << 20;
+  std::string words =
+      text("  %-18s %10s %10s %10s\n", "a process holds", "when warm", "at most", "at the end");
+  words += text(
+      "  %-18s %10.2f %10.2f %10.2f   %s\n", "memory (MiB)",
+      static_cast<double>(start.memory_bytes) / kMiB, static_cast<double>(most.memory_bytes) / kMiB,
+      static_cast<double>(end.memory_bytes) / kMiB,
+      memory_can_be_judged()
+          ? text("may grow by %.0f", static_cast<double>(kMemoryGrowth_bytes) / kMiB).c_str()
+          : "not judged: this build has a sanitizer");
+  const auto line = [](const char* name, std::size_t a, std::size_t b, std::size_t c) {
+    return text("  %-18s %10zu %10zu %10zu\n", name, a, b, c);
+  };
+  words += line("windows", start.windows, most.windows, end.windows);
+  words += line("descriptors", start.descriptors, most.descriptors, end.descriptors);
+  words += line("threads", start.threads, most.threads, end.threads);
+  return words;
+}
+
+std::string json(const Story& story) {
+  std::string words =
+      text("{\"seed\": %llu, \"operations\": %llu, \"ranks\": %d, \"bootstrap\": %s,\n",
+           static_cast<ull>(story.seed), static_cast<ull>(story.tally.operations), story.ranks,
+           json_string(story.bootstrap).c_str());
+  words += text(" \"ranks_failed\": %lld,\n \"calls\": {", static_cast<long long>(story.failed));
+  const char* comma = "";
+  for (const auto& [name, row] : story.tally.rows) {
+    words += text("%s\n  %s: {\"blocking\": %llu, \"async\": %llu, \"elements\": %lld}", comma,
+                  json_string(name).c_str(), static_cast<ull>(row.blocking),
+                  static_cast<ull>(row.async), static_cast<long long>(row.elements));
+    comma = ",";
+  }
+  words += text(
+      "},\n \"in_flight_max\": %zu, \"works_dropped\": %lld, \"groups_made\": %lld, "
+      "\"groups_max\": %zu,\n \"resources\": {",
+      story.tally.most_in_flight, static_cast<long long>(story.tally.dropped),
+      static_cast<long long>(story.tally.groups_made), story.tally.most_groups);
+  const auto held = [](const char* when, const Resources& it) {
+    return text(
+        "\n  \"%s\": {\"memory_bytes\": %zu, \"windows\": %zu, \"descriptors\": %zu, "
+        "\"threads\": %zu}",
+        when, it.memory_bytes, it.windows, it.descriptors, it.threads);
+  };
+  return words + held("warm", *story.account.start) + "," + held("most", story.account.most) + "," +
+         held("end", story.account.end) + "}}\n";
+}
+
+// One line that changes, on a terminal; nothing anywhere else.
+void show_progress(const StressRun& run, const StressOptions& options, bool at_end) {
+  if (::isatty(STDERR_FILENO) == 0) return;
+  if (at_end)
+    std::fputs("\r\033[K", stderr);
+  else
+    std::fprintf(stderr, "\r%llu of %llu operations", static_cast<ull>(run.done()),
+                 static_cast<ull>(options.operations));
+  std::fflush(stderr);
+}
+
+int run_rank(Bootstrap& bootstrap, const StressOptions& options) {
+  Communicator world(bootstrap, tool_options());
+  const bool on_0 = world.rank() == 0;
+  const std::uint64_t seed = agree_on_seed(world, options);
+  if (on_0 && !options.json) {
+    // Said before anything can go wrong.
+    std::printf("stress: seed %llu\n", static_cast<ull>(seed));
+    std::fflush(stdout);
+  }
+  const bool shares_process = std::strcmp(bootstrap.name(), "threads") == 0;
+  StressRun run(world, seed, options, on_0 || !shares_process);
+  while (run.run_round())
+    if (on_0) show_progress(run, options, false);
+  if (on_0) show_progress(run, options, true);
+  const Story story = story_of(world, run, seed, bootstrap.name());
+  if (on_0) {
+    const std::string words =
+        options.json ? json(story) : heading(story) + table(story) + resources_table(story);
+    std::fputs(words.c_str(), stdout);
+    std::fflush(stdout);
+  }
+  if (run.failure()) std::fprintf(stderr, "stress: %s\n", run.failure()->c_str());
+  world.barrier();
+  return story.failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  keep_no_free_memory();
+  StressOptions options;
+  try {
+    options = parse_stress_options(argc, argv);
+  } catch (const Error& error) {
+    return refuse(kTool, error.what());
+  }
+  if (options.help) return print_once(stress_help());
+  return run_ranks(kTool, options.threads,
+                   [&](Bootstrap& bootstrap) { return run_rank(bootstrap, options); });
+}
