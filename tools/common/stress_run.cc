@@ -53,10 +53,9 @@ bool StressRun::run_round() {
     try {
       run_step(step);
     } catch (const Error& error) {
-      throw Error(error.fault(),
-                  text("%s\n  in operation %llu, %s; again: --seed %llu --ops %llu", error.what(),
-                       static_cast<ull>(step.number), describe(step).c_str(),
-                       static_cast<ull>(seed_), static_cast<ull>(step.number)));
+      throw Error(error.fault(), text("%s; noticed in operation %llu, %s; %s", error.what(),
+                                      static_cast<ull>(step.number), describe(step).c_str(),
+                                      again(step.number).c_str()));
     }
     tally_.operations = step.number;
   } while (!program_.at_end_of_round() && done() < options_.operations);
@@ -203,9 +202,15 @@ void StressRun::judge(StressJob& job) {
 
 void StressRun::fail(const Step& step, const std::string& what) {
   if (failure_) return;
-  failure_ = text("rank %d, operation %llu, %s: %s; again: --seed %llu --ops %llu", world_.rank(),
-                  static_cast<ull>(step.number), describe(step).c_str(), what.c_str(),
-                  static_cast<ull>(seed_), static_cast<ull>(step.number));
+  failure_ =
+      text("rank %d, operation %llu, %s: %s; %s", world_.rank(), static_cast<ull>(step.number),
+           describe(step).c_str(), what.c_str(), again(step.number).c_str());
+}
+
+// How to run this program as far as that operation.
+std::string StressRun::again(std::uint64_t number) const {
+  return text("again: --seed %llu --ops %llu --max-bytes %zu, on %d ranks", static_cast<ull>(seed_),
+              static_cast<ull>(number), options_.bytes_max, world_.size());
 }
 
 void StressRun::end_round() {
@@ -241,10 +246,9 @@ void StressRun::look_at_resources() {
     if (after <= before + growth_max || failure_) return;
     failure_ = text(
         "rank %d: its process holds %zu %s after operation %llu, and held %zu after "
-        "operation %llu; again: --seed %llu --ops %llu",
+        "operation %llu; %s",
         world_.rank(), after, what, static_cast<ull>(done()), before,
-        static_cast<ull>(account_.start_number), static_cast<ull>(seed_),
-        static_cast<ull>(options_.operations));
+        static_cast<ull>(account_.start_number), again(options_.operations).c_str());
   };
   check("windows", then.windows, now.windows, 0);
   check("descriptors", then.descriptors, now.descriptors, 0);

@@ -75,6 +75,7 @@ class StressRun {
   void finish_some(const Step& step);
   void judge(StressJob& job);
   void fail(const Step& step, const std::string& what);
+  std::string again(std::uint64_t number) const;
   void choose_victim(const Step& step);
 
   void end_round();
