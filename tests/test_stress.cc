@@ -48,7 +48,7 @@ void check_noticed(test::Context& t, const RunResult& result, const std::string&
 
 RINGSIDE_TEST(stress, random_programs_on_1_to_8_ranks) {
   for (int ranks = 1; ranks <= 8; ++ranks)
-    check_all_right(t, run(stress(ranks, ranks, {"--ops", "300", "--max-bytes", "256K"})), ranks);
+    check_all_right(t, run(stress(ranks, ranks, {"--ops", "200", "--max-bytes", "128K"})), ranks);
 }
 
 // Every buffer goes round all slots many times, and nothing takes one step.
