@@ -35,7 +35,8 @@ constexpr double bus_factor(Kind kind, int size) {
 
 // Whether a table of this kind has a line for each reduction.
 constexpr bool has_reduction(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce;
+  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce ||
+         kind == Kind::reduce_scatter_v;
 }
 constexpr bool has_root(Kind kind) {
   return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||

@@ -9,6 +9,7 @@
 #include "comm/chunks.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
+#include "tools/common/measure.h"
 
 namespace ringside::tools {
 namespace {
@@ -26,11 +27,6 @@ std::size_t index(int i) { return static_cast<std::size_t>(i); }
 bool in_parts(Kind kind) {
   return kind == Kind::reduce_scatter || kind == Kind::all_gather || kind == Kind::gather ||
          kind == Kind::scatter || kind == Kind::all_to_all;
-}
-
-bool has_root(Kind kind) {
-  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
-         kind == Kind::scatter;
 }
 
 // The groups that a split of `parent` makes, in the order of their colours' first ranks.
@@ -53,11 +49,6 @@ std::vector<Group> made_by(const Step& step, int first_number) {
 }
 
 }  // namespace
-
-bool reduces(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce || kind == Kind::reduce_scatter ||
-         kind == Kind::reduce_scatter_v;
-}
 
 Shape shape_of(const Step& step, int member) {
   const Operation& what = step.operation;
@@ -168,7 +159,7 @@ void RandomProgram::draw_collective(Step& step) {
   const int root = below(step.group.size());
   const std::size_t total = any_bytes() / bytes_of(it.dtype);
   step.in_place = chance(35) && it.kind != Kind::all_to_all && it.kind != Kind::barrier;
-  if (reduces(it.kind)) it.reduction = kAllReductions[reduction];
+  if (has_reduction(it.kind)) it.reduction = kAllReductions[reduction];
   if (has_root(it.kind)) it.root = root;
   if (is_ragged(it.kind)) {
     draw_counts(step, total);

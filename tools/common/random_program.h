@@ -62,8 +62,6 @@ struct Shape {
 };
 Shape shape_of(const Step& step, int member);
 
-// Whether a collective of this kind computes.
-bool reduces(Kind kind);
 // "broadcast (f32 × 12, root 2), in place, of 3 ranks (5 0 2)"
 std::string describe(const Step& step);
 

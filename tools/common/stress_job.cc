@@ -6,6 +6,7 @@
 
 #include "comm/chunks.h"
 #include "comm/error.h"
+#include "tools/common/measure.h"
 #include "tools/common/oracle.h"
 
 namespace ringside::tools {
@@ -55,7 +56,7 @@ void StressJob::plan_collective(std::mt19937_64& random) {
   if (shape.output > 0) outputs_.push_back({recv_, what, first_of(step_), shape.output});
   std::fill(memory_.begin(), memory_.end(), poison(step_));
   if (shape.input > 0) {
-    const Reduction reduction = reduces(what.kind) ? what.reduction : Reduction::sum;
+    const Reduction reduction = has_reduction(what.kind) ? what.reduction : Reduction::sum;
     fill({send_.offset, shape.input * each}, what.dtype, reduction, first_of(step_));
   }
   before_ = memory_;
