@@ -63,7 +63,7 @@ RINGSIDE_TEST(bootstrap_any, mpirun_gets_mpi_or_a_sentence) {
     CHECK_EQ(result.exit_code, 0);
     for (int rank = 0; rank < 2; ++rank)
       CHECK(says(result, text("rank %d of 2, bootstrap mpi: sum 3\n", rank)));
-    // A rank that fails is not waited for in MPI_Finalize, although it leaves by an exception.
+    // A rank that leaves by an exception does not wait in MPI_Finalize for one that never comes.
     argv.push_back("1");
     const RunResult failed = run(argv, {.timeout_s = 20});
     CHECK(!failed.timed_out && failed.exit_code > 0);

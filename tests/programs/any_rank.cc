@@ -1,7 +1,10 @@
 // A rank that lets start_bootstrap choose, and says what it got; by any launcher or by none.
 //
 //   any_rank           "rank 0 of 3, bootstrap tcp: sum 6"
-//   any_rank RANK      that rank throws after the start, and its exception leaves main's scope
+//   any_rank RANK      that rank throws after the start, and its exception leaves main's scope; the
+//                      others notice nothing and wait until their launcher ends them
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -15,6 +18,7 @@ int main(int argc, char** argv) {
     Communicator comm(*bootstrap);
     if (argc > 1 && std::atoi(argv[1]) == comm.rank())
       throw Error(Fault::system, text("rank %d fails on purpose", comm.rank()));
+    if (argc > 1) ::pause();
     double value = comm.rank() + 1;
     comm.all_reduce(&value, &value, 1, DType::f64, Reduction::sum);
     std::printf("rank %d of %d, bootstrap %s: sum %g\n", comm.rank(), comm.size(),
