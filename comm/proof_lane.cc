@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "comm/circle.h"
 #include "comm/error.h"
 #include "comm/proof_channel.h"
 #include "comm/proof_memory.h"
@@ -224,24 +225,13 @@ class World {
     memory.write(*step.receive, step.slice, value);
   }
 
-  // Follows who waits for whom until a rank comes up again: that is the circle.
   std::string deadlock() const {
-    std::string sentence = "deadlock:";
-    std::vector<bool> seen(index(size_));
-    int rank = 0;
-    while (current(rank) == nullptr) ++rank;
-    while (!seen[index(rank)]) {
-      seen[index(rank)] = true;
-      const Runner& runner = runners_[index(rank)];
-      if (current(rank) == nullptr) return sentence + text(", which has ended");
-      const bool for_left = !runner.received;
-      const int next = for_left ? from(rank, *current(rank)) : to(rank, *current(rank));
-      const char* join = sentence.back() == ':' ? "" : (seen[index(next)] ? ", and" : ",");
-      const char* for_what = for_left ? "send" : (rules_.slots == 0 ? "receive" : "make room");
-      sentence += text("%s rank %d waits for rank %d to %s", join, rank, next, for_what);
-      rank = next;
-    }
-    return sentence;
+    return circle_of_waits(size_, [&](int rank) {
+      const Step* step = current(rank);
+      if (step == nullptr) return Wait{.ended = true};
+      if (!runners_[index(rank)].received) return Wait{.peer = from(rank, *step), .for_what = "send"};
+      return Wait{.peer = to(rank, *step), .for_what = rules_.slots == 0 ? "receive" : "make room"};
+    });
   }
 
   const std::vector<Program>& programs_;

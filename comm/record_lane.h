@@ -1,5 +1,6 @@
 // The record lane: carries no data at all. It writes an algorithm's words down, as a list that
-// others read: the proof lane executes it with symbols, a picture draws it.
+// others read: the proof lane executes it with symbols, the clock lane with times, a picture draws
+// it.
 //
 //     record(slices, [&](RecordLane& lane) { all_reduce(lane, Ring{rank, size}); })
 #pragma once
@@ -14,7 +15,7 @@ namespace ringside {
 
 inline constexpr int kRing = -1;
 
-enum class Word {
+enum class Word : unsigned char {
   exchange_reduce,
   exchange,
   send,
@@ -42,57 +43,70 @@ struct Step {
 
 using Program = std::vector<Step>;
 
-class RecordLane {
+// The words, each made into a Step for whoever listens: `Listener` is the class derived from this,
+// and has note(const Step&).
+template <class Listener>
+class WordLane {
  public:
-  explicit RecordLane(std::size_t slices) : slices_(slices) {}
+  explicit WordLane(std::size_t slices) : slices_(slices) {}
 
   std::size_t slices() const { return slices_; }
 
   void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
-    program_.push_back({Word::exchange_reduce, send, receive, slice});
+    note({Word::exchange_reduce, send, receive, slice});
   }
   void exchange(Piece send, Piece receive, std::size_t slice) {
-    program_.push_back({Word::exchange, send, receive, slice});
+    note({Word::exchange, send, receive, slice});
   }
   void send(Piece piece, std::size_t slice) {
-    program_.push_back({Word::send, piece, std::nullopt, slice});
+    note({Word::send, piece, std::nullopt, slice});
   }
   void receive(Piece piece, std::size_t slice) {
-    program_.push_back({Word::receive, std::nullopt, piece, slice});
+    note({Word::receive, std::nullopt, piece, slice});
   }
   void finish(Piece piece, std::size_t slice) {
-    program_.push_back({Word::finish, std::nullopt, piece, slice});
+    note({Word::finish, std::nullopt, piece, slice});
   }
   void keep(int chunk, std::size_t slice) {
-    program_.push_back({Word::keep, std::nullopt, Piece{Place::output, chunk}, slice});
+    note({Word::keep, std::nullopt, Piece{Place::output, chunk}, slice});
   }
 
   void send_to(int peer, Piece piece, std::size_t slice) {
-    program_.push_back({Word::send, piece, std::nullopt, slice, peer, kRing});
+    note({Word::send, piece, std::nullopt, slice, peer, kRing});
   }
   void receive_from(int peer, Piece piece, std::size_t slice) {
-    program_.push_back({Word::receive, std::nullopt, piece, slice, kRing, peer});
+    note({Word::receive, std::nullopt, piece, slice, kRing, peer});
   }
   void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
-    program_.push_back({Word::exchange, send, receive, slice, to, from});
+    note({Word::exchange, send, receive, slice, to, from});
   }
 
   void show(int peer) {
-    program_.push_back({Word::show, std::nullopt, std::nullopt, 0, peer, kRing});
+    note({Word::show, std::nullopt, std::nullopt, 0, peer, kRing});
   }
   void look(int rank) {
-    program_.push_back({Word::look, std::nullopt, std::nullopt, 0, kRing, rank});
+    note({Word::look, std::nullopt, std::nullopt, 0, kRing, rank});
   }
   void fold(int chunk, int from, int order) {
     const Piece piece{Place::output, chunk};
-    program_.push_back({Word::fold, std::nullopt, piece, 0, kRing, from, order});
+    note({Word::fold, std::nullopt, piece, 0, kRing, from, order});
   }
-  void look_away() { program_.push_back({Word::look_away, std::nullopt, std::nullopt, 0}); }
+  void look_away() { note({Word::look_away, std::nullopt, std::nullopt, 0}); }
 
+ private:
+  void note(const Step& step) { static_cast<Listener*>(this)->note(step); }
+
+  std::size_t slices_;
+};
+
+class RecordLane : public WordLane<RecordLane> {
+ public:
+  using WordLane::WordLane;
+
+  void note(const Step& step) { program_.push_back(step); }
   const Program& program() const { return program_; }
 
  private:
-  std::size_t slices_;
   Program program_;
 };
 

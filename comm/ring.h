@@ -75,7 +75,7 @@ static_assert(Ring{1, 3}.reduce_receive(Ring{1, 3}.steps() - 1) == 1);
 // keep it wherever the next step finds it, even in the neighbour's slot. There is one at a time.
 // `kept` is a finished sum that does not go on along the ring and has no place in this rank's
 // output (mesh.h).
-enum class Place { input, carry, output, kept };
+enum class Place : unsigned char { input, carry, output, kept };
 
 struct Piece {
   Place place;

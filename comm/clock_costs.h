@@ -1,0 +1,97 @@
+// What a word costs on a machine: a core's work on bytes, and a message's way.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "comm/clock_lane.h"
+#include "comm/machine.h"
+#include "comm/ring.h"
+
+namespace ringside {
+
+// Times of copying and adding. A copy has two ends and an addition three, in buffers or in slots;
+// each end pays its share of the rate at the working set of where it lies.
+class ClockCosts {
+ public:
+  ClockCosts(const Machine& machine, const ClockCall& call) {
+    const std::size_t all = call.buffer_bytes + call.slot_bytes;
+    copy_buffer_ = ns_a_byte(machine.copy, all);
+    copy_slot_ = ns_a_byte(machine.copy, call.slot_bytes);
+    reduce_buffer_ = ns_a_byte(machine.reduce, all);
+    reduce_slot_ = ns_a_byte(machine.reduce, call.slot_bytes);
+  }
+
+  // A sum that waits in scratch memory is as near as a slot.
+  double copy_to_slot_ns(Place from, std::size_t bytes) const {
+    const bool scratch = from == Place::carry || from == Place::kept;
+    return of(bytes) * (copy_slot_ + (scratch ? copy_slot_ : copy_buffer_)) / 2;
+  }
+  double copy_from_slot_ns(std::size_t bytes) const {
+    return of(bytes) * (copy_slot_ + copy_buffer_) / 2;
+  }
+  double keep_ns(std::size_t bytes) const { return of(bytes) * copy_buffer_; }
+  // Slot + own input.
+  double reduce_ns(Place to, std::size_t bytes) const {
+    const bool scratch = to == Place::carry || to == Place::kept;
+    return of(bytes) * (reduce_slot_ + reduce_buffer_ + (scratch ? reduce_slot_ : reduce_buffer_)) /
+           3;
+  }
+
+ private:
+  static double of(std::size_t bytes) { return static_cast<double>(bytes); }
+  static double ns_a_byte(const std::vector<Rate>& rates, std::size_t working_bytes) {
+    const double gbs = rate_at(rates, working_bytes);
+    return gbs > 0 ? 1 / gbs : 0;
+  }
+
+  double copy_buffer_;
+  double copy_slot_;
+  double reduce_buffer_;
+  double reduce_slot_;
+};
+
+// The links between ranks, and until when each port is busy.
+class ClockPorts {
+ public:
+  ClockPorts(const Machine& machine, int ranks)
+      : machine_(machine),
+        rank_out_(static_cast<std::size_t>(ranks)),
+        rank_in_(static_cast<std::size_t>(ranks)),
+        host_out_(static_cast<std::size_t>(machine.host_of(ranks - 1) + 1)),
+        host_in_(host_out_.size()) {
+    for (int rank = 0; rank < ranks; ++rank) host_of_.push_back(machine.host_of(rank));
+  }
+
+  double latency_ns(int from, int to) const { return link(from, to).latency_ns; }
+  bool is_wire(int from, int to) const { return link(from, to).is_wire(); }
+
+  // A message that is ready at `now_ns`: when all of it has arrived.
+  double arrival_ns(int from, int to, std::size_t bytes, double now_ns) {
+    const Link& way = link(from, to);
+    if (!way.is_wire()) return now_ns + way.latency_ns;
+    const bool inside = same_host(from, to);
+    double& out = inside ? rank_out_[index(from)] : host_out_[host(from)];
+    double& in = inside ? rank_in_[index(to)] : host_in_[host(to)];
+    const double busy_ns = static_cast<double>(bytes) / way.bandwidth_gbs;
+    const double start_ns = std::max(now_ns, out);
+    out = start_ns + busy_ns;
+    in = std::max(start_ns + way.latency_ns, in) + busy_ns;
+    return in;
+  }
+
+ private:
+  static std::size_t index(int number) { return static_cast<std::size_t>(number); }
+  std::size_t host(int rank) const { return index(host_of_[index(rank)]); }
+  bool same_host(int a, int b) const { return host(a) == host(b); }
+  const Link& link(int from, int to) const {
+    return same_host(from, to) ? machine_.same_host : machine_.between_hosts;
+  }
+
+  const Machine& machine_;
+  std::vector<int> host_of_;  // kept, as a division costs more than the rest
+  std::vector<double> rank_out_, rank_in_, host_out_, host_in_;
+};
+
+}  // namespace ringside

@@ -1,0 +1,70 @@
+// The clock lane: runs an algorithm's words for all ranks and moves time instead of data.
+//
+// Every rank has a clock. A word moves it on by what the word would have cost on the described
+// machine (machine.h), and a word that waits moves it to when the awaited thing is there:
+//
+//   send       waits for credit (protocol.h's rules); message_ns; on stores the copy into the
+//              slot, on a wire the port's time, which is not the sender's
+//   receive    waits for the message: sent, + latency (+ bytes / bandwidth); message_ns; the copy
+//              out of the slot, or the addition; then the slot's credit takes a latency back
+//   both       in the order in which the host lane would do them: what can go out goes out first
+//   keep, fold the copy or the additions
+//
+// As on the host lane, a partial sum is computed straight into the neighbour's slot where stores
+// reach it and there is credit, and a message that fits into a cell is not copied to a slot.
+//
+// What a byte costs: a copy has two ends, an addition three, and each lies in the buffers of the
+// call or in slots. An end pays its share (1/2, 1/3) of the machine's rate at the working set of
+// where it lies: the few slots stay in the cache while a long buffer does not.
+//
+// The text is the very one that runs. So on a machine that has only α and β the prices are the
+// formulas of the literature (tests/test_clock.cc), and where slots are few, slices many or ports
+// shared they are what no formula says.
+//
+// Is the price independent of the order in which this program runs its ranks? Yes where each port
+// has one user, as ranks decide nothing by timing but which half of a word comes first, and that
+// is decided by the clocks. Ranks that share a port (many to one, hosts) get it in the order of
+// turns, a word a turn, which is nearly the order of their clocks.
+//
+// Not in it: noise, two ranks on one core, what copies take from each other beyond what the rates
+// were measured with, routes inside a network, and the division of AVG.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "comm/chunks.h"
+#include "comm/clock_program.h"
+#include "comm/machine.h"
+
+namespace ringside {
+
+// One call, in terms of sizes.
+struct ClockCall {
+  int ranks = 2;
+  std::size_t element_bytes = 4;
+  std::size_t slice_count = 1;  // elements a message
+  std::size_t slices = 1;
+  Chunks chunks;
+  std::size_t whole_bytes = 0;   // of all chunks: what the word show sends
+  std::size_t buffer_bytes = 0;  // that a rank reads and writes, input and output together
+  std::size_t slot_bytes = 0;    // that it uses of slots, its own and its neighbours'
+  // The same call so many times, one right after another: as a program does that measures.
+  int calls = 1;
+};
+
+struct Price {
+  std::string why;  // a sentence if the words do not come to an end; else empty
+  // Of one call: until the last rank is done. Of several: what one more takes, mean of the ranks,
+  // once the first half of them has been made.
+  double time_ns = 0;
+  std::size_t messages = 0;
+  std::size_t words = 0;
+};
+
+// At most so many ranks: what is kept of all programs is 128 MiB, whatever their length.
+inline constexpr int kMostClockRanks = 4096;
+
+Price price(const Machine& machine, const ClockCall& call, const ClockText& text);
+
+}  // namespace ringside

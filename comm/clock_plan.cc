@@ -1,0 +1,113 @@
+// Sizes and texts of each operation, for the clock lane.
+#include "comm/clock_plan.h"
+
+#include <algorithm>
+
+#include "comm/error.h"
+#include "comm/mesh.h"
+#include "comm/one_shot.h"
+#include "comm/ring.h"
+
+namespace ringside {
+namespace {
+
+constexpr std::size_t kElementBytes = 4;
+
+std::size_t ranks_of(const Question& it) { return static_cast<std::size_t>(it.ranks); }
+
+bool in_parts(Kind kind) {
+  return kind != Kind::all_reduce && kind != Kind::broadcast && kind != Kind::reduce;
+}
+bool uses_mesh(Kind kind) {
+  return kind == Kind::reduce || kind == Kind::gather || kind == Kind::scatter ||
+         kind == Kind::all_to_all;
+}
+
+// Input and output of the rank that has most of both.
+std::size_t buffer_bytes(Kind kind, std::size_t whole, std::size_t part) {
+  switch (kind) {
+    case Kind::broadcast:
+      return whole;
+    case Kind::all_reduce:
+    case Kind::all_to_all:
+    case Kind::reduce:
+      return 2 * whole;
+    default:
+      return whole + part;
+  }
+}
+
+}  // namespace
+
+std::string cannot_price(const Machine& machine, const Question& it) {
+  if (it.ranks < 1 || it.ranks > kMostClockRanks)
+    return text("%d ranks cannot be priced; choose 1 to %d", it.ranks, kMostClockRanks);
+  if (it.ranks > machine.ranks_per_host && !machine.joins_hosts)
+    return text("%s has %d ranks on a host and no link between hosts, so there is no place for %d",
+                machine.name.c_str(), machine.ranks_per_host, it.ranks);
+  if (it.algorithm != Algorithm::one_shot) return "";
+  if (it.ranks > kMostOneShotRanks)
+    return text("a one-shot is priced for at most %d ranks", kMostOneShotRanks);
+  if (whole_bytes(it) > machine.mesh.slot_bytes)
+    return text("a one-shot's message is at most a slot, here %zu bytes", machine.mesh.slot_bytes);
+  return "";
+}
+
+std::size_t whole_bytes(const Question& it) {
+  const std::size_t unit = kElementBytes * (in_parts(it.kind) ? ranks_of(it) : 1);
+  return it.bytes / unit * unit;
+}
+
+ClockCall clock_call(const Machine& machine, const Question& it) {
+  ClockCall call;
+  const bool one_shot = it.algorithm == Algorithm::one_shot;
+  const std::size_t whole = whole_bytes(it);
+  call.ranks = it.ranks;
+  call.calls = it.calls;
+  call.element_bytes = kElementBytes;
+  call.whole_bytes = whole;
+  call.chunks = Chunks{whole / kElementBytes, it.kind == Kind::broadcast ? 1 : it.ranks};
+  const ChannelShape& shape = uses_mesh(it.kind) || one_shot ? machine.mesh : machine.ring;
+  call.slice_count = shape.slot_bytes / kElementBytes;
+  call.slices = slices_for(call.chunks.longest(), call.slice_count);
+  call.buffer_bytes = buffer_bytes(it.kind, whole, whole / ranks_of(it));
+  // The slots that it goes through again and again, towards it and away from it.
+  const std::size_t message_bytes =
+      one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * kElementBytes;
+  const std::size_t channels = uses_mesh(it.kind) || one_shot ? ranks_of(it) - 1 : 1;
+  call.slot_bytes = 2 * channels * static_cast<std::size_t>(shape.slots) * message_bytes;
+  return call;
+}
+
+ClockText clock_text(const Question& it) {
+  switch (it.kind) {
+    case Kind::all_reduce:
+      if (it.algorithm == Algorithm::one_shot)
+        return [](ClockWindow& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); };
+      return [](ClockWindow& lane, const Ring& ring) { all_reduce(lane, ring); };
+    case Kind::reduce_scatter:
+      return [](ClockWindow& lane, const Ring& ring) { reduce_scatter(lane, ring); };
+    case Kind::all_gather:
+      return [](ClockWindow& lane, const Ring& ring) { all_gather(lane, ring); };
+    case Kind::reduce:
+      return [](ClockWindow& lane, const Ring& ring) { reduce(lane, ring, 0); };
+    case Kind::gather:
+      return [](ClockWindow& lane, const Ring& ring) { gather(lane, ring, 0); };
+    case Kind::scatter:
+      return [](ClockWindow& lane, const Ring& ring) { scatter(lane, ring, 0); };
+    case Kind::all_to_all:
+      return [](ClockWindow& lane, const Ring& ring) { all_to_all(lane, ring); };
+    case Kind::barrier:
+      return [](ClockWindow& lane, const Ring& ring) { barrier(lane, ring); };
+    default:
+      return [](ClockWindow& lane, const Ring& ring) { broadcast(lane, ring, 0); };
+  }
+}
+
+Price price(const Machine& machine, const Question& question) {
+  if (const std::string why = cannot_price(machine, question); !why.empty())
+    throw Error(Fault::usage, why);
+  return price(machine, clock_call(machine, question), clock_text(question));
+}
+
+}  // namespace ringside
