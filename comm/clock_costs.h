@@ -11,15 +11,13 @@
 
 namespace ringside {
 
-// Times of copying and adding. A copy has two ends and an addition three, in buffers or in slots;
-// each end pays its share of the rate at the working set of where it lies.
+// Times of copying and adding: each end of a copy or an addition pays its share (clock_lane.h).
 class ClockCosts {
  public:
   ClockCosts(const Machine& machine, const ClockCall& call) {
-    const std::size_t all = call.buffer_bytes + call.slot_bytes;
-    copy_buffer_ = ns_a_byte(machine.copy, all);
+    copy_buffer_ = ns_a_byte(machine.copy, call.buffer_bytes);
     copy_slot_ = ns_a_byte(machine.copy, call.slot_bytes);
-    reduce_buffer_ = ns_a_byte(machine.reduce, all);
+    reduce_buffer_ = ns_a_byte(machine.reduce, call.buffer_bytes);
     reduce_slot_ = ns_a_byte(machine.reduce, call.slot_bytes);
   }
 
@@ -41,8 +39,8 @@ class ClockCosts {
 
  private:
   static double of(std::size_t bytes) { return static_cast<double>(bytes); }
-  static double ns_a_byte(const std::vector<Rate>& rates, std::size_t working_bytes) {
-    const double gbs = rate_at(rates, working_bytes);
+  static double ns_a_byte(const std::vector<Rate>& rates, std::size_t operand_bytes) {
+    const double gbs = rate_at(rates, operand_bytes);
     return gbs > 0 ? 1 / gbs : 0;
   }
 

@@ -20,12 +20,12 @@ constexpr std::size_t kWindowBytes = std::size_t{128} << 20;  // of all ranks
 
 struct Runner {
   double clock_ns = 0;
-  double halfway_ns = 0;      // when the first half of the calls was over
-  std::size_t slice = 0;      // of all calls
-  std::size_t next = 0;       // the word it is in
-  std::size_t first = 0;      // the window's first word
-  std::size_t words = 0;      // of a slice
-  bool begun = false;         // the word
+  double halfway_ns = 0;  // when the first half of the calls was over
+  std::size_t slice = 0;  // of all calls
+  std::size_t next = 0;   // the word it is in
+  std::size_t first = 0;  // the window's first word
+  std::size_t words = 0;  // of a slice
+  bool begun = false;     // the word
   bool sent = false;
   bool received = false;
   bool carry_in_slot = false;
@@ -212,8 +212,11 @@ class World {
     Runner& it = runners_[index(rank)];
     it.received = true;
     it.clock_ns += machine_.message_ns;
-    if (step.word == Word::look) return;  // it stays in its slot until look_away
-    const std::size_t bytes = bytes_of(rank, step.receive_chunk);
+    const bool whole = step.word == Word::look;
+    const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
+    if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
+      it.clock_ns += machine_.slot_ns;
+    if (whole) return;  // it stays in its slot until look_away
     if (step.word == Word::exchange_reduce)
       it.clock_ns += costs_.reduce_ns(step.receive_place, bytes);
     else
@@ -245,7 +248,8 @@ class World {
 
   void local(int rank, const ClockStep& step) {
     Runner& it = runners_[index(rank)];
-    if (step.word == Word::keep) it.clock_ns += costs_.keep_ns(bytes_of(rank, step.receive_chunk));
+    if (step.word == Word::keep && !call_.in_place)
+      it.clock_ns += costs_.keep_ns(bytes_of(rank, step.receive_chunk));
     if (step.word == Word::fold)
       it.clock_ns += costs_.reduce_ns(Place::output, step.folded * call_.element_bytes);
     if (step.word == Word::look_away)
@@ -271,7 +275,7 @@ class World {
   std::size_t all_slices_;
   std::size_t most_;  // words in a window
   std::vector<Runner> runners_;
-  std::vector<TimedChannel> ring_;  // by sender
+  std::vector<TimedChannel> ring_;                        // by sender
   std::unordered_map<std::uint64_t, TimedChannel> mesh_;  // by sender and receiver
   int unfinished_ = call_.ranks;
   std::size_t messages_ = 0;

@@ -5,17 +5,18 @@
 //
 //   send       waits for credit (protocol.h's rules); message_ns; on stores the copy into the
 //              slot, on a wire the port's time, which is not the sender's
-//   receive    waits for the message: sent, + latency (+ bytes / bandwidth); message_ns; the copy
-//              out of the slot, or the addition; then the slot's credit takes a latency back
+//   receive    waits for the message: sent, + latency (+ bytes / bandwidth); message_ns, slot_ns;
+//              the copy out of the slot, or the addition; then its credit takes a latency back
 //   both       in the order in which the host lane would do them: what can go out goes out first
 //   keep, fold the copy or the additions
 //
 // As on the host lane, a partial sum is computed straight into the neighbour's slot where stores
 // reach it and there is credit, and a message that fits into a cell is not copied to a slot.
 //
-// What a byte costs: a copy has two ends, an addition three, and each lies in the buffers of the
-// call or in slots. An end pays its share (1/2, 1/3) of the machine's rate at the working set of
-// where it lies: the few slots stay in the cache while a long buffer does not.
+// What a byte costs: a copy has two ends, an addition three, and each lies in a buffer of the call
+// or in a slot. Each end pays its share (1/2, 1/3) of the machine's rate for operands as long as
+// what it lies in: the buffer, whose length decides in which cache or memory its bytes are; or the
+// channel's slots taken together, as a message lands where the one lay that came so many before.
 //
 // The text is the very one that runs. So on a machine that has only α and β the prices are the
 // formulas of the literature (tests/test_clock.cc), and where slots are few, slices many or ports
@@ -47,8 +48,9 @@ struct ClockCall {
   std::size_t slices = 1;
   Chunks chunks;
   std::size_t whole_bytes = 0;   // of all chunks: what the word show sends
-  std::size_t buffer_bytes = 0;  // that a rank reads and writes, input and output together
-  std::size_t slot_bytes = 0;    // that it uses of slots, its own and its neighbours'
+  std::size_t buffer_bytes = 0;  // of a buffer: the mean of input and output
+  std::size_t slot_bytes = 0;    // of the slots of a channel that messages go round
+  bool in_place = false;         // then there is nothing to keep
   // The same call so many times, one right after another: as a program does that measures.
   int calls = 1;
 };

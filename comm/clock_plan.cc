@@ -23,18 +23,11 @@ bool uses_mesh(Kind kind) {
          kind == Kind::all_to_all;
 }
 
-// Input and output of the rank that has most of both.
+// The mean of input and output, of the rank that has most of both.
 std::size_t buffer_bytes(Kind kind, std::size_t whole, std::size_t part) {
-  switch (kind) {
-    case Kind::broadcast:
-      return whole;
-    case Kind::all_reduce:
-    case Kind::all_to_all:
-    case Kind::reduce:
-      return 2 * whole;
-    default:
-      return whole + part;
-  }
+  const bool both_whole =
+      kind == Kind::all_reduce || kind == Kind::all_to_all || kind == Kind::reduce;
+  return both_whole || kind == Kind::broadcast ? whole : (whole + part) / 2;
 }
 
 }  // namespace
@@ -71,11 +64,10 @@ ClockCall clock_call(const Machine& machine, const Question& it) {
   call.slice_count = shape.slot_bytes / kElementBytes;
   call.slices = slices_for(call.chunks.longest(), call.slice_count);
   call.buffer_bytes = buffer_bytes(it.kind, whole, whole / ranks_of(it));
-  // The slots that it goes through again and again, towards it and away from it.
   const std::size_t message_bytes =
       one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * kElementBytes;
-  const std::size_t channels = uses_mesh(it.kind) || one_shot ? ranks_of(it) - 1 : 1;
-  call.slot_bytes = 2 * channels * static_cast<std::size_t>(shape.slots) * message_bytes;
+  call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
+  call.in_place = it.kind == Kind::broadcast;
   return call;
 }
 

@@ -63,8 +63,8 @@ class ClockWindow : public WordLane<ClockWindow> {
     const Piece receive = step.receive.value_or(none);
     const bool receives = step.word == Word::look
                               ? step.from != rank_
-                              : step.word == Word::exchange_reduce ||
-                                    step.word == Word::exchange || step.word == Word::receive;
+                              : step.word == Word::exchange_reduce || step.word == Word::exchange ||
+                                    step.word == Word::receive;
     steps_.push_back({step.word, step.send || step.word == Word::show, receives, send.place,
                       receive.place, step.to, step.from, send.chunk, receive.chunk, 0});
   }

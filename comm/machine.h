@@ -14,9 +14,9 @@
 //   stores   has none (bandwidth 0): memory that both can reach. The sender copies the bytes there
 //            itself, and then signals; only the signal takes the latency.
 //
-// How fast a core copies and adds depends on where the bytes are: in a cache, and in which, or in
-// memory. What decides is the *working set*, all bytes that are touched again and again. So those
-// rates are tables by working set.
+// How fast a core copies and adds depends on where the bytes are: in a cache, in whose and which, or
+// in memory, and on how many come in one go. So those rates are tables, by the length of the
+// operands: copying 64 KiB at a time from buffer to buffer runs at so many GB/s.
 //
 // Times are in ns, rates in GB/s, which is bytes per ns.
 #pragma once
@@ -29,7 +29,7 @@
 
 namespace ringside {
 
-// At a working set of so many bytes.
+// With operands of so many bytes. GB is 10⁹ bytes of one operand.
 struct Rate {
   std::size_t bytes = 0;
   double gbs = 0;
@@ -51,11 +51,13 @@ struct Machine {
   int ranks_per_host = 1;
   double call_ns = 0;     // once a call: what is done before the first word
   double message_ns = 0;  // each message, at its sender, and again at its receiver
+  double slot_ns = 0;  // each message by stores that is too long for its cell, at its receiver: a
+                       // second line has to come
   Link same_host;
   bool joins_hosts = false;  // whether there is a link between hosts at all
   Link between_hosts;
   std::vector<Rate> copy;    // none: copying takes no time, or happens while the bytes come in
-  std::vector<Rate> reduce;  // the same; GB/s of one operand
+  std::vector<Rate> reduce;  // the same
   ChannelShape ring{4, std::size_t{128} << 10};
   ChannelShape mesh{4, std::size_t{128} << 10};
 

@@ -43,7 +43,8 @@ class Reader {
 
  private:
   [[noreturn]] void refuse(const std::string& why) const {
-    throw Error(Fault::usage, ringside::text("%s, line %d: %s", where_.c_str(), line_, why.c_str()));
+    throw Error(Fault::usage,
+                ringside::text("%s, line %d: %s", where_.c_str(), line_, why.c_str()));
   }
 
   void take(const Words& words) {
@@ -53,6 +54,7 @@ class Reader {
         {"ranks-per-host", [&](const Words& w) { machine_.ranks_per_host = number(w, 1); }},
         {"call", [&](const Words& w) { machine_.call_ns = time_ns(w, 1); }},
         {"message", [&](const Words& w) { machine_.message_ns = time_ns(w, 1); }},
+        {"slot", [&](const Words& w) { machine_.slot_ns = time_ns(w, 1); }},
         {"link", [&](const Words& w) { link(w); }},
         {"copy", [&](const Words& w) { rate(w, machine_.copy); }},
         {"reduce", [&](const Words& w) { rate(w, machine_.reduce); }},
@@ -140,7 +142,7 @@ class Reader {
   void rate(const Words& words, std::vector<Rate>& rates) {
     const Rate rate{size(words, 1), rate_gbs(words, 2)};
     if (!rates.empty() && rate.bytes <= rates.back().bytes)
-      refuse("working sets of " + words[0] + " grow from line to line");
+      refuse("sizes of " + words[0] + " grow from line to line");
     rates.push_back(rate);
   }
 
@@ -180,7 +182,8 @@ std::string size_words(std::size_t bytes) {
   return text("%zu", bytes);
 }
 std::string link_words(const char* which, const Link& link) {
-  std::string words = text("link           %s latency %s", which, time_words(link.latency_ns).c_str());
+  std::string words =
+      text("link           %s latency %s", which, time_words(link.latency_ns).c_str());
   if (link.is_wire()) words += " bandwidth " + digits(link.bandwidth_gbs) + "GB/s";
   return words + "\n";
 }
@@ -206,6 +209,7 @@ std::string write_machine(const Machine& it) {
                       text("ranks-per-host %d\n", it.ranks_per_host) +
                       text("call           %s\n", time_words(it.call_ns).c_str()) +
                       text("message        %s\n", time_words(it.message_ns).c_str());
+  if (it.slot_ns > 0) words += text("slot           %s\n", time_words(it.slot_ns).c_str());
   if (it.ranks_per_host > 1) words += link_words("same-host", it.same_host);
   if (it.joins_hosts) words += link_words("between-hosts", it.between_hosts);
   return words + rate_words("copy", it.copy) + rate_words("reduce", it.reduce) +

@@ -8,7 +8,8 @@
 //     message        0ns                                          each message, at either end
 //     link           same-host latency 0.6us bandwidth 450GB/s    per rank and direction
 //     link           between-hosts latency 2.7us bandwidth 400GB/s   per host and direction
-//     copy           64KiB 90GB/s                                 at a working set of 64 KiB
+//     slot           0ns                                          each that is longer than a cell
+//     copy           64KiB 90GB/s                                 of operands of 64 KiB
 //     copy           1MiB 40GB/s                                  growing; between them: log-linear
 //     reduce         64KiB 60GB/s
 //     ring-slots     8 x 16MiB

@@ -229,7 +229,8 @@ class World {
     return circle_of_waits(size_, [&](int rank) {
       const Step* step = current(rank);
       if (step == nullptr) return Wait{.ended = true};
-      if (!runners_[index(rank)].received) return Wait{.peer = from(rank, *step), .for_what = "send"};
+      if (!runners_[index(rank)].received)
+        return Wait{.peer = from(rank, *step), .for_what = "send"};
       return Wait{.peer = to(rank, *step), .for_what = rules_.slots == 0 ? "receive" : "make room"};
     });
   }

@@ -58,15 +58,11 @@ class WordLane {
   void exchange(Piece send, Piece receive, std::size_t slice) {
     note({Word::exchange, send, receive, slice});
   }
-  void send(Piece piece, std::size_t slice) {
-    note({Word::send, piece, std::nullopt, slice});
-  }
+  void send(Piece piece, std::size_t slice) { note({Word::send, piece, std::nullopt, slice}); }
   void receive(Piece piece, std::size_t slice) {
     note({Word::receive, std::nullopt, piece, slice});
   }
-  void finish(Piece piece, std::size_t slice) {
-    note({Word::finish, std::nullopt, piece, slice});
-  }
+  void finish(Piece piece, std::size_t slice) { note({Word::finish, std::nullopt, piece, slice}); }
   void keep(int chunk, std::size_t slice) {
     note({Word::keep, std::nullopt, Piece{Place::output, chunk}, slice});
   }
@@ -81,12 +77,8 @@ class WordLane {
     note({Word::exchange, send, receive, slice, to, from});
   }
 
-  void show(int peer) {
-    note({Word::show, std::nullopt, std::nullopt, 0, peer, kRing});
-  }
-  void look(int rank) {
-    note({Word::look, std::nullopt, std::nullopt, 0, kRing, rank});
-  }
+  void show(int peer) { note({Word::show, std::nullopt, std::nullopt, 0, peer, kRing}); }
+  void look(int rank) { note({Word::look, std::nullopt, std::nullopt, 0, kRing, rank}); }
   void fold(int chunk, int from, int order) {
     const Piece piece{Place::output, chunk};
     note({Word::fold, std::nullopt, piece, 0, kRing, from, order});

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "comm/bootstrap.h"
+#include "comm/machine.h"
 #include "comm/tcp_socket.h"
 
 namespace ringside::tools {
@@ -22,10 +23,8 @@ namespace ringside::tools {
 // second and rank. With more ranks than cores "all at once" means in turns. The rates of large
 // sizes then hold the turns of the others too; a small copy is over within one turn, and its rate
 // is that of a rank that has a core.
-struct Rate {
-  std::size_t bytes = 0;
-  double gbs = 0;
-};
+using ringside::Rate;
+using ringside::rate_at;
 
 struct MachineProbe {
   // One way: a cell (comm/signal.h) of the right neighbour, written until seen. Median of many, and
@@ -48,9 +47,5 @@ struct ProbeOptions {
 // need in turns. All ranks give the same most_bytes. Throws Error{usage, system, timeout,
 // interrupted}.
 MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options = {});
-
-// GB/s at a size: between two measured sizes linear in log(size), beyond the ends as at the ends.
-// 0 if nothing was measured. `rates` in growing order of bytes.
-double rate_at(const std::vector<Rate>& rates, std::size_t bytes);
 
 }  // namespace ringside::tools

@@ -1,0 +1,52 @@
+// This machine as the clock lane sees it: measured by the ranks that are there, and fitted.
+//
+//   measured by the probe   the latency of a flag, the rates of copying and adding (probe.h)
+//   fitted to real calls    three times that the probe cannot see: call, message, slot (machine.h)
+//
+// The fit runs a few short collectives of two sizes, one that travels in cells and one in slots, in
+// both algorithms of all_reduce and in all_gather; and looks for the three times, none negative,
+// with which the clock lane's prices come nearest: least squares of the logarithms of price over
+// measured time. The sizes are odd ones, so that what is predicted afterwards was not fitted.
+//
+// What is timed is a loop of calls, as programs make them; and so is what is priced (Question's
+// `calls`). Each time is the median of several rounds, and a round takes all sizes and algorithms
+// one after another, so that a machine that changes changes for all of them.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "comm/bootstrap.h"
+#include "comm/clock_plan.h"
+#include "comm/machine.h"
+#include "comm/options.h"
+#include "tools/common/probe.h"
+
+namespace ringside::tools {
+
+// One call, as it took and as it was priced.
+struct Measured {
+  Question question;
+  double measured_us = 0;
+  double priced_us = 0;
+  bool fitted = false;  // it was one of those that the machine was fitted to
+};
+
+// priced / measured − 1.
+inline double residual(const Measured& it) { return it.priced_us / it.measured_us - 1; }
+
+struct Fit {
+  Machine machine;
+  MachineProbe probe;
+  std::vector<Measured> calls;  // the fitted ones, then those that were asked for
+};
+
+// Collective: probes, times the fit's own calls and `questions` (whose ranks must be the
+// bootstrap's), fits on rank 0. Only rank 0's answer is filled in. Throws Error.
+Fit fit_machine(Bootstrap& bootstrap, const Options& options, std::vector<Question> questions);
+
+// The pure part: `machine` with the three times that suit `calls` best.
+Machine fitted(Machine machine, const std::vector<Measured>& calls);
+
+}  // namespace ringside::tools

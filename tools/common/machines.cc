@@ -1,0 +1,78 @@
+// The named machines. Nothing here was measured by ringside but `2cores`.
+#include "tools/common/machines.h"
+
+#include <fstream>
+#include <sstream>
+
+#include "comm/error.h"
+
+namespace ringside::tools {
+namespace {
+
+// NCCL's own figures, so that its published times can be compared. "Tuner" is its table of
+// latencies (src/graph/tuning.cc): for a ring in the protocol LL, the one for short messages.
+constexpr const char* k8xH200 =
+    R"(# 8 H200 behind NVSwitch, as NCCL's ring uses them. Described, not measured.
+name           8xH200
+hosts          1
+ranks-per-host 8
+call           6.6us                                           # tuner: base latency of a ring
+message        0ns                                             # is within the latencies
+link           same-host latency 0.6us bandwidth 368GB/s       # tuner: a step by NVLink; what rings
+                                                               # are published to reach of 450
+link           between-hosts latency 2.7us bandwidth 400GB/s   # tuner: a step by network; 8 NICs
+                                                               # of 400 Gb/s a host (data sheet)
+ring-slots     8 x 16MiB                                       # a step of 512 KiB on 32 channels
+mesh-slots     4 x 128KiB                                      # ringside's own
+)";
+
+constexpr const char* k2xCores =
+    R"(# Two ranks on two cores of a virtual server, under mpirun; written by tools/price --write.
+name           2cores
+hosts          1
+ranks-per-host 2
+call           0ns
+message        50ns
+slot           80ns
+link           same-host latency 140ns
+copy           4KiB 6.3GB/s
+reduce         4KiB 7GB/s
+ring-slots     4 x 128KiB
+mesh-slots     4 x 128KiB
+)";
+
+std::string two_hosts() {
+  std::string words = k8xH200;
+  const auto change = [&](const char* from, const char* to) {
+    words.replace(words.find(from), std::string(from).size(), to);
+  };
+  change("# 8 H200 behind NVSwitch,", "# Two hosts of 8 H200 each,");
+  change("8xH200", "2x8xH200");
+  change("hosts          1", "hosts          2");
+  return words;
+}
+
+}  // namespace
+
+const std::vector<NamedMachine>& named_machines() {
+  static const std::vector<NamedMachine> machines = {
+      {"8xH200", k8xH200}, {"2x8xH200", two_hosts()}, {"2cores", k2xCores}};
+  return machines;
+}
+
+std::string machine_text(const std::string& name_or_file) {
+  std::string names;
+  for (const NamedMachine& it : named_machines()) {
+    if (it.name == name_or_file) return it.text;
+    names += (names.empty() ? "" : ", ") + std::string(it.name);
+  }
+  std::ifstream file(name_or_file);
+  std::ostringstream words;
+  if (!file || !(words << file.rdbuf()))
+    throw Error(Fault::usage, text("--machine %s: there is no such file, and no machine of that "
+                                   "name; there are %s",
+                                   name_or_file.c_str(), names.c_str()));
+  return words.str();
+}
+
+}  // namespace ringside::tools

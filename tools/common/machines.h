@@ -1,0 +1,22 @@
+// Machines that are known by name, as texts (comm/machine_text.h): from public figures, which stand
+// beside each fact, or written by `price --write`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "comm/machine.h"
+
+namespace ringside::tools {
+
+struct NamedMachine {
+  const char* name;
+  std::string text;
+};
+
+const std::vector<NamedMachine>& named_machines();
+
+// The text of a machine by its name, or of a file. Throws Error{usage}: neither is there.
+std::string machine_text(const std::string& name_or_file);
+
+}  // namespace ringside::tools
