@@ -18,6 +18,7 @@ constexpr int kProbes = 3;              // rounds that begin with a probe
 constexpr double kBatchTime_us = 4000;  // of one call in one round
 constexpr int kMostCalls = 4000;
 constexpr int kPricedCalls = 8;
+constexpr std::size_t kLeastProbe = std::size_t{4} << 20, kMostProbe = std::size_t{64} << 20;
 
 // Off the powers of two that tables have: 24 B travel in a cell, 768 B in a slot.
 constexpr std::size_t kFitBytes[] = {24, 768};
@@ -184,28 +185,34 @@ Machine fitted(Machine machine, const std::vector<Measured>& calls) {
   return machine;
 }
 
-Fit fit_machine(Bootstrap& bootstrap, const Options& options, std::vector<Question> questions) {
-  const std::vector<Question> own = fit_questions(bootstrap.size());
-  questions.insert(questions.begin(), own.begin(), own.end());
+Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked) {
+  const int ranks = bootstrap.size();
+  std::vector<Question> questions = fit_questions(ranks);
+  const auto own = static_cast<std::ptrdiff_t>(questions.size());
+  for (const Question& it : asked(from_probe({}, options, ranks))) questions.push_back(it);
   std::size_t most_bytes = 4096;
   for (const Question& it : questions) most_bytes = std::max(most_bytes, it.bytes);
-  Caller caller(bootstrap, options, most_bytes);
+  ProbeOptions probing{{Deadline::after_seconds(120), options.interrupted}};
+  probing.most_bytes = std::clamp(2 * most_bytes, kLeastProbe, kMostProbe);
+
   std::vector<MachineProbe> probes;
   std::vector<std::vector<double>> times_us(questions.size());
+  Caller caller(bootstrap, options, most_bytes);
   for (int round = 0; round < kRounds; ++round) {
-    if (round < kProbes) probes.push_back(probe_machine(bootstrap));
+    if (round < kProbes) probes.push_back(probe_machine(bootstrap, probing));
     for (std::size_t i = 0; i < questions.size(); ++i)
       times_us[i].push_back(caller.time_us(questions[i]));
   }
   caller.ring().barrier();
+
   Fit fit;
   if (bootstrap.rank() != 0) return fit;
   fit.probe = medians(probes);
   for (std::size_t i = 0; i < questions.size(); ++i)
-    fit.calls.push_back({questions[i], median(times_us[i]), 0, i < own.size()});
-  const auto first_asked = fit.calls.begin() + static_cast<std::ptrdiff_t>(own.size());
+    fit.calls.push_back(
+        {questions[i], median(times_us[i]), 0, static_cast<std::ptrdiff_t>(i) < own});
   fit.machine =
-      fitted(from_probe(fit.probe, options, bootstrap.size()), {fit.calls.begin(), first_asked});
+      fitted(from_probe(fit.probe, options, ranks), {fit.calls.begin(), fit.calls.begin() + own});
   for (Measured& it : fit.calls) it.priced_us = price_us(fit.machine, it.question);
   return fit;
 }

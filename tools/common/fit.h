@@ -42,9 +42,12 @@ struct Fit {
   std::vector<Measured> calls;  // the fitted ones, then those that were asked for
 };
 
-// Collective: probes, times the fit's own calls and `questions` (whose ranks must be the
-// bootstrap's), fits on rank 0. Only rank 0's answer is filled in. Throws Error.
-Fit fit_machine(Bootstrap& bootstrap, const Options& options, std::vector<Question> questions);
+// What is to be predicted and measured on a machine with these slots; the same on all ranks.
+using Asked = std::function<std::vector<Question>(const Machine& slots)>;
+
+// Collective: probes, times the fit's own calls and those that are asked for, fits on rank 0. Only
+// rank 0's answer is filled in. Throws Error.
+Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked);
 
 // The pure part: `machine` with the three times that suit `calls` best.
 Machine fitted(Machine machine, const std::vector<Measured>& calls);

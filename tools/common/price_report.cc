@@ -1,0 +1,181 @@
+// Tables and JSON of prices.
+#include "tools/common/price_report.h"
+
+#include <cmath>
+
+#include "comm/error.h"
+#include "comm/machine_text.h"
+#include "tools/common/report.h"
+
+namespace ringside::tools {
+namespace {
+
+// Four digits are more than a model knows.
+std::string number(double value) {
+  if (value >= 1e5) return text("%.0f", value);
+  if (value >= 100) return text("%.1f", value);
+  return text("%.2f", value);
+}
+
+std::string percent(const PricedCall& it) {
+  return text("%+.0f", 100 * (*it.priced_us / *it.measured_us - 1));
+}
+
+const char* column_name(const PricedCall& it) {
+  return it.question.kind == Kind::all_reduce ? name_of(it.question.algorithm) : "";
+}
+
+bool measured(const PriceTable& table) {
+  for (const PriceRow& row : table.rows)
+    for (const PricedCall& it : row.calls)
+      if (it.measured_us) return true;
+  return false;
+}
+
+std::string json_call(const PricedCall& it, bool best) {
+  std::string words = text("{\"algorithm\": \"%s\", ", name_of(it.question.algorithm));
+  if (!it.priced_us) return words + "\"predicted_us\": null}";
+  words += text("\"predicted_us\": %.6g, \"busbw_gbs\": %.6g, \"messages\": %zu, \"best\": %s",
+                *it.priced_us, it.busbw_gbs, it.messages, best ? "true" : "false");
+  if (it.measured_us)
+    words += text(", \"measured_us\": %.6g, \"residual\": %.4f", *it.measured_us,
+                  *it.priced_us / *it.measured_us - 1);
+  return words + "}";
+}
+
+std::string json_table(const PriceTable& table) {
+  std::string rows;
+  for (const PriceRow& row : table.rows) {
+    std::string calls;
+    for (const PricedCall& it : row.calls)
+      calls += (calls.empty() ? "" : ",\n       ") + json_call(it, &it == row.best());
+    rows += text("%s\n      {\"size_bytes\": %zu, \"calls\": [", rows.empty() ? "" : ",",
+                 row.size_bytes) +
+            calls + "]}";
+  }
+  std::string words =
+      text("    {\"op\": \"%s\", \"ranks\": %d,\n     ", name_of(table.kind), table.ranks);
+  if (table.crossover)
+    words += text("\"one_shot_pays_up_to_bytes\": %zu, \"one_shot_taken_up_to_bytes\": %zu,\n     ",
+                  table.crossover->priced_bytes, table.crossover->taken_up_to);
+  return words + "\"rows\": [" + rows + "\n     ]}";
+}
+
+std::string json_fit(const Fit& fit) {
+  std::string calls;
+  for (const Measured& it : fit.calls)
+    if (it.fitted)
+      calls += text("%s\n    {\"op\": \"%s\", \"algorithm\": \"%s\", \"size_bytes\": %zu, ",
+                    calls.empty() ? "" : ",", name_of(it.question.kind),
+                    name_of(it.question.algorithm), it.question.bytes) +
+               text("\"predicted_us\": %.6g, \"measured_us\": %.6g, \"residual\": %.4f}",
+                    it.priced_us, it.measured_us, residual(it));
+  return "[" + calls + "\n  ]";
+}
+
+}  // namespace
+
+const PricedCall* PriceRow::best() const {
+  if (calls.size() < 2) return nullptr;
+  const PricedCall* cheapest = nullptr;
+  for (const PricedCall& it : calls)
+    if (it.priced_us && (cheapest == nullptr || *it.priced_us < *cheapest->priced_us))
+      cheapest = &it;
+  return cheapest;
+}
+
+std::string price_head(const Machine& machine, const PriceTable& table) {
+  const bool here = measured(table);
+  std::string words =
+      text("# %s, %d ranks on %s", name_of(table.kind), table.ranks, machine.name.c_str());
+  if (here) words += ": predicted beside measured";
+  if (!here) words += ": described, not measured here";
+  if (!here && table.ranks > machine.ranks())
+    words += text("; more than its %d, so %d hosts like its", machine.ranks(),
+                  machine.host_of(table.ranks - 1) + 1);
+  const std::size_t columns = table.rows.empty() ? 0 : table.rows[0].calls.size();
+  std::string names = text("#%9s", ""), titles = text("#%9s", "size"), units = text("#%9s", "(B)");
+  for (std::size_t i = 0; i < columns; ++i) {
+    names += text(here ? "%30s" : "%22s", column_name(table.rows[0].calls[i]));
+    titles += here ? text("%12s%11s%7s", "predicted", "measured", "off")
+                   : text("%12s%10s", "predicted", "busbw");
+    units += here ? text("%12s%11s%7s", "(us)", "(us)", "(%)") : text("%12s%10s", "(us)", "(GB/s)");
+  }
+  words += "\n";
+  if (columns > 1) words += names + "\n", titles += "   best";
+  return words + titles + "\n" + units + "\n";
+}
+
+std::string price_row(const PriceRow& row) {
+  std::string words = text("%10zu", row.size_bytes);
+  bool here = false;
+  for (const PricedCall& it : row.calls) here |= it.measured_us.has_value();
+  for (const PricedCall& it : row.calls) {
+    if (!it.priced_us)
+      words += here ? text("%12s%11s%7s", "-", "-", "-") : text("%12s%10s", "-", "-");
+    else if (it.measured_us)
+      words += text("%12s%11s%7s", number(*it.priced_us).c_str(), number(*it.measured_us).c_str(),
+                    percent(it).c_str());
+    else
+      words += text("%12s%10s", number(*it.priced_us).c_str(), number(it.busbw_gbs).c_str());
+  }
+  if (row.best() != nullptr) words += std::string("   ") + name_of(row.best()->question.algorithm);
+  return words + "\n";
+}
+
+std::string price_foot(const PriceTable& table) {
+  std::string words;
+  if (table.crossover) {
+    const Crossover& it = *table.crossover;
+    words = it.priced_bytes == 0
+                ? "# one-shot: at no size the better one"
+                : text("# one-shot: the better one up to %zu bytes%s", it.priced_bytes,
+                       it.reaches_the_slot ? ", which is a whole slot" : "");
+    words += text("; ringside takes it up to %zu\n", it.taken_up_to);
+  }
+  double worst = 0;
+  std::size_t worst_bytes = 0;
+  for (const PriceRow& row : table.rows)
+    for (const PricedCall& it : row.calls)
+      if (it.measured_us && std::abs(*it.priced_us / *it.measured_us - 1) >= std::abs(worst))
+        worst = *it.priced_us / *it.measured_us - 1, worst_bytes = row.size_bytes;
+  if (worst_bytes > 0)
+    words += text("# furthest off: %+.0f%% at %zu bytes\n", 100 * worst, worst_bytes);
+  return words;
+}
+
+std::string fit_words(const Fit& fit) {
+  const Machine& it = fit.machine;
+  std::string words = text("measured  a flag takes %.0f ns; copying ", fit.probe.flag_ns);
+  const auto range = [](const std::vector<Rate>& rates) {
+    return text("%.1f GB/s (%s), %.1f (%s), %.1f (%s)", rates.front().gbs,
+                short_bytes(rates.front().bytes).c_str(), rates[rates.size() / 2].gbs,
+                short_bytes(rates[rates.size() / 2].bytes).c_str(), rates.back().gbs,
+                short_bytes(rates.back().bytes).c_str());
+  };
+  words += range(it.copy) + "\n          adding " + range(it.reduce) + "\n";
+  words += text("fitted    a call %.0f ns, a message %.0f ns at either end, a slot %.0f ns; to:\n",
+                it.call_ns, it.message_ns, it.slot_ns);
+  for (const Measured& call : fit.calls)
+    if (call.fitted)
+      words +=
+          text("          %-10s %-8s %5zu B   predicted %7.2f us   measured %7.2f us   %+.0f%%\n",
+               name_of(call.question.kind),
+               call.question.kind == Kind::all_reduce ? name_of(call.question.algorithm) : "",
+               call.question.bytes, call.priced_us, call.measured_us, 100 * residual(call));
+  return words + "\n";
+}
+
+std::string price_json(const Machine& machine, const Fit* fit,
+                       const std::vector<PriceTable>& tables) {
+  std::string list;
+  for (const PriceTable& table : tables) list += (list.empty() ? "" : ",\n") + json_table(table);
+  std::string words = "{\n  \"tool\": \"price\",\n";
+  words += text("  \"machine\": %s,\n", json_string(machine.name).c_str());
+  words += text("  \"description\": %s,\n", json_string(write_machine(machine)).c_str());
+  words += text("  \"measured_here\": %s,\n", fit != nullptr ? "true" : "false");
+  if (fit != nullptr) words += "  \"fitted_to\": " + json_fit(*fit) + ",\n";
+  return words + "  \"tables\": [\n" + list + "\n  ]\n}\n";
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,219 @@
+// price: what each algorithm costs, on a described machine or on this one.
+//
+// On a described machine one process runs the clock lane and prints. Here, the ranks meet first:
+// they probe the machine, time a few calls, fit (tools/common/fit.h), and then time what is
+// predicted, so that both stand side by side.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "comm/clock_plan.h"
+#include "comm/error.h"
+#include "comm/machine_text.h"
+#include "comm/memory.h"
+#include "comm/one_shot.h"
+#include "tools/common/fit.h"
+#include "tools/common/machines.h"
+#include "tools/common/measure.h"
+#include "tools/common/price_options.h"
+#include "tools/common/price_report.h"
+#include "tools/common/report.h"
+#include "tools/common/world.h"
+
+namespace {
+
+using namespace ringside;
+using namespace ringside::tools;
+
+constexpr const char* kTool = "price";
+
+// The algorithms that an operation can take.
+std::vector<Algorithm> algorithms_of(Kind kind) {
+  if (kind == Kind::all_reduce) return {Algorithm::ring, Algorithm::one_shot};
+  return {Algorithm::ring};
+}
+
+// A row that takes seconds says so, on a terminal and nowhere else.
+void show_progress(const std::string& words) {
+  if (::isatty(STDERR_FILENO) != 1) return;
+  std::fprintf(stderr, "\r%-60s\r%s", "", words.c_str());
+}
+
+PricedCall priced(const Machine& machine, const Question& question) {
+  PricedCall it{question, {}, {}, 0, 0};
+  if (!cannot_price(machine, question).empty()) return it;
+  const Price price = ringside::price(machine, question);
+  it.priced_us = price.time_ns / 1e3;
+  it.busbw_gbs = static_cast<double>(whole_bytes(question)) / price.time_ns *
+                 bus_factor(question.kind, question.ranks);
+  it.messages = price.messages;
+  return it;
+}
+
+bool one_shot_is_better(const Machine& machine, int ranks, std::size_t bytes) {
+  const auto time_us = [&](Algorithm algorithm) {
+    return priced(machine, {Kind::all_reduce, algorithm, bytes, ranks}).priced_us;
+  };
+  const std::optional<double> one_shot = time_us(Algorithm::one_shot);
+  return one_shot && *one_shot <= *time_us(Algorithm::ring);
+}
+
+// The last size, in whole elements, before the ring is cheaper for the first time.
+std::optional<Crossover> crossover_of(const Machine& machine, int ranks) {
+  if (ranks > kMostOneShotRanks) return std::nullopt;
+  constexpr std::size_t kElement = sizeof(float);
+  Crossover it;
+  const std::size_t slot = machine.mesh.slot_bytes / kElement * kElement;
+  it.taken_up_to = std::min(slot, one_shot_pays_up_to(ranks));
+  std::size_t good = 0, bad = kElement;
+  while (bad <= slot && one_shot_is_better(machine, ranks, bad)) good = bad, bad *= 2;
+  bad = std::min(bad, slot + kElement);
+  while (bad - good > kElement) {
+    const std::size_t middle = (good + bad) / 2 / kElement * kElement;
+    (one_shot_is_better(machine, ranks, middle) ? good : bad) = middle;
+  }
+  it.priced_bytes = good;
+  it.reaches_the_slot = good == slot;
+  return it;
+}
+
+std::vector<std::size_t> sizes_of(const PriceOptions& options) {
+  std::vector<std::size_t> sizes;
+  for (std::size_t bytes = options.begin_bytes; bytes <= options.end_bytes; bytes *= options.factor)
+    sizes.push_back(bytes);
+  return sizes;
+}
+
+PriceTable price_table(const Machine& machine, const PriceOptions& options, Kind kind, int ranks) {
+  PriceTable table{kind, ranks, {}, {}};
+  for (const std::size_t bytes : sizes_of(options)) {
+    show_progress(
+        text("price: %s, %d ranks, %s", name_of(kind), ranks, short_bytes(bytes).c_str()));
+    PriceRow row{whole_bytes({kind, Algorithm::ring, bytes, ranks}), {}};
+    for (const Algorithm algorithm : algorithms_of(kind))
+      row.calls.push_back(priced(machine, {kind, algorithm, bytes, ranks}));
+    table.rows.push_back(std::move(row));
+  }
+  show_progress("");
+  if (kind == Kind::all_reduce) table.crossover = crossover_of(machine, ranks);
+  return table;
+}
+
+std::string words_of(const Machine& machine, const PriceTable& table) {
+  std::string words = price_head(machine, table);
+  for (const PriceRow& row : table.rows) words += price_row(row);
+  return words + price_foot(table) + "\n";
+}
+
+std::string describe_prices(const PriceOptions& options) {
+  const std::string description = machine_text(options.machine);
+  const Machine machine = parse_machine(description, options.machine);
+  if (options.show_machine) return description;
+  const std::vector<int> ranks =
+      options.ranks.empty() ? std::vector{machine.ranks()} : options.ranks;
+  for (const int n : ranks)
+    if (const std::string why = cannot_price(machine, {.ranks = n}); !why.empty())
+      throw Error(Fault::usage, why);
+  std::vector<PriceTable> tables;
+  std::string words;
+  for (const Kind kind : options.kinds)
+    for (const int n : ranks) {
+      tables.push_back(price_table(machine, options, kind, n));
+      words += words_of(machine, tables.back());
+    }
+  return options.json ? price_json(machine, nullptr, tables) : words;
+}
+
+// All that is to be predicted here, in the order of the tables.
+std::vector<Question> questions_here(const PriceOptions& options, const Machine& limits,
+                                     int ranks) {
+  std::vector<Question> questions;
+  for (const Kind kind : options.kinds)
+    for (const std::size_t bytes : sizes_of(options))
+      for (const Algorithm algorithm : algorithms_of(kind)) {
+        const Question it{kind, algorithm, bytes, ranks};
+        if (cannot_price(limits, it).empty()) questions.push_back(it);
+      }
+  return questions;
+}
+
+// The tables again, with the price in a loop (as it was measured) and the measured time beside it.
+std::vector<PriceTable> tables_here(const PriceOptions& options, const Fit& fit, int ranks) {
+  std::vector<PriceTable> tables;
+  for (const Kind kind : options.kinds) {
+    PriceTable table = price_table(fit.machine, options, kind, ranks);
+    for (PriceRow& row : table.rows)
+      for (PricedCall& call : row.calls)
+        for (const Measured& it : fit.calls) {
+          const Question& q = it.question;
+          if (it.fitted || q.kind != kind || q.bytes != call.question.bytes ||
+              q.algorithm != call.question.algorithm)
+            continue;
+          call.measured_us = it.measured_us;
+          call.priced_us = it.priced_us;
+        }
+    tables.push_back(std::move(table));
+  }
+  return tables;
+}
+
+// Rank 0 looks, so that all ranks come to the same answer.
+void check_memory(Bootstrap& bootstrap, const PriceOptions& options) {
+  const auto ranks = static_cast<std::size_t>(bootstrap.size());
+  const std::size_t wanted = 6 * options.end_bytes * ranks;  // two buffers, and the probe's
+  const Deadline deadline = Deadline::after_seconds(60);
+  const std::size_t available = bootstrap.all_gather(available_bytes(), deadline)[0];
+  if (wanted > available)
+    throw Error(Fault::usage, text("-e %s on %zu ranks needs %s of memory, and %zu MiB are free",
+                                   short_bytes(options.end_bytes).c_str(), ranks,
+                                   short_bytes(wanted).c_str(), available >> 20));
+}
+
+void write_file(const std::string& path, const Bootstrap& bootstrap, const Machine& machine) {
+  std::ofstream file(path);
+  file << "# Written by price --write: " << bootstrap.size() << " ranks, bootstrap "
+       << bootstrap.name() << ".\n"
+       << write_machine(machine);
+  if (!file.flush()) throw Error(Fault::system, "cannot write the machine to " + path);
+}
+
+int price_here(Bootstrap& bootstrap, const PriceOptions& options) {
+  const int ranks = bootstrap.size();
+  if (ranks < 2)
+    throw Error(Fault::usage,
+                "one rank sends nothing, so there is nothing to measure; try mpirun -n 2, or "
+                "--threads 2");
+  check_memory(bootstrap, options);
+  const Fit fit = fit_machine(bootstrap, tool_options(),
+                              [&](const Machine& m) { return questions_here(options, m, ranks); });
+  if (bootstrap.rank() != 0) return 0;
+  if (!options.write_file.empty()) write_file(options.write_file, bootstrap, fit.machine);
+  const std::vector<PriceTable> tables = tables_here(options, fit, ranks);
+  if (options.json) {
+    std::fputs(price_json(fit.machine, &fit, tables).c_str(), stdout);
+    return 0;
+  }
+  std::printf("price: %d ranks here, bootstrap %s\n\n%s", ranks, bootstrap.name(),
+              fit_words(fit).c_str());
+  for (const PriceTable& table : tables) std::fputs(words_of(fit.machine, table).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  PriceOptions options;
+  try {
+    options = parse_price_options(argc, argv);
+    if (options.help) return print_once(price_help());
+    if (!options.machine.empty()) return print_once(describe_prices(options));
+  } catch (const Error& error) {
+    return refuse(kTool, error.what());
+  }
+  return run_ranks(kTool, options.threads,
+                   [&](Bootstrap& bootstrap) { return price_here(bootstrap, options); });
+}
