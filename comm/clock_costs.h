@@ -11,15 +11,21 @@
 
 namespace ringside {
 
-// Times of copying and adding: each end of a copy or an addition pays its share (clock_lane.h).
+// Times of a core's work. More ranks than cores take turns, so that all work takes as many times as
+// long. Each end of a copy or an addition pays its share (clock_lane.h).
 class ClockCosts {
  public:
-  ClockCosts(const Machine& machine, const ClockCall& call) {
+  ClockCosts(const Machine& machine, const ClockCall& call)
+      : machine_(machine), turns_(machine.ranks_a_core(call.ranks)) {
     copy_buffer_ = ns_a_byte(machine.copy, call.buffer_bytes);
     copy_slot_ = ns_a_byte(machine.copy, call.slot_bytes);
     reduce_buffer_ = ns_a_byte(machine.reduce, call.buffer_bytes);
     reduce_slot_ = ns_a_byte(machine.reduce, call.slot_bytes);
   }
+
+  double call_ns() const { return turns_ * machine_.call_ns; }
+  double message_ns() const { return turns_ * machine_.message_ns; }
+  double slot_ns() const { return turns_ * machine_.slot_ns; }
 
   // A sum that waits in scratch memory is as near as a slot.
   double copy_to_slot_ns(Place from, std::size_t bytes) const {
@@ -39,11 +45,13 @@ class ClockCosts {
 
  private:
   static double of(std::size_t bytes) { return static_cast<double>(bytes); }
-  static double ns_a_byte(const std::vector<Rate>& rates, std::size_t operand_bytes) {
+  double ns_a_byte(const std::vector<Rate>& rates, std::size_t operand_bytes) const {
     const double gbs = rate_at(rates, operand_bytes);
-    return gbs > 0 ? 1 / gbs : 0;
+    return gbs > 0 ? turns_ / gbs : 0;
   }
 
+  const Machine& machine_;
+  double turns_;
   double copy_buffer_;
   double copy_slot_;
   double reduce_buffer_;

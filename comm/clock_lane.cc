@@ -101,7 +101,7 @@ class World {
       --unfinished_;
       return;
     }
-    if (it.slice % call_.slices == 0) it.clock_ns += machine_.call_ns;
+    if (it.slice % call_.slices == 0) it.clock_ns += costs_.call_ns();
   }
 
   bool finished(int rank) const { return runners_[index(rank)].slice == all_slices_; }
@@ -200,7 +200,7 @@ class World {
     const bool whole = step.word == Word::show;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.send_chunk);
     const bool in_slot = step.send_place == Place::carry && it.carry_in_slot;
-    it.clock_ns += machine_.message_ns;
+    it.clock_ns += costs_.message_ns();
     if (!ports_.is_wire(rank, peer) && !in_slot && bytes > kInlineBytes)
       it.clock_ns += costs_.copy_to_slot_ns(step.send_place, bytes);
     outgoing(rank, step).put(ports_.arrival_ns(rank, peer, bytes, it.clock_ns));
@@ -211,11 +211,11 @@ class World {
   void receive(int rank, const ClockStep& step) {
     Runner& it = runners_[index(rank)];
     it.received = true;
-    it.clock_ns += machine_.message_ns;
+    it.clock_ns += costs_.message_ns();
     const bool whole = step.word == Word::look;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
     if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
-      it.clock_ns += machine_.slot_ns;
+      it.clock_ns += costs_.slot_ns();
     if (whole) return;  // it stays in its slot until look_away
     if (step.word == Word::exchange_reduce)
       it.clock_ns += costs_.reduce_ns(step.receive_place, bytes);

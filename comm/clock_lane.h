@@ -27,8 +27,9 @@
 // is decided by the clocks. Ranks that share a port (many to one, hosts) get it in the order of
 // turns, a word a turn, which is nearly the order of their clocks.
 //
-// Not in it: noise, two ranks on one core, what copies take from each other beyond what the rates
-// were measured with, routes inside a network, and the division of AVG.
+// Not in it: noise, what copies take from each other beyond what the rates were measured with,
+// routes inside a network, and the division of AVG. Ranks that share a core take turns on it, and
+// all that is said of that here is that work takes as many times as long.
 #pragma once
 
 #include <cstddef>

@@ -99,17 +99,23 @@ void check_agreement(const std::vector<Identity>& everyone) {
   }
 }
 
-bool oversubscribed(const std::vector<Identity>& everyone, int rank) {
+HostShare share_of_host(const std::vector<Identity>& everyone, int rank) {
   const Identity& me = everyone[static_cast<std::size_t>(rank)];
   cpu_set_t together;
   CPU_ZERO(&together);
-  int ranks_here = 0;
+  HostShare share;
   for (const Identity& it : everyone) {
     if (!same_host(it, me)) continue;
     CPU_OR(&together, &together, &it.cpus);
-    ++ranks_here;
+    ++share.ranks;
   }
-  return ranks_here > CPU_COUNT(&together);
+  share.cpus = CPU_COUNT(&together);
+  return share;
+}
+
+bool oversubscribed(const std::vector<Identity>& everyone, int rank) {
+  const HostShare share = share_of_host(everyone, rank);
+  return share.ranks > share.cpus;
 }
 
 }  // namespace ringside

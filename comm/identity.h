@@ -47,6 +47,13 @@ Reach reach(const Identity& a, const Identity& b);
 // sentence.
 void check_agreement(const std::vector<Identity>& everyone);
 
+// The ranks on this rank's host, and the processors that they may use together.
+struct HostShare {
+  int ranks = 0;
+  int cpus = 0;
+};
+HostShare share_of_host(const std::vector<Identity>& everyone, int rank);
+
 // More ranks on this rank's host than processors that they may use together? Then spinning only
 // keeps the awaited rank from running.
 bool oversubscribed(const std::vector<Identity>& everyone, int rank);

@@ -49,8 +49,9 @@ struct Machine {
   std::string name;
   int hosts = 1;
   int ranks_per_host = 1;
-  double call_ns = 0;     // once a call: what is done before the first word
-  double message_ns = 0;  // each message, at its sender, and again at its receiver
+  int cores_per_host = 0;  // that do the ranks' work; fewer than ranks take turns. 0: enough
+  double call_ns = 0;      // once a call: what is done before the first word
+  double message_ns = 0;   // each message, at its sender, and again at its receiver
   double slot_ns = 0;  // each message by stores that is too long for its cell, at its receiver: a
                        // second line has to come
   Link same_host;
@@ -60,6 +61,12 @@ struct Machine {
   std::vector<Rate> reduce;  // the same
   ChannelShape ring{4, std::size_t{128} << 10};
   ChannelShape mesh{4, std::size_t{128} << 10};
+
+  // A core does the work of so many ranks in turns.
+  double ranks_a_core(int ranks) const {
+    const int here = ranks < ranks_per_host ? ranks : ranks_per_host;
+    return cores_per_host > 0 && here > cores_per_host ? 1.0 * here / cores_per_host : 1.0;
+  }
 
   int host_of(int rank) const { return rank / ranks_per_host; }
   int ranks() const { return hosts * ranks_per_host; }

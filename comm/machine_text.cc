@@ -52,6 +52,7 @@ class Reader {
         {"name", [&](const Words& w) { machine_.name = word(w, 1, "a name"); }},
         {"hosts", [&](const Words& w) { machine_.hosts = number(w, 1); }},
         {"ranks-per-host", [&](const Words& w) { machine_.ranks_per_host = number(w, 1); }},
+        {"cores-per-host", [&](const Words& w) { machine_.cores_per_host = number(w, 1); }},
         {"call", [&](const Words& w) { machine_.call_ns = time_ns(w, 1); }},
         {"message", [&](const Words& w) { machine_.message_ns = time_ns(w, 1); }},
         {"slot", [&](const Words& w) { machine_.slot_ns = time_ns(w, 1); }},
@@ -209,6 +210,7 @@ std::string write_machine(const Machine& it) {
                       text("ranks-per-host %d\n", it.ranks_per_host) +
                       text("call           %s\n", time_words(it.call_ns).c_str()) +
                       text("message        %s\n", time_words(it.message_ns).c_str());
+  if (it.cores_per_host > 0) words += text("cores-per-host %d\n", it.cores_per_host);
   if (it.slot_ns > 0) words += text("slot           %s\n", time_words(it.slot_ns).c_str());
   if (it.ranks_per_host > 1) words += link_words("same-host", it.same_host);
   if (it.joins_hosts) words += link_words("between-hosts", it.between_hosts);

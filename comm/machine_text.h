@@ -4,6 +4,7 @@
 //     name           two-hosts
 //     hosts          2
 //     ranks-per-host 8
+//     cores-per-host 8                                            fewer than ranks: they take turns
 //     call           6.6us                                        once a call
 //     message        0ns                                          each message, at either end
 //     link           same-host latency 0.6us bandwidth 450GB/s    per rank and direction

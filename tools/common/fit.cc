@@ -8,6 +8,7 @@
 
 #include "comm/communicator.h"
 #include "comm/error.h"
+#include "comm/identity.h"
 #include "comm/peers.h"
 
 namespace ringside::tools {
@@ -126,11 +127,12 @@ MachineProbe medians(const std::vector<MachineProbe>& probes) {
   return it;
 }
 
-Machine from_probe(const MachineProbe& probe, const Options& options, int ranks) {
+Machine from_probe(const MachineProbe& probe, const Options& options, int ranks, int cores) {
   const WindowPlan plan = WindowPlan::make(ranks, options.slot_bytes, options.slot_count);
   Machine it;
   it.name = "here";
   it.ranks_per_host = ranks;
+  it.cores_per_host = cores;
   it.same_host.latency_ns = probe.flag_ns;
   it.copy = probe.copy;
   it.reduce = probe.reduce;
@@ -187,9 +189,13 @@ Machine fitted(Machine machine, const std::vector<Measured>& calls) {
 
 Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked) {
   const int ranks = bootstrap.size();
+  const Deadline deadline = Deadline::after_seconds(60);
+  const int cores =
+      share_of_host(bootstrap.all_gather(identify_myself(options), deadline), bootstrap.rank())
+          .cpus;
   std::vector<Question> questions = fit_questions(ranks);
   const auto own = static_cast<std::ptrdiff_t>(questions.size());
-  for (const Question& it : asked(from_probe({}, options, ranks))) questions.push_back(it);
+  for (const Question& it : asked(from_probe({}, options, ranks, cores))) questions.push_back(it);
   std::size_t most_bytes = 4096;
   for (const Question& it : questions) most_bytes = std::max(most_bytes, it.bytes);
   ProbeOptions probing{{Deadline::after_seconds(120), options.interrupted}};
@@ -211,8 +217,8 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
   for (std::size_t i = 0; i < questions.size(); ++i)
     fit.calls.push_back(
         {questions[i], median(times_us[i]), 0, static_cast<std::ptrdiff_t>(i) < own});
-  fit.machine =
-      fitted(from_probe(fit.probe, options, ranks), {fit.calls.begin(), fit.calls.begin() + own});
+  fit.machine = fitted(from_probe(fit.probe, options, ranks, cores),
+                       {fit.calls.begin(), fit.calls.begin() + own});
   for (Measured& it : fit.calls) it.priced_us = price_us(fit.machine, it.question);
   return fit;
 }

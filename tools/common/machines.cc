@@ -26,17 +26,29 @@ ring-slots     8 x 16MiB                                       # a step of 512 K
 mesh-slots     4 x 128KiB                                      # ringside's own
 )";
 
-constexpr const char* k2xCores =
-    R"(# Two ranks on two cores of a virtual server, under mpirun; written by tools/price --write.
+constexpr const char* k2Cores = R"(# Two ranks on two cores of a virtual server, under mpirun; from price --write, rounded.
 name           2cores
 hosts          1
 ranks-per-host 2
-call           0ns
-message        50ns
-slot           80ns
-link           same-host latency 140ns
-copy           4KiB 6.3GB/s
-reduce         4KiB 7GB/s
+call           20.5ns
+message        46.3ns
+cores-per-host 2
+slot           54.5ns
+link           same-host latency 145ns
+copy           4KiB 6.23GB/s
+copy           16KiB 7.54GB/s
+copy           64KiB 10.7GB/s
+copy           256KiB 16.9GB/s
+copy           1MiB 14.7GB/s
+copy           4MiB 13.2GB/s
+copy           16MiB 12GB/s
+reduce         4KiB 6.92GB/s
+reduce         16KiB 8.51GB/s
+reduce         64KiB 12.4GB/s
+reduce         256KiB 14.2GB/s
+reduce         1MiB 9.96GB/s
+reduce         4MiB 8.51GB/s
+reduce         16MiB 5.57GB/s
 ring-slots     4 x 128KiB
 mesh-slots     4 x 128KiB
 )";
@@ -56,7 +68,7 @@ std::string two_hosts() {
 
 const std::vector<NamedMachine>& named_machines() {
   static const std::vector<NamedMachine> machines = {
-      {"8xH200", k8xH200}, {"2x8xH200", two_hosts()}, {"2cores", k2xCores}};
+      {"8xH200", k8xH200}, {"2x8xH200", two_hosts()}, {"2cores", k2Cores}};
   return machines;
 }
 

@@ -196,7 +196,7 @@ The model. A message costs α, however short; each of its bytes β on its way, a
 is added. A ring's 2(n−1) messages one after another cost 2(n−1)·α + 2(n−1)/n·S·β. No formula is
 used here, though: the algorithms' own texts are run for all ranks with clocks in place of data
 (comm/clock_lane.h), so slots, slices, shared ports and who waits for whom are in it as well.
-Not in it: noise, two ranks on one core, routes inside a network.
+Not in it: noise, scheduling of ranks that share a core, routes inside a network.
 
 Here, the ranks first measure flags, copies and additions (α, β, γ), then time a few collectives
 of 24 and 768 bytes. Three times are fitted to those: of a call, of a message at either end, of a
