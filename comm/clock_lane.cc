@@ -41,7 +41,8 @@ class World {
         costs_(machine, call),
         ports_(machine, call.ranks),
         all_slices_(call.slices * static_cast<std::size_t>(call.calls)),
-        most_(std::max<std::size_t>(1, kWindowBytes / sizeof(ClockStep) / index(call.ranks))),
+        most_(call.window_words > 0 ? call.window_words
+                                    : kWindowBytes / sizeof(ClockStep) / index(call.ranks)),
         runners_(index(call.ranks)),
         ring_(index(call.ranks), TimedChannel(machine.ring.slots)) {
     for (int rank = 0; rank < call.ranks; ++rank) {

@@ -54,6 +54,8 @@ struct ClockCall {
   bool in_place = false;         // then there is nothing to keep
   // The same call so many times, one right after another: as a program does that measures.
   int calls = 1;
+  // How many words of a program are kept at a time. 0: as many as 128 MiB hold for all ranks.
+  std::size_t window_words = 0;
 };
 
 struct Price {
@@ -65,7 +67,7 @@ struct Price {
   std::size_t words = 0;
 };
 
-// At most so many ranks: what is kept of all programs is 128 MiB, whatever their length.
+// What is kept of all programs is 128 MiB at most, whatever their length.
 inline constexpr int kMostClockRanks = 4096;
 
 Price price(const Machine& machine, const ClockCall& call, const ClockText& text);

@@ -172,8 +172,8 @@ class Reader {
   std::set<std::string> said_;
 };
 
-// As few digits as give the same number back, to a billionth.
-std::string digits(double value) { return text("%.9g", value); }
+// Four digits: more than is known of any machine.
+std::string digits(double value) { return text("%.4g", value); }
 std::string time_words(double ns) {
   return ns >= 1000 ? digits(ns / 1000) + "us" : digits(ns) + "ns";
 }
@@ -207,10 +207,10 @@ Machine parse_machine(const std::string& words, const std::string& where) {
 std::string write_machine(const Machine& it) {
   std::string words = text("name           %s\n", it.name.c_str()) +
                       text("hosts          %d\n", it.hosts) +
-                      text("ranks-per-host %d\n", it.ranks_per_host) +
-                      text("call           %s\n", time_words(it.call_ns).c_str()) +
-                      text("message        %s\n", time_words(it.message_ns).c_str());
+                      text("ranks-per-host %d\n", it.ranks_per_host);
   if (it.cores_per_host > 0) words += text("cores-per-host %d\n", it.cores_per_host);
+  words += text("call           %s\n", time_words(it.call_ns).c_str()) +
+           text("message        %s\n", time_words(it.message_ns).c_str());
   if (it.slot_ns > 0) words += text("slot           %s\n", time_words(it.slot_ns).c_str());
   if (it.ranks_per_host > 1) words += link_words("same-host", it.same_host);
   if (it.joins_hosts) words += link_words("between-hosts", it.between_hosts);

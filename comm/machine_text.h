@@ -31,7 +31,7 @@ namespace ringside {
 // Throws Error{usage} with one sentence, which begins with `where` and the line.
 Machine parse_machine(const std::string& words, const std::string& where);
 
-// Text that parse_machine() reads back as the same machine.
+// Text that parse_machine() reads back as the same machine, to four digits.
 std::string write_machine(const Machine& machine);
 
 }  // namespace ringside

@@ -30,9 +30,9 @@ constexpr const char* k2Cores = R"(# Two ranks on two cores of a virtual server,
 name           2cores
 hosts          1
 ranks-per-host 2
+cores-per-host 2
 call           20.5ns
 message        46.3ns
-cores-per-host 2
 slot           54.5ns
 link           same-host latency 145ns
 copy           4KiB 6.23GB/s

@@ -1,0 +1,195 @@
+// tools/price, as somebody uses it who has only a shell: what it prints for a described machine and
+// for this one, under which launcher, and what it refuses. How good its predictions are here is not
+// a matter for a test: the machine is shared, and a wrong rate is no wrong program.
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "comm/clock_plan.h"
+#include "comm/error.h"
+#include "comm/machine_text.h"
+#include "tests/support/launched.h"
+#include "tests/support/process.h"
+#include "tests/support/test.h"
+#include "tools/common/fit.h"
+#include "tools/common/machines.h"
+
+namespace ringside {
+namespace {
+
+using test::check_ends;
+using test::contains;
+using test::launch;
+using test::lines_of;
+using test::run;
+using test::RunResult;
+using test::Words;
+
+std::string tool() { return test::program_path("tools/price"); }
+
+Words with(Words argv, const Words& more) {
+  argv.insert(argv.end(), more.begin(), more.end());
+  return argv;
+}
+
+// Rows of a table: lines that begin with a number.
+std::vector<Words> rows_of(const std::string& out) {
+  std::vector<Words> rows;
+  for (const std::string& line : lines_of(out)) {
+    std::istringstream stream(line);
+    Words row;
+    for (std::string word; stream >> word;) row.push_back(word);
+    if (!row.empty() && row[0].find_first_not_of("0123456789") == std::string::npos)
+      rows.push_back(row);
+  }
+  return rows;
+}
+
+void check_is_json(test::Context& t, const std::string& out) {
+  const test::Meeting meeting;
+  std::ofstream(meeting.file(0)) << out;
+  const RunResult result = run({"python3", "-m", "json.tool", meeting.file(0)});
+  CHECK_MSG(result.exit_code == 0, "%s%s", result.err.c_str(), out.c_str());
+}
+
+bool have_python() { return run({"sh", "-c", "command -v python3"}).ok(); }
+
+}  // namespace
+
+RINGSIDE_TEST(price, a_described_machine_of_2_to_4096_ranks) {
+  const RunResult result = run({tool(), "--machine", "8xH200", "--ranks", "2,8,4096", "--op",
+                                "broadcast", "-b", "1K", "-e", "1M", "-f", "32"});
+  check_ends(t, result, 0, 60);
+  CHECK_EQ(rows_of(result.out).size(), 9u);
+  CHECK(contains(result.out, "# broadcast, 8 ranks on 8xH200: described, not measured here\n"));
+  CHECK(contains(result.out, "more than its 8, so 512 hosts like its\n"));
+}
+
+// 8 ranks by the tuner's figures: 6.6 + 14 × 0.6 µs, and a one-shot of one step.
+RINGSIDE_TEST(price, ring_and_one_shot_side_by_side) {
+  const RunResult result =
+      run({tool(), "--machine", "8xH200", "-b", "4", "-e", "256K", "-f", "65536"});
+  check_ends(t, result, 0);
+  const std::vector<Words> rows = rows_of(result.out);
+  REQUIRE(rows.size() == 2);
+  CHECK((rows[0] == Words{"4", "15.00", "0.00", "7.20", "0.00", "one-shot"}));
+  CHECK_EQ(rows[1][3], "-");  // it does not fit a slot
+  CHECK_EQ(rows[1].back(), "ring");
+  CHECK(contains(result.out,
+                 "better one up to 131072 bytes, which is a whole slot; ringside takes "
+                 "it up to 8192"));
+}
+
+RINGSIDE_TEST(price, every_operation_has_a_price) {
+  const RunResult result =
+      run({tool(), "--machine", "2cores", "--op", "all", "-b", "64K", "-e", "64K"});
+  check_ends(t, result, 0);
+  const std::vector<Words> rows = rows_of(result.out);
+  CHECK_EQ(rows.size(), 8u);
+  for (const Words& row : rows) CHECK(std::stod(row[1]) > 0);
+}
+
+RINGSIDE_TEST(price, a_description_can_be_taken_and_changed) {
+  const RunResult shown = run({tool(), "--machine", "2x8xH200", "--show-machine"});
+  check_ends(t, shown, 0);
+  CHECK_EQ(shown.out, tools::machine_text("2x8xH200"));
+  const test::Meeting meeting;
+  std::ofstream(meeting.file(0)) << shown.out << "speed 3\n";
+  const RunResult wrong = run({tool(), "--machine", meeting.file(0)});
+  check_ends(t, wrong, 2);
+  const std::size_t line = lines_of(shown.out).size() + 1;
+  CHECK(wrong.err.starts_with("price: " + meeting.file(0) +
+                              text(", line %zu: there is no fact", line)));
+  CHECK_EQ(lines_of(wrong.err).size(), 1u);
+}
+
+RINGSIDE_TEST(price, json_is_json) {
+  if (!have_python()) SKIP("there is no python3 here to read JSON");
+  const RunResult described =
+      run({tool(), "--machine", "2x8xH200", "--op", "all", "--json", "-e", "1M"});
+  check_ends(t, described, 0);
+  check_is_json(t, described.out);
+  const RunResult here = run(
+      {tool(), "--threads", "2", "--json", "-b", "8", "-e", "4K", "-f", "512"}, {.timeout_s = 60});
+  check_ends(t, here, 0, 60);
+  check_is_json(t, here.out);
+  for (const char* part : {"\"measured_us\": ", "\"residual\": ", "\"fitted_to\": ["})
+    CHECK(contains(here.out, part));
+}
+
+// All rows have a price, a time, and what is between them; the machine that was found can be read.
+RINGSIDE_TEST(price, this_machine_under_launch) {
+  const test::Meeting meeting;
+  const RunResult result =
+      run(launch(2, {}, {tool(), "-b", "8", "-e", "64K", "-f", "64", "--write", meeting.file(0)}),
+          {.timeout_s = 60});
+  check_ends(t, result, 0, 60);
+  CHECK(contains(result.out, "price: 2 ranks here, bootstrap tcp"));
+  const std::vector<Words> rows = rows_of(result.out);
+  CHECK_EQ(rows.size(), 3u);
+  for (const Words& row : rows) {
+    REQUIRE(row.size() == 8);
+    for (const std::size_t i : {1, 2, 4, 5}) CHECK(std::stod(row[i]) > 0);
+  }
+  const Machine found = parse_machine(tools::machine_text(meeting.file(0)), "found");
+  CHECK_EQ(found.ranks(), 2);
+  CHECK(found.same_host.latency_ns > 0);
+  const RunResult again = run({tool(), "--machine", meeting.file(0), "-e", "1K"});
+  check_ends(t, again, 0);
+}
+
+RINGSIDE_TEST(price, what_makes_no_sense_is_refused_in_one_sentence) {
+  const std::vector<std::pair<Words, std::string>> wrong = {
+      {{"--machine", "9xH300"},
+       "there is no such file, and no machine of that name; there are 8xH"},
+      {{"--machine", "8xH200", "--ranks", "2,5000"}, "--ranks 5000: a whole number from 2 to 4096"},
+      {{"--machine", "8xH200", "--ranks", "2,"}, "--ranks : a whole number from 2 to 4096"},
+      {{"--machine", "2cores", "--ranks", "3"},
+       "no link between hosts, so there is no place for 3"},
+      {{"--machine", "8xH200", "--threads", "2"}, "with --machine say --ranks"},
+      {{"--machine", "8xH200", "--here"}, "leave one of them out"},
+      {{"--ranks", "2"}, "--ranks is for a described machine"},
+      {{"--show-machine"}, "say --machine NAME too"},
+      {{"--op", "all_reduse"}, "--op all_reduse is not known; there are all_reduce, "},
+      {{"-b", "2M", "-e", "1M"}, "sizes run from -b to -e"},
+      {{"--bogus"}, "there is no option --bogus"}};
+  for (const auto& [arguments, part] : wrong) {
+    const RunResult result = run(with({tool()}, arguments));
+    check_ends(t, result, 2);
+    CHECK_EQ(result.out, "");
+    CHECK_MSG(result.err.starts_with("price: ") && contains(result.err, part) &&
+                  lines_of(result.err).size() == 1,
+              "no '%s' in: %s", part.c_str(), result.err.c_str());
+  }
+  const RunResult alone = run(launch(1, {}, {tool()}));
+  check_ends(t, alone, 2);
+  CHECK(contains(alone.err, "price: one rank sends nothing"));
+  const RunResult help = run(launch(2, {}, {tool(), "--help"}));
+  check_ends(t, help, 0);
+  CHECK(contains(help.out, "The model. A message costs"));
+}
+
+// The fit, without a clock: times that a machine would have are made up from it, and lead back to
+// it.
+RINGSIDE_TEST(price, a_fit_finds_the_times_that_the_calls_were_made_of) {
+  Machine truth = parse_machine(tools::machine_text("2cores"), "2cores");
+  truth.call_ns = 40;
+  truth.message_ns = 25;
+  truth.slot_ns = 90;
+  std::vector<tools::Measured> calls;
+  for (const std::size_t bytes : {24, 768})
+    for (const Algorithm algorithm : {Algorithm::ring, Algorithm::one_shot}) {
+      Question question{Kind::all_reduce, algorithm, bytes, 2, 8};
+      calls.push_back({question, price(truth, question).time_ns / 1e3, 0, true});
+    }
+  Machine blank = truth;
+  blank.call_ns = blank.message_ns = blank.slot_ns = 0;
+  const Machine found = tools::fitted(blank, calls);
+  const auto near = [](double a, double b) { return a > b - 2 && a < b + 2; };
+  CHECK_MSG(near(found.call_ns, 40) && near(found.message_ns, 25) && near(found.slot_ns, 90),
+            "call %.1f, message %.1f, slot %.1f ns", found.call_ns, found.message_ns,
+            found.slot_ns);
+}
+
+}  // namespace ringside
