@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <cstring>
 
 #include "comm/communicator.h"
 #include "comm/error.h"
@@ -146,45 +144,97 @@ double price_us(const Machine& machine, Question question) {
   return price(machine, question).time_ns / 1e3;
 }
 
-double misfit(const Machine& machine, const std::vector<Measured>& calls) {
+// price / measured − 1 of every call.
+std::vector<double> residuals(const Machine& machine, const std::vector<Measured>& calls) {
+  std::vector<double> all;
+  for (const Measured& it : calls)
+    all.push_back(price_us(machine, it.question) / it.measured_us - 1);
+  return all;
+}
+
+double sum_of_products(const std::vector<double>& a, const std::vector<double>& b) {
   double sum = 0;
-  for (const Measured& it : calls) {
-    const double off = std::log(std::max(price_us(machine, it.question), 1e-6) / it.measured_us);
-    sum += off * off;
-  }
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
   return sum;
 }
 
-// The value in [0, most] with the least misfit: a grid, and then finer ones around the best.
-void improve(Machine& machine, double Machine::*time, double most,
-             const std::vector<Measured>& calls) {
-  constexpr int kPoints = 16;
-  double low = 0, high = most;
-  for (int pass = 0; pass < 4; ++pass) {
-    double best = machine.*time, least = misfit(machine, calls);
-    const double step = (high - low) / kPoints;
-    for (int i = 0; i <= kPoints; ++i) {
-      Machine candidate = machine;
-      candidate.*time = low + step * i;
-      if (const double off = misfit(candidate, calls); off < least)
-        least = off, best = candidate.*time;
-    }
-    machine.*time = best;
-    low = std::max(0.0, best - step), high = best + step;
+using Times = std::vector<double Machine::*>;
+
+// How the residuals change with each time, a ns of it.
+std::vector<std::vector<double>> slopes(const Machine& machine, const Times& free,
+                                        const std::vector<Measured>& calls) {
+  constexpr double kStep_ns = 1;
+  const std::vector<double> here = residuals(machine, calls);
+  std::vector<std::vector<double>> columns;
+  for (double Machine::*time : free) {
+    Machine there = machine;
+    there.*time += kStep_ns;
+    columns.push_back(residuals(there, calls));
+    for (std::size_t i = 0; i < here.size(); ++i)
+      columns.back()[i] = (columns.back()[i] - here[i]) / kStep_ns;
   }
+  return columns;
+}
+
+// Solves matrix · x = right for a few unknowns, by elimination. A column that says nothing new
+// leaves its unknown as it is.
+std::vector<double> solve(std::vector<std::vector<double>> matrix, std::vector<double> right) {
+  const std::size_t n = right.size();
+  for (std::size_t k = 0; k < n; ++k) matrix[k][k] *= 1 + 1e-9;
+  for (std::size_t k = 0; k < n; ++k)
+    for (std::size_t row = k + 1; row < n; ++row) {
+      if (matrix[k][k] == 0) continue;
+      const double factor = matrix[row][k] / matrix[k][k];
+      for (std::size_t column = k; column < n; ++column)
+        matrix[row][column] -= factor * matrix[k][column];
+      right[row] -= factor * right[k];
+    }
+  for (std::size_t k = n; k-- > 0;) {
+    for (std::size_t column = k + 1; column < n; ++column)
+      right[k] -= matrix[k][column] * right[column];
+    right[k] = matrix[k][k] == 0 ? 0 : right[k] / matrix[k][k];
+  }
+  return right;
+}
+
+// One step of Gauss and Newton: as if the prices were linear in the times, which they nearly are.
+void step(Machine& machine, const Times& free, const std::vector<Measured>& calls) {
+  const std::vector<double> off = residuals(machine, calls);
+  const std::vector<std::vector<double>> columns = slopes(machine, free, calls);
+  std::vector<std::vector<double>> matrix;
+  std::vector<double> right;
+  for (const std::vector<double>& row : columns) {
+    matrix.emplace_back();
+    for (const std::vector<double>& column : columns)
+      matrix.back().push_back(sum_of_products(row, column));
+    right.push_back(-sum_of_products(row, off));
+  }
+  const std::vector<double> change = solve(matrix, right);
+  for (std::size_t i = 0; i < free.size(); ++i)
+    machine.*free[i] = std::max(0.0, machine.*free[i] + change[i]);
 }
 
 }  // namespace
 
-// One time after another, round and round: three of them, and a misfit that is smooth but for
-// kinks, where waiting takes over from working.
+// Least squares with no time below zero: of three times some are zero and the others free. All
+// eight ways are tried, and the one with the smallest residuals is the answer.
 Machine fitted(Machine machine, const std::vector<Measured>& calls) {
-  double most_ns = 0;
-  for (const Measured& it : calls) most_ns = std::max(most_ns, it.measured_us * 1e3);
-  for (int round = 0; round < 8; ++round)
-    for (double Machine::*time : {&Machine::message_ns, &Machine::slot_ns, &Machine::call_ns})
-      improve(machine, time, most_ns, calls);
-  return machine;
+  constexpr int kSteps = 8;
+  const Times all = {&Machine::call_ns, &Machine::message_ns, &Machine::slot_ns};
+  for (double Machine::*time : all) machine.*time = 0;
+  Machine best = machine;
+  double least = -1;
+  for (unsigned choice = 0; choice < 8; ++choice) {
+    Times free;
+    for (unsigned i = 0; i < 3; ++i)
+      if ((choice >> i & 1) != 0) free.push_back(all[i]);
+    Machine candidate = machine;
+    for (int i = 0; i < kSteps; ++i) step(candidate, free, calls);
+    const std::vector<double> off = residuals(candidate, calls);
+    if (const double squares = sum_of_products(off, off); least < 0 || squares < least)
+      least = squares, best = candidate;
+  }
+  return best;
 }
 
 Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked) {
