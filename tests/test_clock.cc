@@ -231,6 +231,11 @@ RINGSIDE_TEST(clock, ranks_of_a_host_share_its_way_out) {
   check_close(t, price_of(machine, Kind::scatter, 4).time_ns, 5000 + 2 * part_ns, "scatter");
   check_close(t, price_of(machine, Kind::broadcast, 4).time_ns,
               2 * hop_ns(bytes_for(4)) + 5000 + 4 * part_ns, "broadcast: 0-1, 1-2, 2-3");
+  // Three hosts of one rank: to two of them by one way out, from two of them by one way in.
+  machine.hosts = 3;
+  machine.ranks_per_host = 1;
+  for (const Kind kind : {Kind::scatter, Kind::gather})
+    check_close(t, price_of(machine, kind, 3).time_ns, 5000 + 2 * part_ns, name_of(kind));
 }
 
 // In a loop a call may begin before the one before it has ended everywhere.

@@ -30,6 +30,7 @@ using namespace ringside;
 using namespace ringside::tools;
 
 constexpr const char* kTool = "price";
+constexpr int kMostCrossoverRanks = 128;  // it takes some twenty prices, of n³ additions each
 
 // The algorithms that an operation can take.
 std::vector<Algorithm> algorithms_of(Kind kind) {
@@ -64,7 +65,7 @@ bool one_shot_is_better(const Machine& machine, int ranks, std::size_t bytes) {
 
 // The last size, in whole elements, before the ring is cheaper for the first time.
 std::optional<Crossover> crossover_of(const Machine& machine, int ranks) {
-  if (ranks > kMostOneShotRanks) return std::nullopt;
+  if (ranks > kMostCrossoverRanks) return std::nullopt;
   constexpr std::size_t kElement = sizeof(float);
   Crossover it;
   const std::size_t slot = machine.mesh.slot_bytes / kElement * kElement;
