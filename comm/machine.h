@@ -14,9 +14,9 @@
 //   stores   has none (bandwidth 0): memory that both can reach. The sender copies the bytes there
 //            itself, and then signals; only the signal takes the latency.
 //
-// How fast a core copies and adds depends on where the bytes are: in a cache, in whose and which, or
-// in memory, and on how many come in one go. So those rates are tables, by the length of the
-// operands: copying 64 KiB at a time from buffer to buffer runs at so many GB/s.
+// How fast a core copies and adds depends on where the bytes are (in whose cache, or in memory) and
+// on how many come in one go. So those rates are tables, by the length of the operands: copying
+// 64 KiB at a time from buffer to buffer runs at so many GB/s.
 //
 // Times are in ns, rates in GB/s, which is bytes per ns.
 #pragma once

@@ -5,7 +5,8 @@
 //
 // The fit runs a few short collectives of two sizes, one that travels in cells and one in slots, in
 // both algorithms of all_reduce and in all_gather; and looks for the three times, none negative,
-// with which the clock lane's prices come nearest: least squares of price / measured − 1. The sizes are odd ones, so that what is predicted afterwards was not fitted.
+// with which the clock lane's prices come nearest: least squares of price / measured − 1. The sizes
+// are odd ones, so that what is predicted afterwards was not fitted.
 //
 // What is timed is a loop of calls, as programs make them; and so is what is priced (Question's
 // `calls`). Each time is the median of several rounds, and a round takes all sizes and algorithms

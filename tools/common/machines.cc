@@ -9,10 +9,13 @@
 namespace ringside::tools {
 namespace {
 
+// A text begins on the line after its opening bracket.
+//
 // NCCL's own figures, so that its published times can be compared. "Tuner" is its table of
 // latencies (src/graph/tuning.cc): for a ring in the protocol LL, the one for short messages.
 constexpr const char* k8xH200 =
-    R"(# 8 H200 behind NVSwitch, as NCCL's ring uses them. Described, not measured.
+    R"(
+# 8 H200 behind NVSwitch, as NCCL's ring uses them. Described, not measured.
 name           8xH200
 hosts          1
 ranks-per-host 8
@@ -26,7 +29,8 @@ ring-slots     8 x 16MiB                                       # a step of 512 K
 mesh-slots     4 x 128KiB                                      # ringside's own
 )";
 
-constexpr const char* k2Cores = R"(# Two ranks on two cores of a virtual server, under mpirun; from price --write, rounded.
+constexpr const char* k2Cores = R"(
+# Two ranks on two cores of a virtual server, under mpirun: from price --write, rounded.
 name           2cores
 hosts          1
 ranks-per-host 2
@@ -54,7 +58,7 @@ mesh-slots     4 x 128KiB
 )";
 
 std::string two_hosts() {
-  std::string words = k8xH200;
+  std::string words = k8xH200 + 1;
   const auto change = [&](const char* from, const char* to) {
     words.replace(words.find(from), std::string(from).size(), to);
   };
@@ -68,7 +72,7 @@ std::string two_hosts() {
 
 const std::vector<NamedMachine>& named_machines() {
   static const std::vector<NamedMachine> machines = {
-      {"8xH200", k8xH200}, {"2x8xH200", two_hosts()}, {"2cores", k2Cores}};
+      {"8xH200", k8xH200 + 1}, {"2x8xH200", two_hosts()}, {"2cores", k2Cores + 1}};
   return machines;
 }
 

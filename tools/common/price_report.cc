@@ -94,7 +94,8 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
     words += text("; more than its %d, so %d hosts like its", machine.ranks(),
                   machine.host_of(table.ranks - 1) + 1);
   const std::size_t columns = table.rows.empty() ? 0 : table.rows[0].calls.size();
-  std::string names = text("#%9s", ""), titles = text("#%9s", "size"), units = text("#%9s", "(B)");
+  std::string names = text("#%10s", ""), titles = text("#%10s", "size"),
+              units = text("#%10s", "(B)");
   for (std::size_t i = 0; i < columns; ++i) {
     names += text(here ? "%30s" : "%22s", column_name(table.rows[0].calls[i]));
     titles += here ? text("%12s%11s%7s", "predicted", "measured", "off")
@@ -107,7 +108,7 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
 }
 
 std::string price_row(const PriceRow& row) {
-  std::string words = text("%10zu", row.size_bytes);
+  std::string words = text("%11zu", row.size_bytes);
   bool here = false;
   for (const PricedCall& it : row.calls) here |= it.measured_us.has_value();
   for (const PricedCall& it : row.calls) {
