@@ -25,7 +25,8 @@
 // Is the price independent of the order in which this program runs its ranks? Yes where each port
 // has one user, as ranks decide nothing by timing but which half of a word comes first, and that
 // is decided by the clocks. Ranks that share a port (many to one, hosts) get it in the order of
-// turns, a word a turn, which is nearly the order of their clocks.
+// turns, a word a turn, which is nearly the order of their clocks. And where nobody can go on,
+// because each would have to know whether room or the message comes first, all do what they can.
 //
 // Not in it: noise, what copies take from each other beyond what the rates were measured with,
 // routes inside a network, and the division of AVG. Ranks that share a core take turns on it, and
