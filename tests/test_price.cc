@@ -162,6 +162,9 @@ RINGSIDE_TEST(price, what_makes_no_sense_is_refused_in_one_sentence) {
                   lines_of(result.err).size() == 1,
               "no '%s' in: %s", part.c_str(), result.err.c_str());
   }
+  const RunResult full = run({"sh", "-c", tool() + " --machine 8xH200 -e 64 >/dev/full"});
+  check_ends(t, full, 1);
+  CHECK_EQ(full.err, "price: the output could not be written\n");
   const RunResult alone = run(launch(1, {}, {tool()}));
   check_ends(t, alone, 2);
   CHECK(contains(alone.err, "price: one rank sends nothing"));
