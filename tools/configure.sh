@@ -301,7 +301,7 @@ write_targets() {
   compile $(sources cc tests/support)
   support=$objects
   compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
-  link_program tests/ringside_tests "$objects$support" "$criterion_library"
+  link_program tests/ringside_tests "$objects$support$tool_objects" "$criterion_library"
 
   # GPU tests live in a program of their own: CUDA does not survive the fork() that Criterion
   # does for each test, so these run from the plain main.

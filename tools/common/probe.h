@@ -1,0 +1,56 @@
+// What this machine can do, measured by the ranks themselves: how long a flag takes from one rank
+// to the next, and how fast bytes are copied and reduced between them.
+//
+// This is the machine under the collectives: the raw transport (comm/transport.h), with no channel,
+// no algorithm and no check. What a collective takes beyond these figures is the collective's own.
+//
+// Two things keep the figures honest. A copy is timed once and not again and again: the memory that
+// is read or written over was last touched by the rank that would have touched it in a collective,
+// so a line that has to come from another core's cache does come from there. And a copy is over
+// when its stores have left the core, not when they have been issued.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "comm/bootstrap.h"
+#include "comm/tcp_socket.h"
+
+namespace ringside::tools {
+
+// A buffer of so many bytes on every rank, all ranks at once; GB is 10⁹ bytes of that buffer, per
+// second and rank. With more ranks than cores "all at once" means in turns. The rates of large
+// sizes then hold the turns of the others too; a small copy is over within one turn, and its rate
+// is that of a rank that has a core.
+struct Rate {
+  std::size_t bytes = 0;
+  double gbs = 0;
+};
+
+struct MachineProbe {
+  // One way: a cell (comm/signal.h) of the right neighbour, written until seen. Median of many, and
+  // from the 10th to the 90th percentile. 0 with one rank, which has nobody to signal.
+  double flag_ns = 0;
+  double flag_spread_ns = 0;
+  // Own memory into the right neighbour's window.
+  std::vector<Rate> copy;
+  // target = a + b over f32: a is the right neighbour's window, b and target are own memory.
+  std::vector<Rate> reduce;
+};
+
+struct ProbeOptions {
+  Patience patience{Deadline::after_seconds(60)};
+  // The largest copy; the largest reduction is half of it. A rank needs twice as much memory.
+  std::size_t most_bytes = std::size_t{64} << 20;
+};
+
+// Collective: every rank gets the same figures. Takes about half a second, or as long as the ranks
+// need in turns. All ranks give the same most_bytes. Throws Error{usage, system, timeout,
+// interrupted}.
+MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options = {});
+
+// GB/s at a size: between two measured sizes linear in log(size), beyond the ends as at the ends.
+// 0 if nothing was measured. `rates` in growing order of bytes.
+double rate_at(const std::vector<Rate>& rates, std::size_t bytes);
+
+}  // namespace ringside::tools
