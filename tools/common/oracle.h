@@ -22,4 +22,11 @@ void fill_input(void* target, std::size_t count, DType dtype, Reduction reductio
 // count as the same.
 std::size_t count_wrong(const void* output, const Operation& what, int rank, int size);
 
+// The same for a library that adds in an order of its own. Where that changes bits (sum and product
+// of floating-point numbers), an element is wrong if it is further from the exact result than n − 1
+// roundings can take it: |error| ≤ γ·Σ|xᵢ| for a sum and γ·|Πxᵢ| for a product, where
+// γ = (n−1)u / (1 − (n−1)u) and u is half a unit in the last place of 1 (N. Higham, Accuracy and
+// Stability of Numerical Algorithms, chapters 3 and 4). Everything else is compared bit for bit.
+std::size_t count_beyond_rounding(const void* output, const Operation& what, int rank, int size);
+
 }  // namespace ringside::tools
