@@ -2,6 +2,7 @@
 // checked, the machine is probed again.
 #include "tools/common/bench.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,6 +39,7 @@ class Bench {
                        most_probed(bootstrap.size())} {
     check_memory(comm_, arguments.end_bytes, arguments.limit ? 2 * probe_options_.most_bytes : 0);
     if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, deadline_);
+    bind_to_core();
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
     look_ = {arguments.peer, arguments.limit, terminal_ && std::getenv("NO_COLOR") == nullptr};
   }
@@ -67,6 +69,21 @@ class Bench {
            2 * bytes * static_cast<std::size_t>(size) > kProbeBytes)
       bytes /= 4;
     return bytes;
+  }
+
+  // Each rank to a core of its own if there are as many, as mpirun does it too. Without that two
+  // ranks may sit on one core, and times tell about the scheduler.
+  void bind_to_core() {
+    cpu_set_t allowed, one;
+    if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    if (CPU_COUNT(&allowed) < comm_.size()) return;  // or bound already
+    int cores_before = 0;
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+      if (!CPU_ISSET(core, &allowed) || cores_before++ != comm_.rank()) continue;
+      CPU_ZERO(&one);
+      CPU_SET(core, &one);
+      ::sched_setaffinity(0, sizeof one, &one);
+    }
   }
 
   // mpirun passes lines on, and what a rank sees is mpirun's end and not the user's.

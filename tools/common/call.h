@@ -93,6 +93,10 @@ class Library {
   };
   virtual Part part_of(const Operation& what) const { return {what, ""}; }
 
+  // Around a sample, and not timed: before the ranks meet for it, and after it.
+  virtual void prepare() {}
+  virtual void recover() {}
+
   // Whether its floating-point results have the bits that comm/ring.h promises. A library that adds
   // in another order is right within the rounding of its additions.
   virtual bool has_our_bits() const { return false; }

@@ -18,7 +18,7 @@
 //     all_gather, gather, all_to_all     1     0            (n-1)/n·S
 //     scatter                            1     0            S/n
 //     broadcast, send_recv               1     0            S
-//     barrier                            1     0            0            everybody signals everybody
+//     barrier                            1     0            0            all signal all
 //
 // Of two ways the faster one is the floor: which that is depends on the size. Reducing one more
 // contribution of b bytes counts as b bytes reduced. A rank's copy of its own part is not counted:

@@ -46,8 +46,14 @@ class Stopwatch {
 
   bool batched() const { return batched_; }
 
-  // µs a call, on this rank.
-  double sample(const Contender& it, int calls) const {
+  // µs a call, on this rank. `settle`: a call before, as another library has had the caches.
+  double sample(const Contender& it, int calls, bool settle) const {
+    it.library->prepare();
+    if (settle) {
+      it.library->call(it.what, at_);
+      it.library->recover();
+      it.library->prepare();
+    }
     if (!batched_) rewrite(at_.send, input_bytes_);
     comm_.barrier();
     const auto start = steady_clock::now();
@@ -55,7 +61,9 @@ class Stopwatch {
       if (batched_) rewrite(at_.send, input_bytes_);
       it.library->call(it.what, at_);
     }
-    return us_since(start) / calls;
+    const double time_us = us_since(start) / calls;
+    it.library->recover();
+    return time_us;
   }
 
  private:
@@ -73,22 +81,44 @@ int agree(Communicator& comm, double wanted) {
   return static_cast<int>(number);
 }
 
-// Warms everybody up, and returns how long a call of each takes, all added, with what is around it.
-double warm_up(Communicator& comm, const Stopwatch& watch, const std::vector<Contender>& contenders,
-               int calls) {
-  double round_us = 0;
-  const auto rounds = [&](int count) {
+// Warms a library up, and returns how long a call of it takes, with what is around it.
+double warm_up(Communicator& comm, const Stopwatch& watch, const Contender& it, int calls) {
+  double call_us = 0;
+  const auto make = [&](int count) {
     const auto start = steady_clock::now();
-    for (const Contender& it : contenders) {
-      if (watch.batched()) watch.sample(it, count);
-      for (int i = 0; !watch.batched() && i < count; ++i) watch.sample(it, 1);
-    }
-    round_us = std::max(us_since(start) / count, 0.01);
+    if (watch.batched()) watch.sample(it, count, false);
+    for (int i = 0; !watch.batched() && i < count; ++i) watch.sample(it, 1, false);
+    call_us = std::max(us_since(start) / count, 0.01);
   };
-  if (calls != 0) rounds(1);
-  if (calls < 0) calls = agree(comm, kWarmupTime_us / round_us);
-  if (calls > 1) rounds(calls - 1);
-  return round_us;
+  if (calls != 0) make(1);
+  if (calls < 0) calls = agree(comm, kWarmupTime_us / call_us);
+  if (calls > 1) make(calls - 1);
+  return call_us;
+}
+
+// How many samples, and for each contender how many calls in all of them.
+struct Schedule {
+  int samples = 0;
+  std::vector<int> calls;
+};
+
+Schedule schedule(Communicator& comm, const std::vector<Contender>& contenders,
+                  const Stopwatch& watch, const Arguments& arguments) {
+  const double row_us = contenders.size() > 1 ? kPairedRowTime_us : kRowTime_us;
+  Schedule it;
+  for (const Contender& contender : contenders) {
+    const double call_us = warm_up(comm, watch, contender, arguments.warmup);
+    const double wanted = call_us > 0 ? row_us / call_us : 1;
+    const int calls = arguments.iterations != 0 ? arguments.iterations
+                                                : std::max(kFewestSamples, agree(comm, wanted));
+    it.calls.push_back(calls);
+    it.samples = it.calls.size() == 1 ? calls : std::min(it.samples, calls);
+  }
+  if (watch.batched())
+    it.samples = std::min(it.samples, kMostBatches);
+  else
+    it.calls.assign(contenders.size(), it.samples);
+  return it;
 }
 
 // A series for each contender, µs a call; sample i of all were taken one after the other.
@@ -96,21 +126,15 @@ using Series = std::vector<std::vector<double>>;
 
 Series time_calls(Communicator& comm, const std::vector<Contender>& contenders,
                   const Stopwatch& watch, const Arguments& arguments) {
-  const double round_us = warm_up(comm, watch, contenders, arguments.warmup);
+  const auto [samples, calls] = schedule(comm, contenders, watch, arguments);
   const std::size_t many = contenders.size();
-  const double row_us = many > 1 ? kPairedRowTime_us * static_cast<double>(many) : kRowTime_us;
-  int calls = arguments.iterations;
-  if (calls == 0)
-    calls = std::max(kFewestSamples, agree(comm, round_us > 0 ? row_us / round_us : 1));
-  const int samples = watch.batched() ? std::min(kMostBatches, calls) : calls;
   Series series(many);
-  for (int sample = 0; sample < samples; ++sample) {
-    const int batch = calls * (sample + 1) / samples - calls * sample / samples;
+  for (int sample = 0; sample < samples; ++sample)
     for (std::size_t turn = 0; turn < many; ++turn) {
       const std::size_t i = sample % 2 == 0 ? turn : many - 1 - turn;
-      series[i].push_back(watch.sample(contenders[i], batch));
+      const int batch = calls[i] * (sample + 1) / samples - calls[i] * sample / samples;
+      series[i].push_back(watch.sample(contenders[i], batch, many > 1));
     }
-  }
   for (std::vector<double>& times : series)
     comm.all_reduce(times.data(), times.data(), times.size(), DType::f64, Reduction::max);
   return series;
@@ -155,7 +179,9 @@ std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
   const Sides at = sides_of(buffers, what, in_place, rank);
   std::memset(at.recv, kPoison, output_count(what, rank, size) * bytes_of(what.dtype));
   fill(comm, what, at);
+  library.prepare();
   library.call(what, at);
+  library.recover();
   auto wrong = static_cast<std::int64_t>(library.has_our_bits()
                                              ? count_wrong(at.recv, what, rank, size)
                                              : count_beyond_rounding(at.recv, what, rank, size));

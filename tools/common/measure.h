@@ -10,7 +10,8 @@
 //     call, so calls are timed in batches, and the few stores before each are inside, alike for
 //     everybody.
 //   - Libraries are compared in pairs of samples taken one right after the other, in alternating
-//     order: when the machine is disturbed or the cores move, both sides of a pair feel it.
+//     order: when the machine is disturbed or the cores move, both sides of a pair feel it. Before
+//     each sample the library makes a call that is not timed, as the other has had the caches.
 //   - A call is over when the last rank has finished it. The time of a sample is the longest over
 //     the ranks; the result is the median over samples.
 #pragma once
