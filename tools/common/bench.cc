@@ -115,18 +115,19 @@ class Bench {
       words += text("# peer %s: %s; the same processes and buffers, in turns\n", peer_->name(),
                     run.peer_version.c_str());
     if (run.before) {
-      const MachineProbe& it = *run.before;
-      words += text("# machine: flag %.0f ns (80%% within %.0f); GB/s a rank", it.flag_ns,
-                    it.flag_spread_ns);
-      for (const std::size_t bytes : {std::size_t{4} << 10, std::size_t{256} << 10, kMostProbed})
-        words += text("%s %.1f copy %.1f reduce at %s", bytes > 4096 ? "," : "",
-                      rate_at(it.copy, bytes), rate_at(it.reduce, bytes),
-                      short_bytes(std::min(bytes, it.copy.back().bytes)).c_str());
-      words += "\n";
+      words += text("# machine: flag %.0f ns (80%% within %.0f)\n", run.before->flag_ns,
+                    run.before->flag_spread_ns) +
+               rates_words("copy", run.before->copy) + rates_words("reduce", run.before->reduce);
     }
     if (comm_.size() > run.machine.cores)
       words += "# more ranks than cores: times and rates of large sizes hold the turns of others\n";
     return words;
+  }
+
+  static std::string rates_words(const char* name, const std::vector<Rate>& rates) {
+    std::string words = text("# %-7s:", name);
+    for (const Rate& it : rates) words += text(" %.1f@%s", it.gbs, short_bytes(it.bytes).c_str());
+    return words + " (GB/s a rank, all at once)\n";
   }
 
   void measure(BenchRun& run) {

@@ -15,17 +15,17 @@ namespace {
 using ull = unsigned long long;
 
 std::string ratio_words(double ratio) {
-  return ratio < 100 ? text("%.2f", ratio) : text("%.0f", ratio);
+  return text("%.*f", ratio < 10 ? 2 : ratio < 100 ? 1 : 0, ratio);
 }
 
 std::string peer_columns(const PeerTiming& peer, bool colour) {
-  if (!peer.part.what) return text(" |%9s%7s%12s%7s", "-", "-", "-", "-");
+  if (!peer.part.what) return text(" |%9s%7s%11s%7s", "-", "-", "-", "-");
   const std::string ratio = text("%7s", ratio_words(peer.ratio.median).c_str());
   const bool red = colour && peer.ratio.median < 1;
   const std::string spread = ratio_words(peer.ratio.low) + "-" + ratio_words(peer.ratio.high);
   return text(" |%9s", time_words(peer.timing.time_us).c_str()) +
          (red ? "\033[31m" + ratio + "\033[0m" : ratio) +
-         text("%12s%7llu", spread.c_str(), static_cast<ull>(peer.timing.wrong));
+         text("%11s%7llu", spread.c_str(), static_cast<ull>(peer.timing.wrong));
 }
 
 std::string floor_columns(const Row& row) {
@@ -65,14 +65,14 @@ std::string summary(const std::vector<Row>& rows, const char* title,
 
 std::string comparison_head(const ComparisonLook& look) {
   const bool peer = !look.peer.empty();
-  std::string titles = text("#%30s%20s", "", "ringside");
+  std::string titles = text("#%22s%23s", "", "ringside");
   std::string names =
-      text("#%9s%5s%8s%5s%9s%7s%6s", "size", "type", "redop", "root", "time", "busbw", "#wrong");
-  std::string units = text("#%9s%5s%8s%5s%9s%7s%6s", "(B)", "", "", "", "(us)", "(GB/s)", "");
+      text("#%9s%5s%8s%9s%7s%7s", "size", "type", "redop", "time", "busbw", "#wrong");
+  std::string units = text("#%9s%5s%8s%9s%7s%7s", "(B)", "", "", "(us)", "(GB/s)", "");
   if (peer) {
-    titles += text(" |%35s", look.peer.c_str());
-    names += text(" |%9s%7s%12s%7s", "time", "ratio", "25-75%", "#wrong");
-    units += text(" |%9s%7s%12s%7s", "(us)", "", "", "");
+    titles += text(" |%34s", look.peer.c_str());
+    names += text(" |%9s%7s%11s%7s", "time", "ratio", "25-75%", "#wrong");
+    units += text(" |%9s%25s", "(us)", "");
   }
   if (look.limit) {
     titles += text(" |%16s", "machine");
@@ -84,9 +84,9 @@ std::string comparison_head(const ComparisonLook& look) {
 
 std::string comparison_row(const Row& row, const ComparisonLook& look) {
   const Timing& ours = row.out_of_place;
-  return text("%10llu%5s%8s%5d", static_cast<ull>(row.size_bytes), name_of(row.what.dtype),
-              reduction_words(row.what), has_root(row.what.kind) ? row.what.root : -1) +
-         text("%9s%7.2f%6llu", time_words(ours.time_us).c_str(), ours.busbw_gbs,
+  return text("%10llu%5s%8s", static_cast<ull>(row.size_bytes), name_of(row.what.dtype),
+              reduction_words(row.what)) +
+         text("%9s%7.2f%7llu", time_words(ours.time_us).c_str(), ours.busbw_gbs,
               static_cast<ull>(ours.wrong)) +
          (row.peer ? peer_columns(*row.peer, look.colour) : "") +
          (row.floor ? floor_columns(row) : "") + "\n";
