@@ -22,6 +22,7 @@ namespace {
 
 // What the probes of all ranks may take together.
 constexpr std::size_t kProbeBytes = std::size_t{512} << 20;
+constexpr std::size_t kLeastProbed = std::size_t{64} << 10;
 constexpr std::size_t kMostProbed = std::size_t{64} << 20;
 
 // A flag that has become so much slower or quicker: the cores stand otherwise than before.
@@ -36,7 +37,7 @@ class Bench {
         deadline_(Deadline::after_seconds(options.timeout_s)),
         comm_(bootstrap, options),
         probe_options_{{Deadline::after_seconds(options.timeout_s), options.interrupted},
-                       most_probed(bootstrap.size())} {
+                       most_probed(bootstrap.size(), arguments.end_bytes)} {
     check_memory(comm_, arguments.end_bytes, arguments.limit ? 2 * probe_options_.most_bytes : 0);
     if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, deadline_);
     bind_to_core();
@@ -63,11 +64,13 @@ class Bench {
   }
 
  private:
-  static std::size_t most_probed(int size) {
-    std::size_t bytes = kMostProbed;
-    while (bytes > (std::size_t{1} << 20) &&
-           2 * bytes * static_cast<std::size_t>(size) > kProbeBytes)
-      bytes /= 4;
+  // As far as the rows need: a one-step all-reduce reads (n - 1) buffers, and the largest reduction
+  // that is probed is half the largest copy.
+  static std::size_t most_probed(int size, std::size_t end_bytes) {
+    const auto n = static_cast<std::size_t>(size);
+    std::size_t bytes = kLeastProbed;
+    while (bytes < kMostProbed && bytes < 2 * n * end_bytes && 2 * n * 4 * bytes <= kProbeBytes)
+      bytes *= 4;
     return bytes;
   }
 
@@ -125,9 +128,9 @@ class Bench {
   }
 
   static std::string rates_words(const char* name, const std::vector<Rate>& rates) {
-    std::string words = text("# %-7s:", name);
+    std::string words = text("# %-6s (GB/s):", name);
     for (const Rate& it : rates) words += text(" %.1f@%s", it.gbs, short_bytes(it.bytes).c_str());
-    return words + " (GB/s a rank, all at once)\n";
+    return words + "\n";
   }
 
   void measure(BenchRun& run) {
