@@ -197,7 +197,9 @@ Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Opera
   Ringside ours(comm);
   std::vector<Contender> contenders = {{&ours, what}};
   if (peer != nullptr) {
-    row.peer = PeerTiming{peer->part_of(what), {}, {}};
+    const bool is_empty = what.count == 0 && what.kind != Kind::barrier;
+    const Library::Part nothing{std::nullopt, "a call on no elements is nothing to compare"};
+    row.peer = PeerTiming{is_empty ? nothing : peer->part_of(what), {}, {}};
     if (row.peer->part.what) contenders.push_back({peer, *row.peer->part.what});
   }
 
