@@ -1,4 +1,4 @@
-// The one file that includes <mpi.h>; what it is for stands in bootstrap_mpi.h.
+// The one file of comm/ that includes <mpi.h>; what it is for stands in bootstrap_mpi.h.
 #include "comm/bootstrap_mpi.h"
 
 // MPI's C++ bindings, long gone from the standard, would only bring warnings.

@@ -15,8 +15,6 @@ namespace ringside {
 namespace {
 
 using tools::MachineProbe;
-using tools::Rate;
-using tools::rate_at;
 
 constexpr std::size_t kSmall = std::size_t{256} << 10;
 

@@ -45,6 +45,7 @@ find_compiler() {
     '#if __has_include(<infiniband/verbs.h>)' '+verbs' '#endif' \
     '#if __has_include(<criterion/criterion.h>)' '+criterion' '#endif' \
     '#if __has_include(<cblas.h>)' '+openblas' '#endif' \
+    '#if __has_include(<gloo/context.h>)' '+gloo' '#endif' \
     '#if __has_include(<nccl.h>)' '+nccl' '#endif' |
     $CXX -std=c++20 -E -P -x c++ ${nccl_include} - 2>/dev/null) || headers=
   case $headers in
@@ -61,7 +62,7 @@ links() { echo 'int main() {}' | $CXX -x c++ - -o /dev/null "$@" 2>/dev/null; }
 # One link asks for all of them at once; only when it fails is each asked for by itself.
 find_libraries() {
   wanted=
-  for name in verbs criterion openblas; do has $name && wanted="$wanted $name"; done
+  for name in verbs criterion openblas gloo; do has $name && wanted="$wanted $name"; done
   all=
   for name in $wanted; do all="$all $(library $name)"; done
   # shellcheck disable=SC2086
@@ -69,7 +70,7 @@ find_libraries() {
     all=$wanted wanted=
     for name in $all; do links "$(library "$name")" && wanted="$wanted $name"; done
   fi
-  for name in verbs criterion openblas; do
+  for name in verbs criterion openblas gloo; do
     case " $wanted " in
       *" $name "*) eval "have_$name=1"; found "$name" "$(library "$name")" ;;
       *) eval "have_$name=0"; absent "$name" "$(consequence "$name")" ;;
@@ -88,6 +89,7 @@ consequence() {
   case $1 in
     verbs) echo "no libibverbs: the RDMA transport is left out; tcp joins the hosts" ;;
     criterion) echo "no Criterion: the tests run from their plain main, one after another" ;;
+    gloo) echo "no Gloo: the bench has one peer less" ;;
     openblas) echo "no OpenBLAS: the bench shows no peer beside our matrix product" ;;
   esac
 }
@@ -138,7 +140,8 @@ find_nccl() {
 }
 
 find_compiler
-if [ -n "$headers" ]; then find_libraries; else have_verbs=0 have_criterion=0 have_openblas=0; fi
+have_verbs=0 have_criterion=0 have_openblas=0 have_gloo=0
+[ -z "$headers" ] || find_libraries
 find_mpi
 find_cuda
 find_nccl
@@ -163,7 +166,7 @@ case $flavour in
 esac
 if [ "$flavour" != release ]; then
   optimize='-O1 -g -fno-omit-frame-pointer'
-  have_cuda=0 have_nccl=0 have_mpi=0 have_criterion=0 cuda_flags='' cuda_libs=''
+  have_cuda=0 have_nccl=0 have_mpi=0 have_criterion=0 have_gloo=0 cuda_flags='' cuda_libs=''
 fi
 
 warnings='-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual'
@@ -174,7 +177,7 @@ if [ "${WERROR:-0}" = 1 ]; then
 fi
 
 defines=
-for name in cuda mpi verbs nccl openblas; do
+for name in cuda mpi verbs nccl openblas gloo; do
   eval "value=\$have_$name"
   [ "$value" = 0 ] || defines="$defines -DRINGSIDE_HAVE_$(echo $name | tr a-z A-Z)=1"
 done
@@ -198,6 +201,7 @@ library_libs="$library_libs -pthread -ldl"
 # --as-needed: a tool that never calls OpenBLAS must not start OpenBLAS's threads.
 libs=-Wl,--as-needed
 [ $have_openblas = 0 ] || libs="$libs -lopenblas"
+[ $have_gloo = 0 ] || libs="$libs -lgloo"
 libs="$libs $library_libs"
 
 # Machine code for Hopper, and PTX that the driver compiles for any other GPU from Ampere on.
@@ -221,15 +225,16 @@ flags_of() {  # the extra flags of one source file
     kernels/loops_avx512.cc)
       ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mf16c -mavx2' ;;
     kernels/loops_*.cc) echo '-O3' ;;
-    comm/bootstrap_mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
+    comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
     tests/*) [ $have_criterion = 0 ] || echo '-DRINGSIDE_HAVE_CRITERION=1' ;;
   esac
 }
 
 left_out() {  # files that a missing package takes with it
   case $1 in
-    comm/bootstrap_mpi.cc) [ $have_mpi = 0 ] ;;
+    comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) [ $have_mpi = 0 ] ;;
     comm/*verbs*.cc) [ $have_verbs = 0 ] ;;
+    tools/common/peer_gloo.cc) [ $have_gloo = 0 ] ;;
     *.cu) [ $have_cuda = 0 ] ;;
     *) false ;;
   esac
@@ -301,8 +306,10 @@ write_targets() {
     echo "build $out/libringside.so: phony $out/libringside.so.$major"
   fi
 
+  # An archive, so that a program takes only what it uses: launch has no use for a peer.
   compile $(sources cc tools/common)
-  tool_objects=$objects
+  tool_objects=" $out/tools/libcommon.a"
+  echo "build$tool_objects: archive$objects"
   for tool in tools/*.cc; do
     [ -e "$tool" ] || continue
     compile "$tool"

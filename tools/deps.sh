@@ -18,6 +18,7 @@ package_of() {
     criterion) echo libcriterion-dev ;;
     verbs) echo libibverbs-dev ;;
     openblas) echo libopenblas-dev ;;
+    gloo) echo libgloo-dev ;;
     python3) echo python3 ;;
     pkg-config) echo pkg-config ;;
   esac  # CUDA and NCCL come from NVIDIA, in a version that fits the driver: not ours to choose.

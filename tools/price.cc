@@ -18,7 +18,7 @@
 #include "comm/one_shot.h"
 #include "tools/common/fit.h"
 #include "tools/common/machines.h"
-#include "tools/common/measure.h"
+#include "tools/common/call.h"
 #include "tools/common/price_options.h"
 #include "tools/common/price_report.h"
 #include "tools/common/report.h"

@@ -9,12 +9,12 @@
 
 #include "comm/communicator.h"
 #include "comm/error.h"
-#include "comm/memory.h"
 #include "tools/common/arguments.h"
 #include "tools/common/demo.h"
 #include "tools/common/measure.h"
 #include "tools/common/picture.h"
 #include "tools/common/report.h"
+#include "tools/common/sweep.h"
 #include "tools/common/world.h"
 
 namespace {
@@ -78,37 +78,18 @@ std::string proof(const Halves& halves) {
       equal ? "equal" : text("%zu DIFFER", halves.different).c_str());
 }
 
-// Two buffers a rank. Asked for before they are made, as a machine that runs out of memory does not
-// refuse: it kills. Rank 0 looks, so that all ranks come to the same answer.
-void check_memory(Communicator& comm, const Arguments& arguments) {
-  const std::size_t wanted = 2 * arguments.end_bytes * static_cast<std::size_t>(comm.size());
-  std::int64_t available = static_cast<std::int64_t>(available_bytes());
-  comm.broadcast(&available, 1, DType::i64, 0);
-  if (wanted > static_cast<std::size_t>(available))
-    throw Error(Fault::usage,
-                text("-e %s on %d ranks needs %s of memory, and %zu MiB are free",
-                     short_bytes(arguments.end_bytes).c_str(), comm.size(),
-                     short_bytes(wanted).c_str(), static_cast<std::size_t>(available) >> 20));
-}
-
 std::vector<Row> run_table(Communicator& comm, const Arguments& arguments) {
   std::vector<Row> rows;
   Buffers buffers(arguments.end_bytes);
   const auto show = [&](const std::string& words) {
     if (!arguments.json) print(comm, words);
   };
-  for (const Kind kind : arguments.kinds) {
-    show(text("# %s\n", name_of(kind)) + table_head());
-    const std::size_t reductions = has_reduction(kind) ? arguments.reductions.size() : 1;
-    for (const DType dtype : arguments.dtypes)
-      for (std::size_t r = 0; r < reductions; ++r)
-        for (std::size_t bytes = arguments.begin_bytes; bytes <= arguments.end_bytes;
-             bytes *= arguments.factor) {
-          rows.push_back(
-              measure_row(comm, buffers, kind, dtype, arguments.reductions[r], bytes, arguments));
-          show(table_row(rows.back()));
-        }
-  }
+  for_each_operation(arguments, comm.size(), [&](const Operation& what) {
+    if (rows.empty() || rows.back().what.kind != what.kind)
+      show(text("# %s\n", name_of(what.kind)) + table_head());
+    rows.push_back(measure_row(comm, nullptr, buffers, what, arguments, true));
+    show(table_row(rows.back()));
+  });
   show(table_foot(rows));
   return rows;
 }
@@ -152,7 +133,7 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
     halves = compare_all_reduce(comm);
     if (talk) print(comm, proof(halves));
   }
-  check_memory(comm, arguments);
+  check_memory(comm, arguments.end_bytes, 0);
   const std::vector<Row> rows = run_table(comm, arguments);
   if (arguments.json) print(comm, json(comm, bootstrap.name(), demo, halves, rows));
   comm.barrier();
@@ -164,11 +145,11 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   try {
-    arguments = parse_arguments(argc, argv);
+    arguments = parse_arguments(argc, argv, Tool::ring_allreduce);
   } catch (const Error& error) {
     return refuse(kTool, error.what());
   }
-  if (arguments.help) return print_once(help_text());
+  if (arguments.help) return print_once(help_text(Tool::ring_allreduce));
   return run_ranks(kTool, arguments.threads,
                    [&](Bootstrap& bootstrap) { return run(bootstrap, arguments); });
 }

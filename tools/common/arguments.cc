@@ -3,12 +3,15 @@
 
 #include <getopt.h>
 
-#include <climits>
+#include <array>
 #include <cstring>
 #include <optional>
+#include <span>
 
 #include "comm/error.h"
 #include "comm/options.h"
+#include "tools/common/call.h"
+#include "tools/common/peer.h"
 
 namespace ringside::tools {
 namespace {
@@ -31,11 +34,15 @@ int read_number(const char* option, const char* value, int least, int most) {
   return static_cast<int>(number);
 }
 
+const char* word_of(DType dtype) { return name_of(dtype); }
+const char* word_of(Reduction reduction) { return name_of(reduction); }
+const char* word_of(Kind kind) { return row_name(kind); }
+
 // The names of all values, for the sentence that refuses another one.
 template <class List>
 std::string names(const List& all) {
   std::string list;
-  for (const auto value : all) list += std::string(list.empty() ? "" : ", ") + name_of(value);
+  for (const auto value : all) list += std::string(list.empty() ? "" : ", ") + word_of(value);
   return list + " and all";
 }
 
@@ -50,35 +57,60 @@ std::vector<T> read_choice(const char* option, const char* value, const List& al
   return {*choice};
 }
 
-constexpr std::array kKinds = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
-                               Kind::broadcast,  Kind::reduce,         Kind::gather,
-                               Kind::scatter,    Kind::all_to_all};
+// The last four are bench's alone.
+constexpr std::array kKinds = {Kind::all_reduce,       Kind::reduce_scatter, Kind::all_gather,
+                               Kind::broadcast,        Kind::reduce,         Kind::gather,
+                               Kind::scatter,          Kind::all_to_all,     Kind::send_recv,
+                               Kind::reduce_scatter_v, Kind::all_gather_v,   Kind::barrier};
+constexpr std::size_t kBenchAlone = 4;
 
-std::optional<Kind> parse_kind(const char* value) {
-  for (const Kind kind : kKinds)
-    if (std::strcmp(value, name_of(kind)) == 0) return kind;
+std::span<const Kind> kinds_of(Tool tool) {
+  return std::span(kKinds).first(kKinds.size() - (tool == Tool::bench ? 0 : kBenchAlone));
+}
+
+std::optional<Kind> parse_kind(const char* value, Tool tool) {
+  for (const Kind kind : kinds_of(tool))
+    if (std::strcmp(value, row_name(kind)) == 0) return kind;
   return std::nullopt;
 }
 
-enum LongOption { kOp = 256, kJson, kNoDemo, kThreads, kHelp };
+enum LongOption { kOp = 256, kJson, kNoDemo, kThreads, kPeer, kLimit, kHelp };
 
-const option kLongOptions[] = {
-    {"op", required_argument, nullptr, kOp},
-    {"json", no_argument, nullptr, kJson},
-    {"no-demo", no_argument, nullptr, kNoDemo},
-    {"threads", required_argument, nullptr, kThreads},
-    {"help", no_argument, nullptr, kHelp},
-    {"minbytes", required_argument, nullptr, 'b'},
-    {"maxbytes", required_argument, nullptr, 'e'},
-    {"stepfactor", required_argument, nullptr, 'f'},
-    {"iters", required_argument, nullptr, 'n'},
-    {"warmup_iters", required_argument, nullptr, 'w'},
-    {"datatype", required_argument, nullptr, 'd'},
-    {"redop", required_argument, nullptr, 'o'},
-    {nullptr, 0, nullptr, 0},
+// What both tools have, and before it what one of them has.
+constexpr std::array kCommonOptions = {
+    option{"op", required_argument, nullptr, kOp},
+    option{"json", no_argument, nullptr, kJson},
+    option{"threads", required_argument, nullptr, kThreads},
+    option{"help", no_argument, nullptr, kHelp},
+    option{"minbytes", required_argument, nullptr, 'b'},
+    option{"maxbytes", required_argument, nullptr, 'e'},
+    option{"stepfactor", required_argument, nullptr, 'f'},
+    option{"iters", required_argument, nullptr, 'n'},
+    option{"warmup_iters", required_argument, nullptr, 'w'},
+    option{"datatype", required_argument, nullptr, 'd'},
+    option{"redop", required_argument, nullptr, 'o'},
+    option{nullptr, 0, nullptr, 0},
 };
 
-void read_option(int letter, const char* value, Arguments& it) {
+std::vector<option> options_of(Tool tool) {
+  std::vector<option> all;
+  if (tool == Tool::ring_allreduce) {
+    all = {{"no-demo", no_argument, nullptr, kNoDemo}};
+  } else {
+    all = {{"peer", required_argument, nullptr, kPeer}, {"limit", no_argument, nullptr, kLimit}};
+  }
+  all.insert(all.end(), kCommonOptions.begin(), kCommonOptions.end());
+  return all;
+}
+
+std::string read_peer(const char* value) {
+  if (!is_peer(value))
+    throw Error(Fault::usage,
+                text("--peer %s is not known; there are %s", value, peer_names().c_str()));
+  return value;
+}
+
+void read_option(int letter, const char* value, Tool tool, Arguments& it) {
   switch (letter) {
     case 'b':
       it.begin_bytes = read_bytes("-b", value);
@@ -102,13 +134,20 @@ void read_option(int letter, const char* value, Arguments& it) {
       it.reductions = read_choice<Reduction>("-o", value, kAllReductions, parse_reduction);
       break;
     case kOp:
-      it.kinds = read_choice<Kind>("--op", value, kKinds, parse_kind);
+      it.kinds = read_choice<Kind>("--op", value, kinds_of(tool),
+                                   [&](const char* name) { return parse_kind(name, tool); });
       break;
     case kThreads:
       it.threads = read_number("--threads", value, 1, 64);
       break;
     case kJson:
       it.json = true;
+      break;
+    case kPeer:
+      it.peer = read_peer(value);
+      break;
+    case kLimit:
+      it.limit = true;
       break;
     case kNoDemo:
       it.demo = false;
@@ -121,13 +160,14 @@ void read_option(int letter, const char* value, Arguments& it) {
 
 }  // namespace
 
-Arguments parse_arguments(int argc, char** argv) {
+Arguments parse_arguments(int argc, char** argv, Tool tool) {
   Arguments it;
+  const std::vector<option> long_options = options_of(tool);
   opterr = 0;  // getopt's own messages would come from every rank
   optind = 1;
   // The leading colon makes getopt tell a missing value (':') from an unknown option ('?').
-  for (int letter;
-       (letter = ::getopt_long(argc, argv, ":b:e:f:n:w:d:o:h", kLongOptions, nullptr)) != -1;) {
+  for (int letter; (letter = ::getopt_long(argc, argv, ":b:e:f:n:w:d:o:h", long_options.data(),
+                                           nullptr)) != -1;) {
     if (letter == '?' || letter == ':') {
       const char letter_given[] = {'-', static_cast<char>(optopt), '\0'};
       const bool is_letter = optopt > 0 && optopt < 256;
@@ -137,7 +177,7 @@ Arguments parse_arguments(int argc, char** argv) {
                                      : "there is no option %s; --help lists those that there are",
                        given));
     }
-    read_option(letter, optarg, it);
+    read_option(letter, optarg, tool, it);
   }
   if (optind < argc)
     throw Error(Fault::usage,
@@ -148,42 +188,6 @@ Arguments parse_arguments(int argc, char** argv) {
                 text("sizes run from -b to -e, at least 1 and at most 16G; %zu to %zu do not",
                      it.begin_bytes, it.end_bytes));
   return it;
-}
-
-std::string help_text() {
-  return R"(ring_allreduce: watch ranks run a ring all-reduce, see it proved, verified and timed.
-
-  mpirun ./tools/ring_allreduce               one rank a core, as processes
-  mpirun -n 4 --oversubscribe ./tools/...     more ranks than cores
-  tools/launch -n 4 ./tools/ring_allreduce    without MPI: four processes
-  ./tools/ring_allreduce --threads 4          four ranks as threads of one process
-
-What is measured (sizes in bytes, or with K M G; powers of 1024)
-  -b SIZE     first size                                                        8
-  -e SIZE     last size                                                         64M
-  -f FACTOR   each size is the one before times FACTOR                          2
-  -n COUNT    timed calls a row                                 what 20 ms allow
-  -w COUNT    calls before them that are not timed                 what 5 ms allow
-  -d TYPE     f32 f64 f16 bf16 i32 i64 u8, or all                               f32
-  -o REDOP    sum product min max avg, or all                                   sum
-  --op NAME   all_reduce reduce_scatter all_gather broadcast                    all_reduce
-              reduce gather scatter all_to_all, or all
-
-What is shown
-  --no-demo   only the table
-  --json      one JSON object, for machines
-  --help      this
-
-The table has the columns of nccl-tests. time is the median, over batches, of one call's mean.
-algbw = size / time, busbw = algbw × what the busiest link must carry at least: 2(n−1)/n for
-all_reduce, 1 for broadcast and reduce, (n−1)/n for the others. GB is 10⁹ bytes. #wrong counts
-elements that differ, in any bit, from what each rank computes apart: folds in the ring's order.
-
-Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a bad option.
-Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_WARN=SECONDS (10),
-RINGSIDE_SLOT_BYTES (128K), RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot),
-RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
-)";
 }
 
 }  // namespace ringside::tools

@@ -11,6 +11,9 @@
 
 namespace ringside::tools {
 
+// The programs that read them. Most options are common to all.
+enum class Tool { ring_allreduce, bench };
+
 struct Arguments {
   std::size_t begin_bytes = 8;
   std::size_t end_bytes = std::size_t{64} << 20;
@@ -22,14 +25,16 @@ struct Arguments {
   std::vector<Kind> kinds = {Kind::all_reduce};
   int threads = 0;  // ranks as threads of this process; 0: processes, as mpirun started them
   bool json = false;
-  bool demo = true;
+  bool demo = true;    // ring_allreduce
+  std::string peer;    // bench: the library beside ringside; empty: none
+  bool limit = false;  // bench
   bool help = false;
 };
 
 // Reads argv. Throws Error{usage} with one sentence.
-Arguments parse_arguments(int argc, char** argv);
+Arguments parse_arguments(int argc, char** argv, Tool tool);
 
 // What --help prints.
-std::string help_text();
+std::string help_text(Tool tool);
 
 }  // namespace ringside::tools

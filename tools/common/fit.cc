@@ -8,6 +8,7 @@
 #include "comm/error.h"
 #include "comm/identity.h"
 #include "comm/peers.h"
+#include "tools/common/call.h"
 
 namespace ringside::tools {
 namespace {
@@ -34,8 +35,7 @@ class Caller {
   Caller(Bootstrap& bootstrap, Options options, std::size_t most_bytes)
       : ring_(bootstrap, with(options, Algorithm::ring)),
         one_shot_(bootstrap, with(options, Algorithm::one_shot)),
-        input_(most_bytes),
-        output_(most_bytes) {}
+        buffers_(most_bytes) {}
 
   // Mean over the ranks of the mean time of a call.
   double time_us(const Question& it) {
@@ -67,34 +67,13 @@ class Caller {
 
   void call(const Question& it) {
     Communicator& comm = it.algorithm == Algorithm::one_shot ? one_shot_ : ring_;
-    const std::size_t whole = whole_bytes(it) / sizeof(float);
-    const std::size_t part = whole / static_cast<std::size_t>(it.ranks);
-    const DType type = DType::f32;
-    float* const in = reinterpret_cast<float*>(input_.data());
-    float* const out = reinterpret_cast<float*>(output_.data());
-    switch (it.kind) {
-      case Kind::all_reduce:
-        return comm.all_reduce(in, out, whole, type, Reduction::sum);
-      case Kind::reduce_scatter:
-        return comm.reduce_scatter(in, out, part, type, Reduction::sum);
-      case Kind::all_gather:
-        return comm.all_gather(in, out, part, type);
-      case Kind::reduce:
-        return comm.reduce(in, out, whole, type, Reduction::sum, 0);
-      case Kind::gather:
-        return comm.gather(in, out, part, type, 0);
-      case Kind::scatter:
-        return comm.scatter(in, out, part, type, 0);
-      case Kind::all_to_all:
-        return comm.all_to_all(in, out, part, type);
-      default:
-        return comm.broadcast(in, whole, type, 0);
-    }
+    const Operation what = operation_of(it.kind, DType::f32, Reduction::sum, it.bytes, it.ranks);
+    Ringside(comm).call(what, sides_of(buffers_, what, false, comm.rank(), comm.size()));
   }
 
   Communicator ring_;
   Communicator one_shot_;
-  std::vector<std::byte> input_, output_;
+  Buffers buffers_;
 };
 
 std::vector<Question> fit_questions(int ranks) {

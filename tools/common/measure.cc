@@ -1,11 +1,11 @@
-// Timing and checking calls. Inside a timed region stand the calls and nothing else; every row is
-// checked.
+// Timing and checking calls; what is promised about both is in measure.h.
 #include "tools/common/measure.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 
+#include "comm/signal.h"
 #include "tools/common/oracle.h"
 
 namespace ringside::tools {
@@ -14,80 +14,64 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr double kRowTime_us = 20'000;
+constexpr double kPairedRowTime_us = 60'000;  // of each library: a ratio wants more samples
 constexpr double kWarmupTime_us = 5'000;
-constexpr int kBatches = 9;
+constexpr int kFewestSamples = 7;
+constexpr int kMostBatches = 51;
 constexpr int kMostIterations = 20'000;
 
-// One call's memory: where it reads and where it writes.
-struct Sides {
-  const std::byte* send;
-  std::byte* recv;
+// One library's part in a row. `what` differs between libraries where one cannot do the other's.
+struct Contender {
+  Library* library;
+  Operation what;
 };
 
-// Whether each rank has one part of a whole of size() parts, in or out.
-bool in_parts(Kind kind) {
-  return kind != Kind::all_reduce && kind != Kind::broadcast && kind != Kind::reduce;
+double us_since(steady_clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
 }
 
-std::size_t whole_count(const Operation& what, int size) {
-  return what.count * (in_parts(what.kind) ? static_cast<std::size_t>(size) : 1);
+// Changes a bit in each line. The lowest one: a number stays about what it was, and no NaN or
+// denormal number, which some processors add more slowly, comes of it.
+void rewrite(std::byte* at, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += kLineBytes) at[i] ^= std::byte{1};
 }
 
-// What a rank reads and writes, in elements; 0 where only the root does.
-std::size_t input_count(const Operation& what, int rank, int size) {
-  const Kind kind = what.kind;
-  if ((kind == Kind::broadcast || kind == Kind::scatter) && rank != what.root) return 0;
-  const bool whole =
-      kind == Kind::reduce_scatter || kind == Kind::scatter || kind == Kind::all_to_all;
-  return whole ? whole_count(what, size) : what.count;
-}
+class Stopwatch {
+ public:
+  Stopwatch(Communicator& comm, const Operation& what, Sides at)
+      : comm_(comm),
+        at_(at),
+        input_bytes_(input_count(what, comm.rank(), comm.size()) * bytes_of(what.dtype)),
+        batched_(whole_count(what, comm.size()) * bytes_of(what.dtype) <= kBatchedBytes) {}
 
-std::size_t output_count(const Operation& what, int rank, int size) {
-  const Kind kind = what.kind;
-  if ((kind == Kind::reduce || kind == Kind::gather) && rank != what.root) return 0;
-  const bool part = kind == Kind::reduce_scatter || kind == Kind::scatter;
-  return part ? what.count : whole_count(what, size);
-}
+  bool batched() const { return batched_; }
 
-Sides sides(Buffers& buffers, const Operation& what, bool in_place, int rank) {
-  const std::size_t part_bytes = what.count * bytes_of(what.dtype) * static_cast<std::size_t>(rank);
-  if (what.kind == Kind::broadcast) return {buffers.first(), buffers.first()};
-  if (!in_place) return {buffers.first(), buffers.second()};
-  if (what.kind == Kind::reduce_scatter || what.kind == Kind::scatter)
-    return {buffers.first(), buffers.first() + part_bytes};
-  if (what.kind == Kind::all_gather || what.kind == Kind::gather)
-    return {buffers.first() + part_bytes, buffers.first()};
-  return {buffers.first(), buffers.first()};
-}
-
-void call_once(Communicator& comm, const Operation& what, Sides at) {
-  switch (what.kind) {
-    case Kind::all_reduce:
-      return comm.all_reduce(at.send, at.recv, what.count, what.dtype, what.reduction);
-    case Kind::reduce_scatter:
-      return comm.reduce_scatter(at.send, at.recv, what.count, what.dtype, what.reduction);
-    case Kind::all_gather:
-      return comm.all_gather(at.send, at.recv, what.count, what.dtype);
-    case Kind::reduce:
-      return comm.reduce(at.send, at.recv, what.count, what.dtype, what.reduction, what.root);
-    case Kind::gather:
-      return comm.gather(at.send, at.recv, what.count, what.dtype, what.root);
-    case Kind::scatter:
-      return comm.scatter(at.send, at.recv, what.count, what.dtype, what.root);
-    case Kind::all_to_all:
-      return comm.all_to_all(at.send, at.recv, what.count, what.dtype);
-    default:
-      return comm.broadcast(at.recv, what.count, what.dtype, what.root);
+  // µs a call, on this rank. `settle`: a call before, as another library has had the caches.
+  double sample(const Contender& it, int calls, bool settle) const {
+    it.library->prepare();
+    if (settle) {
+      it.library->call(it.what, at_);
+      it.library->recover();
+      it.library->prepare();
+    }
+    if (!batched_) rewrite(at_.send, input_bytes_);
+    comm_.barrier();
+    const auto start = steady_clock::now();
+    for (int i = 0; i < calls; ++i) {
+      if (batched_) rewrite(at_.send, input_bytes_);
+      it.library->call(it.what, at_);
+    }
+    const double time_us = us_since(start) / calls;
+    it.library->recover();
+    return time_us;
   }
-}
 
-double time_batch_us(Communicator& comm, const Operation& what, Sides at, int calls) {
-  comm.barrier();
-  const auto start = steady_clock::now();
-  for (int i = 0; i < calls; ++i) call_once(comm, what, at);
-  const std::chrono::duration<double, std::micro> span = steady_clock::now() - start;
-  return span.count() / calls;
-}
+ private:
+  Communicator& comm_;
+  const Sides at_;
+  const std::size_t input_bytes_;
+  const bool batched_;
+};
 
 // Ranks must make the same number of calls, so rank 0's estimate counts.
 int agree(Communicator& comm, double wanted) {
@@ -97,74 +81,147 @@ int agree(Communicator& comm, double wanted) {
   return static_cast<int>(number);
 }
 
-double mean_over_ranks(Communicator& comm, double value) {
-  comm.all_reduce(&value, &value, 1, DType::f64, Reduction::avg);
-  return value;
+// Warms a library up, and returns how long a call of it takes, with what is around it.
+double warm_up(Communicator& comm, const Stopwatch& watch, const Contender& it, int calls) {
+  double call_us = 0;
+  const auto make = [&](int count) {
+    const auto start = steady_clock::now();
+    if (watch.batched()) watch.sample(it, count, false);
+    for (int i = 0; !watch.batched() && i < count; ++i) watch.sample(it, 1, false);
+    call_us = std::max(us_since(start) / count, 0.01);
+  };
+  if (calls != 0) make(1);
+  if (calls < 0) calls = agree(comm, kWarmupTime_us / call_us);
+  if (calls > 1) make(calls - 1);
+  return call_us;
 }
 
-// The median over batches: one that the machine disturbed does not count.
-double time_us(Communicator& comm, const Operation& what, Sides at, const Arguments& arguments) {
-  int warmup = arguments.warmup;
-  double estimate_us = 0;
-  if (warmup != 0) estimate_us = time_batch_us(comm, what, at, 1);
-  if (warmup < 0) warmup = agree(comm, kWarmupTime_us / std::max(estimate_us, 0.01));
-  if (warmup > 1) estimate_us = time_batch_us(comm, what, at, warmup - 1);
-  int calls = arguments.iterations;
-  if (calls == 0)
-    calls = agree(comm, estimate_us > 0 ? kRowTime_us / std::max(estimate_us, 0.01) : 1);
-  const int batches = std::min(kBatches, calls);
-  std::vector<double> times_us;
-  for (int batch = 0; batch < batches; ++batch) {
-    const int first = calls * batch / batches;
-    const int last = calls * (batch + 1) / batches;
-    times_us.push_back(time_batch_us(comm, what, at, last - first));
+// How many samples, and for each contender how many calls in all of them.
+struct Schedule {
+  int samples = 0;
+  std::vector<int> calls;
+};
+
+Schedule schedule(Communicator& comm, const std::vector<Contender>& contenders,
+                  const Stopwatch& watch, const Arguments& arguments) {
+  const double row_us = contenders.size() > 1 ? kPairedRowTime_us : kRowTime_us;
+  Schedule it;
+  for (const Contender& contender : contenders) {
+    const double call_us = warm_up(comm, watch, contender, arguments.warmup);
+    const double wanted = call_us > 0 ? row_us / call_us : 1;
+    const int calls = arguments.iterations != 0 ? arguments.iterations
+                                                : std::max(kFewestSamples, agree(comm, wanted));
+    it.calls.push_back(calls);
+    it.samples = it.calls.size() == 1 ? calls : std::min(it.samples, calls);
   }
-  std::nth_element(times_us.begin(), times_us.begin() + batches / 2, times_us.end());
-  return mean_over_ranks(comm, times_us[static_cast<std::size_t>(batches / 2)]);
+  if (watch.batched())
+    it.samples = std::min(it.samples, kMostBatches);
+  else
+    it.calls.assign(contenders.size(), it.samples);
+  return it;
+}
+
+// A series for each contender, µs a call; sample i of all were taken one after the other.
+using Series = std::vector<std::vector<double>>;
+
+Series time_calls(Communicator& comm, const std::vector<Contender>& contenders,
+                  const Stopwatch& watch, const Arguments& arguments) {
+  const auto [samples, calls] = schedule(comm, contenders, watch, arguments);
+  const std::size_t many = contenders.size();
+  Series series(many);
+  for (int sample = 0; sample < samples; ++sample)
+    for (std::size_t turn = 0; turn < many; ++turn) {
+      const std::size_t i = sample % 2 == 0 ? turn : many - 1 - turn;
+      const int batch = calls[i] * (sample + 1) / samples - calls[i] * sample / samples;
+      series[i].push_back(watch.sample(contenders[i], batch, many > 1));
+    }
+  for (std::vector<double>& times : series)
+    comm.all_reduce(times.data(), times.data(), times.size(), DType::f64, Reduction::max);
+  return series;
 }
 
 void fill(Communicator& comm, const Operation& what, Sides at) {
   const bool reduces = has_reduction(what.kind);
-  fill_input(const_cast<std::byte*>(at.send), input_count(what, comm.rank(), comm.size()),
-             what.dtype, reduces ? what.reduction : Reduction::sum, comm.rank());
+  fill_input(at.send, input_count(what, comm.rank(), comm.size()), what.dtype,
+             reduces ? what.reduction : Reduction::sum, comm.rank());
 }
 
-Timing measure_side(Communicator& comm, Buffers& buffers, const Operation& what,
-                    std::size_t size_bytes, bool in_place, const Arguments& arguments) {
-  const Sides at = sides(buffers, what, in_place, comm.rank());
-  fill(comm, what, at);
+Timing timing_of(const std::vector<double>& times_us, const Row& row, int size) {
   Timing timing;
-  timing.time_us = time_us(comm, what, at, arguments);
-  timing.algbw_gbs = static_cast<double>(size_bytes) / timing.time_us / 1e3;
-  timing.busbw_gbs = timing.algbw_gbs * bus_factor(what.kind, comm.size());
-  timing.wrong = check_once(comm, buffers, what, in_place);
+  timing.spread_us = quartiles_of(times_us);
+  timing.time_us = timing.spread_us.median;
+  timing.algbw_gbs = static_cast<double>(row.size_bytes) / timing.time_us / 1e3;
+  timing.busbw_gbs = timing.algbw_gbs * bus_factor(row.what.kind, size);
   return timing;
+}
+
+Quartiles ratios_of(const std::vector<double>& theirs, const std::vector<double>& ours) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(theirs[i] / ours[i]);
+  return quartiles_of(std::move(ratios));
 }
 
 }  // namespace
 
-std::size_t check_once(Communicator& comm, Buffers& buffers, const Operation& what, bool in_place) {
+Quartiles quartiles_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const auto at = [&](double share) {
+    return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
+  };
+  return {at(0.25), at(0.5), at(0.75)};
+}
+
+std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
+                       const Operation& what, bool in_place) {
   constexpr int kPoison = 0xa5;
-  const Sides at = sides(buffers, what, in_place, comm.rank());
-  std::memset(at.recv, kPoison,
-              output_count(what, comm.rank(), comm.size()) * bytes_of(what.dtype));
+  const int rank = comm.rank(), size = comm.size();
+  const Sides at = sides_of(buffers, what, in_place, rank, size);
+  std::memset(at.recv, kPoison, output_count(what, rank, size) * bytes_of(what.dtype));
   fill(comm, what, at);
-  call_once(comm, what, at);
-  std::int64_t wrong =
-      static_cast<std::int64_t>(count_wrong(at.recv, what, comm.rank(), comm.size()));
+  library.prepare();
+  library.call(what, at);
+  library.recover();
+  auto wrong = static_cast<std::int64_t>(library.has_our_bits()
+                                             ? count_wrong(at.recv, what, rank, size)
+                                             : count_beyond_rounding(at.recv, what, rank, size));
   comm.all_reduce(&wrong, &wrong, 1, DType::i64, Reduction::sum);
   return static_cast<std::size_t>(wrong);
 }
 
-Row measure_row(Communicator& comm, Buffers& buffers, Kind kind, DType dtype, Reduction reduction,
-                std::size_t size_bytes, const Arguments& arguments) {
+Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
+                const Arguments& arguments, bool in_place) {
   Row row;
-  row.what = {kind, dtype, reduction, 0, size_bytes / bytes_of(dtype)};
-  if (in_parts(kind)) row.what.count /= static_cast<std::size_t>(comm.size());
-  row.size_bytes = whole_count(row.what, comm.size()) * bytes_of(dtype);
-  row.out_of_place = measure_side(comm, buffers, row.what, row.size_bytes, false, arguments);
-  if (kind != Kind::broadcast && kind != Kind::all_to_all)
-    row.in_place = measure_side(comm, buffers, row.what, row.size_bytes, true, arguments);
+  row.what = what;
+  row.size_bytes = whole_count(what, comm.size()) * bytes_of(what.dtype);
+  Ringside ours(comm);
+  std::vector<Contender> contenders = {{&ours, what}};
+  if (peer != nullptr) {
+    const bool is_empty = what.count == 0 && what.kind != Kind::barrier;
+    const Library::Part nothing{std::nullopt, "a call on no elements is nothing to compare"};
+    row.peer = PeerTiming{is_empty ? nothing : peer->part_of(what), {}, {}};
+    if (row.peer->part.what) contenders.push_back({peer, *row.peer->part.what});
+  }
+
+  const auto series_of = [&](bool one_buffer) {
+    const Sides at = sides_of(buffers, what, one_buffer, comm.rank(), comm.size());
+    fill(comm, what, at);
+    return time_calls(comm, contenders, Stopwatch(comm, what, at), arguments);
+  };
+  const Series series = series_of(false);
+  row.samples = series[0].size();
+  row.out_of_place = timing_of(series[0], row, comm.size());
+  row.out_of_place.wrong = check_once(comm, ours, buffers, what, false);
+  if (contenders.size() > 1) {
+    row.peer->timing = timing_of(series[1], row, comm.size());
+    row.peer->timing.wrong = check_once(comm, *peer, buffers, contenders[1].what, false);
+    row.peer->ratio = ratios_of(series[1], series[0]);
+  }
+  if (in_place && has_in_place(what.kind)) {
+    contenders.resize(1);
+    row.in_place = timing_of(series_of(true)[0], row, comm.size());
+    row.in_place->wrong = check_once(comm, ours, buffers, what, true);
+  }
   return row;
 }
 

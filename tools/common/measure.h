@@ -1,66 +1,74 @@
-// Measuring one row of a table: one operation, type, reduction and size, out of place and in place.
+// Measuring one row of a table: one operation, type, reduction and size, by one library or by
+// several in turns.
+//
+// What is honest costs some care:
+//
+//   - The input changes before every call, by a store into each of its cache lines. A library that
+//     maps its peers' memory would otherwise find in its cache what it read the last time.
+//   - Large calls are timed one by one, and the input is rewritten between them, outside the timed
+//     region. Up to kBatchedBytes a clock and a meeting of all ranks would cost as much as the
+//     call, so calls are timed in batches, and the few stores before each are inside, alike for
+//     everybody.
+//   - Libraries are compared in pairs of samples taken one right after the other, in alternating
+//     order: when the machine is disturbed or the cores move, both sides of a pair feel it. Before
+//     each sample the library makes a call that is not timed, as the other has had the caches.
+//   - A call is over when the last rank has finished it. The time of a sample is the longest over
+//     the ranks; the result is the median over samples.
 #pragma once
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "comm/operation.h"
 #include "tools/common/arguments.h"
+#include "tools/common/call.h"
+#include "tools/common/limit.h"
 
 namespace ringside::tools {
 
+inline constexpr std::size_t kBatchedBytes = 4096;
+
+// Where the values of several samples lie.
+struct Quartiles {
+  double low = 0, median = 0, high = 0;  // 25 %, 50 % and 75 % of them are below
+};
+Quartiles quartiles_of(std::vector<double> values);
+
 struct Timing {
-  double time_us = 0;
+  Quartiles spread_us;
+  double time_us = 0;     // the median
   double algbw_gbs = 0;   // size / time; GB = 10⁹ bytes
   double busbw_gbs = 0;   // algbw × bus_factor
   std::size_t wrong = 0;  // elements, over all ranks
 };
 
+// A peer's part in a row.
+struct PeerTiming {
+  Library::Part part;  // what it did, or why it did nothing: then the rest is empty
+  Timing timing;
+  Quartiles ratio;  // of paired samples: the peer's time / ringside's. Above 1 ringside is faster.
+};
+
 struct Row {
   Operation what;
   std::size_t size_bytes = 0;  // of the whole buffer, of all parts where ranks have parts
+  std::size_t samples = 0;     // of which times and ratios are medians
   Timing out_of_place;
-  std::optional<Timing> in_place;  // broadcast has only one buffer, all_to_all always two
+  std::optional<Timing> in_place;
+  std::optional<PeerTiming> peer;
+  std::optional<Floor> floor;
 };
 
-// What nccl-tests multiplies by, so that a perfect algorithm shows the bandwidth of a link whatever
-// the number of ranks: the share of the buffer that the busiest link must carry.
-constexpr double bus_factor(Kind kind, int size) {
-  const double n = size;
-  if (kind == Kind::all_reduce) return 2 * (n - 1) / n;
-  return kind == Kind::broadcast || kind == Kind::reduce ? 1 : (n - 1) / n;
-}
+// Collective. `peer` may be null; `in_place`: measure that too, where there is such a call.
+Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
+                const Arguments& arguments, bool in_place);
 
-// Whether a table of this kind has a line for each reduction.
-constexpr bool has_reduction(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce ||
-         kind == Kind::reduce_scatter_v;
-}
-constexpr bool has_root(Kind kind) {
-  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
-         kind == Kind::scatter;
-}
-
-// Two buffers, made and touched once for the largest size.
-class Buffers {
- public:
-  explicit Buffers(std::size_t bytes) : first_(bytes), second_(bytes) {}
-  std::byte* first() { return first_.data(); }
-  std::byte* second() { return second_.data(); }
-
- private:
-  std::vector<std::byte> first_;
-  std::vector<std::byte> second_;
-};
-
-// Collective. `size_bytes` is rounded down to whole elements on every rank.
-Row measure_row(Communicator& comm, Buffers& buffers, Kind kind, DType dtype, Reduction reduction,
-                std::size_t size_bytes, const Arguments& arguments);
-
-// Runs `what` once on inputs from the oracle, into poisoned outputs, and returns the wrong elements
-// of all ranks. Collective.
-std::size_t check_once(Communicator& comm, Buffers& buffers, const Operation& what, bool in_place);
+// `library` makes the call once on inputs from the oracle, into poisoned outputs. Returns the wrong
+// elements of all ranks. Collective.
+std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
+                       const Operation& what, bool in_place);
 
 }  // namespace ringside::tools

@@ -1,11 +1,15 @@
 // Inputs and expected outputs; the requirements are in oracle.h.
 #include "tools/common/oracle.h"
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <vector>
 
 #include "comm/chunks.h"
+#include "comm/ring.h"
+#include "tools/common/call.h"
 
 namespace ringside::tools {
 namespace {
@@ -156,11 +160,49 @@ Wrong wrong_in(const std::byte* output, const Operation& what, const Callers& ca
     case Kind::scatter:
       copied(what.root, own.begin, own.count);
       break;
+    case Kind::send_recv:  // one step of a ring: what comes from the left
+      copied(Ring{callers.rank, callers.size}.left(), 0, what.count);
+      break;
+    case Kind::barrier:
+      break;
     default:
       copied(what.root, 0, what.count);
       break;
   }
   return comparison.wrong();
+}
+
+// Half a unit in the last place of 1.
+template <class T>
+constexpr long double unit_roundoff() {
+  if constexpr (std::is_same_v<T, f16>) return 0x1p-11L;
+  if constexpr (std::is_same_v<T, bf16>) return 0x1p-8L;
+  return std::is_same_v<T, float> ? 0x1p-24L : 0x1p-53L;
+}
+
+template <class T>
+long double exact(T value) {
+  if constexpr (is_half<T>)
+    return to_float(value);
+  else
+    return value;
+}
+
+// Whether `found` is what some order of n − 1 rounded operations may give for element `index`.
+template <class T>
+bool is_within_rounding(T found, std::size_t index, Reduction reduction, int size) {
+  long double sum = 0, magnitudes = 0, product = 1;
+  for (int rank = 0; rank < size; ++rank) {
+    const long double x = exact(input<T>(rank, index, reduction));
+    sum += x;
+    magnitudes += std::fabs(x);
+    product *= x;
+  }
+  const long double steps = (size - 1) * unit_roundoff<T>();
+  const long double gamma = steps / (1 - steps);
+  const bool multiplies = reduction == Reduction::product;
+  const long double error = std::fabs(exact(found) - (multiplies ? product : sum));
+  return error <= gamma * (multiplies ? std::fabs(product) : magnitudes);  // false for NaN
 }
 
 }  // namespace
@@ -185,7 +227,31 @@ Wrong find_wrong(const void* output, const Operation& what, const Callers& calle
 }
 
 std::size_t count_wrong(const void* output, const Operation& what, int rank, int size) {
-  return find_wrong(output, what, {.rank = rank, .size = size}).count;
+  std::vector<std::size_t> counts;
+  if (is_ragged(what.kind)) counts = ragged_counts(what.count, size);
+  return find_wrong(output, what, {.rank = rank, .size = size, .counts = counts}).count;
+}
+
+std::size_t count_beyond_rounding(const void* output, const Operation& what, int rank, int size) {
+  return visit(what.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const bool adds = what.reduction == Reduction::sum || what.reduction == Reduction::product;
+    if constexpr (!std::is_integral_v<T>) {
+      if (!has_reduction(what.kind) || !adds) return count_wrong(output, what, rank, size);
+      const std::size_t count = output_count(what, rank, size);
+      const bool part = what.kind == Kind::reduce_scatter || what.kind == Kind::reduce_scatter_v;
+      const std::size_t first = part ? part_of_rank(what, rank, size).begin : 0;
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        T found;
+        std::memcpy(&found, static_cast<const std::byte*>(output) + i * sizeof found, sizeof found);
+        wrong += is_within_rounding(found, first + i, what.reduction, size) ? 0 : 1;
+      }
+      return wrong;
+    } else {
+      return count_wrong(output, what, rank, size);
+    }
+  });
 }
 
 }  // namespace ringside::tools

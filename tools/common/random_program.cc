@@ -9,7 +9,7 @@
 #include "comm/chunks.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
-#include "tools/common/measure.h"
+#include "tools/common/call.h"
 
 namespace ringside::tools {
 namespace {
@@ -23,11 +23,6 @@ constexpr std::array kCollectives = {
 };
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
-bool in_parts(Kind kind) {
-  return kind == Kind::reduce_scatter || kind == Kind::all_gather || kind == Kind::gather ||
-         kind == Kind::scatter || kind == Kind::all_to_all;
-}
 
 // The groups that a split of `parent` makes, in the order of their colours' first ranks.
 std::vector<Group> made_by(const Step& step, int first_number) {

@@ -8,10 +8,6 @@ namespace {
 
 using ull = unsigned long long;
 
-std::string time_words(double time_us) {
-  return time_us < 100 ? text("%.2f", time_us) : text("%.1f", time_us);
-}
-
 // Always with a blank before it: a ring of one rank moves nothing, at any speed.
 std::string speed_words(double gbs) { return gbs < 1000 ? text("%.2f", gbs) : text("%.0e", gbs); }
 
@@ -22,12 +18,27 @@ std::string side(const Timing& timing) {
 }
 
 std::string json_side(const Timing& timing) {
-  return text("{\"time_us\": %.4f, \"algbw_gbs\": %.4f, \"busbw_gbs\": %.4f, \"wrong\": %llu}",
-              timing.time_us, timing.algbw_gbs, timing.busbw_gbs, static_cast<ull>(timing.wrong));
+  return text("{\"time_us\": %.4f, \"time_us_25\": %.4f, \"time_us_75\": %.4f, ", timing.time_us,
+              timing.spread_us.low, timing.spread_us.high) +
+         text("\"algbw_gbs\": %.4f, \"busbw_gbs\": %.4f, \"wrong\": %llu}", timing.algbw_gbs,
+              timing.busbw_gbs, static_cast<ull>(timing.wrong));
 }
 
-const char* reduction_words(const Operation& what) {
-  return has_reduction(what.kind) ? name_of(what.reduction) : "none";
+std::string json_peer(const PeerTiming& peer) {
+  const std::string note = text("{\"note\": %s", json_string(peer.part.note).c_str());
+  if (!peer.part.what) return note + "}";
+  return note +
+         text(", \"redop\": \"%s\", \"ratio\": %.4f, \"ratio_25\": %.4f, \"ratio_75\": %.4f, ",
+              reduction_words(*peer.part.what), peer.ratio.median, peer.ratio.low,
+              peer.ratio.high) +
+         "\"out_of_place\": " + json_side(peer.timing) + "}";
+}
+
+std::string json_floor(const Row& row) {
+  return text("{\"time_us\": %.4f, \"flags\": %d, \"reduced_bytes\": %llu, ", row.floor->time_us,
+              row.floor->work.flags, static_cast<ull>(row.floor->work.reduced_bytes)) +
+         text("\"copied_bytes\": %llu, \"distance\": %.4f}",
+              static_cast<ull>(row.floor->work.copied_bytes), distance_of(row));
 }
 
 int root_of(const Operation& what) { return has_root(what.kind) ? what.root : -1; }
@@ -67,10 +78,23 @@ std::string table_foot(const std::vector<Row>& rows) {
          text("# Avg bus bandwidth    : %.3f GB/s\n", sides == 0 ? 0.0 : sum / sides);
 }
 
+const char* reduction_words(const Operation& what) {
+  return has_reduction(what.kind) ? name_of(what.reduction) : "none";
+}
+
+std::string time_words(double time_us) {
+  return time_us < 100 ? text("%.2f", time_us) : text("%.1f", time_us);
+}
+
+double distance_of(const Row& row) {
+  return row.floor && row.floor->time_us > 0 ? row.out_of_place.time_us / row.floor->time_us : 0;
+}
+
 std::size_t wrong_in(const std::vector<Row>& rows) {
   std::size_t wrong = 0;
   for (const Row& row : rows)
-    wrong += row.out_of_place.wrong + (row.in_place ? row.in_place->wrong : 0);
+    wrong += row.out_of_place.wrong + (row.in_place ? row.in_place->wrong : 0) +
+             (row.peer ? row.peer->timing.wrong : 0);
   return wrong;
 }
 
@@ -91,11 +115,15 @@ std::string json_rows(const std::vector<Row>& rows) {
   for (const Row& row : rows) {
     list +=
         text("%s\n    {\"op\": \"%s\", \"size_bytes\": %llu, \"count\": %llu, \"type\": \"%s\", ",
-             list.empty() ? "" : ",", name_of(row.what.kind), static_cast<ull>(row.size_bytes),
+             list.empty() ? "" : ",", row_name(row.what.kind), static_cast<ull>(row.size_bytes),
              static_cast<ull>(row.what.count), name_of(row.what.dtype));
     list += text("\"redop\": \"%s\", \"root\": %d,\n     \"out_of_place\": %s",
                  reduction_words(row.what), root_of(row.what), json_side(row.out_of_place).c_str());
-    list += row.in_place ? ",\n     \"in_place\": " + json_side(*row.in_place) + "}" : "}";
+    list += text(", \"samples\": %llu", static_cast<ull>(row.samples));
+    if (row.in_place) list += ",\n     \"in_place\": " + json_side(*row.in_place);
+    if (row.peer) list += ",\n     \"peer\": " + json_peer(*row.peer);
+    if (row.floor) list += ",\n     \"floor\": " + json_floor(row);
+    list += "}";
   }
   return "[" + list + "\n  ]";
 }

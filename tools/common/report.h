@@ -14,7 +14,14 @@ std::string table_row(const Row& row);
 // "Out of bounds values" and "Avg bus bandwidth", as nccl-tests closes its tables.
 std::string table_foot(const std::vector<Row>& rows);
 
+// Elements, over all rows, sides and libraries.
 std::size_t wrong_in(const std::vector<Row>& rows);
+
+// How far ringside is from the floor, as a factor; 0 where there is no floor, or it is no time.
+double distance_of(const Row& row);
+
+const char* reduction_words(const Operation& what);
+std::string time_words(double time_us);
 
 // --- JSON: only what is needed to write it ---
 std::string json_string(const std::string& words);  // quoted and escaped

@@ -6,7 +6,7 @@
 
 #include "comm/chunks.h"
 #include "comm/error.h"
-#include "tools/common/measure.h"
+#include "tools/common/call.h"
 #include "tools/common/oracle.h"
 
 namespace ringside::tools {
@@ -69,7 +69,7 @@ void StressJob::plan_messages(std::mt19937_64& random) {
     messages_.push_back(add_buffer(it.count * bytes_of(it.dtype), random));
     if (it.to != member_ || it.count == 0) continue;
     const Operation what = {
-        .kind = Kind::send_recv, .dtype = it.dtype, .root = it.from, .count = it.count};
+        .kind = Kind::broadcast, .dtype = it.dtype, .root = it.from, .count = it.count};
     outputs_.push_back({messages_.back(), what, first_of(step_, i), it.count});
   }
   std::fill(memory_.begin(), memory_.end(), poison(step_));

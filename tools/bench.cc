@@ -1,0 +1,26 @@
+// bench: every operation, measured; beside other libraries, and against what the machine can do.
+//
+// What it does, in order, is tools/common/bench.cc; how a row is measured, tools/common/measure.h;
+// what the floor is, tools/common/limit.h. docs/08-measuring.md tells why.
+#include <cstdio>
+
+#include "comm/error.h"
+#include "tools/common/arguments.h"
+#include "tools/common/bench.h"
+#include "tools/common/world.h"
+
+int main(int argc, char** argv) {
+  using namespace ringside;
+  using namespace ringside::tools;
+  constexpr const char* kTool = "bench";
+  Arguments arguments;
+  try {
+    arguments = parse_arguments(argc, argv, Tool::bench);
+  } catch (const Error& error) {
+    return refuse(kTool, error.what());
+  }
+  if (arguments.help) return print_once(help_text(Tool::bench));
+  return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
+    return run_bench(bootstrap, arguments, tool_options(), stdout);
+  });
+}

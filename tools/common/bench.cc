@@ -1,0 +1,179 @@
+// What tools/bench does, in order: the ranks meet, the machine is probed, every row is measured and
+// checked, the machine is probed again.
+#include "tools/common/bench.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "comm/error.h"
+#include "tools/common/bench_json.h"
+#include "tools/common/comparison.h"
+#include "tools/common/peer.h"
+#include "tools/common/report.h"
+#include "tools/common/sweep.h"
+
+namespace ringside::tools {
+namespace {
+
+// What the probes of all ranks may take together.
+constexpr std::size_t kProbeBytes = std::size_t{512} << 20;
+constexpr std::size_t kLeastProbed = std::size_t{64} << 10;
+constexpr std::size_t kMostProbed = std::size_t{64} << 20;
+
+// A flag that has become so much slower or quicker: the cores stand otherwise than before.
+constexpr double kMuch = 1.25;
+
+class Bench {
+ public:
+  Bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options, std::FILE* out)
+      : bootstrap_(bootstrap),
+        arguments_(arguments),
+        out_(out),
+        deadline_(Deadline::after_seconds(options.timeout_s)),
+        comm_(bootstrap, options),
+        probe_options_{{Deadline::after_seconds(options.timeout_s), options.interrupted},
+                       most_probed(bootstrap.size(), arguments.end_bytes)} {
+    check_memory(comm_, arguments.end_bytes, arguments.limit ? 2 * probe_options_.most_bytes : 0);
+    if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, deadline_);
+    bind_to_core();
+    terminal_ = !arguments.json && is_terminal(bootstrap, out);
+    look_ = {arguments.peer, arguments.limit, terminal_ && std::getenv("NO_COLOR") == nullptr};
+  }
+
+  int run() {
+    BenchRun run{
+        arguments_, bootstrap_.name(), this_machine(), peer_ ? peer_->version() : "", {}, {}, {}};
+    const auto probe = [&](const char* when) -> std::optional<MachineProbe> {
+      if (!arguments_.limit) return std::nullopt;
+      progress(when);
+      return probe_machine(bootstrap_, probe_options_);
+    };
+    run.before = probe("probing the machine");
+    show(header(run));
+    measure(run);
+    run.after = probe("probing the machine again");
+    show(footer(run));
+    if (arguments_.json) print(bench_json(run, comm_));
+    comm_.barrier();
+    return wrong_in(run.rows) == 0 ? 0 : 1;
+  }
+
+ private:
+  // As far as the rows need: a one-step all-reduce reads (n - 1) buffers, and the largest reduction
+  // that is probed is half the largest copy.
+  static std::size_t most_probed(int size, std::size_t end_bytes) {
+    const auto n = static_cast<std::size_t>(size);
+    std::size_t bytes = kLeastProbed;
+    while (bytes < kMostProbed && bytes < 2 * n * end_bytes && 2 * n * 4 * bytes <= kProbeBytes)
+      bytes *= 4;
+    return bytes;
+  }
+
+  // Each rank to a core of its own if there are as many, as mpirun does it too. Without that two
+  // ranks may sit on one core, and times tell about the scheduler.
+  void bind_to_core() {
+    cpu_set_t allowed, one;
+    if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    if (CPU_COUNT(&allowed) < comm_.size()) return;  // or bound already
+    int cores_before = 0;
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+      if (!CPU_ISSET(core, &allowed) || cores_before++ != comm_.rank()) continue;
+      CPU_ZERO(&one);
+      CPU_SET(core, &one);
+      ::sched_setaffinity(0, sizeof one, &one);
+    }
+  }
+
+  // mpirun passes lines on, and what a rank sees is mpirun's end and not the user's.
+  static bool is_terminal(const Bootstrap& bootstrap, std::FILE* out) {
+    return std::strcmp(bootstrap.name(), "mpi") != 0 && ::fileno(out) >= 0 &&
+           ::isatty(::fileno(out)) == 1;
+  }
+
+  bool compares() const { return peer_ != nullptr || arguments_.limit; }
+
+  void print(const std::string& words) const {
+    if (comm_.rank() != 0) return;
+    std::fputs(words.c_str(), out_);
+    std::fflush(out_);
+  }
+  void show(const std::string& words) const {
+    if (!arguments_.json) print((terminal_ ? "\r\033[K" : "") + words);
+  }
+  // On a terminal only: what is being done, until the next line takes its place.
+  void progress(const std::string& words) const {
+    if (terminal_) print("\r\033[K" + words + " …");
+  }
+
+  std::string header(const BenchRun& run) const {
+    std::string words = text("# bench: %d rank%s, bootstrap %s, on %s, %d cores, %s\n",
+                             comm_.size(), comm_.size() == 1 ? "" : "s", run.bootstrap.c_str(),
+                             run.machine.cpu.c_str(), run.machine.cores, run.machine.date.c_str());
+    if (peer_)
+      words += text("# peer %s: %s; the same processes and buffers, in turns\n", peer_->name(),
+                    run.peer_version.c_str());
+    if (run.before) {
+      words += text("# machine: flag %.0f ns (80%% within %.0f)\n", run.before->flag_ns,
+                    run.before->flag_spread_ns) +
+               rates_words("copy", run.before->copy) + rates_words("reduce", run.before->reduce);
+    }
+    if (comm_.size() > run.machine.cores)
+      words += "# more ranks than cores: times and rates of large sizes hold the turns of others\n";
+    return words;
+  }
+
+  static std::string rates_words(const char* name, const std::vector<Rate>& rates) {
+    std::string words = text("# %-6s (GB/s):", name);
+    for (const Rate& it : rates) words += text(" %.1f@%s", it.gbs, short_bytes(it.bytes).c_str());
+    return words + "\n";
+  }
+
+  void measure(BenchRun& run) {
+    Buffers buffers(arguments_.end_bytes);
+    for_each_operation(arguments_, comm_.size(), [&](const Operation& what) {
+      if (run.rows.empty() || run.rows.back().what.kind != what.kind)
+        show(text("# %s\n", row_name(what.kind)) +
+             (compares() ? comparison_head(look_) : table_head()));
+      progress(describe(what));
+      Row row = measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares());
+      if (run.before) row.floor = floor_of(what.kind, comm_.size(), row.size_bytes, *run.before);
+      run.rows.push_back(row);
+      show(compares() ? comparison_row(row, look_) : table_row(row));
+    });
+  }
+
+  std::string footer(const BenchRun& run) const {
+    std::string words = compares() ? comparison_foot(run.rows, look_) : table_foot(run.rows);
+    if (!run.before || !run.after || run.before->flag_ns <= 0) return words;
+    const double change = run.after->flag_ns / run.before->flag_ns;
+    if (change > kMuch || change < 1 / kMuch)
+      words +=
+          text("# the machine changed meanwhile: a flag took %.0f ns before and %.0f ns after\n",
+               run.before->flag_ns, run.after->flag_ns);
+    return words;
+  }
+
+  Bootstrap& bootstrap_;
+  const Arguments& arguments_;
+  std::FILE* const out_;
+  const Deadline deadline_;
+  Communicator comm_;
+  const ProbeOptions probe_options_;
+  std::unique_ptr<Peer> peer_;
+  bool terminal_ = false;
+  ComparisonLook look_;
+};
+
+}  // namespace
+
+int run_bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options,
+              std::FILE* out) {
+  return Bench(bootstrap, arguments, options, out).run();
+}
+
+}  // namespace ringside::tools

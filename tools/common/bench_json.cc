@@ -1,0 +1,64 @@
+// Writing a run of the bench down for machines.
+#include "tools/common/bench_json.h"
+
+#include "comm/error.h"
+#include "tools/common/report.h"
+
+namespace ringside::tools {
+namespace {
+
+std::string json_rates(const std::vector<Rate>& rates) {
+  std::string list;
+  for (const Rate& it : rates)
+    list += text("%s{\"bytes\": %zu, \"gbs\": %.4f}", list.empty() ? "" : ", ", it.bytes, it.gbs);
+  return "[" + list + "]";
+}
+
+std::string json_probe(const char* name, const std::optional<MachineProbe>& probe) {
+  if (!probe) return text("  \"%s\": null,\n", name);
+  return text("  \"%s\": {\"flag_ns\": %.2f, \"flag_spread_ns\": %.2f,\n", name, probe->flag_ns,
+              probe->flag_spread_ns) +
+         "    \"copy\": " + json_rates(probe->copy) +
+         ",\n    \"reduce\": " + json_rates(probe->reduce) + "},\n";
+}
+
+template <class List, class Name>
+std::string json_names(const List& values, const Name& name_of_one) {
+  std::string list;
+  for (const auto value : values)
+    list += text("%s\"%s\"", list.empty() ? "" : ", ", name_of_one(value));
+  return "[" + list + "]";
+}
+
+std::string json_options(const Arguments& it) {
+  return text("  \"options\": {\"begin_bytes\": %zu, \"end_bytes\": %zu, \"factor\": %zu, ",
+              it.begin_bytes, it.end_bytes, it.factor) +
+         text("\"iterations\": %d, \"warmup\": %d, \"threads\": %d,\n", it.iterations, it.warmup,
+              it.threads) +
+         "    \"ops\": " + json_names(it.kinds, row_name) +
+         ", \"types\": " + json_names(it.dtypes, [](DType d) { return name_of(d); }) +
+         ", \"redops\": " + json_names(it.reductions, [](Reduction r) { return name_of(r); }) +
+         text(",\n    \"peer\": %s, \"limit\": %s},\n", json_string(it.peer).c_str(),
+              it.limit ? "true" : "false");
+}
+
+}  // namespace
+
+std::string bench_json(const BenchRun& run, const Communicator& comm) {
+  return text("{\n  \"tool\": \"bench\", \"bootstrap\": \"%s\", \"world_size\": %d,\n",
+              run.bootstrap.c_str(), comm.size()) +
+         text("  \"cpu\": %s, \"cores\": %d, \"date\": \"%s\",\n",
+              json_string(run.machine.cpu).c_str(), run.machine.cores, run.machine.date.c_str()) +
+         text("  \"slot_bytes\": %zu, \"slot_count\": %d, ", comm.options().slot_bytes,
+              comm.options().slot_count) +
+         text("\"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
+              name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
+         json_options(run.arguments) +
+         text("  \"peer\": %s, \"peer_version\": %s,\n", json_string(run.arguments.peer).c_str(),
+              json_string(run.peer_version).c_str()) +
+         json_probe("probe_before", run.before) + json_probe("probe_after", run.after) +
+         text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(run.rows)) + json_rows(run.rows) +
+         "\n}\n";
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,27 @@
+// A run of the bench, whole, and as JSON: every number of the table, and what it stands on.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "tools/common/arguments.h"
+#include "tools/common/machine.h"
+#include "tools/common/measure.h"
+#include "tools/common/probe.h"
+
+namespace ringside::tools {
+
+struct BenchRun {
+  const Arguments& arguments;
+  std::string bootstrap;
+  Machine machine;
+  std::string peer_version;                   // empty without a peer
+  std::optional<MachineProbe> before, after;  // with --limit
+  std::vector<Row> rows;
+};
+
+std::string bench_json(const BenchRun& run, const Communicator& comm);
+
+}  // namespace ringside::tools

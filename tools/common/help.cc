@@ -1,0 +1,101 @@
+// What --help prints, for each tool that measures. The options that both have are told once.
+#include "tools/common/arguments.h"
+
+namespace ringside::tools {
+namespace {
+
+constexpr const char* kRingAllreduce =
+    R"(ring_allreduce: watch ranks run a ring all-reduce, see it proved, verified and timed.
+
+  mpirun ./tools/ring_allreduce               one rank a core, as processes
+  mpirun -n 4 --oversubscribe ./tools/...     more ranks than cores
+  tools/launch -n 4 ./tools/ring_allreduce    without MPI: four processes
+  ./tools/ring_allreduce --threads 4          four ranks as threads of one process
+)";
+
+constexpr const char* kBench =
+    R"(bench: measure every operation, beside other libraries and against what the machine can do.
+
+  mpirun -n 2 ./tools/bench --op all_reduce --peer mpi --limit    the three-way table
+  tools/launch -n 4 ./tools/bench --op all --peer gloo -f 8       without MPI: four processes
+  ./tools/bench --threads 2 --op reduce_scatter                   ranks as threads of one process
+)";
+
+constexpr const char* kMeasured = R"(
+What is measured (sizes in bytes, or with K M G; powers of 1024)
+  -b SIZE     first size                                                        8
+  -e SIZE     last size                                                         64M
+  -f FACTOR   each size is the one before times FACTOR                          2
+)";
+
+constexpr const char* kMeasuredEnd =
+    R"(  -w COUNT    calls before them that are not timed                 what 5 ms allow
+  -d TYPE     f32 f64 f16 bf16 i32 i64 u8, or all                               f32
+  -o REDOP    sum product min max avg, or all                                   sum
+  --op NAME   all_reduce reduce_scatter all_gather broadcast                    all_reduce
+)";
+
+constexpr const char* kColumns = R"(
+The table has the columns of nccl-tests. time is the median of samples; a sample is a call (or, up
+to 4K, the mean over a batch of calls) on the slowest rank, on inputs that change before each call.
+algbw = size / time, busbw = algbw × what the busiest link must carry at least: 2(n−1)/n for
+all_reduce, 1 for broadcast and reduce, (n−1)/n for the others. GB is 10⁹ bytes. #wrong counts
+elements that differ, in any bit, from what each rank computes apart: folds in the ring's order.
+)";
+
+constexpr const char* kBenchColumns = R"(
+With --peer or --limit the table is of out-of-place calls, with these columns beside ringside's:
+  ratio       the peer's time / ringside's, the median of pairs of samples taken in turns; above 1
+              ringside is faster, below it is red on a terminal (not with NO_COLOR set)
+  25-75%      where the middle half of these ratios lies
+  #wrong      the peer's, exact where its order of additions cannot matter, else within rounding
+  floor       the least time by flags, reduced and copied bytes, each at its measured rate
+  xfloor      ringside's time / floor
+send_recv is one step of a ring: each rank sends to its right and receives from its left. In the
+operations on _v rank r has r + 1 shares of the whole.
+)";
+
+constexpr const char* kEnd = R"(
+Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a bad option.
+Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_WARN=SECONDS (10),
+RINGSIDE_SLOT_BYTES (128K), RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot),
+RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
+)";
+
+std::string ring_allreduce_help() {
+  return std::string(kRingAllreduce) + kMeasured +
+         "  -n COUNT    timed calls a row                                 what 20 ms allow\n" +
+         kMeasuredEnd + R"(              reduce gather scatter all_to_all, or all
+
+What is shown
+  --no-demo   only the table
+  --json      one JSON object, for machines
+  --help      this
+)" + kColumns +
+         kEnd;
+}
+
+std::string bench_help() {
+  return std::string(kBench) + kMeasured +
+         "  -n COUNT    timed calls a row                  what 20 ms allow, 60 ms with --peer\n" +
+         kMeasuredEnd + R"(              reduce gather scatter all_to_all send_recv
+              reduce_scatter_v all_gather_v barrier, or all
+
+Beside what
+  --peer NAME mpi: the MPI that mpirun has started; gloo: over TCP on this host. The same calls in
+              the same processes on the same buffers, in turns
+  --limit     the floor: what flags and bytes must take here, as probed just before; docs/08
+  --threads N ranks as threads of this process
+  --json      one JSON object, for machines
+  --help      this
+)" + kColumns +
+         kBenchColumns + kEnd;
+}
+
+}  // namespace
+
+std::string help_text(Tool tool) {
+  return tool == Tool::bench ? bench_help() : ring_allreduce_help();
+}
+
+}  // namespace ringside::tools

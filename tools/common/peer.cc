@@ -1,0 +1,41 @@
+// Which peers there are, and why one may not be there.
+#include "tools/common/peer.h"
+
+#include <cstring>
+
+#include "comm/error.h"
+
+namespace ringside::tools {
+namespace {
+
+std::unique_ptr<Peer> make_mpi([[maybe_unused]] Bootstrap& bootstrap) {
+#ifdef RINGSIDE_HAVE_MPI
+  if (std::strcmp(bootstrap.name(), "mpi") == 0) return make_mpi_peer();
+  throw Error(Fault::usage,
+              text("--peer mpi needs ranks that mpirun has started, and these were started as %s",
+                   bootstrap.name()));
+#else
+  throw Error(Fault::usage, "--peer mpi is not in this build: there was no Open MPI (make deps)");
+#endif
+}
+
+std::unique_ptr<Peer> make_gloo([[maybe_unused]] Bootstrap& bootstrap,
+                                [[maybe_unused]] Deadline deadline) {
+#ifdef RINGSIDE_HAVE_GLOO
+  return make_gloo_peer(bootstrap, deadline);
+#else
+  throw Error(Fault::usage, "--peer gloo is not in this build: there was no libgloo (make deps)");
+#endif
+}
+
+}  // namespace
+
+bool is_peer(const std::string& name) { return name == "mpi" || name == "gloo"; }
+
+std::string peer_names() { return "mpi and gloo"; }
+
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, Deadline deadline) {
+  return name == "mpi" ? make_mpi(bootstrap) : make_gloo(bootstrap, deadline);
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,37 @@
+// Other libraries beside ringside: the same calls, in the same processes, on the same buffers.
+//
+// A peer is a Library (call.h). To add one: a file peer_NAME.cc with its class, a line in peer.cc,
+// and, where its package may be missing, a part of tools/configure.sh. Peers are measured here and
+// used nowhere else.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "comm/bootstrap.h"
+#include "tools/common/call.h"
+
+namespace ringside::tools {
+
+class Peer : public Library {
+ public:
+  // One line: what is installed here.
+  virtual std::string version() const = 0;
+};
+
+// "mpi, gloo": what --peer knows, whether it is installed or not.
+bool is_peer(const std::string& name);
+std::string peer_names();
+
+// Collective. Throws Error{usage} where the peer is not in this build, or cannot join ranks that
+// were started in this way.
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, Deadline deadline);
+
+#ifdef RINGSIDE_HAVE_MPI
+std::unique_ptr<Peer> make_mpi_peer();
+#endif
+#ifdef RINGSIDE_HAVE_GLOO
+std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, Deadline deadline);
+#endif
+
+}  // namespace ringside::tools

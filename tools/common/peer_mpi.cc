@@ -1,0 +1,166 @@
+// Open MPI (or another MPI) as a peer: its collectives, blocking, on the communicator of all ranks.
+//
+// This is the only place where MPI moves data. ringside itself uses MPI for the meeting at the
+// start alone (comm/bootstrap_mpi.h), which has also initialised it.
+//
+// MPI knows no average, so where a row asks for avg its side is a sum. In place it has a word of
+// its own, MPI_IN_PLACE; tables with a peer are out of place.
+#define OMPI_SKIP_MPICXX 1
+#define MPICH_SKIP_MPICXX 1
+#include <mpi.h>
+
+#include <climits>
+#include <numeric>
+#include <vector>
+
+#include "comm/error.h"
+#include "tools/common/peer.h"
+
+namespace ringside::tools {
+namespace {
+
+// MPI_DATATYPE_NULL where MPI has no such type: f16 and bf16.
+MPI_Datatype type_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return MPI_FLOAT;
+    case DType::f64:
+      return MPI_DOUBLE;
+    case DType::i32:
+      return MPI_INT32_T;
+    case DType::i64:
+      return MPI_INT64_T;
+    case DType::u8:
+      return MPI_UINT8_T;
+    default:
+      return MPI_DATATYPE_NULL;
+  }
+}
+
+MPI_Op op_of(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::product:
+      return MPI_PROD;
+    case Reduction::min:
+      return MPI_MIN;
+    case Reduction::max:
+      return MPI_MAX;
+    default:
+      return MPI_SUM;
+  }
+}
+
+class MpiPeer : public Peer {
+ public:
+  MpiPeer() {
+    MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
+    MPI_Comm_rank(comm_, &rank_);
+    MPI_Comm_size(comm_, &size_);
+  }
+  ~MpiPeer() override { MPI_Comm_free(&comm_); }
+
+  const char* name() const override { return "mpi"; }
+
+  std::string version() const override {
+    char words[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length = 0;
+    MPI_Get_library_version(words, &length);
+    const std::string all(words, static_cast<std::size_t>(length));
+    return all.substr(0, all.find_first_of("\n,"));
+  }
+
+  Part part_of(const Operation& what) const override {
+    if (whole_count(what, size_) > INT_MAX) return {std::nullopt, "mpi counts elements in an int"};
+    // What only moves is moved as bytes, of whatever type.
+    if (has_reduction(what.kind) && type_of(what.dtype) == MPI_DATATYPE_NULL)
+      return {std::nullopt, text("mpi has no type %s to reduce", name_of(what.dtype))};
+    if (!has_reduction(what.kind) && bytes(what) * static_cast<std::size_t>(size_) > INT_MAX)
+      return {std::nullopt, "mpi counts bytes in an int"};
+    const bool adds = what.reduction == Reduction::sum || what.reduction == Reduction::avg;
+    // Found by this bench's own check, and so it is in Open MPI 4.1's AVX code (adds_epu8).
+    if (has_reduction(what.kind) && adds && what.dtype == DType::u8)
+      return {std::nullopt, "mpi's sum of u8 may stop at 255, where ringside's wraps around"};
+    if (!has_reduction(what.kind) || what.reduction != Reduction::avg) return {what, ""};
+    Operation sum = what;
+    sum.reduction = Reduction::sum;
+    return {sum, "mpi has no avg: its side of those rows is a sum"};
+  }
+
+  void call(const Operation& what, Sides at) override {
+    if (has_reduction(what.kind))
+      reduce(what, at);
+    else
+      move(what, at);
+  }
+
+ private:
+  static std::size_t bytes(const Operation& what) { return what.count * bytes_of(what.dtype); }
+
+  // As MPI wants them, `unit` for each element.
+  std::vector<int> counts_of(const Operation& what, std::size_t unit) const {
+    std::vector<int> counts;
+    for (const std::size_t count : ragged_counts(what.count, size_))
+      counts.push_back(static_cast<int>(count * unit));
+    return counts;
+  }
+
+  void reduce(const Operation& what, Sides at) const {
+    const int count = static_cast<int>(what.count);
+    const MPI_Datatype type = type_of(what.dtype);
+    const MPI_Op op = op_of(what.reduction);
+    if (what.kind == Kind::all_reduce)
+      MPI_Allreduce(at.send, at.recv, count, type, op, comm_);
+    else if (what.kind == Kind::reduce_scatter_v)
+      MPI_Reduce_scatter(at.send, at.recv, counts_of(what, 1).data(), type, op, comm_);
+    else if (what.kind == Kind::reduce_scatter)
+      MPI_Reduce_scatter_block(at.send, at.recv, count, type, op, comm_);
+    else
+      MPI_Reduce(at.send, at.recv, count, type, op, what.root, comm_);
+  }
+
+  void move(const Operation& what, Sides at) const {
+    const int count = static_cast<int>(bytes(what));
+    const MPI_Datatype type = MPI_BYTE;
+    switch (what.kind) {
+      case Kind::all_gather:
+        MPI_Allgather(at.send, count, type, at.recv, count, type, comm_);
+        return;
+      case Kind::all_gather_v: {
+        const std::vector<int> counts = counts_of(what, bytes_of(what.dtype));
+        std::vector<int> starts(counts.size());
+        std::exclusive_scan(counts.begin(), counts.end(), starts.begin(), 0);
+        MPI_Allgatherv(at.send, counts[static_cast<std::size_t>(rank_)], type, at.recv,
+                       counts.data(), starts.data(), type, comm_);
+        return;
+      }
+      case Kind::broadcast:
+        MPI_Bcast(at.recv, count, type, what.root, comm_);
+        return;
+      case Kind::gather:
+        MPI_Gather(at.send, count, type, at.recv, count, type, what.root, comm_);
+        return;
+      case Kind::scatter:
+        MPI_Scatter(at.send, count, type, at.recv, count, type, what.root, comm_);
+        return;
+      case Kind::all_to_all:
+        MPI_Alltoall(at.send, count, type, at.recv, count, type, comm_);
+        return;
+      case Kind::send_recv:
+        MPI_Sendrecv(at.send, count, type, (rank_ + 1) % size_, 0, at.recv, count, type,
+                     (rank_ + size_ - 1) % size_, 0, comm_, MPI_STATUS_IGNORE);
+        return;
+      default:
+        MPI_Barrier(comm_);
+        return;
+    }
+  }
+
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1;
+};
+
+}  // namespace
+
+std::unique_ptr<Peer> make_mpi_peer() { return std::make_unique<MpiPeer>(); }
+
+}  // namespace ringside::tools
