@@ -15,14 +15,6 @@ constexpr std::size_t kElementBytes = 4;
 
 std::size_t ranks_of(const Question& it) { return static_cast<std::size_t>(it.ranks); }
 
-bool in_parts(Kind kind) {
-  return kind != Kind::all_reduce && kind != Kind::broadcast && kind != Kind::reduce;
-}
-bool uses_mesh(Kind kind) {
-  return kind == Kind::reduce || kind == Kind::gather || kind == Kind::scatter ||
-         kind == Kind::all_to_all;
-}
-
 // The mean of input and output, of the rank that has most of both.
 std::size_t buffer_bytes(Kind kind, std::size_t whole, std::size_t part) {
   const bool both_whole =

@@ -6,15 +6,6 @@
 namespace ringside {
 namespace {
 
-bool reduces(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce ||
-         kind == Kind::reduce_scatter_v;
-}
-bool has_root(Kind kind) {
-  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
-         kind == Kind::scatter || kind == Kind::send_recv;
-}
-
 void add(std::string& sentence, const std::string& part) {
   if (!sentence.empty()) sentence += "; ";
   sentence += part;
@@ -25,7 +16,7 @@ std::string details(const Operation& what) {
   if (what.kind == Kind::barrier) return "";
   const auto count = static_cast<unsigned long long>(what.count);
   std::string words = text(" (%s × %llu", name_of(what.dtype), count);
-  if (reduces(what.kind)) words += text(", %s", name_of(what.reduction));
+  if (has_reduction(what.kind)) words += text(", %s", name_of(what.reduction));
   if (what.kind == Kind::send_recv)
     words += text(", from rank %d", what.root);
   else if (has_root(what.kind))
@@ -86,10 +77,10 @@ std::string difference(const Operation& here, const Operation& there) {
   if (here.dtype != there.dtype)
     add(sentence,
         text("the type differs: %s here, %s there", name_of(here.dtype), name_of(there.dtype)));
-  if (reduces(here.kind) && here.reduction != there.reduction)
+  if (has_reduction(here.kind) && here.reduction != there.reduction)
     add(sentence, text("the reduction differs: %s here, %s there", name_of(here.reduction),
                        name_of(there.reduction)));
-  if (has_root(here.kind) && here.root != there.root)
+  if ((has_root(here.kind) || here.kind == Kind::send_recv) && here.root != there.root)
     add(sentence, text("the root differs: %d here, %d there", here.root, there.root));
   return sentence.empty() ? "nothing differs" : sentence;
 }

@@ -47,9 +47,30 @@ struct Operation {
   std::uint32_t layout = 0;  // all_gather_v, reduce_scatter_v: layout_of the ranks' counts
 };
 
-// Whether each rank has a count of its own.
+// --- what kinds of call there are ---
+
+constexpr bool has_reduction(Kind kind) {
+  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce ||
+         kind == Kind::reduce_scatter_v;
+}
+// A collective in which one rank is another than the rest.
+constexpr bool has_root(Kind kind) {
+  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
+         kind == Kind::scatter;
+}
+// Whether each rank has one part of a whole, in or out, all of one length.
+constexpr bool in_parts(Kind kind) {
+  return kind == Kind::reduce_scatter || kind == Kind::all_gather || kind == Kind::gather ||
+         kind == Kind::scatter || kind == Kind::all_to_all;
+}
+// The same, and each rank has a count of its own.
 constexpr bool is_ragged(Kind kind) {
   return kind == Kind::all_gather_v || kind == Kind::reduce_scatter_v;
+}
+// Pieces between any two ranks, not only along the ring (mesh.h).
+constexpr bool uses_mesh(Kind kind) {
+  return kind == Kind::reduce || kind == Kind::gather || kind == Kind::scatter ||
+         kind == Kind::all_to_all;
 }
 
 // All of a call but its count, in 56 bits. What has a root has no layout.

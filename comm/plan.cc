@@ -80,12 +80,6 @@ void check_part_in_whole(const Planner& planner, Kind kind, const void* part, co
   check_apart(planner, kind, part, layout.own_bytes, whole, layout.whole_bytes);
 }
 
-// Pieces on the mesh must fit the slots of pairs, which may be smaller than the ring's.
-bool uses_mesh(Kind kind) {
-  return kind == Kind::reduce || kind == Kind::gather || kind == Kind::scatter ||
-         kind == Kind::all_to_all;
-}
-
 Plan make(const Planner& planner, const Operation& what, const void* send, void* recv,
           const Chunks& chunks, int steps) {
   Plan plan{};
@@ -94,6 +88,7 @@ Plan make(const Planner& planner, const Operation& what, const void* send, void*
   call.input = bytes(send);
   call.output = bytes(recv);
   call.element_bytes = bytes_of(what.dtype);
+  // Pieces on the mesh must fit the slots of pairs, which may be smaller than the ring's.
   const bool mesh = uses_mesh(what.kind);
   call.slice_count = (mesh ? planner.pair_slot_bytes : planner.slot_bytes) / call.element_bytes;
   call.chunks = chunks;

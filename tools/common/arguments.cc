@@ -1,38 +1,18 @@
 // Reading the options, strictly: whatever cannot be meant is refused in one sentence.
 #include "tools/common/arguments.h"
 
-#include <getopt.h>
-
 #include <array>
 #include <cstring>
 #include <optional>
 #include <span>
 
 #include "comm/error.h"
-#include "comm/options.h"
 #include "tools/common/call.h"
+#include "tools/common/command_line.h"
 #include "tools/common/peer.h"
 
 namespace ringside::tools {
 namespace {
-
-// --- one kind of value each ---
-
-std::size_t read_bytes(const char* option, const char* value) {
-  std::size_t bytes = 0;
-  if (!parse_bytes(value, bytes))
-    throw Error(Fault::usage, text("%s %s is no size; say bytes, or 64K, 16M, 1G", option, value));
-  return bytes;
-}
-
-int read_number(const char* option, const char* value, int least, int most) {
-  std::size_t number = 0;
-  if (std::strpbrk(value, "KMGTkmgt") != nullptr || !parse_bytes(value, number) ||
-      number > static_cast<std::size_t>(most) || number < static_cast<std::size_t>(least))
-    throw Error(Fault::usage,
-                text("%s %s: a whole number from %d to %d is wanted", option, value, least, most));
-  return static_cast<int>(number);
-}
 
 const char* word_of(DType dtype) { return name_of(dtype); }
 const char* word_of(Reduction reduction) { return name_of(reduction); }
@@ -119,13 +99,13 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       it.end_bytes = read_bytes("-e", value);
       break;
     case 'f':
-      it.factor = static_cast<std::size_t>(read_number("-f", value, 2, 1 << 20));
+      it.factor = read_number("-f", value, 2, 1 << 20);
       break;
     case 'n':
-      it.iterations = read_number("-n", value, 1, 1'000'000);
+      it.iterations = read_int("-n", value, 1, 1'000'000);
       break;
     case 'w':
-      it.warmup = read_number("-w", value, 0, 1'000'000);
+      it.warmup = read_int("-w", value, 0, 1'000'000);
       break;
     case 'd':
       it.dtypes = read_choice<DType>("-d", value, kAllDTypes, parse_dtype);
@@ -138,7 +118,7 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
                                    [&](const char* name) { return parse_kind(name, tool); });
       break;
     case kThreads:
-      it.threads = read_number("--threads", value, 1, 64);
+      it.threads = read_int("--threads", value, 1, 64);
       break;
     case kJson:
       it.json = true;
@@ -163,25 +143,10 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
 Arguments parse_arguments(int argc, char** argv, Tool tool) {
   Arguments it;
   const std::vector<option> long_options = options_of(tool);
-  opterr = 0;  // getopt's own messages would come from every rank
-  optind = 1;
-  // The leading colon makes getopt tell a missing value (':') from an unknown option ('?').
-  for (int letter; (letter = ::getopt_long(argc, argv, ":b:e:f:n:w:d:o:h", long_options.data(),
-                                           nullptr)) != -1;) {
-    if (letter == '?' || letter == ':') {
-      const char letter_given[] = {'-', static_cast<char>(optopt), '\0'};
-      const bool is_letter = optopt > 0 && optopt < 256;
-      const char* given = is_letter ? letter_given : argv[optind - 1];
-      throw Error(Fault::usage,
-                  text(letter == ':' ? "%s wants a value; --help lists the options"
-                                     : "there is no option %s; --help lists those that there are",
-                       given));
-    }
-    read_option(letter, optarg, tool, it);
-  }
-  if (optind < argc)
-    throw Error(Fault::usage,
-                text("%s is not an option; --help lists those that there are", argv[optind]));
+  const int rest =
+      read_options(argc, argv, ":b:e:f:n:w:d:o:h", long_options.data(),
+                   [&](int letter, const char* value) { read_option(letter, value, tool, it); });
+  refuse_rest(argc, argv, rest);
   constexpr std::size_t kMost = std::size_t{16} << 30;
   if (it.begin_bytes < 1 || it.begin_bytes > it.end_bytes || it.end_bytes > kMost)
     throw Error(Fault::usage,

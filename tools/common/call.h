@@ -29,26 +29,11 @@ constexpr double bus_factor(Kind kind, int size) {
   return whole ? 1 : (n - 1) / n;
 }
 
-// Whether a table of this kind has a line for each reduction.
-constexpr bool has_reduction(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce ||
-         kind == Kind::reduce_scatter_v;
-}
-constexpr bool has_root(Kind kind) {
-  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
-         kind == Kind::scatter;
-}
 // broadcast has only one buffer, all_to_all and send_recv always have two, a barrier has none.
 constexpr bool has_in_place(Kind kind) {
   return kind != Kind::broadcast && kind != Kind::all_to_all && kind != Kind::send_recv &&
          kind != Kind::barrier;
 }
-// Whether each rank has one part of a whole of size() parts, in or out.
-constexpr bool in_parts(Kind kind) {
-  return kind == Kind::reduce_scatter || kind == Kind::all_gather || kind == Kind::gather ||
-         kind == Kind::scatter || kind == Kind::all_to_all;
-}
-
 // Each rank's count where they differ: rank r has r + 1 shares of the `count` elements, so the last
 // rank of n has n times as many as the first. Adds up to `count`.
 std::vector<std::size_t> ragged_counts(std::size_t count, int size);

@@ -1,29 +1,16 @@
 // Reading the options of tools/launch, and what --help says of them.
 #include "tools/common/launch_options.h"
 
-#include <getopt.h>
-
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 
 #include "comm/error.h"
+#include "tools/common/command_line.h"
 
 namespace ringside::tools {
 namespace {
 
 constexpr int kMostRanks = 1024;
-
-int read_ranks(const char* value) {
-  int ranks = 0;
-  const char* end = value + std::strlen(value);
-  const auto [rest, error] = std::from_chars(value, end, ranks);
-  if (error != std::errc() || rest != end || ranks < 1 || ranks > kMostRanks)
-    throw Error(Fault::usage,
-                text("-n %s: a number of ranks from 1 to %d is wanted", value, kMostRanks));
-  return ranks;
-}
 
 double read_seconds(const char* option, const char* value) {
   char* rest = nullptr;
@@ -47,36 +34,19 @@ const option kLongOptions[] = {
 
 LaunchOptions parse_launch_options(int argc, char** argv) {
   LaunchOptions it;
-  opterr = 0;
-  optind = 1;
-  // '+': the options after PROGRAM are its own. ':' tells a missing value from an unknown option.
-  for (int letter; (letter = ::getopt_long(argc, argv, "+:n:h", kLongOptions, nullptr)) != -1;) {
-    switch (letter) {
-      case 'n':
-        it.ranks = read_ranks(optarg);
-        break;
-      case kPrefix:
-        it.prefix = true;
-        break;
-      case kTimeout:
-        it.timeout_s = read_seconds("--timeout", optarg);
-        break;
-      case kGrace:
-        it.grace_s = read_seconds("--grace", optarg);
-        break;
-      case 'h':
-        it.help = true;
-        return it;
-      default:
-        throw Error(Fault::usage,
-                    text(letter == ':' ? "%s wants a value; --help lists the options"
-                                       : "there is no option %s; --help lists those that there are",
-                         argv[optind - 1]));
-    }
-  }
+  // '+': the options after PROGRAM are its own.
+  const int rest =
+      read_options(argc, argv, "+:n:h", kLongOptions, [&](int letter, const char* value) {
+        if (letter == 'n') it.ranks = read_int("-n", value, 1, kMostRanks);
+        if (letter == kPrefix) it.prefix = true;
+        if (letter == kTimeout) it.timeout_s = read_seconds("--timeout", value);
+        if (letter == kGrace) it.grace_s = read_seconds("--grace", value);
+        if (letter == 'h') it.help = true;
+      });
+  if (it.help) return it;
   if (it.ranks == 0) throw Error(Fault::usage, "say how many ranks to start: launch -n 4 PROGRAM");
-  if (optind == argc) throw Error(Fault::usage, "say what to start: launch -n 4 PROGRAM");
-  it.program = argv + optind;
+  if (rest == argc) throw Error(Fault::usage, "say what to start: launch -n 4 PROGRAM");
+  it.program = argv + rest;
   return it;
 }
 

@@ -1,14 +1,11 @@
 // Reading the options of tools/price, strictly.
 #include "tools/common/price_options.h"
 
-#include <getopt.h>
-
-#include <climits>
 #include <cstring>
 
 #include "comm/clock_lane.h"
 #include "comm/error.h"
-#include "comm/options.h"
+#include "tools/common/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -17,29 +14,12 @@ constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gat
                            Kind::broadcast,  Kind::reduce,         Kind::gather,
                            Kind::scatter,    Kind::all_to_all};
 
-std::size_t read_size(const char* option, const char* value) {
-  std::size_t bytes = 0;
-  if (!parse_bytes(value, bytes))
-    throw Error(Fault::usage, text("%s %s is no size; say bytes, or 64K, 16M, 1G", option, value));
-  return bytes;
-}
-
-int read_count(const char* option, const std::string& value, int least, int most) {
-  std::size_t number = 0;
-  if (value.find_first_not_of("0123456789") != std::string::npos ||
-      !parse_bytes(value.c_str(), number) || number < static_cast<std::size_t>(least) ||
-      number > static_cast<std::size_t>(most))
-    throw Error(Fault::usage, text("%s %s: a whole number from %d to %d is wanted", option,
-                                   value.c_str(), least, most));
-  return static_cast<int>(number);
-}
-
 // "2,8,4096"
 std::vector<int> read_ranks(const std::string& list) {
   std::vector<int> ranks;
   for (std::size_t begin = 0; begin <= list.size();) {
     const std::size_t end = std::min(list.find(',', begin), list.size());
-    ranks.push_back(read_count("--ranks", list.substr(begin, end - begin), 2, kMostClockRanks));
+    ranks.push_back(read_int("--ranks", list.substr(begin, end - begin), 2, kMostClockRanks));
     begin = end + 1;
   }
   return ranks;
@@ -77,13 +57,13 @@ const option kLongOptions[] = {
 void read_option(int letter, const char* value, PriceOptions& it, bool& here) {
   switch (letter) {
     case 'b':
-      it.begin_bytes = read_size("-b", value);
+      it.begin_bytes = read_bytes("-b", value);
       break;
     case 'e':
-      it.end_bytes = read_size("-e", value);
+      it.end_bytes = read_bytes("-e", value);
       break;
     case 'f':
-      it.factor = static_cast<std::size_t>(read_count("-f", value, 2, 1 << 20));
+      it.factor = read_number("-f", value, 2, 1 << 20);
       break;
     case kOp:
       it.kinds = read_kinds(value);
@@ -104,7 +84,7 @@ void read_option(int letter, const char* value, PriceOptions& it, bool& here) {
       it.write_file = value;
       break;
     case kThreads:
-      it.threads = read_count("--threads", value, 2, 64);
+      it.threads = read_int("--threads", value, 2, 64);
       break;
     case kJson:
       it.json = true;
@@ -137,22 +117,10 @@ void check(const PriceOptions& it, bool here) {
 PriceOptions parse_price_options(int argc, char** argv) {
   PriceOptions it;
   bool here = false;
-  opterr = 0;  // getopt's own messages would come from every rank
-  optind = 1;
-  for (int letter; (letter = ::getopt_long(argc, argv, ":b:e:f:h", kLongOptions, nullptr)) != -1;) {
-    if (letter == '?' || letter == ':') {
-      const char letter_given[] = {'-', static_cast<char>(optopt), '\0'};
-      const char* given = optopt > 0 && optopt < 256 ? letter_given : argv[optind - 1];
-      throw Error(Fault::usage,
-                  text(letter == ':' ? "%s wants a value; --help lists the options"
-                                     : "there is no option %s; --help lists those that there are",
-                       given));
-    }
-    read_option(letter, optarg, it, here);
-  }
-  if (optind < argc)
-    throw Error(Fault::usage,
-                text("%s is not an option; --help lists those that there are", argv[optind]));
+  const int rest =
+      read_options(argc, argv, ":b:e:f:h", kLongOptions,
+                   [&](int letter, const char* value) { read_option(letter, value, it, here); });
+  refuse_rest(argc, argv, rest);
   if (it.help) return it;
   check(it, here);
   const bool described = !it.machine.empty();

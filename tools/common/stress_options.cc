@@ -1,30 +1,16 @@
 // Reading the options of tools/stress, and what --help says of them.
 #include "tools/common/stress_options.h"
 
-#include <getopt.h>
-
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <utility>
 
 #include "comm/error.h"
 #include "comm/options.h"
+#include "tools/common/command_line.h"
 
 namespace ringside::tools {
 namespace {
-
-std::uint64_t read_number(const char* option, const char* value, std::uint64_t least,
-                          std::uint64_t most) {
-  std::uint64_t number = 0;
-  const char* end = value + std::strlen(value);
-  const auto [rest, error] = std::from_chars(value, end, number);
-  if (error != std::errc() || rest != end || number < least || number > most)
-    throw Error(Fault::usage, text("%s %s: a whole number from %llu to %llu is wanted", option,
-                                   value, static_cast<unsigned long long>(least),
-                                   static_cast<unsigned long long>(most)));
-  return number;
-}
 
 std::size_t read_bytes_max(const char* value) {
   std::size_t bytes = 0;
@@ -71,7 +57,7 @@ void read_option(int letter, const char* value, StressOptions& it) {
       it.bytes_max = read_bytes_max(value);
       break;
     case kThreads:
-      it.threads = static_cast<int>(read_number("--threads", value, 1, 64));
+      it.threads = read_int("--threads", value, 1, 64);
       break;
     case kSpoil:
       it.spoil = read_number("--spoil", value, 1, kMostOperations);
@@ -92,19 +78,10 @@ void read_option(int letter, const char* value, StressOptions& it) {
 
 StressOptions parse_stress_options(int argc, char** argv) {
   StressOptions it;
-  opterr = 0;  // getopt's own messages would come from every rank
-  optind = 1;
-  for (int letter; (letter = ::getopt_long(argc, argv, ":h", kLongOptions, nullptr)) != -1;) {
-    if (letter == '?' || letter == ':')
-      throw Error(Fault::usage,
-                  text(letter == ':' ? "%s wants a value; --help lists the options"
-                                     : "there is no option %s; --help lists those that there are",
-                       argv[optind - 1]));
-    read_option(letter, optarg, it);
-  }
-  if (optind < argc)
-    throw Error(Fault::usage,
-                text("%s is not an option; --help lists those that there are", argv[optind]));
+  const int rest = read_options(argc, argv, ":h", kLongOptions, [&](int letter, const char* value) {
+    read_option(letter, value, it);
+  });
+  refuse_rest(argc, argv, rest);
   return it;
 }
 
