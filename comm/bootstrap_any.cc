@@ -31,10 +31,30 @@ std::unique_ptr<Bootstrap> start_tcp(const std::atomic<int>* interrupted) {
                              Deadline::after_seconds(Options::from_environment().timeout_s));
 }
 
+// Whether the launcher has started more ranks than this one, as far as it says.
+bool launched_with_others() {
+  const auto number = [](const char* variable) {
+    const char* value = std::getenv(variable);
+    return value == nullptr ? 0 : std::atoi(value);
+  };
+  for (const char* size : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    if (number(size) > 1) return true;
+  for (const char* rank : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"})
+    if (number(rank) > 0) return true;
+  return false;
+}
+
 // Each rank by itself would be a world of one, and all results would be wrong: better none.
 std::unique_ptr<Bootstrap> start_mpi() {
 #ifdef RINGSIDE_HAVE_MPI
-  return MpiBootstrap::start();
+  std::unique_ptr<Bootstrap> bootstrap = MpiBootstrap::start();
+  if (bootstrap->size() == 1 && launched_with_others())
+    throw Error(
+        Fault::usage,
+        "the launcher started several ranks, but the MPI that ringside was built with knows "
+        "of one: they are of different kinds; use that MPI's own mpirun, or "
+        "tools/launch (installed as ringside-launch)");
+  return bootstrap;
 #else
   throw Error(Fault::usage,
               "mpirun started this process, but this ringside was built without MPI; start the "

@@ -54,6 +54,20 @@ RINGSIDE_TEST(bootstrap_any, half_an_environment_is_refused) {
   CHECK_MSG(says(result, "MASTER_ADDR is not set"), "%s", result.err.c_str());
 }
 
+// The mpiexec of another MPI: its variables are there, and this MPI knows nothing of them.
+RINGSIDE_TEST(bootstrap_any, a_launcher_of_another_kind_is_refused) {
+  if (!test::have_mpi()) SKIP("there is no MPI in this build");
+  for (const Words& variables : {Words{"PMI_RANK=0", "PMI_SIZE=2"}, Words{"PMI_RANK=1"}}) {
+    Words argv = {"env"};
+    argv.insert(argv.end(), variables.begin(), variables.end());
+    argv.push_back(program());
+    const RunResult result = run(unlaunched(argv), {.timeout_s = 20});
+    CHECK_EQ(result.exit_code, 1);
+    CHECK_MSG(says(result, "the launcher started several ranks"), "%s%s", result.out.c_str(),
+              result.err.c_str());
+  }
+}
+
 // With MPI its ranks meet; without it, several worlds of one would all be wrong.
 RINGSIDE_TEST(bootstrap_any, mpirun_gets_mpi_or_a_sentence) {
   if (test::have_mpi()) {
