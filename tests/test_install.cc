@@ -190,6 +190,20 @@ RINGSIDE_TEST(install, uninstall_takes_away_exactly_what_was_put) {
   CHECK(contents(place.folder()).empty());
 }
 
+// What stops it in the middle, here a folder in the place of a file, leaves an account of what is
+// there by then.
+RINGSIDE_TEST(install, what_was_begun_can_be_taken_away) {
+  require_release();
+  const Place place("begun");
+  const fs::path in_the_way = place.prefix() / "lib/libringside.so";
+  fs::create_directories(in_the_way);
+  const RunResult stopped = place.make("install", place.prefix());
+  CHECK(!stopped.ok() && contains(stopped.err, "is a folder, and a file is to lie there"));
+  CHECK(contents(place.prefix()).size() > 10);
+  check_ends(t, place.make("uninstall", place.prefix()), 0, 20);
+  CHECK(contents(place.prefix()) == (Words{"lib", "lib/libringside.so"}));
+}
+
 RINGSIDE_TEST(install, a_packager_collects_below_destdir) {
   require_release();
   const Place place("destdir");

@@ -119,6 +119,8 @@ RINGSIDE_TEST(stress, what_makes_no_sense_is_refused_in_one_sentence) {
                                                {"--max-bytes", "1"},
                                                {"--leak", "water"},
                                                {"--spoil"},
+                                               {"--ops", "20", "--spoil", "21"},
+                                               {"--ops", "100", "--leak", "threads"},
                                                {"--bogus"},
                                                {"12"}}) {
     Words argv = {tool()};

@@ -70,31 +70,48 @@ check_writable() {
 # The list names files and the folders made for them, in the order in which they were made.  A
 # folder in which something else lies by now stays.
 take_away() {
-  sed -n 's/^file //p' "$target/$list" >"$scratch"
+  sed -n 's/^file //p' "$target/$list" >"$scratch/paths"
   while IFS= read -r path; do
     case /$path/ in *//*|*/../*) fail "$target/$list is damaged: $path" ;; esac
     rm -f "$target/$path"
-  done <"$scratch"
-  sed -n '1!G;h;$p' "$target/$list" | sed -n 's/^folder //p' >"$scratch"
+  done <"$scratch/paths"
+  sed -n '1!G;h;$p' "$target/$list" | sed -n 's/^folder //p' >"$scratch/paths"
   rm -f "$target/$list"
   while IFS= read -r path; do
     [ "$path" = . ] && path= || path=/$path
     rmdir "$target$path" 2>/dev/null || true
-  done <"$scratch"
+  done <"$scratch/paths"
 }
 
 # ---- Putting --------------------------------------------------------------------------------
 
+# Everything is noted before it is made: whatever stops this script, uninstall knows what to take.
+note() {
+  if [ -e "$target/$list" ]; then echo "$*" >>"$target/$list"; else echo "$*" >>"$scratch/notes"; fi
+}
+
 make_folder() {  # make_folder PATH: below the target, and noted if it is new
   [ "$1" = . ] || make_folder "$(dirname "$1")"
   [ -d "$target/$1" ] && return
+  note "folder $1"
   case $1 in .) install -d -m 755 "$target" ;; *) install -d -m 755 "$target/$1" ;; esac
-  echo "folder $1" >>"$scratch"
+}
+
+begin_list() {
+  : >"$scratch/notes"
+  make_folder "$(dirname $list)"
+  install -m 644 "$scratch/notes" "$target/$list"
+}
+
+make_room() {  # make_room PATH: what is to be a file must not be a folder
+  [ ! -d "$target/$1" ] || [ -L "$target/$1" ] ||
+    fail "$target/$1 is a folder, and a file is to lie there; take it away first"
 }
 
 put() {  # put MODE SOURCE PATH
+  make_room "$3"
   make_folder "$(dirname "$3")"
-  echo "file $3" >>"$scratch"
+  note "file $3"
   install -m "$1" "$2" "$target/$3"
 }
 
@@ -117,35 +134,33 @@ put_all() {
   for header in $(public_headers); do put 644 "$header" "include/ringside/$header"; done
   put 644 $built/libringside.a lib/libringside.a
   put 755 "$built/libringside.so.$major" "lib/libringside.so.$major"
-  ln -sf "libringside.so.$major" "$target/lib/libringside.so"
-  echo 'file lib/libringside.so' >>"$scratch"
+  make_room lib/libringside.so
+  note 'file lib/libringside.so'
+  ln -sfn "libringside.so.$major" "$target/lib/libringside.so"
   put 755 $built/tools/launch bin/ringside-launch
 
   # Only what the static library really calls is kept, whatever else stands on the line.
   private=$(sed -n 's/^library_libs = *//p' $built/build.ninja)
   private="-Wl,--push-state,--as-needed $private -Wl,--pop-state"
   # shellcheck disable=SC2016
-  package ringside 'Libs: -L${libdir} -lringside -pthread' "Libs.private: $private" >"$scratch.pc"
-  put 644 "$scratch.pc" lib/pkgconfig/ringside.pc
+  package ringside 'Libs: -L${libdir} -lringside -pthread' "Libs.private: $private" >"$scratch/pc"
+  put 644 "$scratch/pc" lib/pkgconfig/ringside.pc
   # The linker prefers a shared library, --static or not; so the static one has a name of its own.
-  package ringside-static "Libs: -L\${libdir} -l:libringside.a $private" >"$scratch.pc"
-  put 644 "$scratch.pc" lib/pkgconfig/ringside-static.pc
-
-  make_folder "$(dirname $list)"
-  install -m 644 "$scratch" "$target/$list"
+  package ringside-static "Libs: -L\${libdir} -l:libringside.a $private" >"$scratch/pc"
+  put 644 "$scratch/pc" lib/pkgconfig/ringside-static.pc
 }
 
-scratch=$(mktemp)
-trap 'rm -f "$scratch" "$scratch.pc"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 case ${1:-} in
   install)
     [ -e $built/libringside.a ] || fail "nothing is built yet; 'make install' builds first"
     version=$(sed -n 's/.*kVersion = "\(.*\)".*/\1/p' comm/version.h) major=${version%%.*}
     check_writable
     [ ! -e "$target/$list" ] || take_away
-    : >"$scratch"
+    begin_list
     put_all
-    echo "install: ringside $version, $(grep -c ^file "$scratch") files below $target"
+    echo "install: ringside $version, $(grep -c ^file "$target/$list") files below $target"
     ;;
   uninstall)
     [ -e "$target/$list" ] || fail "'make install' has put nothing below $target"

@@ -109,6 +109,13 @@ std::string table(const Story& story) {
   return words;
 }
 
+// What the row about memory says beside its figures.
+std::string judgement(std::uint64_t operations) {
+  if (operations <= RandomProgram::kRound) return "   one round: nothing to compare with";
+  if (!memory_can_be_judged()) return "   not judged: this build has a sanitizer";
+  return text("   may grow by %.0f", static_cast<double>(kMemoryGrowth_bytes) / (1 << 20));
+}
+
 std::string resources_table(const Story& story) {
   const Account& account = story.account;
   const Resources& start = *account.start;
@@ -117,12 +124,9 @@ std::string resources_table(const Story& story) {
   std::string words =
       text("  %-18s %10s %10s %10s\n", "a process holds", "when warm", "at most", "at the end");
   words += text(
-      "  %-18s %10.2f %10.2f %10.2f   %s\n", "memory (MiB)",
+      "  %-18s %10.2f %10.2f %10.2f%s\n", "memory (MiB)",
       static_cast<double>(start.memory_bytes) / kMiB, static_cast<double>(most.memory_bytes) / kMiB,
-      static_cast<double>(end.memory_bytes) / kMiB,
-      memory_can_be_judged()
-          ? text("may grow by %.0f", static_cast<double>(kMemoryGrowth_bytes) / kMiB).c_str()
-          : "not judged: this build has a sanitizer");
+      static_cast<double>(end.memory_bytes) / kMiB, judgement(story.tally.operations).c_str());
   const auto line = [](const char* name, std::size_t a, std::size_t b, std::size_t c) {
     return text("  %-18s %10zu %10zu %10zu\n", name, a, b, c);
   };
@@ -193,6 +197,9 @@ int run_rank(Bootstrap& bootstrap, const StressOptions& options) {
     std::fflush(stdout);
   }
   if (run.failure()) std::fprintf(stderr, "stress: %s\n", run.failure()->c_str());
+  if (options.spoil != 0 && !run.has_spoiled())
+    throw Error(Fault::usage, text("--spoil %llu: no operation from there on has a result",
+                                   static_cast<ull>(options.spoil)));
   world.barrier();
   return story.failed == 0 ? 0 : 1;
 }

@@ -8,6 +8,7 @@
 #include "comm/error.h"
 #include "comm/options.h"
 #include "tools/common/command_line.h"
+#include "tools/common/random_program.h"
 
 namespace ringside::tools {
 namespace {
@@ -82,6 +83,14 @@ StressOptions parse_stress_options(int argc, char** argv) {
     read_option(letter, value, it);
   });
   refuse_rest(argc, argv, rest);
+  if (it.spoil > it.operations)
+    throw Error(Fault::usage, text("--spoil %llu: there are only %llu operations (--ops)",
+                                   static_cast<unsigned long long>(it.spoil),
+                                   static_cast<unsigned long long>(it.operations)));
+  // What is held is compared from round to round.
+  if (it.leak != Leak::none && it.operations < 2 * RandomProgram::kRound)
+    throw Error(Fault::usage, text("--leak is noticed from --ops %llu on",
+                                   static_cast<unsigned long long>(2 * RandomProgram::kRound)));
   return it;
 }
 

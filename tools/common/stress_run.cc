@@ -23,6 +23,19 @@ std::vector<std::size_t> sizes_bytes(const Communicator& world) {
   return sizes;
 }
 
+// What the environment says of the options that decide the sizes; they belong to the program.
+std::string chosen(const Options& options) {
+  const Options usual;
+  std::string words;
+  if (options.slot_bytes != usual.slot_bytes)
+    words += text("RINGSIDE_SLOT_BYTES=%zu ", options.slot_bytes);
+  if (options.slot_count != usual.slot_count)
+    words += text("RINGSIDE_SLOT_COUNT=%d ", options.slot_count);
+  if (options.algorithm != usual.algorithm)
+    words += text("RINGSIDE_ALGORITHM=%s ", ringside::name_of(options.algorithm));
+  return words;
+}
+
 std::string name_of(const Step& step) {
   switch (step.what) {
     case Step::What::collective:
@@ -209,8 +222,9 @@ void StressRun::fail(const Step& step, const std::string& what) {
 
 // How to run this program as far as that operation.
 std::string StressRun::again(std::uint64_t number) const {
-  return text("again: --seed %llu --ops %llu --max-bytes %zu, on %d ranks", static_cast<ull>(seed_),
-              static_cast<ull>(number), options_.bytes_max, world_.size());
+  return text("again: %s--seed %llu --ops %llu --max-bytes %zu, on %d ranks",
+              chosen(world_.options()).c_str(), static_cast<ull>(seed_), static_cast<ull>(number),
+              options_.bytes_max, world_.size());
 }
 
 void StressRun::end_round() {

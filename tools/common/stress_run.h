@@ -59,6 +59,8 @@ class StressRun {
   const Tally& tally() const { return tally_; }
   const Account& account() const { return account_; }
   std::uint64_t done() const { return tally_.operations; }
+  // Whether an operation was found to spoil, if that was asked for.
+  bool has_spoiled() const { return spoil_number_ != 0; }
 
  private:
   struct Pending {
