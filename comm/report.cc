@@ -78,7 +78,8 @@ std::string Report::doing(int rank, const Call& call) const {
 }
 
 std::string Report::circle() const {
-  std::string words = "ranks wait for each other in a circle, so none of them will go on: ";
+  std::string words =
+      "ranks wait for each other in a circle, as their boards say, so none will go on: ";
   for (std::size_t i = 0; i < blame_.waiting.size(); ++i) {
     const Board& board = *peers_.board_of(blame_.waiting[i]);
     const std::optional<Call> latest = board.latest();

@@ -173,8 +173,9 @@ RINGSIDE_TEST(report, a_deadlock_is_told_as_a_circle) {
     comm.recv(&value, 1, kI32, 1 - comm.rank());
     comm.send(&value, 1, kI32, 1 - comm.rank());
   });
-  check_all_broken(t, endings, Fault::timeout,
-                   "ranks wait for each other in a circle, so none of them will go on: rank ");
+  check_all_broken(
+      t, endings, Fault::timeout,
+      "ranks wait for each other in a circle, as their boards say, so none will go on: rank ");
   for (const Ending& ending : endings.first)
     for (const char* part : {"rank 0 in send/recv #1 (i32 × 1, from rank 1), waiting for rank 1",
                              "rank 1 in send/recv #1 (i32 × 1, from rank 0), waiting for rank 0"})
