@@ -1,5 +1,7 @@
 // The bench from the inside: whether it would notice a wrong result, and by which rule a peer is
 // right. What it prints as a program is tested in test_processes_bench.cc.
+#include <sched.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -14,6 +16,7 @@
 #include "tests/support/launched.h"
 #include "tests/support/test.h"
 #include "tools/common/bench.h"
+#include "tools/common/binding.h"
 #include "tools/common/measure.h"
 #include "tools/common/oracle.h"
 
@@ -178,6 +181,41 @@ RINGSIDE_TEST(bench, integers_maxima_and_moved_bytes_have_no_rounding) {
   CHECK_EQ(tools::count_beyond_rounding(a.data(), maximum, 0, kRanks), 0u);
   a[7] = std::nextafter(a[7], 100.0f);
   CHECK_EQ(tools::count_beyond_rounding(a.data(), maximum, 0, kRanks), 1u);
+}
+
+// Each rank looks at where it may run: before, while it is bound, and afterwards.
+RINGSIDE_TEST(bench,
+              ranks_are_bound_to_cores_of_their_own_for_a_while_and_only_if_there_are_enough) {
+  const auto allowed = [] {
+    cpu_set_t cores;
+    ::sched_getaffinity(0, sizeof cores, &cores);
+    return cores;
+  };
+  const int cores = [&] {
+    const cpu_set_t here = allowed();
+    return CPU_COUNT(&here);
+  }();
+  for (const int ranks : {1, std::min(cores, 4), cores + 1}) {
+    std::vector<cpu_set_t> bound(static_cast<std::size_t>(ranks));
+    run_as_threads(ranks, [&](Bootstrap& bootstrap) {
+      Communicator comm(bootstrap, Options{});
+      const cpu_set_t before = allowed();
+      {
+        const tools::CoreBinding binding(comm);
+        CHECK_EQ(binding.own_cores(), ranks <= cores);
+        bound[static_cast<std::size_t>(bootstrap.rank())] = allowed();
+      }
+      const cpu_set_t after = allowed();
+      CHECK(CPU_EQUAL(&before, &after));
+    });
+    cpu_set_t together;
+    CPU_ZERO(&together);
+    for (const cpu_set_t& it : bound) {
+      CHECK_EQ(CPU_COUNT(&it), ranks <= cores ? 1 : cores);
+      CPU_OR(&together, &together, &it);
+    }
+    CHECK_EQ(CPU_COUNT(&together), std::min(ranks, cores));
+  }
 }
 
 RINGSIDE_TEST(bench, quartiles_are_values_of_the_series) {

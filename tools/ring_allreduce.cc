@@ -10,6 +10,7 @@
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "tools/common/arguments.h"
+#include "tools/common/binding.h"
 #include "tools/common/demo.h"
 #include "tools/common/measure.h"
 #include "tools/common/picture.h"
@@ -42,7 +43,7 @@ std::string algorithm(const Communicator& comm) {
                       short_bytes(most_bytes).c_str());
 }
 
-std::string who_is_there(const Communicator& comm, const char* bootstrap) {
+std::string who_is_there(const Communicator& comm, const char* bootstrap, bool own_cores) {
   std::string words =
       text("ringside: %d rank%s, bootstrap %s, %d slots of %s on each edge\n\n", comm.size(),
            comm.size() == 1 ? "" : "s", bootstrap, comm.options().slot_count,
@@ -56,7 +57,9 @@ std::string who_is_there(const Communicator& comm, const char* bootstrap) {
                   edge.why.c_str());
   if (comm.size() == 1)
     words += "  none: a ring of one rank sends nothing (try mpirun -n 2, or --threads 4)\n";
-  return words + "\n  " + algorithm(comm) + "\n\n";
+  words += "\n  " + algorithm(comm) + "\n";
+  if (own_cores) words += "  each rank is bound to a core of its own\n";
+  return words + "\n";
 }
 
 std::string picture(int size) {
@@ -123,8 +126,9 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
 
 int run(Bootstrap& bootstrap, const Arguments& arguments) {
   Communicator comm(bootstrap, tool_options());
+  const CoreBinding binding(comm);
   const bool talk = arguments.demo && !arguments.json;
-  if (talk) print(comm, who_is_there(comm, bootstrap.name()));
+  if (talk) print(comm, who_is_there(comm, bootstrap.name(), binding.own_cores()));
   Demo demo;
   Halves halves;
   if (arguments.demo) {

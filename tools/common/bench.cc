@@ -2,7 +2,6 @@
 // checked, the machine is probed again.
 #include "tools/common/bench.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 
 #include "comm/error.h"
 #include "tools/common/bench_json.h"
+#include "tools/common/binding.h"
 #include "tools/common/comparison.h"
 #include "tools/common/peer.h"
 #include "tools/common/report.h"
@@ -36,11 +36,11 @@ class Bench {
         out_(out),
         deadline_(Deadline::after_seconds(options.timeout_s)),
         comm_(bootstrap, options),
+        binding_(comm_),
         probe_options_{{Deadline::after_seconds(options.timeout_s), options.interrupted},
                        most_probed(bootstrap.size(), arguments.end_bytes)} {
     check_memory(comm_, arguments.end_bytes, arguments.limit ? 2 * probe_options_.most_bytes : 0);
     if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, deadline_);
-    bind_to_core();
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
     look_ = {arguments.peer, arguments.limit, terminal_ && std::getenv("NO_COLOR") == nullptr};
   }
@@ -72,21 +72,6 @@ class Bench {
     while (bytes < kMostProbed && bytes < 2 * n * end_bytes && 2 * n * 4 * bytes <= kProbeBytes)
       bytes *= 4;
     return bytes;
-  }
-
-  // Each rank to a core of its own if there are as many, as mpirun does it too. Without that two
-  // ranks may sit on one core, and times tell about the scheduler.
-  void bind_to_core() {
-    cpu_set_t allowed, one;
-    if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-    if (CPU_COUNT(&allowed) < comm_.size()) return;  // or bound already
-    int cores_before = 0;
-    for (int core = 0; core < CPU_SETSIZE; ++core) {
-      if (!CPU_ISSET(core, &allowed) || cores_before++ != comm_.rank()) continue;
-      CPU_ZERO(&one);
-      CPU_SET(core, &one);
-      ::sched_setaffinity(0, sizeof one, &one);
-    }
   }
 
   // mpirun passes lines on, and what a rank sees is mpirun's end and not the user's.
@@ -122,6 +107,7 @@ class Bench {
                     run.before->flag_spread_ns) +
                rates_words("copy", run.before->copy) + rates_words("reduce", run.before->reduce);
     }
+    if (binding_.own_cores()) words += "# each rank is bound to a core of its own\n";
     if (comm_.size() > run.machine.cores)
       words += "# more ranks than cores: times and rates of large sizes hold the turns of others\n";
     return words;
@@ -163,6 +149,7 @@ class Bench {
   std::FILE* const out_;
   const Deadline deadline_;
   Communicator comm_;
+  const CoreBinding binding_;
   const ProbeOptions probe_options_;
   std::unique_ptr<Peer> peer_;
   bool terminal_ = false;
