@@ -34,13 +34,12 @@ class Bench {
       : bootstrap_(bootstrap),
         arguments_(arguments),
         out_(out),
-        deadline_(Deadline::after_seconds(options.timeout_s)),
         comm_(bootstrap, options),
         binding_(comm_),
-        probe_options_{{Deadline::after_seconds(options.timeout_s), options.interrupted},
+        probe_options_{options.timeout_s, options.interrupted,
                        most_probed(bootstrap.size(), arguments.end_bytes)} {
     check_memory(comm_, arguments.end_bytes, arguments.limit ? 2 * probe_options_.most_bytes : 0);
-    if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, deadline_);
+    if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, options.timeout_s);
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
     look_ = {arguments.peer, arguments.limit, terminal_ && std::getenv("NO_COLOR") == nullptr};
   }
@@ -147,7 +146,6 @@ class Bench {
   Bootstrap& bootstrap_;
   const Arguments& arguments_;
   std::FILE* const out_;
-  const Deadline deadline_;
   Communicator comm_;
   const CoreBinding binding_;
   const ProbeOptions probe_options_;

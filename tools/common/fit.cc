@@ -218,7 +218,7 @@ Machine fitted(Machine machine, const std::vector<Measured>& calls) {
 
 Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked) {
   const int ranks = bootstrap.size();
-  const Deadline deadline = Deadline::after_seconds(60);
+  const Deadline deadline = Deadline::after_seconds(options.timeout_s);
   const int cores =
       share_of_host(bootstrap.all_gather(identify_myself(options), deadline), bootstrap.rank())
           .cpus;
@@ -227,8 +227,8 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
   for (const Question& it : asked(from_probe({}, options, ranks, cores))) questions.push_back(it);
   std::size_t most_bytes = 4096;
   for (const Question& it : questions) most_bytes = std::max(most_bytes, it.bytes);
-  ProbeOptions probing{{Deadline::after_seconds(120), options.interrupted}};
-  probing.most_bytes = std::clamp(2 * most_bytes, kLeastProbe, kMostProbe);
+  const ProbeOptions probing{options.timeout_s, options.interrupted,
+                             std::clamp(2 * most_bytes, kLeastProbe, kMostProbe)};
 
   std::vector<MachineProbe> probes;
   std::vector<std::vector<double>> times_us(questions.size());

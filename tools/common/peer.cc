@@ -20,9 +20,9 @@ std::unique_ptr<Peer> make_mpi([[maybe_unused]] Bootstrap& bootstrap) {
 }
 
 std::unique_ptr<Peer> make_gloo([[maybe_unused]] Bootstrap& bootstrap,
-                                [[maybe_unused]] Deadline deadline) {
+                                [[maybe_unused]] double timeout_s) {
 #ifdef RINGSIDE_HAVE_GLOO
-  return make_gloo_peer(bootstrap, deadline);
+  return make_gloo_peer(bootstrap, timeout_s);
 #else
   throw Error(Fault::usage, "--peer gloo is not in this build: there was no libgloo (make deps)");
 #endif
@@ -34,8 +34,8 @@ bool is_peer(const std::string& name) { return name == "mpi" || name == "gloo"; 
 
 std::string peer_names() { return "mpi and gloo"; }
 
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, Deadline deadline) {
-  return name == "mpi" ? make_mpi(bootstrap) : make_gloo(bootstrap, deadline);
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s) {
+  return name == "mpi" ? make_mpi(bootstrap) : make_gloo(bootstrap, timeout_s);
 }
 
 }  // namespace ringside::tools

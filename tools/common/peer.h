@@ -24,14 +24,15 @@ bool is_peer(const std::string& name);
 std::string peer_names();
 
 // Collective. Throws Error{usage} where the peer is not in this build, or cannot join ranks that
-// were started in this way.
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, Deadline deadline);
+// were started in this way. `timeout_s` is that of a wait, in the peer too if it lets its
+// callers say so; 0: none.
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s);
 
 #ifdef RINGSIDE_HAVE_MPI
 std::unique_ptr<Peer> make_mpi_peer();
 #endif
 #ifdef RINGSIDE_HAVE_GLOO
-std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, Deadline deadline);
+std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, double timeout_s);
 #endif
 
 }  // namespace ringside::tools

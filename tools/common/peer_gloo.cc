@@ -15,6 +15,7 @@
 #include <gloo/alltoall.h>
 #include <gloo/barrier.h>
 #include <gloo/broadcast.h>
+#include <gloo/common/error.h>
 #include <gloo/config.h>
 #include <gloo/gather.h>
 #include <gloo/reduce.h>
@@ -25,6 +26,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <map>
 
@@ -69,13 +72,13 @@ class BootstrapStore : public gloo::rendezvous::Store {
 
 class GlooPeer : public Peer {
  public:
-  GlooPeer(Bootstrap& bootstrap, Deadline deadline)
+  GlooPeer(Bootstrap& bootstrap, double timeout_s)
       : context_(std::make_shared<gloo::rendezvous::Context>(bootstrap.rank(), bootstrap.size())) {
     prepare();  // the thread made here inherits where it may run
     gloo::transport::tcp::attr loopback("127.0.0.1");
     auto device = gloo::transport::tcp::CreateDevice(loopback);
-    context_->setTimeout(std::chrono::seconds(60));
-    BootstrapStore store(bootstrap, deadline);
+    context_->setTimeout(timeout_of(timeout_s));
+    BootstrapStore store(bootstrap, Deadline::after_seconds(timeout_s));
     context_->connectFullMesh(store, device);
     recover();
   }
@@ -116,6 +119,14 @@ class GlooPeer : public Peer {
   }
 
  private:
+  // Gloo's 0 is no timeout too, so the shortest one is a millisecond. A year stands for longer ones,
+  // as in comm/deadline.h.
+  static std::chrono::milliseconds timeout_of(double timeout_s) {
+    if (timeout_s <= 0) return gloo::kNoTimeout;
+    const double ms = std::clamp(timeout_s * 1e3, 1.0, 365.0 * 86400e3);
+    return std::chrono::milliseconds(static_cast<std::int64_t>(ms));
+  }
+
   static void run_anywhere() {
     cpu_set_t all;
     std::memset(&all, 0xff, sizeof all);
@@ -199,8 +210,8 @@ class GlooPeer : public Peer {
 
 }  // namespace
 
-std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, Deadline deadline) {
-  return std::make_unique<GlooPeer>(bootstrap, deadline);
+std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, double timeout_s) {
+  return std::make_unique<GlooPeer>(bootstrap, timeout_s);
 }
 
 }  // namespace ringside::tools

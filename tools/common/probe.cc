@@ -5,15 +5,20 @@
 #include "tools/common/probe.h"
 
 #include <sched.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
+#include "comm/deadline.h"
 #include "comm/error.h"
-#include "comm/identity.h"
+#include "comm/peers.h"
 #include "comm/secret.h"
 #include "comm/shm.h"
 #include "kernels/loops.h"
@@ -35,6 +40,9 @@ constexpr std::size_t kTraffic = std::size_t{32} << 20;
 constexpr std::size_t kFewestSamples = 5, kMostSamples = 201;
 
 constexpr int kSpins = 2000;  // then the processor is given away: the awaited rank may need it
+constexpr std::chrono::milliseconds kYieldFor{2};  // and then this rank sleeps between its looks
+constexpr long kNap_ns = 50'000;
+constexpr std::chrono::milliseconds kLifeCheck{20};
 
 double now_ns() {
   return std::chrono::duration<double, std::nano>(Clock::now().time_since_epoch()).count();
@@ -62,9 +70,10 @@ class Prober {
  public:
   Prober(Bootstrap& bootstrap, const ProbeOptions& options)
       : bootstrap_(bootstrap),
-        patience_(options.patience),
+        options_(options),
         rank_(bootstrap.rank()),
         size_(bootstrap.size()),
+        peers_(bootstrap, small_windows(options)),
         own_(options.most_bytes / sizeof(float), 1.0f),
         clock_cost_ns_(clock_cost_ns()) {
     join(options.most_bytes);
@@ -87,45 +96,97 @@ class Prober {
   }
 
  private:
+  // Only to know who is alive: nothing is ever sent through them.
+  static Options small_windows(const ProbeOptions& from) {
+    Options it;
+    it.slot_bytes = kMinSlotBytes;
+    it.timeout_s = from.timeout_s;
+    it.interrupted = from.interrupted;
+    return it;
+  }
+
+  Deadline deadline() const { return Deadline::after_seconds(options_.timeout_s); }
+
   // A window on each rank, which its left neighbour opens.
   void join(std::size_t most_bytes) {
-    const Deadline deadline = patience_.deadline;
-    const std::vector<Identity> everyone =
-        bootstrap_.all_gather(identify_myself(Options{}), deadline);
     bool several_processes = false;
-    for (const Identity& it : everyone) {
-      several_processes |= it.process != everyone[0].process;
-      if (const Reach way = reach(everyone[0], it); !way.possible)
-        throw Error(Fault::usage,
-                    text("the probe needs memory that all ranks share: %s", way.why.c_str()));
-    }
-    const Secret secret = bootstrap_.all_gather(draw_secret(), deadline)[0];
+    for (int peer = 0; peer < size_; ++peer)
+      several_processes |= peers_.identity(peer).process != peers_.identity(0).process;
+    const Secret secret = bootstrap_.all_gather(draw_secret(), deadline())[0];
     transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
     window_ = transport_->expose(most_bytes, 1);
-    const auto handles = bootstrap_.all_gather(window_->handle(), deadline);
+    const auto handles = bootstrap_.all_gather(window_->handle(), deadline());
     const int right = (rank_ + 1) % size_;
-    right_ = transport_->open(right, handles[static_cast<std::size_t>(right)], deadline);
-    bootstrap_.barrier(deadline);  // now every window has been opened, and may go
+    right_ = transport_->open(right, handles[static_cast<std::size_t>(right)], deadline());
+    bootstrap_.barrier(deadline());  // now every window has been opened, and may go
   }
 
   // --- the token ---
 
   void pass(std::uint32_t note = 0) { right_->signal(0, {sequence_, note}); }
 
+  // The note on the token, once it has come again.
+  std::optional<std::uint32_t> seen() const {
+    const Signal token = window_->cell(0).acquire();
+    if (ahead(token.sequence, sequence_) < 0) return std::nullopt;
+    return token.fingerprint;
+  }
+
   // Waits for the token's next coming and returns the note on it.
   std::uint32_t await() {
-    const Cell& cell = window_->cell(0);
-    for (int spins = 0;; ++spins) {
-      const Signal seen = cell.acquire();
-      if (ahead(seen.sequence, sequence_) >= 0) return seen.fingerprint;
-      if (spins < kSpins) continue;
+    for (int spins = 0; spins < kSpins; ++spins)
+      if (const std::optional<std::uint32_t> note = seen()) return *note;
+    return await_patiently();
+  }
+
+  std::uint32_t await_patiently() {
+    const Clock::time_point start = Clock::now();
+    const Deadline late = deadline();
+    Clock::time_point next_life_check = start + kLifeCheck;
+    while (true) {
+      if (const std::optional<std::uint32_t> note = seen()) return *note;
       transport_->progress();
-      throw_if_over(patience_, [&] {
-        return text("rank %d waited for rank %d in the probe of the machine", rank_,
-                    (rank_ + size_ - 1) % size_);
-      });
-      ::sched_yield();
+      peers_.transport().progress();
+      const Clock::time_point now = Clock::now();
+      const bool over = late.passed(now) || stopped_by() != 0;
+      if (now >= next_life_check || over) {
+        check_all_there();
+        next_life_check = now + kLifeCheck;
+      }
+      if (over) throw_over();
+      const timespec nap{0, kNap_ns};
+      if (now - start < kYieldFor)
+        ::sched_yield();
+      else
+        ::nanosleep(&nap, nullptr);
     }
+  }
+
+  int stopped_by() const {
+    return options_.interrupted == nullptr ? 0 : options_.interrupted->load();
+  }
+
+  int left() const { return (rank_ + size_ - 1) % size_; }
+
+  // Whoever has died may be far away on the ring, so all are looked at. A rank that has left may
+  // have done so because of one that has died; so that is looked at second, and of the awaited rank
+  // alone, as only it can know why.
+  void check_all_there() {
+    if (const std::optional<int> dead = peers_.find_dead())
+      throw Error(Fault::died, text("rank %d, in the probe of the machine: %s has died", rank_,
+                                    peers_.who(*dead).c_str()));
+    if (peers_.board_of(left())->state() == RankState::left)
+      throw Error(Fault::left, text("rank %d, in the probe of the machine: %s has left it", rank_,
+                                    peers_.who(left()).c_str()));
+  }
+
+  [[noreturn]] void throw_over() const {
+    const std::string what =
+        text("rank %d waited for rank %d in the probe of the machine", rank_, left());
+    if (const int signal = stopped_by(); signal != 0)
+      throw Error(Fault::interrupted, text("%s: stopped by signal %d", what.c_str(), signal));
+    throw Error(Fault::timeout, text("%s, longer than RINGSIDE_TIMEOUT=%g allows", what.c_str(),
+                                     options_.timeout_s));
   }
 
   // One lap: rank 0 sends the token off and has it back, everybody else hands it on.
@@ -204,15 +265,16 @@ class Prober {
 
   double mean_over_ranks(double value) {
     double sum = 0;
-    for (const double it : bootstrap_.all_gather(value, patience_.deadline)) sum += it;
+    for (const double it : bootstrap_.all_gather(value, deadline())) sum += it;
     return sum / size_;
   }
 
-  double agree(double value) { return bootstrap_.all_gather(value, patience_.deadline)[0]; }
+  double agree(double value) { return bootstrap_.all_gather(value, deadline())[0]; }
 
   Bootstrap& bootstrap_;
-  const Patience patience_;
+  const ProbeOptions options_;
   const int rank_, size_;
+  Peers peers_;
   std::vector<float> own_;
   const double clock_cost_ns_;
   std::unique_ptr<Transport> transport_;

@@ -10,12 +10,13 @@
 // when its stores have left the core, not when they have been issued.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <vector>
 
 #include "comm/bootstrap.h"
 #include "comm/machine.h"
-#include "comm/tcp_socket.h"
+#include "comm/options.h"
 
 namespace ringside::tools {
 
@@ -38,13 +39,15 @@ struct MachineProbe {
 };
 
 struct ProbeOptions {
-  Patience patience{Deadline::after_seconds(60)};
+  // Of one wait, as in comm/options.h: a probe that gets on may take longer altogether. 0: for ever.
+  double timeout_s = Options{}.timeout_s;
+  const std::atomic<int>* interrupted = nullptr;
   // The largest copy; the largest reduction is half of it. A rank needs twice as much memory.
   std::size_t most_bytes = std::size_t{64} << 20;
 };
 
 // Collective: every rank gets the same figures. Takes about half a second, or as long as the ranks
-// need in turns. All ranks give the same most_bytes. Throws Error{usage, system, timeout,
+// need in turns. All ranks give the same most_bytes. Throws Error{usage, system, timeout, died, left,
 // interrupted}.
 MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options = {});
 
