@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/bootstrap_threads.h"
@@ -226,6 +227,24 @@ RINGSIDE_TEST(bench, quartiles_are_values_of_the_series) {
   const tools::Quartiles of_one = tools::quartiles_of({7});
   CHECK(of_one.low == 7 && of_one.median == 7 && of_one.high == 7);
   CHECK_EQ(tools::quartiles_of({}).median, 0.0);
+}
+
+// 1'000'000 is the largest -n. Above 4 KiB there are as many samples as calls.
+RINGSIDE_TEST(bench, calls_are_spread_evenly_over_the_samples) {
+  for (const auto& [calls, samples] :
+       {std::pair{1'000'000, 1'000'000}, {1'000'000, 51}, {50'000, 49'999}, {7, 7}, {100, 51}}) {
+    std::int64_t sum = 0;
+    int fewest = calls, most = 0;
+    for (int sample = 0; sample < samples; ++sample) {
+      const int batch = tools::calls_of_sample(calls, sample, samples);
+      sum += batch;
+      fewest = std::min(fewest, batch);
+      most = std::max(most, batch);
+    }
+    CHECK_EQ(sum, calls);
+    CHECK_EQ(fewest, calls / samples);
+    CHECK(most <= fewest + 1);
+  }
 }
 
 // Every element belongs to one rank, also where ranks outnumber elements.

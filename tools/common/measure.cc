@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 
 #include "comm/signal.h"
@@ -132,7 +133,7 @@ Series time_calls(Communicator& comm, const std::vector<Contender>& contenders,
   for (int sample = 0; sample < samples; ++sample)
     for (std::size_t turn = 0; turn < many; ++turn) {
       const std::size_t i = sample % 2 == 0 ? turn : many - 1 - turn;
-      const int batch = calls[i] * (sample + 1) / samples - calls[i] * sample / samples;
+      const int batch = calls_of_sample(calls[i], sample, samples);
       series[i].push_back(watch.sample(contenders[i], batch, many > 1));
     }
   for (std::vector<double>& times : series)
@@ -170,6 +171,11 @@ Quartiles quartiles_of(std::vector<double> values) {
     return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
   };
   return {at(0.25), at(0.5), at(0.75)};
+}
+
+int calls_of_sample(int calls, int sample, int samples) {
+  const std::int64_t all = calls;
+  return static_cast<int>(all * (sample + 1) / samples - all * sample / samples);
 }
 
 std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,

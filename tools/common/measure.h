@@ -37,6 +37,10 @@ struct Quartiles {
 };
 Quartiles quartiles_of(std::vector<double> values);
 
+// How many of `calls` are in sample number `sample` of `samples`: as equal as can be, at least one
+// if there are as many calls as samples, and all of them together.
+int calls_of_sample(int calls, int sample, int samples);
+
 struct Timing {
   Quartiles spread_us;
   double time_us = 0;     // the median
