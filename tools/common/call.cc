@@ -77,10 +77,10 @@ void Ringside::call(const Operation& what, Sides at) {
     case Kind::all_gather:
       return comm_.all_gather(at.send, at.recv, what.count, what.dtype);
     case Kind::reduce_scatter_v:
-      return comm_.reduce_scatter_v(at.send, at.recv, ragged_counts(what.count, size), what.dtype,
+      return comm_.reduce_scatter_v(at.send, at.recv, counts_.of(what.count, size), what.dtype,
                                     what.reduction);
     case Kind::all_gather_v:
-      return comm_.all_gather_v(at.send, at.recv, ragged_counts(what.count, size), what.dtype);
+      return comm_.all_gather_v(at.send, at.recv, counts_.of(what.count, size), what.dtype);
     case Kind::broadcast:
       return comm_.broadcast(at.recv, what.count, what.dtype, what.root);
     case Kind::reduce:

@@ -38,6 +38,27 @@ constexpr bool has_in_place(Kind kind) {
 // rank of n has n times as many as the first. Adds up to `count`.
 std::vector<std::size_t> ragged_counts(std::size_t count, int size);
 
+// The same for the calls of a library, which are timed: worked out for the first one, and kept
+// while the calls are alike. `unit`: what each count is multiplied by.
+template <class Count>
+class KeptCounts {
+ public:
+  const std::vector<Count>& of(std::size_t count, int size, std::size_t unit = 1) {
+    if (kept_.empty() || count != count_ || size != size_ || unit != unit_) {
+      kept_.clear();
+      for (const std::size_t it : ragged_counts(count, size))
+        kept_.push_back(static_cast<Count>(it * unit));
+      count_ = count, size_ = size, unit_ = unit;
+    }
+    return kept_;
+  }
+
+ private:
+  std::size_t count_ = 0, unit_ = 0;
+  int size_ = 0;
+  std::vector<Count> kept_;
+};
+
 // The operation that a row of `size_bytes` is: rounded down to whole elements on every rank.
 Operation operation_of(Kind kind, DType dtype, Reduction reduction, std::size_t size_bytes,
                        int size);
@@ -105,6 +126,7 @@ class Ringside : public Library {
 
  private:
   Communicator& comm_;
+  KeptCounts<std::size_t> counts_;
 };
 
 }  // namespace ringside::tools

@@ -163,7 +163,7 @@ class GlooPeer : public Peer {
       }
       case Kind::all_gather_v: {
         gloo::AllgathervOptions options(context_);
-        const std::vector<std::size_t> counts = ragged_counts(what.count, context_->size);
+        const std::vector<std::size_t>& counts = counts_.of(what.count, context_->size);
         options.setInput(in, counts[static_cast<std::size_t>(context_->rank)]);
         options.setOutput(out, counts);
         return gloo::allgatherv(options);
@@ -206,6 +206,7 @@ class GlooPeer : public Peer {
 
   std::shared_ptr<gloo::rendezvous::Context> context_;
   cpu_set_t before_{};
+  KeptCounts<std::size_t> counts_;
 };
 
 }  // namespace

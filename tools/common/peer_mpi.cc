@@ -70,12 +70,15 @@ class MpiPeer : public Peer {
   }
 
   Part part_of(const Operation& what) const override {
-    if (whole_count(what, size_) > INT_MAX) return {std::nullopt, "mpi counts elements in an int"};
-    // What only moves is moved as bytes, of whatever type.
+    // What only moves is moved as bytes, of whatever type. Where each rank has a part, MPI may send
+    // several as one message: all of them together must fit.
+    const std::size_t counted = whole_count(what, size_);
+    if (has_reduction(what.kind) && counted > INT_MAX)
+      return {std::nullopt, "mpi counts elements in an int"};
+    if (!has_reduction(what.kind) && counted * bytes_of(what.dtype) > INT_MAX)
+      return {std::nullopt, "mpi counts bytes in an int"};
     if (has_reduction(what.kind) && type_of(what.dtype) == MPI_DATATYPE_NULL)
       return {std::nullopt, text("mpi has no type %s to reduce", name_of(what.dtype))};
-    if (!has_reduction(what.kind) && bytes(what) * static_cast<std::size_t>(size_) > INT_MAX)
-      return {std::nullopt, "mpi counts bytes in an int"};
     const bool adds = what.reduction == Reduction::sum || what.reduction == Reduction::avg;
     // Found by this bench's own check, and so it is in Open MPI 4.1's AVX code (adds_epu8).
     if (has_reduction(what.kind) && adds && what.dtype == DType::u8)
@@ -96,29 +99,28 @@ class MpiPeer : public Peer {
  private:
   static std::size_t bytes(const Operation& what) { return what.count * bytes_of(what.dtype); }
 
-  // As MPI wants them, `unit` for each element.
-  std::vector<int> counts_of(const Operation& what, std::size_t unit) const {
-    std::vector<int> counts;
-    for (const std::size_t count : ragged_counts(what.count, size_))
-      counts.push_back(static_cast<int>(count * unit));
-    return counts;
+  // MPI wants to know where each part begins, too.
+  const std::vector<int>& starts_of(const std::vector<int>& counts) {
+    starts_.resize(counts.size());
+    std::exclusive_scan(counts.begin(), counts.end(), starts_.begin(), 0);
+    return starts_;
   }
 
-  void reduce(const Operation& what, Sides at) const {
+  void reduce(const Operation& what, Sides at) {
     const int count = static_cast<int>(what.count);
     const MPI_Datatype type = type_of(what.dtype);
     const MPI_Op op = op_of(what.reduction);
     if (what.kind == Kind::all_reduce)
       MPI_Allreduce(at.send, at.recv, count, type, op, comm_);
     else if (what.kind == Kind::reduce_scatter_v)
-      MPI_Reduce_scatter(at.send, at.recv, counts_of(what, 1).data(), type, op, comm_);
+      MPI_Reduce_scatter(at.send, at.recv, counts_.of(what.count, size_).data(), type, op, comm_);
     else if (what.kind == Kind::reduce_scatter)
       MPI_Reduce_scatter_block(at.send, at.recv, count, type, op, comm_);
     else
       MPI_Reduce(at.send, at.recv, count, type, op, what.root, comm_);
   }
 
-  void move(const Operation& what, Sides at) const {
+  void move(const Operation& what, Sides at) {
     const int count = static_cast<int>(bytes(what));
     const MPI_Datatype type = MPI_BYTE;
     switch (what.kind) {
@@ -126,11 +128,9 @@ class MpiPeer : public Peer {
         MPI_Allgather(at.send, count, type, at.recv, count, type, comm_);
         return;
       case Kind::all_gather_v: {
-        const std::vector<int> counts = counts_of(what, bytes_of(what.dtype));
-        std::vector<int> starts(counts.size());
-        std::exclusive_scan(counts.begin(), counts.end(), starts.begin(), 0);
+        const std::vector<int>& counts = counts_.of(what.count, size_, bytes_of(what.dtype));
         MPI_Allgatherv(at.send, counts[static_cast<std::size_t>(rank_)], type, at.recv,
-                       counts.data(), starts.data(), type, comm_);
+                       counts.data(), starts_of(counts).data(), type, comm_);
         return;
       }
       case Kind::broadcast:
@@ -157,6 +157,8 @@ class MpiPeer : public Peer {
 
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
+  KeptCounts<int> counts_;
+  std::vector<int> starts_;
 };
 
 }  // namespace
