@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     return refuse(kTool, error.what());
   }
-  if (arguments.help) return print_once(help_text(Tool::bench));
+  if (arguments.help) return print_once(kTool, help_text(Tool::bench));
   return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
     return run_bench(bootstrap, arguments, tool_options(), stdout);
   });

@@ -271,7 +271,8 @@ int main(int argc, char** argv) {
     const LaunchOptions options = parse_launch_options(argc, argv);
     if (!options.help) return Job(options).run();
     std::fputs(launch_help(argv[0]).c_str(), stdout);
-    return 0;
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+    throw Error(Fault::system, "the output could not be written");
   } catch (const Error& error) {
     std::fprintf(stderr, "launch: %s\n", error.what());
     return error.fault() == Fault::usage ? 2 : 1;

@@ -214,7 +214,7 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     return refuse(kTool, error.what());
   }
-  if (options.help) return print_once(stress_help());
+  if (options.help) return print_once(kTool, stress_help());
   return run_ranks(kTool, options.threads,
                    [&](Bootstrap& bootstrap) { return run_rank(bootstrap, options); });
 }

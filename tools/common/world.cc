@@ -39,6 +39,13 @@ void complain(const char* tool, const char* sentence) {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+// Output that went nowhere (a full disk, say) is a failure too.
+int check_written(const char* tool, int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  complain(tool, "the output could not be written");
+  return status == 0 ? 1 : status;
+}
+
 int status_of(const Error& error) { return error.fault() == Fault::usage ? 2 : 1; }
 
 // What every rank would say alike is said by rank 0.
@@ -116,10 +123,7 @@ int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)
                   "processes already; leave one of them out");
   try {
     const int status = run_somehow(tool, threads, body);
-    // Output that went nowhere (a full disk, say) is a failure too.
-    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
-    complain(tool, "the output could not be written");
-    return status == 0 ? 1 : status;
+    return check_written(tool, status);
   } catch (const Error& error) {
     complain(tool, error.what());
     return status_of(error);
@@ -151,6 +155,10 @@ int print_once(const std::string& words) {
   if (const std::optional<int> status = ask_mpi("", print_on_0)) return *status;
   std::fputs(words.c_str(), stdout);
   return 0;
+}
+
+int print_once(const char* tool, const std::string& words) {
+  return check_written(tool, print_once(words));
 }
 
 Options tool_options() {
