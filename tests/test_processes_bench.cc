@@ -171,9 +171,10 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
   for (const char* name :
        {"\"cpu\"", "\"cores\"", "\"date\"", "\"options\"", "\"probe_before\"", "\"probe_after\"",
         "\"flag_ns\"", "\"copy\"", "\"reduce\"", "\"time_us_25\"", "\"time_us_75\"", "\"samples\"",
-        "\"floor\"", "\"distance\"", "\"peer_version\""})
+        "\"floor\"", "\"distance\"", "\"peer_version\"", "\"avg_busbw_gbs\""})
     CHECK_MSG(contains(result.out, name), "no %s in: %s", name, result.out.c_str());
-  if (test::have_mpi()) CHECK(contains(result.out, "\"ratio_25\""));
+  for (const char* name : {"\"ratio_25\"", "\"peer_geomean\"", "\"peer_worst\""})
+    CHECK_EQ(contains(result.out, name), test::have_mpi());
   const std::string path = text("/tmp/ringside-bench-%d.json", static_cast<int>(::getpid()));
   std::ofstream(path) << result.out;
   const RunResult parsed = test::run(
@@ -184,7 +185,13 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
            "')); rows = run['rows']; "
            "assert [row['size_bytes'] for row in rows] == [1024, 2048, 4096], rows; "
            "assert all(row['out_of_place']['time_us'] > 0 and row['floor']['distance'] > 0 "
-           "for row in rows), rows; assert run['wrong'] == 0 and run['world_size'] == 2\""});
+           "for row in rows), rows; "
+           "all_of = [row['floor']['distance'] for row in rows]; worst = run['floor_worst']; "
+           "assert abs(worst['factor'] - max(all_of)) < 1e-3 and worst['op'] == 'all_reduce', run; "
+           "assert min(all_of) - 1e-3 < run['floor_geomean'] < max(all_of) + 1e-3, run; "
+           "busbw = sum(row['out_of_place']['busbw_gbs'] for row in rows) / 3; "
+           "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['wrong'] == 0 and "
+           "run['world_size'] == 2\""});
   std::remove(path.c_str());
   CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
 }
@@ -203,6 +210,13 @@ RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
   check_refused(t, test::launch(2, {}, {bench(), "--peer", "mpi"}), "--peer mpi ");
 }
 
+RINGSIDE_TEST(bench_tool, one_rank_has_no_neighbour_and_is_told_so) {
+  const RunResult result = test::run(with({bench(), "--threads", "1", "--op", "send_recv"}, kFew));
+  check_good(t, result);
+  CHECK_EQ(rows_of(result.out).size(), 0u);
+  CHECK(contains(result.out, "# send_recv: one rank has no neighbour to send to\n"));
+}
+
 RINGSIDE_TEST(bench_tool, help_is_printed_once) {
   for (const Words& argv : all_ways(2, {"--help"})) {
     const RunResult result = test::run(argv);
@@ -210,6 +224,15 @@ RINGSIDE_TEST(bench_tool, help_is_printed_once) {
     CHECK_EQ(result.err, "");
     CHECK(result.out.find("  --peer NAME") == result.out.rfind("  --peer NAME"));
     CHECK(contains(result.out, "  --peer NAME") && contains(result.out, "xfloor"));
+  }
+}
+
+RINGSIDE_TEST(bench_tool, help_that_could_not_be_written_is_a_failure) {
+  for (const char* tool : {"bench", "ring_allreduce", "stress", "launch"}) {
+    const std::string path = test::program_path(text("tools/%s", tool));
+    const RunResult result = test::run({"sh", "-c", path + " --help >/dev/full"});
+    CHECK_MSG(result.exit_code == 1, "%s: exit status %d", tool, result.exit_code);
+    CHECK_EQ(result.err, text("%s: the output could not be written\n", tool));
   }
 }
 

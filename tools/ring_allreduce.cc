@@ -121,6 +121,7 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
              "  \"identity\": {\"elements\": %zu, \"types\": %d, \"reductions\": %d, "
              "\"different\": %zu},\n",
              halves.elements, halves.types, halves.reductions, halves.different) +
+         text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(rows)) +
          text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(rows)) + json_rows(rows) + "\n}\n";
 }
 
@@ -153,7 +154,7 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     return refuse(kTool, error.what());
   }
-  if (arguments.help) return print_once(help_text(Tool::ring_allreduce));
+  if (arguments.help) return print_once(kTool, help_text(Tool::ring_allreduce));
   return run_ranks(kTool, arguments.threads,
                    [&](Bootstrap& bootstrap) { return run(bootstrap, arguments); });
 }

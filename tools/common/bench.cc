@@ -132,8 +132,16 @@ class Bench {
     });
   }
 
+  // Why rows that were asked for are not there.
+  std::string no_neighbour() const {
+    const std::vector<Kind>& kinds = arguments_.kinds;
+    const bool asked = std::find(kinds.begin(), kinds.end(), Kind::send_recv) != kinds.end();
+    return asked && comm_.size() == 1 ? "# send_recv: one rank has no neighbour to send to\n" : "";
+  }
+
   std::string footer(const BenchRun& run) const {
-    std::string words = compares() ? comparison_foot(run.rows, look_) : table_foot(run.rows);
+    std::string words = no_neighbour();
+    words += compares() ? comparison_foot(run.rows, look_) : table_foot(run.rows);
     if (!run.before || !run.after || run.before->flag_ns <= 0) return words;
     const double change = run.after->flag_ns / run.before->flag_ns;
     if (change > kMuch || change < 1 / kMuch)

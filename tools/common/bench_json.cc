@@ -2,6 +2,7 @@
 #include "tools/common/bench_json.h"
 
 #include "comm/error.h"
+#include "tools/common/comparison.h"
 #include "tools/common/report.h"
 
 namespace ringside::tools {
@@ -42,6 +43,16 @@ std::string json_options(const Arguments& it) {
               it.limit ? "true" : "false");
 }
 
+// `name`_geomean and `name`_worst, if any row has such a factor.
+std::string json_summary(const char* name, const std::optional<Summary>& it) {
+  if (!it) return "";
+  const Operation& what = it->worst_row->what;
+  return text("  \"%s_geomean\": %.4f, \"%s_worst\": {\"factor\": %.4f, \"op\": \"%s\", ", name,
+              it->geomean, name, it->worst, row_name(what.kind)) +
+         text("\"size_bytes\": %zu, \"type\": \"%s\", \"redop\": \"%s\"},\n",
+              it->worst_row->size_bytes, name_of(what.dtype), reduction_words(what));
+}
+
 }  // namespace
 
 std::string bench_json(const BenchRun& run, const Communicator& comm) {
@@ -57,6 +68,9 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
          text("  \"peer\": %s, \"peer_version\": %s,\n", json_string(run.arguments.peer).c_str(),
               json_string(run.peer_version).c_str()) +
          json_probe("probe_before", run.before) + json_probe("probe_after", run.after) +
+         text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(run.rows)) +
+         json_summary("peer", peer_summary(run.rows)) +
+         json_summary("floor", floor_summary(run.rows)) +
          text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(run.rows)) + json_rows(run.rows) +
          "\n}\n";
 }

@@ -40,28 +40,42 @@ std::string name_of_row(const Row& row) {
               name_of(row.what.dtype), reduction_words(row.what));
 }
 
-// One line: the geometric mean of a factor over the rows that have it (above 0), and the worst one.
-std::string summary(const std::vector<Row>& rows, const char* title,
-                    const std::function<double(const Row&)>& factor_of, bool more_is_better) {
-  double logs = 0, worst = 0;
-  int count = 0;
-  const Row* worst_row = nullptr;
+std::string summary_line(const char* title, const std::optional<Summary>& summary) {
+  if (!summary) return "";
+  return text("# %-21s: geometric mean %s over %d rows; worst %s (%s)\n", title,
+              ratio_words(summary->geomean).c_str(), summary->rows,
+              ratio_words(summary->worst).c_str(), name_of_row(*summary->worst_row).c_str());
+}
+
+std::optional<Summary> summary_of(const std::vector<Row>& rows,
+                                  const std::function<double(const Row&)>& factor_of,
+                                  bool more_is_better) {
+  Summary it;
+  double logs = 0;
   for (const Row& row : rows) {
     const double factor = factor_of(row);
     if (factor <= 0) continue;
     logs += std::log(factor);
-    ++count;
-    if (worst_row != nullptr && (more_is_better ? factor >= worst : factor <= worst)) continue;
-    worst = factor;
-    worst_row = &row;
+    const bool first = it.rows++ == 0;
+    if (!first && (more_is_better ? factor >= it.worst : factor <= it.worst)) continue;
+    it.worst = factor;
+    it.worst_row = &row;
   }
-  if (count == 0) return "";
-  return text("# %-21s: geometric mean %s over %d rows; worst %s (%s)\n", title,
-              ratio_words(std::exp(logs / count)).c_str(), count, ratio_words(worst).c_str(),
-              name_of_row(*worst_row).c_str());
+  if (it.rows == 0) return std::nullopt;
+  it.geomean = std::exp(logs / it.rows);
+  return it;
 }
 
 }  // namespace
+
+std::optional<Summary> peer_summary(const std::vector<Row>& rows) {
+  const auto ratio = [](const Row& row) { return row.peer ? row.peer->ratio.median : 0; };
+  return summary_of(rows, ratio, true);
+}
+
+std::optional<Summary> floor_summary(const std::vector<Row>& rows) {
+  return summary_of(rows, distance_of, false);
+}
 
 std::string comparison_head(const ComparisonLook& look) {
   const bool peer = !look.peer.empty();
@@ -96,10 +110,8 @@ std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& 
   const std::size_t wrong = wrong_in(rows);
   std::string words = text("# %-21s: %llu %s\n", "Out of bounds values", static_cast<ull>(wrong),
                            wrong == 0 ? "OK" : "FAILED");
-  words += summary(
-      rows, (look.peer + " / ringside").c_str(),
-      [](const Row& row) { return row.peer ? row.peer->ratio.median : 0; }, true);
-  words += summary(rows, "ringside / floor", distance_of, false);
+  words += summary_line((look.peer + " / ringside").c_str(), peer_summary(rows));
+  words += summary_line("ringside / floor", floor_summary(rows));
   std::set<std::string> notes;
   for (const Row& row : rows)
     if (row.peer && !row.peer->part.note.empty() && notes.insert(row.peer->part.note).second)

@@ -1,6 +1,7 @@
 // The three-way table for people: ringside, a peer, and the floor; at most 100 characters wide.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,18 @@ struct ComparisonLook {
   bool limit = false;
   bool colour = false;
 };
+
+// What factors come to over the rows that have them.
+struct Summary {
+  double geomean = 0;
+  double worst = 0;
+  const Row* worst_row = nullptr;  // one of those that were given
+  int rows = 0;                    // that have the factor
+};
+// The peer's time / ringside's, of which the smallest is the worst; and ringside's time / floor, of
+// which the largest is. Nothing where no row has one.
+std::optional<Summary> peer_summary(const std::vector<Row>& rows);
+std::optional<Summary> floor_summary(const std::vector<Row>& rows);
 
 std::string comparison_head(const ComparisonLook& look);
 std::string comparison_row(const Row& row, const ComparisonLook& look);

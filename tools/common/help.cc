@@ -11,6 +11,8 @@ constexpr const char* kRingAllreduce =
   mpirun -n 4 --oversubscribe ./tools/...     more ranks than cores
   tools/launch -n 4 ./tools/ring_allreduce    without MPI: four processes
   ./tools/ring_allreduce --threads 4          four ranks as threads of one process
+
+Without a launcher and without --threads the ranks are 4 threads.
 )";
 
 constexpr const char* kBench =
@@ -19,6 +21,8 @@ constexpr const char* kBench =
   mpirun -n 2 ./tools/bench --op all_reduce --peer mpi --limit    the three-way table
   tools/launch -n 4 ./tools/bench --op all --peer gloo -f 8       without MPI: four processes
   ./tools/bench --threads 2 --op reduce_scatter                   ranks as threads of one process
+
+Without a launcher and without --threads the ranks are 4 threads.
 )";
 
 constexpr const char* kMeasured = R"(

@@ -119,8 +119,8 @@ class GlooPeer : public Peer {
   }
 
  private:
-  // Gloo's 0 is no timeout too, so the shortest one is a millisecond. A year stands for longer ones,
-  // as in comm/deadline.h.
+  // Gloo's 0 is no timeout too, so the shortest one is a millisecond. A year stands for every
+  // longer one, as in comm/deadline.h.
   static std::chrono::milliseconds timeout_of(double timeout_s) {
     if (timeout_s <= 0) return gloo::kNoTimeout;
     const double ms = std::clamp(timeout_s * 1e3, 1.0, 365.0 * 86400e3);

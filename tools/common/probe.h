@@ -39,7 +39,7 @@ struct MachineProbe {
 };
 
 struct ProbeOptions {
-  // Of one wait, as in comm/options.h: a probe that gets on may take longer altogether. 0: for ever.
+  // Of one wait, as in comm/options.h: all of a probe's together may take longer. 0: for ever.
   double timeout_s = Options{}.timeout_s;
   const std::atomic<int>* interrupted = nullptr;
   // The largest copy; the largest reduction is half of it. A rank needs twice as much memory.
@@ -47,8 +47,8 @@ struct ProbeOptions {
 };
 
 // Collective: every rank gets the same figures. Takes about half a second, or as long as the ranks
-// need in turns. All ranks give the same most_bytes. Throws Error{usage, system, timeout, died, left,
-// interrupted}.
+// need in turns. All ranks give the same most_bytes. Throws Error{usage, system, timeout, died,
+// left, interrupted}.
 MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options = {});
 
 }  // namespace ringside::tools

@@ -65,17 +65,21 @@ std::string table_row(const Row& row) {
          (row.in_place ? side(*row.in_place) : text("%10s%7s%7s%7s", "-", "-", "-", "-")) + "\n";
 }
 
-std::string table_foot(const std::vector<Row>& rows) {
+double avg_busbw_gbs(const std::vector<Row>& rows) {
   double sum = 0;
   int sides = 0;
   for (const Row& row : rows) {
     sum += row.out_of_place.busbw_gbs + (row.in_place ? row.in_place->busbw_gbs : 0);
     sides += row.in_place ? 2 : 1;
   }
+  return sides == 0 ? 0 : sum / sides;
+}
+
+std::string table_foot(const std::vector<Row>& rows) {
   const std::size_t wrong = wrong_in(rows);
   return text("# Out of bounds values : %llu %s\n", static_cast<ull>(wrong),
               wrong == 0 ? "OK" : "FAILED") +
-         text("# Avg bus bandwidth    : %.3f GB/s\n", sides == 0 ? 0.0 : sum / sides);
+         text("# Avg bus bandwidth    : %.3f GB/s\n", avg_busbw_gbs(rows));
 }
 
 const char* reduction_words(const Operation& what) {

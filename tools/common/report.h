@@ -14,6 +14,9 @@ std::string table_row(const Row& row);
 // "Out of bounds values" and "Avg bus bandwidth", as nccl-tests closes its tables.
 std::string table_foot(const std::vector<Row>& rows);
 
+// The mean over all rows and sides; 0 without rows.
+double avg_busbw_gbs(const std::vector<Row>& rows);
+
 // Elements, over all rows, sides and libraries.
 std::size_t wrong_in(const std::vector<Row>& rows);
 
