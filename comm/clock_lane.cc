@@ -218,12 +218,14 @@ class World {
     if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
       it.clock_ns += costs_.slot_ns();
     if (whole) return;  // it stays in its slot until look_away
+    // Where the sum goes is chosen before it is computed: a slot that becomes free meanwhile is
+    // not seen.
+    if (step.receive_place == Place::carry)
+      it.carry_in_slot = it.sent && bytes > kInlineBytes && slot_is_free(rank);
     if (step.word == Word::exchange_reduce)
       it.clock_ns += costs_.reduce_ns(step.receive_place, bytes);
     else
       it.clock_ns += costs_.copy_from_slot_ns(bytes);
-    if (step.receive_place == Place::carry)
-      it.carry_in_slot = it.sent && bytes > kInlineBytes && slot_is_free(rank);
     release(from(rank, step), rank, step.from == kRing);
   }
 

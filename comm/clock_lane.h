@@ -22,11 +22,17 @@
 // formulas of the literature (tests/test_clock.cc), and where slots are few, slices many or ports
 // shared they are what no formula says.
 //
-// Is the price independent of the order in which this program runs its ranks? Yes where each port
-// has one user, as ranks decide nothing by timing but which half of a word comes first, and that
-// is decided by the clocks. Ranks that share a port (many to one, hosts) get it in the order of
-// turns, a word a turn, which is nearly the order of their clocks. And where nobody can go on,
-// because each would have to know whether room or the message comes first, all do what they can.
+// Is the price independent of the order in which this program runs its ranks? Nearly. Which half of
+// a word comes first is decided by the clocks alone, but three things are not:
+//
+//   ports      that several ranks share (many to one, hosts) are theirs in the order of turns, a
+//              word a turn, which is nearly the order of their clocks
+//   room       for a sum in the neighbour's slot is seen where the neighbour has already been run
+//              past the moment at which it reads. Where it has not, the sum goes to scratch memory
+//              and is copied, although on the machine there might have been room. That is by
+//              stores with few slots: of `reduce` with one slot it was seen to make up to 6 %
+//   circles    where nobody can go on, because each would have to know whether room or the message
+//              comes first, all do what they can
 //
 // Not in it: noise, what copies take from each other beyond what the rates were measured with,
 // routes inside a network, and the division of AVG. Ranks that share a core take turns on it, and

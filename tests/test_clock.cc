@@ -206,6 +206,24 @@ RINGSIDE_TEST(clock, stores_are_the_senders_work) {
   check_close(t, price(stores(2), larger).time_ns, 3 * 60 / 8.0 + kLatency_ns, "in a slot");
 }
 
+// Rank 2 reads its first message, and the credit for it is back (copy, flag, copy, flag: 3024 ns),
+// while rank 1 adds (from 1512 to 3560 ns). Like the host lane, rank 1 chose scratch memory before
+// it added, and so it copies.
+RINGSIDE_TEST(clock, room_that_comes_while_a_rank_adds_comes_too_late) {
+  const auto chain = [](ClockWindow& lane, const Ring& ring) {
+    const Piece own{Place::input, ring.rank}, sum{Place::carry, 0};
+    if (ring.rank == 0) lane.send(own, 0);
+    if (ring.rank == 1) lane.exchange_reduce(own, sum, 0), lane.send(sum, 0);
+    if (ring.rank == 2)
+      for (const int chunk : {1, 0}) lane.receive({Place::output, chunk}, 0);
+  };
+  const double sum_ns = kCopy_ns + kLatency_ns + kReduce_ns;
+  check_close(t, price_text(stores(3, 2), 3, chain).time_ns, sum_ns + kLatency_ns + kCopy_ns,
+              "two slots");
+  check_close(t, price_text(stores(3, 1), 3, chain).time_ns,
+              sum_ns + kCopy_ns + kLatency_ns + kCopy_ns, "one slot");
+}
+
 RINGSIDE_TEST(clock, work_is_paid_once_a_call_and_at_both_ends_of_a_message) {
   Machine machine = stores(2);
   const double before_ns = price_of(machine, Kind::all_reduce, 2).time_ns;
