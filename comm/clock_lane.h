@@ -30,7 +30,7 @@
 //   room       for a sum in the neighbour's slot is seen where the neighbour has already been run
 //              past the moment at which it reads. Where it has not, the sum goes to scratch memory
 //              and is copied, although on the machine there might have been room. That is by
-//              stores with few slots: of `reduce` with one slot it was seen to make up to 6 %
+//              stores with few slots: of `reduce` with one slot it was seen to make up to 5 %
 //   circles    where nobody can go on, because each would have to know whether room or the message
 //              comes first, all do what they can
 //
