@@ -1,7 +1,7 @@
 // Reading a machine line by line, strictly: what is not understood is refused, with its line.
 #include "comm/machine_text.h"
 
-#include <climits>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -23,6 +23,27 @@ struct Unit {
 };
 constexpr Unit kTimes[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
 constexpr Unit kRates[] = {{"GB/s", 1}, {"MB/s", 1e-3}, {"TB/s", 1e3}};
+
+constexpr int kMostRanks = 1'000'000;
+constexpr double kMostTime_ns = 1e15;  // 11 days: so that no sum of times is infinite
+constexpr double kLeastRate_gbs = 1e-6, kMostRate_gbs = 1e9;
+
+// How many bytes the UTF-8 character at the beginning has, or 0 if there is none that can be
+// printed. Enough to keep binary files off the terminal; what is printable is not looked up.
+std::size_t character(const std::string& words, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return i < words.size() ? words[i] & 0xff : 0; };
+  const int first = byte(at);
+  if (first < 0x80) return first > ' ' && first < 0x7f ? 1 : 0;
+  const std::size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  for (std::size_t i = 1; i < length; ++i)
+    if ((byte(at + i) & 0xc0) != 0x80) return 0;
+  const int second = byte(at + 1);
+  const bool control = first == 0xc2 && second < 0xa0;
+  const bool too_long = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool surrogate = first == 0xed && second > 0x9f;
+  const bool beyond = first > 0xf4 || (first == 0xf4 && second > 0x8f);
+  return control || too_long || surrogate || beyond ? 0 : length;
+}
 
 class Reader {
  public:
@@ -47,9 +68,21 @@ class Reader {
                 ringside::text("%s, line %d: %s", where_.c_str(), line_, why.c_str()));
   }
 
+  // Before anything is quoted in a sentence.
+  void check_printable(const Words& words) const {
+    for (const std::string& word : words)
+      for (std::size_t at = 0, length = 0; at < word.size(); at += length)
+        if (length = character(word, at); length == 0)
+          refuse(
+              ringside::text("byte 0x%02x is no printable text (ASCII or UTF-8); is this a "
+                             "description of a machine?",
+                             static_cast<unsigned>(word[at] & 0xff)));
+  }
+
   void take(const Words& words) {
+    check_printable(words);
     const std::map<std::string, std::function<void(const Words&)>> facts = {
-        {"name", [&](const Words& w) { machine_.name = word(w, 1, "a name"); }},
+        {"name", [&](const Words& w) { name(w); }},
         {"hosts", [&](const Words& w) { machine_.hosts = number(w, 1); }},
         {"ranks-per-host", [&](const Words& w) { machine_.ranks_per_host = number(w, 1); }},
         {"cores-per-host", [&](const Words& w) { machine_.cores_per_host = number(w, 1); }},
@@ -81,14 +114,22 @@ class Reader {
     if (at < words.size()) refuse("what does '" + words[at] + "' mean after " + words[0] + "?");
   }
 
+  void name(const Words& words) {
+    machine_.name = word(words, 1, "a name");
+    end(words, 2);
+  }
+
   int number(const Words& words, std::size_t at) const {
     const char* wanted = "a whole number from 1";
     const std::string& digits = word(words, at, wanted);
-    std::size_t value = 0;
-    if (!parse_bytes(digits.c_str(), value) || value < 1 || value > INT_MAX)
+    int value = 0;
+    const char* last = digits.data() + digits.size();
+    const auto [rest, error] = std::from_chars(digits.data(), last, value);
+    if (error == std::errc::result_out_of_range) refuse("'" + digits + "' is too large");
+    if (error != std::errc() || rest != last || value < 1)
       refuse("'" + digits + "' is not " + wanted);
     if (words[0] != "ring-slots" && words[0] != "mesh-slots") end(words, at + 1);
-    return static_cast<int>(value);
+    return value;
   }
 
   std::size_t size(const Words& words, std::size_t at) const {
@@ -112,12 +153,17 @@ class Reader {
   double time_ns(const Words& words, std::size_t at) const {
     const char* wanted = "a time such as 600ns or 0.6us";
     if (words[0] != "link") end(words, at + 1);
-    return quantity(word(words, at, wanted), kTimes, wanted);
+    const double ns = quantity(word(words, at, wanted), kTimes, wanted);
+    if (ns > kMostTime_ns)
+      refuse("'" + words[at] + "' is too long; a million seconds are the most");
+    return ns;
   }
   double rate_gbs(const Words& words, std::size_t at) const {
     const char* wanted = "a rate such as 40GB/s";
     const double gbs = quantity(word(words, at, wanted), kRates, wanted);
     if (gbs <= 0) refuse("nothing is ever done at 0 GB/s");
+    if (gbs < kLeastRate_gbs || gbs > kMostRate_gbs)
+      refuse("'" + words[at] + "' is no rate of a machine; 0.000001 to 1000000000 GB/s are");
     end(words, at + 1);
     return gbs;
   }
@@ -159,6 +205,11 @@ class Reader {
   }
 
   void check_whole() const {
+    if (line_ == 0)
+      throw Error(Fault::usage, where_ + " says nothing; a machine has a name at least");
+    if (static_cast<long long>(machine_.hosts) * machine_.ranks_per_host > kMostRanks)
+      refuse(ringside::text("%d hosts of %d ranks are more than %d ranks", machine_.hosts,
+                            machine_.ranks_per_host, kMostRanks));
     if (machine_.name.empty()) refuse("the machine has no name");
     if (machine_.ranks_per_host > 1 && !said_.contains("link same-host"))
       refuse("there are several ranks on a host and no link same-host");

@@ -109,6 +109,24 @@ RINGSIDE_TEST(machine, what_is_not_understood_is_refused_with_its_line) {
       {"ring-slots 65 x 128K", "there are at most 64 slots"},
       {"ring-slots 4 x 1G", "a slot has 8 bytes to 64 MiB"},
       {"hosts 1", "the machine has no name"},
+      {"", "m.txt says nothing"},
+      {"name a b c", "what does 'b' mean after name?"},
+      {"name \x1b[1m", "byte 0x1b is no printable text"},
+      {"name x\nlatin \xe4", "line 2: byte 0xe4 is no printable text"},
+      {std::string("\x7f"
+                   "ELF\0\1",
+                   6),
+       "line 1: byte 0x7f is no printable text"},
+      {std::string("name a\0b", 8), "byte 0x00 is no printable text"},
+      {"name \xc0\xaf", "byte 0xc0"},
+      {"name \xed\xa0\x80", "byte 0xed"},
+      {"hosts 8KiB", "'8KiB' is not a whole number from 1"},
+      {"hosts +8", "'+8' is not a whole number from 1"},
+      {"hosts 99999999999", "'99999999999' is too large"},
+      {"ring-slots 4K x 8", "'4K' is not a whole number from 1"},
+      {"name x\nhosts 2147483647\nranks-per-host 2147483647", "are more than 1000000 ranks"},
+      {"call 1e300s", "is too long"},
+      {"copy 1K 1e-300GB/s", "'1e-300GB/s' is no rate of a machine"},
       {"name x\nranks-per-host 2", "several ranks on a host and no link same-host"},
       {"name x\nhosts 2", "several hosts and no link between-hosts"}};
   for (const auto& [words, part] : wrong) {
@@ -117,11 +135,14 @@ RINGSIDE_TEST(machine, what_is_not_understood_is_refused_with_its_line) {
               part.c_str());
   }
   CHECK_EQ(refusal(kWhole), "");
+  CHECK_EQ(refusal("name zwölf-℃-𝛼\n"), "");
 }
 
 // The figures of 8xH200 come from NCCL's tuner and data sheets. What follows from them, beside what
 // has been published of NCCL 2.27 on such a machine: the latency of a ring at 1 KiB, and its bus
-// bandwidth at 16 GiB without in-switch reduction.
+// bandwidth at 16 GiB without in-switch reduction. These are no predictions: 6.6 µs a call and 368
+// GB/s went into the description because they are published, so what this can catch is a lane that
+// makes something else of them.
 RINGSIDE_TEST(machine, what_was_published_of_8_H200) {
   const double small_us = price_us("8xH200", Algorithm::ring, 1024);
   CHECK_MSG(std::abs(small_us / 15.0 - 1) < 0.02, "%.2f us at 1 KiB", small_us);

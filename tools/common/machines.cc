@@ -1,8 +1,8 @@
 // The named machines. Nothing here was measured by ringside but `2cores`.
 #include "tools/common/machines.h"
 
+#include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "comm/error.h"
 
@@ -57,6 +57,8 @@ ring-slots     4 x 128KiB
 mesh-slots     4 x 128KiB
 )";
 
+constexpr std::size_t kMostText = std::size_t{1} << 20;  // /dev/zero has no end
+
 std::string two_hosts() {
   std::string words = k8xH200 + 1;
   const auto change = [&](const char* from, const char* to) {
@@ -82,13 +84,21 @@ std::string machine_text(const std::string& name_or_file) {
     if (it.name == name_or_file) return it.text;
     names += (names.empty() ? "" : ", ") + std::string(it.name);
   }
+  const auto refuse = [&](const std::string& why) {
+    throw Error(Fault::usage, "--machine " + name_or_file + ": " + why);
+  };
+  std::error_code ignored;
+  if (!std::filesystem::exists(name_or_file, ignored))
+    refuse("there is no such file, and no machine of that name; there are " + names);
+  if (std::filesystem::is_directory(name_or_file, ignored)) refuse("that is a directory");
   std::ifstream file(name_or_file);
-  std::ostringstream words;
-  if (!file || !(words << file.rdbuf()))
-    throw Error(Fault::usage, text("--machine %s: there is no such file, and no machine of that "
-                                   "name; there are %s",
-                                   name_or_file.c_str(), names.c_str()));
-  return words.str();
+  if (!file) refuse("the file cannot be read");
+  std::string words(kMostText + 1, '\0');
+  file.read(words.data(), static_cast<std::streamsize>(words.size()));
+  words.resize(static_cast<std::size_t>(file.gcount()));
+  if (words.empty()) refuse("the file says nothing");
+  if (words.size() > kMostText) refuse("that is too long for the description of a machine");
+  return words;
 }
 
 }  // namespace ringside::tools

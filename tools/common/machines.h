@@ -16,7 +16,8 @@ struct NamedMachine {
 
 const std::vector<NamedMachine>& named_machines();
 
-// The text of a machine by its name, or of a file. Throws Error{usage}: neither is there.
+// The text of a machine by its name, or of a file. Throws Error{usage}: neither is there, or it is
+// empty, or longer than a machine can be.
 std::string machine_text(const std::string& name_or_file);
 
 }  // namespace ringside::tools
