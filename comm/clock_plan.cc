@@ -88,6 +88,19 @@ ClockText clock_text(const Question& it) {
   }
 }
 
+double words_to_price(const Machine& machine, const Question& it) {
+  const ClockCall call = clock_call(machine, it);
+  const ClockText text = clock_text(it);
+  const auto words_of = [&](int rank) {
+    std::vector<ClockStep> none;
+    ClockWindow window(rank, call.chunks, 0, 0, none);
+    text(window, Ring{rank, it.ranks});
+    return static_cast<double>(window.seen());
+  };
+  const double a_slice = words_of(0) + (it.ranks > 1 ? (it.ranks - 1) * words_of(1) : 0);
+  return a_slice * static_cast<double>(call.slices) * call.calls;
+}
+
 Price price(const Machine& machine, const Question& question) {
   if (const std::string why = cannot_price(machine, question); !why.empty())
     throw Error(Fault::usage, why);

@@ -30,6 +30,10 @@ std::string cannot_price(const Machine& machine, const Question& question);
 // parts.
 std::size_t whole_bytes(const Question& question);
 
+// About how many words price() will run: rank 1's for all ranks but rank 0, which may be a root. A
+// million of them take some 30 to 150 ms.
+double words_to_price(const Machine& machine, const Question& question);
+
 ClockCall clock_call(const Machine& machine, const Question& question);
 ClockText clock_text(const Question& question);
 

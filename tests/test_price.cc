@@ -63,7 +63,9 @@ RINGSIDE_TEST(price, a_described_machine_of_2_to_4096_ranks) {
   check_ends(t, result, 0, 60);
   CHECK_EQ(rows_of(result.out).size(), 9u);
   CHECK(contains(result.out, "# broadcast, 8 ranks on 8xH200: described, not measured here\n"));
-  CHECK(contains(result.out, "more than its 8, so 512 hosts like its\n"));
+  CHECK(contains(result.out,
+                 "# broadcast, 4096 ranks on 8xH200 (512 hosts of the same kind): described, not "
+                 "measured here\n"));
 }
 
 // 8 ranks by the tuner's figures: 6.6 + 14 × 0.6 µs, and a one-shot of one step.
@@ -114,8 +116,11 @@ RINGSIDE_TEST(price, json_is_json) {
       {tool(), "--threads", "2", "--json", "-b", "8", "-e", "4K", "-f", "512"}, {.timeout_s = 60});
   check_ends(t, here, 0, 60);
   check_is_json(t, here.out);
-  for (const char* part : {"\"measured_us\": ", "\"residual\": ", "\"fitted_to\": ["})
-    CHECK(contains(here.out, part));
+  for (const char* part :
+       {"\"measured_us\": ", "\"residual\": ", "\"fitted_to\": [", "\"flag_ns\": ", "\"copy\": [{",
+        "\"reduce\": [{", "\"fitted_ns\": {\"call\": ", "\"furthest_off\": {",
+        "\"bound_to_own_cores\": ", "\"that_is_a_whole_slot\": "})
+    CHECK_MSG(contains(here.out, part), "no %s", part);
 }
 
 // All rows have a price, a time, and what is between them; the machine that was found can be read.
@@ -139,6 +144,47 @@ RINGSIDE_TEST(price, this_machine_under_launch) {
   check_ends(t, again, 0);
 }
 
+// On a machine that takes no time there is no bandwidth, and in JSON no inf.
+RINGSIDE_TEST(price, a_machine_of_no_time) {
+  const test::Meeting meeting;
+  std::ofstream(meeting.file(0)) << "name z\nranks-per-host 2\nlink same-host latency 0ns\n";
+  const Words argv = {tool(), "--machine", meeting.file(0), "-b", "1", "-e", "64"};
+  const RunResult table = run(argv), json = run(with(argv, {"--json"}));
+  check_ends(t, table, 0);
+  check_ends(t, json, 0);
+  for (const std::string& out : {table.out, json.out})
+    CHECK(!contains(out, "inf") && !contains(out, "nan"));
+  if (have_python()) check_is_json(t, json.out);
+}
+
+// Each size once, and none at which a rank has nothing.
+RINGSIDE_TEST(price, sizes_are_whole_elements_of_every_rank) {
+  const Words argv = {tool(), "--machine", "8xH200", "--op", "all_gather", "--ranks", "512"};
+  const std::vector<Words> rows = rows_of(run(with(argv, {"-b", "8", "-e", "8K", "-f", "2"})).out);
+  REQUIRE(rows.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK_EQ(rows[i][0], std::to_string(2048 << i));
+  const std::vector<Words> odd =
+      rows_of(run(with(argv, {"-b", "2050", "-e", "9K", "-f", "2"})).out);
+  REQUIRE(odd.size() == 3);
+  CHECK_EQ(odd[1][0], "4096");
+  const RunResult none = run(with(argv, {"-b", "8", "-e", "1K"}));
+  check_ends(t, none, 0);
+  CHECK(contains(none.out, "# at no size here does each rank have a whole element\n"));
+}
+
+// With slots of one element no one-shot can be had, neither to fit to nor to choose.
+RINGSIDE_TEST(price, here_with_the_smallest_slots) {
+  const RunResult small = run({"env", "RINGSIDE_SLOT_BYTES=8", "RINGSIDE_SLOT_COUNT=1", tool(),
+                               "--threads", "2", "-e", "1K", "-f", "8"},
+                              {.timeout_s = 60});
+  check_ends(t, small, 0, 60);
+  CHECK(contains(small.out, "ringside takes it up to 8\n"));
+  const RunResult ring = run(
+      {"env", "RINGSIDE_ALGORITHM=ring", tool(), "--threads", "2", "-e", "64"}, {.timeout_s = 60});
+  check_ends(t, ring, 0, 60);
+  CHECK(contains(ring.out, "ringside does not take it here\n"));
+}
+
 RINGSIDE_TEST(price, what_makes_no_sense_is_refused_in_one_sentence) {
   const std::vector<std::pair<Words, std::string>> wrong = {
       {{"--machine", "9xH300"},
@@ -153,6 +199,15 @@ RINGSIDE_TEST(price, what_makes_no_sense_is_refused_in_one_sentence) {
       {{"--show-machine"}, "say --machine NAME too"},
       {{"--op", "all_reduse"}, "--op all_reduse is not known; there are all_reduce, "},
       {{"-b", "2M", "-e", "1M"}, "sizes run from -b to -e"},
+      {{"--machine", ""}, "--machine wants a name, and '' is none"},
+      {{"--machine", "/dev/null"}, "--machine /dev/null: the file says nothing"},
+      {{"--machine", "/dev/zero"}, "/dev/zero: that is too long for the description"},
+      {{"--machine", "/tmp"}, "--machine /tmp: that is a directory"},
+      {{"--threads", "2", "--write", "/nonexistent/x"},
+       "--write /nonexistent/x: there is no such directory"},
+      {{"--threads", "2", "--write", "/tmp"}, "--write /tmp: that is a directory"},
+      {{"--machine", "2x8xH200", "--op", "all_to_all", "--ranks", "4096", "-e", "1024G"},
+       "of 64G on 4096 ranks would take 2.1e+09 steps, and 1e+09 are the most"},
       {{"--bogus"}, "there is no option --bogus"}};
   for (const auto& [arguments, part] : wrong) {
     const RunResult result = run(with({tool()}, arguments));

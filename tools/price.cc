@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -15,7 +18,8 @@
 #include "comm/error.h"
 #include "comm/machine_text.h"
 #include "comm/memory.h"
-#include "comm/one_shot.h"
+#include "comm/plan.h"
+#include "tools/common/binding.h"
 #include "tools/common/call.h"
 #include "tools/common/fit.h"
 #include "tools/common/machines.h"
@@ -30,7 +34,19 @@ using namespace ringside;
 using namespace ringside::tools;
 
 constexpr const char* kTool = "price";
+constexpr double kMostWords = 1e9;        // of a price: a minute or two
 constexpr int kMostCrossoverRanks = 128;  // it takes some twenty prices, of n³ additions each
+
+// What tables are priced for.
+struct Setting {
+  const Machine& machine;
+  int ranks;
+  int calls = 1;                               // in a loop
+  Algorithm algorithm = Algorithm::automatic;  // what the communicator would be told
+  Question question(Kind kind, Algorithm by, std::size_t bytes) const {
+    return {kind, by, bytes, ranks, calls};
+  }
+};
 
 // The algorithms that an operation can take.
 std::vector<Algorithm> algorithms_of(Kind kind) {
@@ -49,58 +65,81 @@ PricedCall priced(const Machine& machine, const Question& question) {
   if (!cannot_price(machine, question).empty()) return it;
   const Price price = ringside::price(machine, question);
   it.priced_us = price.time_ns / 1e3;
-  it.busbw_gbs = static_cast<double>(whole_bytes(question)) / price.time_ns *
-                 bus_factor(question.kind, question.ranks);
+  if (price.time_ns > 0)
+    it.busbw_gbs = static_cast<double>(whole_bytes(question)) / price.time_ns *
+                   bus_factor(question.kind, question.ranks);
   it.messages = price.messages;
   return it;
 }
 
-bool one_shot_is_better(const Machine& machine, int ranks, std::size_t bytes) {
+bool one_shot_is_better(const Setting& setting, std::size_t bytes) {
   const auto time_us = [&](Algorithm algorithm) {
-    return priced(machine, {Kind::all_reduce, algorithm, bytes, ranks}).priced_us;
+    return priced(setting.machine, setting.question(Kind::all_reduce, algorithm, bytes)).priced_us;
   };
   const std::optional<double> one_shot = time_us(Algorithm::one_shot);
   return one_shot && *one_shot <= *time_us(Algorithm::ring);
 }
 
 // The last size, in whole elements, before the ring is cheaper for the first time.
-std::optional<Crossover> crossover_of(const Machine& machine, int ranks) {
-  if (ranks > kMostCrossoverRanks) return std::nullopt;
+std::optional<Crossover> crossover_of(const Setting& setting) {
+  if (setting.ranks > kMostCrossoverRanks) return std::nullopt;
+  const ChannelShape &ring = setting.machine.ring, &mesh = setting.machine.mesh;
   constexpr std::size_t kElement = sizeof(float);
   Crossover it;
-  const std::size_t slot = machine.mesh.slot_bytes / kElement * kElement;
-  it.taken_up_to = std::min(slot, one_shot_pays_up_to(ranks));
+  const std::size_t slot = mesh.slot_bytes / kElement * kElement;
+  it.taken_up_to =
+      one_shot_most_bytes({0, setting.ranks, ring.slot_bytes, mesh.slot_bytes, setting.algorithm});
   std::size_t good = 0, bad = kElement;
-  while (bad <= slot && one_shot_is_better(machine, ranks, bad)) good = bad, bad *= 2;
+  while (bad <= slot && one_shot_is_better(setting, bad)) good = bad, bad *= 2;
   bad = std::min(bad, slot + kElement);
   while (bad - good > kElement) {
     const std::size_t middle = (good + bad) / 2 / kElement * kElement;
-    (one_shot_is_better(machine, ranks, middle) ? good : bad) = middle;
+    (one_shot_is_better(setting, middle) ? good : bad) = middle;
   }
   it.priced_bytes = good;
   it.reaches_the_slot = good == slot;
   return it;
 }
 
-std::vector<std::size_t> sizes_of(const PriceOptions& options) {
+// In whole elements on every rank, and so perhaps fewer than the options name.
+std::vector<std::size_t> sizes_of(const PriceOptions& options, Kind kind, int ranks) {
   std::vector<std::size_t> sizes;
   for (std::size_t bytes = options.begin_bytes; bytes <= options.end_bytes; bytes *= options.factor)
-    sizes.push_back(bytes);
+    if (const std::size_t whole = whole_bytes({kind, Algorithm::ring, bytes, ranks});
+        whole > 0 && (sizes.empty() || whole != sizes.back()))
+      sizes.push_back(whole);
   return sizes;
 }
 
-PriceTable price_table(const Machine& machine, const PriceOptions& options, Kind kind, int ranks) {
-  PriceTable table{kind, ranks, {}, {}};
-  for (const std::size_t bytes : sizes_of(options)) {
+// All that a table prices. Throws Error{usage} where that would take hours.
+std::vector<Question> questions_of(const Setting& setting, const PriceOptions& options, Kind kind) {
+  std::vector<Question> questions;
+  for (const std::size_t bytes : sizes_of(options, kind, setting.ranks))
+    for (const Algorithm algorithm : algorithms_of(kind)) {
+      const Question it = setting.question(kind, algorithm, bytes);
+      if (!cannot_price(setting.machine, it).empty()) continue;
+      if (const double words = words_to_price(setting.machine, it); words > kMostWords)
+        throw Error(Fault::usage,
+                    text("to price %s of %s on %d ranks would take %.1e steps, and %.0e are the "
+                         "most; choose a smaller -e, fewer ranks or longer slots",
+                         name_of(kind), short_bytes(bytes).c_str(), it.ranks, words, kMostWords));
+      questions.push_back(it);
+    }
+  return questions;
+}
+
+PriceTable price_table(const Setting& setting, const PriceOptions& options, Kind kind) {
+  PriceTable table{kind, setting.ranks, {}, {}};
+  for (const std::size_t bytes : sizes_of(options, kind, setting.ranks)) {
     show_progress(
-        text("price: %s, %d ranks, %s", name_of(kind), ranks, short_bytes(bytes).c_str()));
-    PriceRow row{whole_bytes({kind, Algorithm::ring, bytes, ranks}), {}};
+        text("price: %s, %d ranks, %s", name_of(kind), setting.ranks, short_bytes(bytes).c_str()));
+    PriceRow row{bytes, {}};
     for (const Algorithm algorithm : algorithms_of(kind))
-      row.calls.push_back(priced(machine, {kind, algorithm, bytes, ranks}));
+      row.calls.push_back(priced(setting.machine, setting.question(kind, algorithm, bytes)));
     table.rows.push_back(std::move(row));
   }
   show_progress("");
-  if (kind == Kind::all_reduce) table.crossover = crossover_of(machine, ranks);
+  if (kind == Kind::all_reduce) table.crossover = crossover_of(setting);
   return table;
 }
 
@@ -119,11 +158,13 @@ std::string describe_prices(const PriceOptions& options) {
   for (const int n : ranks)
     if (const std::string why = cannot_price(machine, {.ranks = n}); !why.empty())
       throw Error(Fault::usage, why);
+  for (const Kind kind : options.kinds)
+    for (const int n : ranks) questions_of({machine, n}, options, kind);  // before the first
   std::vector<PriceTable> tables;
   std::string words;
   for (const Kind kind : options.kinds)
     for (const int n : ranks) {
-      tables.push_back(price_table(machine, options, kind, n));
+      tables.push_back(price_table({machine, n}, options, kind));
       words += words_of(machine, tables.back());
     }
   return options.json ? price_json(machine, nullptr, tables) : words;
@@ -138,32 +179,26 @@ int print_whole(const std::string& words) {
 }
 
 // All that is to be predicted here, in the order of the tables.
-std::vector<Question> questions_here(const PriceOptions& options, const Machine& limits,
-                                     int ranks) {
+std::vector<Question> questions_here(const Setting& setting, const PriceOptions& options) {
   std::vector<Question> questions;
   for (const Kind kind : options.kinds)
-    for (const std::size_t bytes : sizes_of(options))
-      for (const Algorithm algorithm : algorithms_of(kind)) {
-        const Question it{kind, algorithm, bytes, ranks};
-        if (cannot_price(limits, it).empty()) questions.push_back(it);
-      }
+    for (const Question& it : questions_of(setting, options, kind)) questions.push_back(it);
   return questions;
 }
 
-// The tables again, with the price in a loop (as it was measured) and the measured time beside it.
-std::vector<PriceTable> tables_here(const PriceOptions& options, const Fit& fit, int ranks) {
+// The measured times beside the prices.
+std::vector<PriceTable> tables_here(const Setting& setting, const PriceOptions& options,
+                                    const Fit& fit) {
   std::vector<PriceTable> tables;
   for (const Kind kind : options.kinds) {
-    PriceTable table = price_table(fit.machine, options, kind, ranks);
+    PriceTable table = price_table(setting, options, kind);
     for (PriceRow& row : table.rows)
       for (PricedCall& call : row.calls)
         for (const Measured& it : fit.calls) {
           const Question& q = it.question;
-          if (it.fitted || q.kind != kind || q.bytes != call.question.bytes ||
-              q.algorithm != call.question.algorithm)
-            continue;
-          call.measured_us = it.measured_us;
-          call.priced_us = it.priced_us;
+          if (!it.fitted && q.kind == kind && q.bytes == call.question.bytes &&
+              q.algorithm == call.question.algorithm)
+            call.measured_us = it.measured_us;
         }
     tables.push_back(std::move(table));
   }
@@ -182,6 +217,25 @@ void check_memory(Bootstrap& bootstrap, const PriceOptions& options) {
                                    short_bytes(wanted).c_str(), available >> 20));
 }
 
+// Why nobody could write there, as a sentence's end; empty if it seems possible. Nothing is made.
+std::string cannot_write(const std::string& path) {
+  namespace files = std::filesystem;
+  std::error_code ignored;
+  if (files::is_directory(path, ignored)) return "that is a directory";
+  const bool exists = files::exists(path, ignored);
+  const files::path parent = files::path(path).parent_path();
+  const files::path asked = exists ? files::path(path) : parent.empty() ? "." : parent;
+  if (!exists && !files::is_directory(asked, ignored)) return "there is no such directory";
+  return ::access(asked.c_str(), W_OK) == 0 ? "" : std::strerror(errno);
+}
+
+// Before anything is measured. Rank 0 looks, so that all ranks come to the same answer.
+void check_file(Bootstrap& bootstrap, const std::string& path) {
+  const std::string why = bootstrap.rank() == 0 && !path.empty() ? cannot_write(path) : "";
+  const int refused = bootstrap.all_gather(why.empty() ? 0 : 1, Deadline::after_seconds(60))[0];
+  if (refused != 0) throw Error(Fault::usage, "--write " + path + ": " + why);  // rank 0 prints
+}
+
 void write_file(const std::string& path, const Bootstrap& bootstrap, const Machine& machine) {
   std::ofstream file(path);
   file << "# Written by price --write: " << bootstrap.size() << " ranks, bootstrap "
@@ -197,18 +251,26 @@ int price_here(Bootstrap& bootstrap, const PriceOptions& options) {
                 "one rank sends nothing, so there is nothing to measure; try mpirun -n 2, or "
                 "--threads 2");
   check_memory(bootstrap, options);
-  const Fit fit = fit_machine(bootstrap, tool_options(),
-                              [&](const Machine& m) { return questions_here(options, m, ranks); });
+  check_file(bootstrap, options.write_file);
+  Communicator comm(bootstrap, tool_options());
+  const CoreBinding binding(comm);
+  const auto setting = [&](const Machine& machine) {
+    return Setting{machine, ranks, kLoopCalls, comm.options().algorithm};
+  };
+  const Here here{
+      fit_machine(bootstrap, tool_options(),
+                  [&](const Machine& slots) { return questions_here(setting(slots), options); }),
+      ranks, bootstrap.name(), binding.own_cores()};
   if (bootstrap.rank() != 0) return 0;
-  if (!options.write_file.empty()) write_file(options.write_file, bootstrap, fit.machine);
-  const std::vector<PriceTable> tables = tables_here(options, fit, ranks);
+  const Machine& machine = here.fit.machine;
+  if (!options.write_file.empty()) write_file(options.write_file, bootstrap, machine);
+  const std::vector<PriceTable> tables = tables_here(setting(machine), options, here.fit);
   if (options.json) {
-    std::fputs(price_json(fit.machine, &fit, tables).c_str(), stdout);
+    std::fputs(price_json(machine, &here, tables).c_str(), stdout);
     return 0;
   }
-  std::printf("price: %d ranks here, bootstrap %s\n\n%s", ranks, bootstrap.name(),
-              fit_words(fit).c_str());
-  for (const PriceTable& table : tables) std::fputs(words_of(fit.machine, table).c_str(), stdout);
+  std::fputs(here_words(here).c_str(), stdout);
+  for (const PriceTable& table : tables) std::fputs(words_of(machine, table).c_str(), stdout);
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "comm/identity.h"
 #include "comm/peers.h"
 #include "tools/common/call.h"
+#include "tools/common/measure.h"
 
 namespace ringside::tools {
 namespace {
@@ -17,17 +18,10 @@ constexpr int kRounds = 5;
 constexpr int kProbes = 3;              // rounds that begin with a probe
 constexpr double kBatchTime_us = 4000;  // of one call in one round
 constexpr int kMostCalls = 4000;
-constexpr int kPricedCalls = 8;
 constexpr std::size_t kLeastProbe = std::size_t{4} << 20, kMostProbe = std::size_t{64} << 20;
 
 // Off the powers of two that tables have: 24 B travel in a cell, 768 B in a slot.
 constexpr std::size_t kFitBytes[] = {24, 768};
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 // Calls of both algorithms need two communicators, as the choice is a communicator's.
 class Caller {
@@ -76,7 +70,9 @@ class Caller {
   Buffers buffers_;
 };
 
-std::vector<Question> fit_questions(int ranks) {
+// Those that the slots here can hold.
+std::vector<Question> fit_questions(const Machine& slots) {
+  const int ranks = slots.ranks();
   std::vector<Question> questions;
   for (const std::size_t bytes : kFitBytes) {
     const std::size_t all = bytes / 24 * sizeof(float) * 6;
@@ -85,6 +81,7 @@ std::vector<Question> fit_questions(int ranks) {
     // As many a rank as the all_reduce sends a rank.
     questions.push_back({Kind::all_gather, Algorithm::ring, all, ranks});
   }
+  std::erase_if(questions, [&](const Question& it) { return !cannot_price(slots, it).empty(); });
   return questions;
 }
 
@@ -94,7 +91,7 @@ MachineProbe medians(const std::vector<MachineProbe>& probes) {
   const auto over = [&](const auto& pick) {
     std::vector<double> values;
     for (const MachineProbe& probe : probes) values.push_back(pick(probe));
-    return median(values);
+    return quartiles_of(values).median;
   };
   it.flag_ns = over([](const MachineProbe& probe) { return probe.flag_ns; });
   for (std::size_t i = 0; i < it.copy.size(); ++i)
@@ -119,7 +116,7 @@ Machine from_probe(const MachineProbe& probe, const Options& options, int ranks,
 }
 
 double price_us(const Machine& machine, Question question) {
-  question.calls = kPricedCalls;
+  question.calls = kLoopCalls;
   return price(machine, question).time_ns / 1e3;
 }
 
@@ -222,9 +219,10 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
   const int cores =
       share_of_host(bootstrap.all_gather(identify_myself(options), deadline), bootstrap.rank())
           .cpus;
-  std::vector<Question> questions = fit_questions(ranks);
+  const Machine slots = from_probe({}, options, ranks, cores);
+  std::vector<Question> questions = fit_questions(slots);
   const auto own = static_cast<std::ptrdiff_t>(questions.size());
-  for (const Question& it : asked(from_probe({}, options, ranks, cores))) questions.push_back(it);
+  for (const Question& it : asked(slots)) questions.push_back(it);
   std::size_t most_bytes = 4096;
   for (const Question& it : questions) most_bytes = std::max(most_bytes, it.bytes);
   const ProbeOptions probing{options.timeout_s, options.interrupted,
@@ -245,7 +243,7 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
   fit.probe = medians(probes);
   for (std::size_t i = 0; i < questions.size(); ++i)
     fit.calls.push_back(
-        {questions[i], median(times_us[i]), 0, static_cast<std::ptrdiff_t>(i) < own});
+        {questions[i], quartiles_of(times_us[i]).median, 0, static_cast<std::ptrdiff_t>(i) < own});
   fit.machine = fitted(from_probe(fit.probe, options, ranks, cores),
                        {fit.calls.begin(), fit.calls.begin() + own});
   for (Measured& it : fit.calls) it.priced_us = price_us(fit.machine, it.question);

@@ -25,6 +25,9 @@
 
 namespace ringside::tools {
 
+// Everything here is timed in a loop, and priced as a call in a loop of so many.
+inline constexpr int kLoopCalls = 8;
+
 // One call, as it took and as it was priced.
 struct Measured {
   Question question;

@@ -54,6 +54,11 @@ const option kLongOptions[] = {
     {nullptr, 0, nullptr, 0},
 };
 
+const char* not_empty(const char* option, const char* value) {
+  if (*value == '\0') throw Error(Fault::usage, text("%s wants a name, and '' is none", option));
+  return value;
+}
+
 void read_option(int letter, const char* value, PriceOptions& it, bool& here) {
   switch (letter) {
     case 'b':
@@ -72,7 +77,7 @@ void read_option(int letter, const char* value, PriceOptions& it, bool& here) {
       it.ranks = read_ranks(value);
       break;
     case kMachine:
-      it.machine = value;
+      it.machine = not_empty("--machine", value);
       break;
     case kHere:
       here = true;
@@ -81,7 +86,7 @@ void read_option(int letter, const char* value, PriceOptions& it, bool& here) {
       it.show_machine = true;
       break;
     case kWrite:
-      it.write_file = value;
+      it.write_file = not_empty("--write", value);
       break;
     case kThreads:
       it.threads = read_int("--threads", value, 2, 64);
@@ -153,6 +158,7 @@ What is priced (sizes in bytes, or with K M G; powers of 1024)
   --machine NAME   a name, or a file                                            this machine
   --ranks N[,N…]   2 to 4096, on a described machine                            all it has
   --here           this machine, with the ranks that there are                  without --machine
+  --threads N      here: N ranks that are threads             4, where no launcher made any ranks
 
 What is shown
   --write FILE     the machine that was fitted here, as a description

@@ -56,9 +56,23 @@ std::string json_table(const PriceTable& table) {
   std::string words =
       text("    {\"op\": \"%s\", \"ranks\": %d,\n     ", name_of(table.kind), table.ranks);
   if (table.crossover)
-    words += text("\"one_shot_pays_up_to_bytes\": %zu, \"one_shot_taken_up_to_bytes\": %zu,\n     ",
-                  table.crossover->priced_bytes, table.crossover->taken_up_to);
+    words +=
+        text("\"one_shot_pays_up_to_bytes\": %zu, \"that_is_a_whole_slot\": %s,\n     ",
+             table.crossover->priced_bytes, table.crossover->reaches_the_slot ? "true" : "false") +
+        text("\"one_shot_taken_up_to_bytes\": %zu,\n     ", table.crossover->taken_up_to);
+  if (const std::optional<Miss> worst = furthest_off(table))
+    words += text("\"furthest_off\": {\"residual\": %.4f, \"size_bytes\": %zu, ", worst->residual,
+                  worst->size_bytes) +
+             text("\"algorithm\": \"%s\"},\n     ", name_of(worst->algorithm));
   return words + "\"rows\": [" + rows + "\n     ]}";
+}
+
+std::string json_rates(const std::vector<Rate>& rates) {
+  std::string list;
+  for (const Rate& it : rates)
+    list +=
+        text("%s{\"size_bytes\": %zu, \"gbs\": %.6g}", list.empty() ? "" : ", ", it.bytes, it.gbs);
+  return "[" + list + "]";
 }
 
 std::string json_fit(const Fit& fit) {
@@ -71,6 +85,18 @@ std::string json_fit(const Fit& fit) {
                text("\"predicted_us\": %.6g, \"measured_us\": %.6g, \"residual\": %.4f}",
                     it.priced_us, it.measured_us, residual(it));
   return "[" + calls + "\n  ]";
+}
+
+std::string json_here(const Here& here) {
+  const MachineProbe& probe = here.fit.probe;
+  const Machine& machine = here.fit.machine;
+  return text("  \"ranks\": %d, \"bootstrap\": %s, \"bound_to_own_cores\": %s,\n", here.ranks,
+              json_string(here.bootstrap).c_str(), here.own_cores ? "true" : "false") +
+         text("  \"probe\": {\"flag_ns\": %.6g,\n    \"copy\": ", probe.flag_ns) +
+         json_rates(probe.copy) + ",\n    \"reduce\": " + json_rates(probe.reduce) + "},\n" +
+         text("  \"fitted_ns\": {\"call\": %.6g, \"message\": %.6g, \"slot\": %.6g},\n",
+              machine.call_ns, machine.message_ns, machine.slot_ns) +
+         "  \"fitted_to\": " + json_fit(here.fit) + ",\n";
 }
 
 }  // namespace
@@ -88,11 +114,11 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
   const bool here = measured(table);
   std::string words =
       text("# %s, %d ranks on %s", name_of(table.kind), table.ranks, machine.name.c_str());
-  if (here) words += ": predicted beside measured";
-  if (!here) words += ": described, not measured here";
-  if (!here && table.ranks > machine.ranks())
-    words += text("; more than its %d, so %d hosts like its", machine.ranks(),
-                  machine.host_of(table.ranks - 1) + 1);
+  if (table.ranks > machine.ranks())
+    words += text(" (%d hosts of the same kind)", machine.host_of(table.ranks - 1) + 1);
+  words += here ? ": predicted beside measured" : ": described, not measured here";
+  if (table.rows.empty())
+    return words + "\n# at no size here does each rank have a whole element\n";
   const std::size_t columns = table.rows.empty() ? 0 : table.rows[0].calls.size();
   std::string names = text("#%10s", ""), titles = text("#%10s", "size"),
               units = text("#%10s", "(B)");
@@ -124,6 +150,18 @@ std::string price_row(const PriceRow& row) {
   return words + "\n";
 }
 
+std::optional<Miss> furthest_off(const PriceTable& table) {
+  std::optional<Miss> worst;
+  for (const PriceRow& row : table.rows)
+    for (const PricedCall& it : row.calls) {
+      if (!it.measured_us) continue;
+      const double off = *it.priced_us / *it.measured_us - 1;
+      if (!worst || std::abs(off) > std::abs(worst->residual))
+        worst = {off, row.size_bytes, it.question.algorithm};
+    }
+  return worst;
+}
+
 std::string price_foot(const PriceTable& table) {
   std::string words;
   if (table.crossover) {
@@ -132,22 +170,22 @@ std::string price_foot(const PriceTable& table) {
                 ? "# one-shot: at no size the better one"
                 : text("# one-shot: the better one up to %zu bytes%s", it.priced_bytes,
                        it.reaches_the_slot ? ", which is a whole slot" : "");
-    words += text("; ringside takes it up to %zu\n", it.taken_up_to);
+    words += it.taken_up_to == 0 ? "; ringside does not take it here\n"
+                                 : text("; ringside takes it up to %zu\n", it.taken_up_to);
   }
-  double worst = 0;
-  std::size_t worst_bytes = 0;
-  for (const PriceRow& row : table.rows)
-    for (const PricedCall& it : row.calls)
-      if (it.measured_us && std::abs(*it.priced_us / *it.measured_us - 1) >= std::abs(worst))
-        worst = *it.priced_us / *it.measured_us - 1, worst_bytes = row.size_bytes;
-  if (worst_bytes > 0)
-    words += text("# furthest off: %+.0f%% at %zu bytes\n", 100 * worst, worst_bytes);
+  if (const std::optional<Miss> worst = furthest_off(table))
+    words +=
+        text("# furthest off: %+.0f%% at %zu bytes\n", 100 * worst->residual, worst->size_bytes);
   return words;
 }
 
-std::string fit_words(const Fit& fit) {
+std::string here_words(const Here& here) {
+  const Fit& fit = here.fit;
   const Machine& it = fit.machine;
-  std::string words = text("measured  a flag takes %.0f ns; copying ", fit.probe.flag_ns);
+  std::string words =
+      text("price: %d ranks here, bootstrap %s, %s\n\n", here.ranks, here.bootstrap.c_str(),
+           here.own_cores ? "each bound to a core of its own" : "not bound to cores of their own");
+  words += text("measured  a flag takes %.0f ns; copying ", fit.probe.flag_ns);
   const auto range = [](const std::vector<Rate>& rates) {
     return text("%.1f GB/s (%s), %.1f (%s), %.1f (%s)", rates.front().gbs,
                 short_bytes(rates.front().bytes).c_str(), rates[rates.size() / 2].gbs,
@@ -167,15 +205,15 @@ std::string fit_words(const Fit& fit) {
   return words + "\n";
 }
 
-std::string price_json(const Machine& machine, const Fit* fit,
+std::string price_json(const Machine& machine, const Here* here,
                        const std::vector<PriceTable>& tables) {
   std::string list;
   for (const PriceTable& table : tables) list += (list.empty() ? "" : ",\n") + json_table(table);
   std::string words = "{\n  \"tool\": \"price\",\n";
   words += text("  \"machine\": %s,\n", json_string(machine.name).c_str());
   words += text("  \"description\": %s,\n", json_string(write_machine(machine)).c_str());
-  words += text("  \"measured_here\": %s,\n", fit != nullptr ? "true" : "false");
-  if (fit != nullptr) words += "  \"fitted_to\": " + json_fit(*fit) + ",\n";
+  words += text("  \"measured_here\": %s,\n", here != nullptr ? "true" : "false");
+  if (here != nullptr) words += json_here(*here);
   return words + "  \"tables\": [\n" + list + "\n  ]\n}\n";
 }
 

@@ -15,7 +15,7 @@ struct PricedCall {
   Question question;
   std::optional<double> priced_us;
   std::optional<double> measured_us;
-  double busbw_gbs = 0;  // of the price
+  double busbw_gbs = 0;  // of the price; 0 where that is no time
   std::size_t messages = 0;
 };
 
@@ -41,14 +41,31 @@ struct PriceTable {
   std::optional<Crossover> crossover;
 };
 
+// Which call was predicted worst, of those that were measured.
+struct Miss {
+  double residual = 0;  // predicted / measured − 1
+  std::size_t size_bytes = 0;
+  Algorithm algorithm = Algorithm::ring;
+};
+std::optional<Miss> furthest_off(const PriceTable& table);
+
+// Where it was measured and how.
+struct Here {
+  Fit fit;
+  int ranks = 0;
+  std::string bootstrap;
+  bool own_cores = false;  // each rank is bound to a core that no other has
+};
+
 std::string price_head(const Machine& machine, const PriceTable& table);
 std::string price_row(const PriceRow& row);
 std::string price_foot(const PriceTable& table);
 
-// "fitted: …" for a machine that was fitted here, with the calls that it was fitted to.
-std::string fit_words(const Fit& fit);
+// Which ranks these are, what was measured and what was fitted, to which calls.
+std::string here_words(const Here& here);
 
-std::string price_json(const Machine& machine, const Fit* fit,
+// `here` is null for a described machine. Holds every number that the text does.
+std::string price_json(const Machine& machine, const Here* here,
                        const std::vector<PriceTable>& tables);
 
 }  // namespace ringside::tools
