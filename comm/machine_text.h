@@ -19,8 +19,8 @@
 // Times in ns, us, ms or s; rates in GB/s (10⁹ bytes); sizes in bytes or with K M G (KiB MiB GiB),
 // powers of 1024. A link without bandwidth is memory that both ends can reach: what that means, and
 // what each fact is for, is told in machine.h. Everything may be left out but the links that there
-// are ranks for. Words are printable ASCII or UTF-8, counts are digits, and there are at most a million
-// ranks.
+// are ranks for. Words are printable ASCII or UTF-8, counts are digits, and there are at most a
+// million ranks.
 #pragma once
 
 #include <string>

@@ -121,6 +121,19 @@ RINGSIDE_TEST(price, json_is_json) {
         "\"reduce\": [{", "\"fitted_ns\": {\"call\": ", "\"furthest_off\": {",
         "\"bound_to_own_cores\": ", "\"that_is_a_whole_slot\": "})
     CHECK_MSG(contains(here.out, part), "no %s", part);
+  // Time and bandwidth of a row are one prediction (to the digits that are printed), and messages
+  // those of one call.
+  const test::Meeting meeting;
+  std::ofstream(meeting.file(0)) << here.out;
+  const RunResult agree = run({"python3", "-c", R"(
+import json, sys
+for row in json.load(open(sys.argv[1]))["tables"][0]["rows"]:
+    for call in row["calls"]:
+        assert abs(row["size_bytes"] / call["predicted_us"] / 1e3 / call["busbw_gbs"] - 1) < 1e-4
+        assert call["messages"] == (4 if call["algorithm"] == "ring" else 2)
+)",
+                               meeting.file(0)});
+  CHECK_MSG(agree.ok(), "%s", agree.err.c_str());
 }
 
 // All rows have a price, a time, and what is between them; the machine that was found can be read.

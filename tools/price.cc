@@ -68,7 +68,7 @@ PricedCall priced(const Machine& machine, const Question& question) {
   if (price.time_ns > 0)
     it.busbw_gbs = static_cast<double>(whole_bytes(question)) / price.time_ns *
                    bus_factor(question.kind, question.ranks);
-  it.messages = price.messages;
+  it.messages = price.messages / static_cast<std::size_t>(question.calls);
   return it;
 }
 

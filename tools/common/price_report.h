@@ -15,8 +15,8 @@ struct PricedCall {
   Question question;
   std::optional<double> priced_us;
   std::optional<double> measured_us;
-  double busbw_gbs = 0;  // of the price; 0 where that is no time
-  std::size_t messages = 0;
+  double busbw_gbs = 0;      // of the price; 0 where that is no time
+  std::size_t messages = 0;  // of one call, all ranks together
 };
 
 // One size of one operation: the ring, and for all_reduce the one-shot beside it.
