@@ -52,6 +52,7 @@ void Board::note_wait(const WaitNote& wait) {
   // As in note(): all stores release, so who sees one of them sees the odd version too.
   wait_.peer.store(static_cast<std::uint64_t>(wait.peer) + 1, std::memory_order_release);
   wait_.since_ms.store(wait.since_ms, std::memory_order_release);
+  wait_.position.store(wait.position, std::memory_order_release);
   for (std::size_t i = 0; i < kWaitWords; ++i) {
     std::uint64_t word = 0;
     const std::size_t at = std::min(i * sizeof word, wait.words.size());
@@ -72,6 +73,7 @@ std::optional<WaitNote> Board::wait() const {
   const std::uint64_t before = wait_.version.load(std::memory_order_acquire);
   const std::uint64_t peer = wait_.peer.load(std::memory_order_acquire);
   const std::int64_t since_ms = wait_.since_ms.load(std::memory_order_acquire);
+  const std::uint64_t position = wait_.position.load(std::memory_order_acquire);
   char text[kWaitWords * sizeof(std::uint64_t) + 1] = {};
   for (std::size_t i = 0; i < kWaitWords; ++i) {
     const std::uint64_t word = wait_.words[i].load(std::memory_order_acquire);
@@ -79,7 +81,7 @@ std::optional<WaitNote> Board::wait() const {
   }
   const std::uint64_t after = wait_.version.load(std::memory_order_relaxed);
   if (before != after || before % 2 != 0 || peer == 0) return std::nullopt;
-  return WaitNote{static_cast<int>(peer - 1), since_ms, text};
+  return WaitNote{static_cast<int>(peer - 1), since_ms, text, position};
 }
 
 void Board::set_broken(const Error& cause) {

@@ -48,6 +48,8 @@ struct WaitNote {
   int peer;
   std::int64_t since_ms;
   std::string words;  // "waiting in step 2 of 6 for chunk 5 from rank 2"
+  // How far the rank is in its collective: grows from wait to wait. 0 where nobody counts.
+  std::uint64_t position = 0;
 };
 
 class Board {
@@ -98,6 +100,7 @@ class Board {
     std::atomic<std::uint64_t> version{0};  // odd while it is written
     std::atomic<std::uint64_t> peer{0};     // its number and 1; 0: nobody
     std::atomic<std::int64_t> since_ms{0};
+    std::atomic<std::uint64_t> position{0};
     std::atomic<std::uint64_t> words[kWaitWords] = {};
   };
 

@@ -81,6 +81,7 @@ struct Communicator::Impl {
 
   // send and recv are calls of two ranks, so only collectives are counted and chained alike on all.
   void run(Plan plan) {
+    if (options.on_call) options.on_call(number + 1, plan.call.what);
     chain = chained(chain, fingerprint(plan.call.what));
     plan.call.fingerprint = chain;
     const Call entry{++number, ++collectives, plan.call.what, chain, coarse_now_ms()};
@@ -283,7 +284,9 @@ std::optional<Communicator> Communicator::split(int color, int key) {
   std::vector<int> ranks;
   for (const auto& member : members) ranks.push_back(member.second);
   SplitBootstrap bootstrap(*this, std::move(ranks));
-  return Communicator(bootstrap, impl_->options);
+  Options inherited = impl_->options;
+  inherited.on_call = nullptr;
+  return Communicator(bootstrap, inherited);
 }
 
 void Communicator::abort(const std::string& reason) {

@@ -66,7 +66,8 @@ void HostLane::wait_for_room(const Out& out) {
       [&] {
         return at_step() +
                text(" for rank %d to make room for %s", out.rank, name_of(out.piece).c_str());
-      });
+      },
+      position());
   if (!sent) check_flag(*edges_.left, edges_.left_rank);
 }
 
@@ -79,7 +80,8 @@ void HostLane::wait_for_message(Out& out, const In& in) {
         if (!out.sent) out.sent = try_send(out);
         return in.end->arrived() || in.end->overtaken();
       },
-      [&] { return at_step() + text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank); });
+      [&] { return at_step() + text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank); },
+      position());
   check_flag(*in.end, in.rank);
 }
 

@@ -163,6 +163,10 @@ class HostLane {
   }
   std::string name_of(Piece piece) const;
   std::string at_step() const;
+  // Grows from step to step of a call; slices have fewer steps than this.
+  std::uint64_t position() const {
+    return std::uint64_t{slice_} << 24 | static_cast<unsigned>(step_);
+  }
 
   const HostCall& call_;
   Edges& edges_;

@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "comm/operation.h"
 #include "comm/transport.h"
 
 namespace ringside {
@@ -41,6 +43,11 @@ struct Options {
   // Tests put their own transport, or a faulty decorator, around the real one here.
   using Decorate = std::function<std::unique_ptr<Transport>(std::unique_ptr<Transport>)>;
   Decorate decorate;
+
+  // Told of each collective before it begins: its number among the communicator's calls, and what
+  // it will say it is, which may be changed. For tests and faults (fault_injection.h); groups that
+  // are split off do not inherit it.
+  std::function<void(std::uint64_t number, Operation& what)> on_call;
 
   // What from_environment() could not read, as a sentence. Empty: nothing.
   std::string refused;

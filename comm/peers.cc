@@ -68,6 +68,12 @@ ChannelPlace WindowPlan::pair_place(Use use, int peer) const {
           kBoardBytes + ring.total_bytes() + pair_number * pair.total_bytes()};
 }
 
+bool WindowPlan::is_credit_cell(int cell) const {
+  const int first_pair = pair_credit_cell(Use::messages, 0);
+  if (cell < first_pair) return cell == kRingCreditCell;
+  return (cell - first_pair) % (1 + pair.slots) == 0;
+}
+
 Peers::Peers(Bootstrap& bootstrap, const Options& options)
     : rank_(bootstrap.rank()), size_(bootstrap.size()) {
   // Options that make no sense are refused by all ranks together, after the first meeting.

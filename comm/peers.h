@@ -51,6 +51,8 @@ struct WindowPlan {
   ChannelPlace ring_place() const;
   int pair_credit_cell(Use use, int peer) const;
   ChannelPlace pair_place(Use use, int peer) const;
+  // Whether credit comes back in this cell, and no message.
+  bool is_credit_cell(int cell) const;
   // One past the last pair is where a further one would begin.
   int total_cells() const { return pair_credit_cell(Use::mesh, size); }
   std::size_t total_bytes() const { return pair_place(Use::mesh, size).first_byte; }

@@ -1,8 +1,12 @@
 // Reading the boards, and putting what they say into words.
 #include "comm/report.h"
 
+#include <chrono>
 #include <cstdio>
 #include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "comm/error.h"
 
@@ -35,6 +39,9 @@ bool is_stopped(int pid) {
   return state == 'T' || state == 't';
 }
 
+// Long for a rank that only has to wake up and look.
+constexpr std::chrono::milliseconds kLookAgainAfter{20};
+
 // A process that is stopped waits for nobody, whatever its board says: what it waited for may have
 // come since.
 std::optional<int> awaited_by(const Peers& peers, int rank) {
@@ -46,15 +53,27 @@ std::optional<int> awaited_by(const Peers& peers, int rank) {
 
 }  // namespace
 
+bool has_finished(const Board& board, const Call& call) {
+  if (call.collective == 0) return false;
+  const std::optional<Call> theirs = board.find_collective(call.collective);
+  return theirs && theirs->fingerprint == call.fingerprint && !board.inside(theirs->number);
+}
+
 Report::Report(const Peers& peers) : peers_(peers) {
   const auto waits_for = [&](int rank) { return awaited_by(peers, rank); };
   blame_ = blame(peers.rank(), waits_for);
   teller_ = teller(blame_, peers.size(), waits_for);
+  loss_ = find_loss();
+  // A message that has come just now looks like one that is lost. So look twice.
+  if (!loss_) return;
+  std::this_thread::sleep_for(kLookAgainAfter);
+  if (find_loss() != loss_) loss_.reset();
 }
 
 bool Report::is_mine_to_tell() const { return teller_ == peers_.rank(); }
 
 std::string Report::cause(const Call& call) const {
+  if (loss_) return lost();
   if (!blame_.late) return circle();
   const int rank = *blame_.late;
   const bool stopped = is_stopped(peers_.identity(rank).pid);
@@ -89,6 +108,49 @@ std::string Report::circle() const {
                   wait ? wait->words.c_str() : "going on by now");
   }
   return words;
+}
+
+// Along the chain of waits a rank may wait for one that has finished the call in which it waits: what
+// it waits for was sent, then. In a circle nobody need have finished; but the hindmost rank of it
+// waits for one that is ahead of it, and no rank gets ahead of another that it has sent nothing.
+std::optional<Report::Loss> Report::find_loss() const {
+  std::vector<int> ranks = blame_.waiting;
+  ranks.push_back(blame_.late ? *blame_.late : ranks.front());
+  for (std::size_t i = 0; i + 1 < ranks.size(); ++i) {
+    const Board *waiting = peers_.board_of(ranks[i]), *awaited = peers_.board_of(ranks[i + 1]);
+    const std::optional<Call> call = waiting == nullptr ? std::nullopt : waiting->latest();
+    if (call && awaited != nullptr && has_finished(*awaited, *call))
+      return loss_between(ranks[i], ranks[i + 1]);
+  }
+  if (blame_.late) return std::nullopt;
+  std::optional<std::pair<std::uint64_t, std::size_t>> hindmost;  // how far, and which
+  for (std::size_t i = 0; i + 1 < ranks.size(); ++i) {
+    const std::optional<WaitNote> wait = peers_.board_of(ranks[i])->wait();
+    const std::optional<Call> call = peers_.board_of(ranks[i])->latest();
+    if (!wait || !call || call->collective == 0) return std::nullopt;
+    if (!hindmost || wait->position < hindmost->first) hindmost = {wait->position, i};
+  }
+  const std::optional<WaitNote> ahead = peers_.board_of(ranks[hindmost->second + 1])->wait();
+  if (!ahead || ahead->position <= hindmost->first) return std::nullopt;
+  return loss_between(ranks[hindmost->second], ranks[hindmost->second + 1]);
+}
+
+std::optional<Report::Loss> Report::loss_between(int waiting, int awaited) const {
+  const std::optional<WaitNote> wait = peers_.board_of(waiting)->wait();
+  if (!wait || wait->peer != awaited) return std::nullopt;
+  return Loss{awaited, waiting, wait->since_ms};
+}
+
+std::string Report::lost() const {
+  const Board& receiver = *peers_.board_of(loss_->receiver);
+  const std::optional<WaitNote> wait = receiver.wait();
+  const std::optional<Call> call = receiver.latest();
+  return text(
+      "a message of %s to rank %d was lost: rank %d is in %s, %s, and rank %d has sent that "
+      "and gone on. It is the transport or the memory between them that failed",
+      peers_.who(loss_->sender).c_str(), loss_->receiver, loss_->receiver,
+      call ? describe(call->number, call->what).c_str() : "no call",
+      wait ? wait->words.c_str() : "going on by now", loss_->sender);
 }
 
 }  // namespace ringside

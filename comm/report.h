@@ -4,6 +4,8 @@
 // report is made when something takes long; nothing here is on the way of a message.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "comm/blame.h"
@@ -11,6 +13,10 @@
 #include "comm/peers.h"
 
 namespace ringside {
+
+// Whether the rank of this board has made and finished the collective that `call` is on another
+// rank. It has then sent all that it had to send in it.
+bool has_finished(const Board& board, const Call& call);
 
 class Report {
  public:
@@ -24,12 +30,22 @@ class Report {
   bool is_mine_to_tell() const;
 
  private:
+  // A message that was sent and never came.
+  struct Loss {
+    int sender, receiver;
+    std::int64_t since_ms;  // of the receiver's wait
+    bool operator==(const Loss&) const = default;
+  };
+  std::optional<Loss> find_loss() const;
+  std::optional<Loss> loss_between(int waiting, int awaited) const;
   std::string circle() const;
+  std::string lost() const;
   std::string doing(int rank, const Call& call) const;
 
   const Peers& peers_;
   Blame blame_;
   int teller_;
+  std::optional<Loss> loss_;
 };
 
 }  // namespace ringside

@@ -41,9 +41,10 @@ class OnTheBoard {
   void over() {
     if (noted_) board_.note_wait_over();
   }
-  void note(int peer, std::int64_t since_ms, FunctionRef<std::string()> where) {
+  void note(int peer, std::int64_t since_ms, FunctionRef<std::string()> where,
+            std::uint64_t position) {
     if (noted_) return;
-    board_.note_wait({peer, since_ms, where()});
+    board_.note_wait({peer, since_ms, where(), position});
     noted_ = true;
   }
 
@@ -66,7 +67,7 @@ std::string Waiter::here() const {
   return text("rank %d, in %s", peers_.rank(), describe(call_.number, call_.what).c_str());
 }
 
-void Waiter::wait_patiently(int peer, Ready ready, Where where) {
+void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t position) {
   const auto comes_in_a_few_turns = [&] {
     for (int turn = 0; turn < kTurns; ++turn) {
       if (ready()) return true;
@@ -94,7 +95,8 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where) {
       next_process_check = now + kProcessCheck;
     }
     const double waited_s = std::chrono::duration<double>(now - start).count();
-    if (now - start >= kYieldFor || deadline.passed(now)) note.note(peer, start_ms, where);
+    if (now - start >= kYieldFor || deadline.passed(now))
+      note.note(peer, start_ms, where, position);
     if (deadline.passed(now)) check_dead(ready, where);
     if (deadline.passed(now) && !ready()) throw_late(waited_s, where);
     if (now - start < kYieldFor) continue;
@@ -136,10 +138,12 @@ void Waiter::enter(const Call& call) {
 void Waiter::check_left(int peer, Ready ready, Where where) {
   const Board* board = peers_.board_of(peer);
   if (board == nullptr || board->state() != RankState::left || ready()) return;
+  const char* why = has_finished(*board, call_)
+                        ? "it finished this call, so what it sent was lost on its way"
+                        : "so it called fewer collectives than the others";
   throw Error(Fault::left,
-              text("%s: %s has left (it destroyed its communicator, so it called fewer "
-                   "collectives than the others); seen while %s",
-                   here().c_str(), peers_.who(peer).c_str(), where().c_str()));
+              text("%s: %s has left (it destroyed its communicator, %s); seen while %s",
+                   here().c_str(), peers_.who(peer).c_str(), why, where().c_str()));
 }
 
 // Flags tell when a message belongs to another call. But two calls may use different channels, and
@@ -164,7 +168,16 @@ void Waiter::check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t want
   if (theirs == wanted) [[likely]]
     return;
   const Board* board = peers_.board_of(from_rank);
-  throw_different(from_rank, board == nullptr ? std::nullopt : board->find(theirs));
+  const std::optional<Call> meant = board == nullptr ? std::nullopt : board->find(theirs);
+  // A flag of no call that the sender has made, while this very call stands on its board.
+  if (board != nullptr && !meant && board->find(wanted))
+    throw Error(
+        Fault::protocol,
+        text("%s, %s: a flag from %s is damaged: it has come in this call, with the "
+             "fingerprint of none (%08x in place of %08x). Memory or a transport has "
+             "changed it on its way",
+             here().c_str(), where().c_str(), peers_.who(from_rank).c_str(), theirs, wanted));
+  throw_different(from_rank, meant);
 }
 
 void Waiter::throw_different(int peer, const std::optional<Call>& theirs) const {

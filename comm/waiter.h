@@ -28,14 +28,14 @@ class Waiter {
 
   // Returns once ready() is true. `peer` is the rank that is waited for; `where` makes the words
   // for a sentence ("step 2 of 6, for chunk 5 from rank 2"), and is called only when something is
-  // wrong.
+  // wrong. `position` is for the board (WaitNote).
   template <class IsReady, class Words>
-  void wait(int peer, const IsReady& ready, const Words& where) {
+  void wait(int peer, const IsReady& ready, const Words& where, std::uint64_t position = 0) {
     for (int i = 0; i < spins_; ++i) {
       if (ready()) return;
       relax();
     }
-    wait_patiently(peer, ready, where);
+    wait_patiently(peer, ready, where, position);
   }
 
   // A call begins: from now on sentences speak of it. Throws if another rank has raised the alarm,
@@ -65,7 +65,7 @@ class Waiter {
 #endif
   }
 
-  void wait_patiently(int peer, Ready ready, Where where);
+  void wait_patiently(int peer, Ready ready, Where where, std::uint64_t position);
   // Each returns if waiting still makes sense, and throws its sentence if not. A message may have
   // come just before its sender went, so ready() is asked once more before anything is thrown.
   void check_stopped(Where where);

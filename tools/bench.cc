@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   }
   if (arguments.help) return print_once(kTool, help_text(Tool::bench));
   return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
-    return run_bench(bootstrap, arguments, tool_options(), stdout);
+    const Options options = tool_options(bootstrap, arguments.fault);
+    return run_bench(bootstrap, arguments, options, stdout);
   });
 }

@@ -126,7 +126,7 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
 }
 
 int run(Bootstrap& bootstrap, const Arguments& arguments) {
-  Communicator comm(bootstrap, tool_options());
+  Communicator comm(bootstrap, tool_options(bootstrap, arguments.fault));
   const CoreBinding binding(comm);
   const bool talk = arguments.demo && !arguments.json;
   if (talk) print(comm, who_is_there(comm, bootstrap.name(), binding.own_cores()));

@@ -54,13 +54,14 @@ std::optional<Kind> parse_kind(const char* value, Tool tool) {
   return std::nullopt;
 }
 
-enum LongOption { kOp = 256, kJson, kNoDemo, kThreads, kPeer, kLimit, kHelp };
+enum LongOption { kOp = 256, kJson, kNoDemo, kThreads, kPeer, kLimit, kFault, kHelp };
 
 // What both tools have, and before it what one of them has.
 constexpr std::array kCommonOptions = {
     option{"op", required_argument, nullptr, kOp},
     option{"json", no_argument, nullptr, kJson},
     option{"threads", required_argument, nullptr, kThreads},
+    option{"fault", required_argument, nullptr, kFault},
     option{"help", no_argument, nullptr, kHelp},
     option{"minbytes", required_argument, nullptr, 'b'},
     option{"maxbytes", required_argument, nullptr, 'e'},
@@ -128,6 +129,9 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       break;
     case kLimit:
       it.limit = true;
+      break;
+    case kFault:
+      it.fault = parse_injection(value);
       break;
     case kNoDemo:
       it.demo = false;

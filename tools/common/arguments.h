@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "comm/fault_injection.h"
 #include "comm/operation.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
@@ -25,9 +27,10 @@ struct Arguments {
   std::vector<Kind> kinds = {Kind::all_reduce};
   int threads = 0;  // ranks as threads of this process; 0: processes, as mpirun started them
   bool json = false;
-  bool demo = true;    // ring_allreduce
-  std::string peer;    // bench: the library beside ringside; empty: none
-  bool limit = false;  // bench
+  bool demo = true;                // ring_allreduce
+  std::string peer;                // bench: the library beside ringside; empty: none
+  bool limit = false;              // bench
+  std::optional<Injection> fault;  // what one rank does wrong, on purpose
   bool help = false;
 };
 

@@ -59,6 +59,17 @@ send_recv is one step of a ring: each rank sends to its right and receives from 
 operations on _v rank r has r + 1 shares of the whole.
 )";
 
+constexpr const char* kFaults = R"(
+When it stops: one rank misbehaves, at its K-th collective, and one sees what the others say (docs/09)
+  --fault stall:rank=R,op=K     does nothing more; with step=S from its S-th message on
+  --fault slow:rank=R,op=K      comes ms=1500 later; with RINGSIDE_WARN=1 a warning names it
+  --fault die:rank=R,op=K       is killed; not with --threads
+  --fault drop-signal:rank=R,op=K      the signal of its step=1st message is lost
+  --fault corrupt-header:rank=R,op=K   the same signal comes, and is damaged
+  --fault other-op:rank=R,op=K  calls something else
+  --fault refuse:rank=R, no-memory:rank=R     cannot start
+)";
+
 constexpr const char* kEnd = R"(
 Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a bad option.
 Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_WARN=SECONDS (10),
@@ -76,7 +87,7 @@ What is shown
   --json      one JSON object, for machines
   --help      this
 )" + kColumns +
-         kEnd;
+         kFaults + kEnd;
 }
 
 std::string bench_help() {
@@ -93,7 +104,7 @@ Beside what
   --json      one JSON object, for machines
   --help      this
 )" + kColumns +
-         kBenchColumns + kEnd;
+         kBenchColumns + kFaults + kEnd;
 }
 
 }  // namespace

@@ -167,4 +167,10 @@ Options tool_options() {
   return options;
 }
 
+Options tool_options(const Bootstrap& bootstrap, const std::optional<Injection>& fault) {
+  Options options = tool_options();
+  if (fault) inject(options, *fault, bootstrap);
+  return options;
+}
+
 }  // namespace ringside::tools

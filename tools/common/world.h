@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "comm/bootstrap.h"
 #include "comm/communicator.h"
+#include "comm/fault_injection.h"
 
 namespace ringside::tools {
 
@@ -28,5 +30,7 @@ int print_once(const std::string& words);
 
 // The options from the environment, with the flag that SIGTERM and SIGINT set.
 Options tool_options();
+// The same, with a fault where one is asked for. Throws Error{usage} where it cannot be had.
+Options tool_options(const Bootstrap& bootstrap, const std::optional<Injection>& fault);
 
 }  // namespace ringside::tools
