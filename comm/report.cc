@@ -110,9 +110,9 @@ std::string Report::circle() const {
   return words;
 }
 
-// Along the chain of waits a rank may wait for one that has finished the call in which it waits: what
-// it waits for was sent, then. In a circle nobody need have finished; but the hindmost rank of it
-// waits for one that is ahead of it, and no rank gets ahead of another that it has sent nothing.
+// Along the chain of waits a rank may wait for one that has finished the call in which it waits:
+// what it waits for was sent, then. In a circle nobody need have finished; but the hindmost rank of
+// it waits for one that is ahead, and no rank gets ahead of another that it has sent nothing.
 std::optional<Report::Loss> Report::find_loss() const {
   std::vector<int> ranks = blame_.waiting;
   ranks.push_back(blame_.late ? *blame_.late : ranks.front());
