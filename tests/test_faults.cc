@@ -25,11 +25,11 @@ constexpr double kSoon_s = kUnderTsan ? 2 : 0.2;
 constexpr double kLater_s = 30;  // where nobody waits for a deadline
 
 // Whether this step is looked at. Up to three ranks each is; with more, and then they are many, the
-// first two, the last, and of the others one in three, another one for each rank. All of them, in
-// some minutes: RINGSIDE_TEST_EVERY_STEP=1.
-bool wanted_step(int step, int last, int rank, int ranks) {
+// first, the last, and of the others one in three, another one for each rank. All of them, in half
+// a minute: RINGSIDE_TEST_EVERY_STEP=1.
+bool wanted_step(int step, int first, int last, int rank, int ranks) {
   static const bool every = std::getenv("RINGSIDE_TEST_EVERY_STEP") != nullptr;
-  return every || ranks <= 3 || step <= 1 || step == last || (step + rank) % 3 == 0;
+  return every || ranks <= 3 || step == first || step == last || (step + rank) % 3 == 0;
 }
 
 // The cells of one fault: `first_step` to the last message; a fault without steps has step 0 only.
@@ -41,7 +41,7 @@ std::vector<FaultCell> cells_of(What what, int first_step, bool has_steps) {
       for (int rank = 0; rank < ranks; ++rank)
         for (int step = first_step, last = has_steps ? messages[index(rank)] : 0; step <= last;
              ++step)
-          if (wanted_step(step, last, rank, ranks))
+          if (wanted_step(step, first_step, last, rank, ranks))
             cells.push_back({&call,
                              ranks,
                              {.what = what,
