@@ -224,11 +224,14 @@ void Waiter::throw_dead(int peer, Where where) {
                                 peers_.who(peer).c_str(), where().c_str()));
 }
 
-void Waiter::throw_late(double waited_s, Where where) const {
-  throw Error(
-      Fault::timeout,
-      text("%s, %s: waited %.3g s, longer than RINGSIDE_TIMEOUT=%g allows; %s", here().c_str(),
-           where().c_str(), waited_s, timeout_s_, Report(peers_).cause(call_).c_str()));
+// Everybody's time is up at the same moment. If another rank has spoken while this one read the
+// boards, they may show what came after, as whoever was late has been told to stop: its words count.
+void Waiter::throw_late(double waited_s, Where where) {
+  const std::string cause = Report(peers_).cause(call_);
+  check_alarm();
+  throw Error(Fault::timeout,
+              text("%s, %s: waited %.3g s, longer than RINGSIDE_TIMEOUT=%g allows; %s",
+                   here().c_str(), where().c_str(), waited_s, timeout_s_, cause.c_str()));
 }
 
 // Late is not wrong. Somebody may be reading a large file, or sit in a debugger.

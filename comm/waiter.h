@@ -75,7 +75,7 @@ class Waiter {
   void check_dead(Ready ready, Where where);
   std::string what_differs(int peer, const Call& theirs) const;
   [[noreturn]] void throw_dead(int peer, Where where);
-  [[noreturn]] void throw_late(double waited_s, Where where) const;
+  [[noreturn]] void throw_late(double waited_s, Where where);
   void warn(double waited_s, Where where) const;
 
   Peers& peers_;

@@ -65,7 +65,6 @@ void for_each_cell(const std::vector<FaultCell>& cells,
 
 void check_matrix(Context& t, const std::vector<FaultCell>& cells, double timeout_s) {
   CHECK(cells.size() > 10);
-  std::fprintf(stderr, "CELLS %zu\n", cells.size());
   for_each_cell(cells, [&](const FaultCell& cell) {
     const std::string complaint = judge(cell, run_cell(cell, timeout_s));
     CHECK_MSG(complaint.empty(), "%s", complaint.c_str());
