@@ -225,7 +225,7 @@ void Waiter::throw_dead(int peer, Where where) {
 }
 
 // Everybody's time is up at the same moment. If another rank has spoken while this one read the
-// boards, they may show what came after, as whoever was late has been told to stop: its words count.
+// boards, they may show what came after, as whoever was late was told to stop: its words count.
 void Waiter::throw_late(double waited_s, Where where) {
   const std::string cause = Report(peers_).cause(call_);
   check_alarm();
