@@ -132,6 +132,17 @@ RINGSIDE_TEST(processes, rank_that_kills_itself_is_named) {
   });
 }
 
+RINGSIDE_TEST(processes, rank_that_dies_in_the_probe_of_the_machine_is_named) {
+  for (const Words& launcher : launchers(3)) {
+    Job job;
+    const RunResult result =
+        job.run(command(launcher, {"die-in-probe", "--rank", "1"}), {.timeout_s = 30});
+    check_fails_cleanly(t, job, result);
+    for (const int rank : {0, 2})
+      check_says(t, result, rank, {"in the probe of the machine: rank 1 (pid ", "has died"});
+  }
+}
+
 RINGSIDE_TEST(processes, rank_killed_from_outside_is_named) {
   for_each_victim([&](const Words& launcher, int ranks, int victim) {
     Job job;

@@ -8,6 +8,7 @@
 //   hash [--in-place]              the hash matrix (tests/support/hash_cases.h); rank 0 prints it
 //   loop [--ready FILE]            all_reduces until it is killed; FILE appears once they run
 //   die --rank R --op K            rank R is killed in the middle of its K-th all_reduce
+//   die-in-probe --rank R          rank R is killed once it has joined the probe of the machine
 //   mismatch --what W --bytes B    rank 1 differs in count, type, operation or reduction
 //   leave --rank R --op K          rank R destroys its communicator after K − 1 all_reduces
 //   stall --rank R --op K          rank R makes no K-th call, and stays
@@ -30,6 +31,7 @@
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "tests/support/hash_cases.h"
+#include "tools/common/probe.h"
 
 namespace {
 
@@ -161,6 +163,36 @@ void ok(Communicator& comm) {
   comm.barrier();
 }
 
+// Ends this process after the meeting that is the last one before the probe measures: then all
+// others wait for the ring.
+class DiesAfterJoining : public Bootstrap {
+ public:
+  explicit DiesAfterJoining(Bootstrap& inner) : inner_(inner) {}
+  int rank() const override { return inner_.rank(); }
+  int size() const override { return inner_.size(); }
+  const char* name() const override { return inner_.name(); }
+  void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
+                        Deadline deadline) override {
+    inner_.all_gather_bytes(mine, bytes, all, deadline);
+    constexpr int kMeetingsToJoin = 7;
+    if (++meetings_ < kMeetingsToJoin) return;
+    ::usleep(100'000);  // until the others have left the meeting
+    ::kill(::getpid(), SIGKILL);
+  }
+
+ private:
+  Bootstrap& inner_;
+  int meetings_ = 0;
+};
+
+void die_in_probe(Bootstrap& bootstrap, const Arguments& arguments) {
+  tools::ProbeOptions options;
+  options.interrupted = &stopped_by;
+  options.most_bytes = std::size_t{64} << 10;
+  DiesAfterJoining dies(bootstrap);
+  tools::probe_machine(bootstrap.rank() == arguments.rank ? dies : bootstrap, options);
+}
+
 // Returns the rank's exit status.
 int run(Bootstrap& bootstrap, const Arguments& arguments) {
   try {
@@ -173,6 +205,8 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
       print_hashes(comm, arguments);
     } else if (arguments.mode == "loop") {
       loop(comm, arguments);
+    } else if (arguments.mode == "die-in-probe") {
+      die_in_probe(bootstrap, arguments);
     } else if (arguments.mode == "mismatch") {
       mismatch(comm, arguments);
     } else if (arguments.mode == "die" || arguments.mode == "leave" || arguments.mode == "stall") {
