@@ -1,6 +1,8 @@
 // tools/price, as somebody uses it who has only a shell: what it prints for a described machine and
 // for this one, under which launcher, and what it refuses. How good its predictions are here is not
 // a matter for a test: the machine is shared, and a wrong rate is no wrong program.
+#include <sched.h>
+
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -148,7 +150,12 @@ RINGSIDE_TEST(price, this_machine_under_launch) {
       run(launch(2, {}, {tool(), "-b", "8", "-e", "64K", "-f", "64", "--write", meeting.file(0)}),
           {.timeout_s = 60});
   check_ends(t, result, 0, 60);
-  CHECK(contains(result.out, "price: 2 ranks here, bootstrap tcp"));
+  cpu_set_t cores;
+  REQUIRE(::sched_getaffinity(0, sizeof cores, &cores) == 0);
+  CHECK(contains(result.out,
+                 CPU_COUNT(&cores) >= 2
+                     ? "price: 2 ranks here, bootstrap tcp, each bound to a core of its own\n"
+                     : "price: 2 ranks here, bootstrap tcp, not bound to cores of their own\n"));
   const std::vector<Words> rows = rows_of(result.out);
   CHECK_EQ(rows.size(), 3u);
   for (const Words& row : rows) {
