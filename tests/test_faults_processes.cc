@@ -22,9 +22,9 @@ using test::lines_of;
 using test::RunResult;
 using test::Words;
 
-constexpr double kDeadline_s = 1;
+constexpr double kDeadline_s = 2;
 // The machine's part: starting four processes, and mpirun's own ways of ending them.
-constexpr double kStart_s = 2, kStop_s = 1;
+constexpr double kStart_s = 4, kStop_s = 1;
 
 Words faulty(Words argv, const std::string& fault, const Words& more = {}) {
   const Words tool = {test::program_path("tools/ring_allreduce"),
