@@ -38,11 +38,33 @@ struct ChannelShape {
   std::size_t total_bytes() const { return stride_bytes() * static_cast<std::size_t>(slots); }
 };
 
+// How far a channel has come, as each end knows it. A new channel begins at zero; the model
+// (model.h) goes on from any state that it has seen.
+struct SendProgress {
+  std::uint32_t sent = 0;
+  std::uint32_t returned = 0;
+  int next_slot = 0;
+};
+struct ReceiveProgress {
+  std::uint32_t consumed = 0;
+  int next_slot = 0;
+  Signal flag = {};
+};
+
 class SendEnd {
  public:
   // `credit` is the cell of this rank's own window to which the receiver returns credit.
-  SendEnd(PeerWindow& receiver, const Cell& credit, ChannelPlace place, ChannelShape shape)
-      : receiver_(&receiver), credit_(&credit), place_(place), shape_(shape) {}
+  SendEnd(PeerWindow& receiver, const Cell& credit, ChannelPlace place, ChannelShape shape,
+          SendProgress from = {})
+      : receiver_(&receiver),
+        credit_(&credit),
+        place_(place),
+        shape_(shape),
+        sent_(from.sent),
+        returned_(from.returned),
+        next_slot_(from.next_slot) {}
+
+  SendProgress progress() const { return {sent_, returned_, next_slot_}; }
 
   bool may_send() {
     if (ringside::may_send(sent_, returned_, shape_.slots)) return true;
@@ -85,17 +107,26 @@ class SendEnd {
   const Cell* credit_;
   ChannelPlace place_;
   ChannelShape shape_;
-  std::uint32_t sent_ = 0;
-  std::uint32_t returned_ = 0;
-  int next_slot_ = 0;  // slot_of(sent_ + 1), kept by counting: a division by a variable costs 10 ns
+  std::uint32_t sent_;
+  std::uint32_t returned_;
+  int next_slot_;  // slot_of(sent_ + 1), kept by counting: a division by a variable costs 10 ns
 };
 
 class ReceiveEnd {
  public:
   // `credit_cell` is the cell of the sender's window in which it looks for credit.
   ReceiveEnd(Window& own, PeerWindow& sender, int credit_cell, ChannelPlace place,
-             ChannelShape shape)
-      : own_(&own), sender_(&sender), credit_cell_(credit_cell), place_(place), shape_(shape) {}
+             ChannelShape shape, ReceiveProgress from = {})
+      : own_(&own),
+        sender_(&sender),
+        credit_cell_(credit_cell),
+        place_(place),
+        shape_(shape),
+        flag_(from.flag),
+        consumed_(from.consumed),
+        next_slot_(from.next_slot) {}
+
+  ReceiveProgress progress() const { return {consumed_, next_slot_, flag_}; }
 
   // Has the next message arrived? Its signal is then in `flag`.
   bool arrived() {
@@ -106,6 +137,13 @@ class ReceiveEnd {
 
   // The newest flag is one that no correct sender can have written: it has overtaken the reader.
   bool overtaken() const { return ahead(flag_.sequence, consumed_ + 1) > 0; }
+
+  // What may be read under the flag that arrived: the next message, of the call that is meant.
+  bool is_of(std::uint32_t fingerprint) const {
+    if (flag_.fingerprint != fingerprint) [[unlikely]]
+      return false;
+    return !overtaken();
+  }
 
   // The arrived message's bytes.
   const std::byte* message(std::size_t bytes) const {
@@ -129,8 +167,8 @@ class ReceiveEnd {
   ChannelPlace place_;
   ChannelShape shape_;
   Signal flag_;
-  std::uint32_t consumed_ = 0;
-  int next_slot_ = 0;
+  std::uint32_t consumed_;
+  int next_slot_;
 };
 
 }  // namespace ringside

@@ -180,7 +180,7 @@ void HostLane::look_away() {
 }
 
 void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {
-  if (end.flag().fingerprint == call_.fingerprint && !end.overtaken()) [[likely]]
+  if (end.is_of(call_.fingerprint)) [[likely]]
     return;
   waiter_.check_flag(end, from_rank, call_.fingerprint, [this] { return at_step(); });
 }
