@@ -1,15 +1,12 @@
 // The search: breadth first through all states of a small world.
 //
-// Millions of states are remembered, so they are kept small. What a channel can look like is far
-// less than what the world can: each look that a channel has had is kept once and known by a
-// number, and a state of the world is a number and a rank's few bits for each channel. Nothing is
-// hashed away: two states are taken for the same only if they are.
+// Millions of states are remembered, so they are small (model_looks.h). Nothing is hashed away: two
+// states are taken for one only if they are equal, or if one is the other seen from another rank of
+// a ring whose ranks all have the same program.
 #include "comm/model.h"
 
+#include <algorithm>
 #include <array>
-#include <cstring>
-#include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include "comm/error.h"
@@ -23,30 +20,43 @@ namespace {
 constexpr std::uint32_t kNobody = 0xffff'ffffu;
 constexpr std::size_t kMostStates = std::size_t{1} << 24;
 
-// Every look that a channel has had, by number.
-class Looks {
- public:
-  std::uint32_t number(const ChannelState& state) {
-    const auto [found, is_new] =
-        numbers_.try_emplace(state, static_cast<std::uint32_t>(states_.size()));
-    if (is_new) states_.push_back(state);
-    return found->second;
-  }
-  const ChannelState& operator[](std::uint32_t number) const { return states_[number]; }
-
- private:
-  struct Hash {
-    std::size_t operator()(const ChannelState& state) const {
-      return std::hash<std::string_view>()(
-          {reinterpret_cast<const char*>(&state), sizeof state});
-    }
-  };
-  std::unordered_map<ChannelState, std::uint32_t, Hash> numbers_;
-  std::vector<ChannelState> states_;
-};
-
-// For each rank: 20 bits for its outgoing channel's look, 12 for itself.
+// For each rank: 20 bits for the look of its outgoing channel, 12 for itself.
 using Key = std::array<std::uint32_t, kModelRanks>;
+
+Key pack(const WorldState& state) {
+  Key key{};
+  for (std::size_t r = 0; r < key.size(); ++r) {
+    const RankState& rank = state.ranks[r];
+    if (state.looks[r] >> 20 != 0)
+      throw Error(Fault::usage, "the model's channels have too many states");
+    const unsigned bits = static_cast<unsigned>(rank.sent) | static_cast<unsigned>(rank.reading) << 1 |
+                          static_cast<unsigned>(rank.received) << 2 |
+                          static_cast<unsigned>(rank.stored) << 3;
+    key[r] = state.looks[r] << 12 | static_cast<std::uint32_t>(rank.step) << 4 | bits;
+  }
+  return key;
+}
+
+WorldState unpack(const Key& key) {
+  WorldState state;
+  for (std::size_t r = 0; r < key.size(); ++r) {
+    state.looks[r] = key[r] >> 12;
+    state.ranks[r] = {static_cast<Byte>(key[r] >> 4), (key[r] & 1) != 0, (key[r] & 2) != 0,
+                      (key[r] & 4) != 0, (key[r] & 8) != 0};
+  }
+  return state;
+}
+
+// Of a state's rotations the smallest.
+Key rotated(const Key& key, int size) {
+  Key smallest = key;
+  Key turned = key;
+  for (int i = 1; i < size; ++i) {
+    std::rotate(turned.begin(), turned.begin() + 1, turned.begin() + size);
+    smallest = std::min(smallest, turned);
+  }
+  return smallest;
+}
 
 struct Node {
   Key key;
@@ -54,7 +64,8 @@ struct Node {
   Move move;
 };
 
-// The states that were seen, in the order in which they were: the second half of it is the queue.
+// The states that were seen, in the order in which they were: the part not yet visited is the
+// queue.
 class Seen {
  public:
   Seen() : table_(1024, kNobody) {}
@@ -76,7 +87,8 @@ class Seen {
  private:
   std::size_t start(const Key& key) const {
     std::uint64_t hash = 0;
-    for (const std::uint32_t part : key) hash = detail::mix(hash + part + 0x9e3779b97f4a7c15u);
+    for (std::size_t i = 0; i < key.size(); i += 2)
+      hash = detail::mix(hash + (static_cast<std::uint64_t>(key[i]) << 32 | key[i + 1]));
     return hash & (table_.size() - 1);
   }
   void grow() {
@@ -95,12 +107,12 @@ class Seen {
 class Search {
  public:
   Search(const std::vector<std::vector<Program>>& operations, const ModelRules& rules)
-      : rules_(rules), world_(operations, rules) {}
+      : rules_(rules), world_(operations, rules), rotate_(rules.rotations && world_.is_round()) {}
 
   Exploration run() {
     WorldState state = world_.start();
     settle(state, [](auto&&...) {});
-    seen_.add({pack(state), kNobody, {}});
+    add(state, kNobody, {});
     for (std::uint32_t i = 0; i < seen_.size() && found_.why.empty(); ++i) visit(i);
     found_.holds = found_.why.empty();
     found_.states = seen_.size();
@@ -108,53 +120,29 @@ class Search {
   }
 
  private:
-  Key pack(const WorldState& state) {
-    Key key{};
-    for (std::size_t r = 0; r < static_cast<std::size_t>(world_.size()); ++r) {
-      const RankState& rank = state.ranks[r];
-      const std::uint32_t look = looks_.number(state.channels[r]);
-      if (look >> 20 != 0) throw Error(Fault::usage, "the model's channels have too many states");
-      const unsigned bits = rank.sent | rank.reading << 1 | rank.received << 2 | rank.stored << 3;
-      key[r] = look << 12 | static_cast<std::uint32_t>(rank.step) << 4 | bits;
-    }
-    return key;
-  }
-  WorldState unpack(const Key& key) const {
-    WorldState state;
-    for (std::size_t r = 0; r < static_cast<std::size_t>(world_.size()); ++r) {
-      state.channels[r] = looks_[key[r] >> 12];
-      state.ranks[r] = {static_cast<Byte>(key[r] >> 4), (key[r] & 1) != 0, (key[r] & 2) != 0,
-                        (key[r] & 4) != 0, (key[r] & 8) != 0};
-    }
-    return state;
+  void add(const WorldState& state, std::uint32_t from, Move move) {
+    const Key key = pack(state);
+    seen_.add({rotate_ ? rotated(key, world_.size()) : key, from, move});
   }
 
   template <class Tell>
-  std::string settle(WorldState& state, const Tell& tell) {
-    return rules_.every_step ? std::string() : world_.settle(state, tell);
+  bool settle(WorldState& state, const Tell& tell) {
+    return rules_.every_step || world_.settle(state, tell);
   }
 
   void visit(std::uint32_t index) {
-    WorldState state = unpack(seen_[index].key);
-    const std::vector<Move> moves = world_.moves(state);
-    if (moves.empty()) return end(index, state);
-    for (const Move move : moves) {
+    const WorldState state = unpack(seen_[index].key);
+    world_.find_moves(state, moves_);
+    if (moves_.empty()) {
+      found_.why = world_.check_end(state);
+      if (!found_.why.empty()) tell(index, nullptr);
+    }
+    for (const Move move : moves_) {
       ++found_.steps;
       WorldState next = state;
-      std::string wrong = world_.apply(next, move);
-      if (wrong.empty()) wrong = settle(next, [](auto&&...) {});
-      if (!wrong.empty()) return tell(index, &move);
-      seen_.add({pack(next), index, move});
+      if (!world_.apply(next, move) || !settle(next, [](auto&&...) {})) return tell(index, &move);
+      add(next, index, move);
     }
-  }
-
-  void end(std::uint32_t index, WorldState& state) {
-    const bool ended = world_.all_ended(state);
-    std::string wrong = ended ? world_.left_over(state) : world_.deadlock(state);
-    if (wrong.empty()) return;
-    tell(index, nullptr);
-    found_.lesson.push_back(wrong);
-    found_.why = std::move(wrong);
   }
 
   // The way to node `index`, and one step more: walked again from the start, to be told.
@@ -163,24 +151,25 @@ class Search {
     if (last != nullptr) way.push_back(*last);
     for (; seen_[index].from != kNobody; index = seen_[index].from)
       way.push_back(seen_[index].move);
-    WorldState state = world_.start();
-    const auto say = [&](const WorldState& before, Move move, const std::string& wrong) {
-      found_.lesson.push_back(world_.describe(before, move, wrong));
+    const auto say = [&](const WorldState& before, Move move) {
+      found_.why = world_.why(before, move);
+      found_.lesson.push_back(world_.describe(before, move, found_.why));
     };
-    settle(state, say);
-    for (auto move = way.rbegin(); move != way.rend(); ++move) {
-      const WorldState before = state;
-      const std::string wrong = world_.apply(state, *move);
-      say(before, *move, wrong);
-      if (wrong.empty()) settle(state, say);
+    WorldState state = world_.start();
+    bool right = settle(state, say);
+    for (auto move = way.rbegin(); move != way.rend() && right; ++move) {
+      say(state, *move);
+      right = world_.apply(state, *move) && settle(state, say);
     }
-    if (!found_.lesson.empty()) found_.why = found_.lesson.back();
+    if (right) found_.lesson.push_back(world_.check_end(state));
+    found_.why = found_.lesson.back();
   }
 
   ModelRules rules_;
   World world_;
-  Looks looks_;
+  bool rotate_;
   Seen seen_;
+  std::vector<Move> moves_;
   Exploration found_;
 };
 
@@ -188,7 +177,12 @@ class Search {
 }  // namespace model
 
 Exploration explore(const std::vector<std::vector<Program>>& operations, const ModelRules& rules) {
-  return model::Search(operations, rules).run();
+  Exploration found = model::Search(operations, rules).run();
+  if (found.holds || !rules.rotations) return found;
+  // A lesson is told without turning the ring at every step.
+  ModelRules unturned = rules;
+  unturned.rotations = false;
+  return model::Search(operations, unturned).run();
 }
 
 const char* describe(Bug bug) {

@@ -42,6 +42,7 @@ namespace ringside {
 
 inline constexpr int kModelRanks = 4;
 inline constexpr int kModelSlots = 3;
+inline constexpr int kModelCalls = 3;
 
 // Mistakes, made on purpose. A check that finds nothing must be seen to find these.
 enum class Bug {
@@ -72,6 +73,9 @@ struct ModelRules {
   // them, so whatever can be reached is still reached, up to such steps. What a send causes is
   // seen by others when it takes effect, and that is a step of its own either way.
   bool every_step = true;
+  // Where all ranks have the same program, is a state that is another one turned by some ranks the
+  // same state?
+  bool rotations = false;
   Bug bug = Bug::none;
 };
 

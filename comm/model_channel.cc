@@ -39,11 +39,11 @@ class Channel::ToReceiver : public PeerWindow {
     note_put(static_cast<Byte>(offset_bytes / kSlotBytes), source);
   }
   void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
-    const auto place = static_cast<Byte>(cell);
-    if (payload_bytes > 0) note_put(place, payload);
-    channel_.note({Effect::signal, place, static_cast<Byte>(value.sequence),
+    const auto slot = static_cast<Byte>(cell);
+    if (payload_bytes > 0) note_put(slot, payload);
+    channel_.note({Effect::signal, slot, static_cast<Byte>(value.sequence),
                    channel_.call_of(value.fingerprint)});
-    // A put's place is the one before its signal.
+    // The put was noted just before its signal.
     ChannelState& state = *channel_.state_;
     if (channel_.rules_.bug == Bug::signal_before_put && state.pending_count >= 2)
       std::swap(state.pending[at(state.pending_count - 1)],
@@ -53,8 +53,8 @@ class Channel::ToReceiver : public PeerWindow {
   std::byte* mapped() const override { return channel_.receiver_->data(); }
 
  private:
-  void note_put(Byte place, const void* source) {
-    channel_.note({Effect::put, place, *static_cast<const Byte*>(source), 0});
+  void note_put(Byte slot, const void* source) {
+    channel_.note({Effect::put, slot, *static_cast<const Byte*>(source), 0});
   }
   Channel& channel_;
 };
@@ -91,6 +91,43 @@ Channel::Channel(const ModelRules& rules, std::vector<std::uint32_t> fingerprint
       to_sender_(std::make_unique<ToSender>(*this)) {}
 
 Channel::~Channel() = default;
+
+bool Channel::is_possible(ChannelState& state, Event event) {
+  state_ = &state;
+  switch (event.kind) {
+    case Event::take:
+      return may_take(event.argument);
+    case Event::finish:
+      return true;
+    case Event::deliver:
+      return may_deliver(event.argument);
+    case Event::deliver_credit:
+      return state.credit_count > 0;
+    default:
+      return may_send();
+  }
+}
+
+std::string Channel::apply(ChannelState& state, Event event) {
+  state_ = &state;
+  switch (event.kind) {
+    case Event::send:
+      return send(event.argument), "";
+    case Event::publish:
+      return publish(event.argument), "";
+    case Event::store:
+      return store(), "";
+    case Event::take:
+      return take(event.argument);
+    case Event::finish:
+      return finish(), "";
+    case Event::deliver:
+      return deliver(event.argument);
+    case Event::deliver_credit:
+      return deliver_credit();
+  }
+  return "";
+}
 
 // --- between the ends and the state ---
 
@@ -150,25 +187,31 @@ bool Channel::may_send() {
          ringside::may_send(state_->sent, state_->credit, rules_.slots + 1);
 }
 
-void Channel::send(int call, bool stored) {
+// An end that has asked once more, as whoever sends has done, and may have learnt of credit.
+SendEnd Channel::send_end_that_looked() {
   SendEnd end = send_end();
   end.may_send();
-  keep(end);  // what it has learnt of credit
-  const std::uint32_t fingerprint = fingerprints_[at(call - 1)];
-  std::byte message[kSlotBytes] = {static_cast<std::byte>(state_->sent + 1)};
-  if (stored)
-    end.publish(fingerprint);
-  else
-    end.send(fingerprint, message, message_bytes_);
+  keep(end);
+  return end;
+}
+
+void Channel::send(int call) {
+  SendEnd end = send_end_that_looked();
+  const std::byte message[kSlotBytes] = {static_cast<std::byte>(state_->sent + 1)};
+  end.send(fingerprints_[at(call - 1)], message, message_bytes_);
+  keep(end);
+}
+
+void Channel::publish(int call) {
+  SendEnd end = send_end_that_looked();
+  end.publish(fingerprints_[at(call - 1)]);
   keep(end);
 }
 
 void Channel::store() {
-  SendEnd end = send_end();
-  end.may_send();
-  keep(end);
-  const Byte message = static_cast<Byte>(state_->sent + 1);
-  note({Effect::put, static_cast<Byte>(place_of(end.slot())), message, 0});
+  const SendEnd end = send_end_that_looked();
+  const auto message = static_cast<Byte>(state_->sent + 1);
+  note({Effect::put, static_cast<Byte>(slot_at(end.slot())), message, 0});
 }
 
 // --- the receiver ---
@@ -184,21 +227,22 @@ bool Channel::may_take(int call) {
   return sees_flag(end, call);
 }
 
-int Channel::place_of(const std::byte* message) const {
+int Channel::slot_at(const std::byte* message) const {
   for (int i = 0; i < rules_.slots; ++i)
     if (message == receiver_->cell(i).payload || message == receiver_->data() + at(i) * kSlotBytes)
       return i;
-  throw Error(Fault::usage, "the model was sent to a place that is none of the channel's");
+  throw Error(Fault::usage, "the model was sent to bytes that are no slot's");
 }
 
-std::string Channel::take(int call, int message) {
+std::string Channel::take(int call) {
+  const int message = state_->taken + 1;
   ReceiveEnd end = receive_end();
   sees_flag(end, call);
   const Signal flag = end.flag();
   if (!end.is_of(fingerprints_[at(call - 1)]))
     return text("sees flag %u of call %d, and waits for message %d of call %d", flag.sequence,
                 call_of(flag.fingerprint), message, call);
-  Slot& slot = state_->slots[at(place_of(end.message(message_bytes_)))];
+  Slot& slot = state_->slots[at(slot_at(end.message(message_bytes_)))];
   if (slot.content == Content::being_written)
     return text("reads message %d while it is being written", slot.message);
   if (slot.content == Content::free && slot.message == 0)
@@ -219,7 +263,8 @@ void Channel::release(ReceiveEnd& end) {
   state_->flag_sequence = state_->flag_call = 0;
 }
 
-void Channel::finish(int message) {
+void Channel::finish() {
+  const int message = ++state_->taken;
   state_->slots[at(slot_of(static_cast<std::uint64_t>(message), rules_.slots))].content =
       Content::free;
   if (rules_.bug == Bug::early_release) return;
@@ -230,7 +275,7 @@ void Channel::finish(int message) {
 
 // --- the transport ---
 
-// A put may begin at once, unless another one to the same place is before it. A signal waits for
+// A put may begin at once, unless another one to the same slot is before it. A signal waits for
 // all earlier puts, and for earlier signals of its cell (transport.h, 1 and 2). A payload travels
 // in its cell, so it waits for the cell's earlier signals too.
 bool Channel::may_deliver(int index) const {
@@ -239,10 +284,10 @@ bool Channel::may_deliver(int index) const {
   if (it.effect == Effect::writing) return true;
   return std::none_of(state_->pending.begin(), state_->pending.begin() + index,
                       [&](const Pending& earlier) {
-                        const bool same_place = earlier.slot == it.slot;
+                        const bool same_slot = earlier.slot == it.slot;
                         if (it.effect == Effect::signal)
-                          return earlier.effect != Effect::signal || same_place;
-                        return same_place && (rules_.in_cells || earlier.effect != Effect::signal);
+                          return earlier.effect != Effect::signal || same_slot;
+                        return same_slot && (rules_.in_cells || earlier.effect != Effect::signal);
                       });
 }
 
@@ -284,10 +329,9 @@ std::string Channel::deliver_credit() {
   return text("is given credit for message %d, and has sent %d only", credit, state_->sent);
 }
 
-bool Channel::is_quiet() const {
-  return state_->pending_count == 0 && state_->credit_count == 0 &&
-         state_->consumed == state_->sent &&
-         std::all_of(state_->slots.begin(), state_->slots.end(),
+bool is_quiet(const ChannelState& state) {
+  return state.pending_count == 0 && state.credit_count == 0 && state.taken == state.sent &&
+         std::all_of(state.slots.begin(), state.slots.end(),
                      [](const Slot& slot) { return slot.content == Content::free; });
 }
 

@@ -1,7 +1,7 @@
 // One channel of the model: the real ends of channel.h, set to a state, asked, and read out again.
 //
 // The windows are real memory, but the peer windows to them only note what they are told. What was
-// noted takes effect by deliver() and deliver_credit(), one effect at a time.
+// noted takes effect by the transport's events, one effect at a time.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,21 @@
 
 namespace ringside::model {
 
+// Something that may happen to a channel.
+struct Event {
+  enum Kind : Byte {
+    send,     // by the sender: the next message, of call `argument`
+    publish,  // the same, when it has been stored before
+    store,    // straight into the next slot
+    take,     // by the receiver: it sees the flag and begins to read, in call `argument`
+    finish,   // it has read
+    deliver,  // by the transport: the pending effect with index `argument`
+    deliver_credit,
+  };
+  Kind kind;
+  Byte argument = 0;
+};
+
 class Channel {
  public:
   // `fingerprints[k]` is that of call k + 1.
@@ -23,32 +38,25 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  // From here on the other functions speak of this state, and change it.
-  void set(ChannelState& state) { state_ = &state; }
-
-  // --- the sender's end ---
-  bool may_send();
-  void send(int call, bool stored);
-  void store();  // straight into the next slot, published by a later send
-
-  // --- the receiver's end; `message` is the number of the one that is due ---
-  bool may_take(int call);
-  // What is wrong with the flag or the message, or nothing; then it is being read.
-  std::string take(int call, int message);
-  void finish(int message);
-
-  // --- the transport ---
-  bool may_deliver(int index) const;
-  std::string deliver(int index);  // what is wrong, or nothing
-  bool may_deliver_credit() const { return state_->credit_count > 0; }
-  std::string deliver_credit();
-
-  bool is_quiet() const;  // nothing on its way, nothing unread
+  bool is_possible(ChannelState& state, Event event);
+  // What is wrong with it, or nothing.
+  std::string apply(ChannelState& state, Event event);
 
  private:
   class Memory;
   class ToReceiver;
   class ToSender;
+
+  bool may_send();
+  void send(int call);
+  void publish(int call);
+  void store();
+  bool may_take(int call);
+  std::string take(int call);
+  void finish();
+  bool may_deliver(int index) const;
+  std::string deliver(int index);
+  std::string deliver_credit();
 
   SendEnd send_end();
   ReceiveEnd receive_end();
@@ -56,7 +64,8 @@ class Channel {
   void keep(const ReceiveEnd& end);
   Byte call_of(std::uint32_t fingerprint) const;
   bool sees_flag(ReceiveEnd& end, int call) const;
-  int place_of(const std::byte* message) const;
+  SendEnd send_end_that_looked();
+  int slot_at(const std::byte* message) const;
   void release(ReceiveEnd& end);
   void note(Pending pending);
 
@@ -68,7 +77,10 @@ class Channel {
   std::unique_ptr<Memory> sender_;
   std::unique_ptr<ToReceiver> to_receiver_;
   std::unique_ptr<ToSender> to_sender_;
-  ChannelState* state_ = nullptr;
+  ChannelState* state_ = nullptr;  // the one that the functions above speak of
 };
+
+// Nothing on its way, nothing unread.
+bool is_quiet(const ChannelState& state);
 
 }  // namespace ringside::model

@@ -16,7 +16,7 @@ using Byte = std::uint8_t;
 
 enum class Content : Byte { free, being_written, unread, being_read };
 
-// A slot, or a cell's payload, whichever the messages travel in; and its cell's signal.
+// A slot and its cell. Messages travel in the slots, or all in the cells.
 struct Slot {
   Byte message;  // that was written here last
   Content content;
@@ -39,8 +39,9 @@ inline constexpr int kMostPending = 8;
 inline constexpr int kMostCredits = 8;
 
 struct ChannelState {
-  Byte sent, returned, send_slot;                           // SendEnd
+  Byte sent, returned, send_slot;                         // SendEnd
   Byte consumed, receive_slot, flag_sequence, flag_call;  // ReceiveEnd
+  Byte taken;                                             // messages that were read to their end
   std::array<Slot, kModelSlots> slots;
   Byte pending_count;
   std::array<Pending, kMostPending> pending;  // in the order in which they were made
@@ -60,9 +61,10 @@ struct RankState {
   bool stored;    // the next message has been stored straight into its slot
 };
 
-// Channel r leads from rank r to its right neighbour.
+// Channel r leads from rank r to its right neighbour. What a channel can look like is far less than
+// what the world can, so each look is kept once (model_looks.h) and known here by its number.
 struct WorldState {
-  std::array<ChannelState, kModelRanks> channels{};
+  std::array<std::uint32_t, kModelRanks> looks{};
   std::array<RankState, kModelRanks> ranks{};
 };
 

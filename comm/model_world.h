@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/model_channel.h"
+#include "comm/model_looks.h"
 
 namespace ringside::model {
 
@@ -22,75 +22,82 @@ class World {
   World(const std::vector<std::vector<Program>>& operations, const ModelRules& rules);
 
   int size() const { return size_; }
-  WorldState start();
+  // Do all ranks have the same program? Then a state and its rotations are alike.
+  bool is_round() const { return is_round_; }
+  WorldState start() const;
 
-  // Both change no state; the channel looks at `state` while they run.
-  std::vector<Move> moves(WorldState& state);
-  std::string deadlock(const WorldState& state) const;
+  // Fills `moves` with the steps that are possible.
+  void find_moves(const WorldState& state, std::vector<Move>& moves);
+  // Takes a possible step. False if something is wrong with it; why() then says what.
+  bool apply(WorldState& state, Move move);
+  std::string why(const WorldState& before, Move move);
 
-  bool all_ended(const WorldState& state) const;
-  // After the end: what is left over, or nothing.
-  std::string left_over(WorldState& state);
-
-  // Takes the step. Returns what is wrong with it, or nothing.
-  std::string apply(WorldState& state, Move move);
-  // Takes all steps that `every_step` = false does not count, and tells each of them.
+  // Takes all steps that ModelRules::every_step = false does not count, telling each before it is
+  // taken. False if something is wrong.
   template <class Tell>
-  std::string settle(WorldState& state, const Tell& tell);
+  bool settle(WorldState& state, const Tell& tell);
 
-  // What the step is, before it is taken. `wrong` is what apply() said.
-  std::string describe(const WorldState& state, Move move, const std::string& wrong) const;
+  // Where no step is possible: what is wrong with that, or nothing.
+  std::string check_end(const WorldState& state) const;
+
+  // The step as a line of a lesson.
+  std::string describe(const WorldState& before, Move move, const std::string& wrong) const;
 
  private:
-  // One word of a program. The numbers are those of the messages on their channels.
+  // What of a recorded word matters here.
   struct Task {
     bool sends;
     bool receives;
     bool may_fuse;
     Byte call;
-    int send_message;
-    int receive_message;
+    bool operator==(const Task&) const = default;
   };
 
-  int left_of(int rank) const { return (rank + size_ - 1) % size_; }
-  int right_of(int rank) const { return (rank + 1) % size_; }
   static std::size_t at(int index) { return static_cast<std::size_t>(index); }
+  int left_of(int rank) const { return rank == 0 ? size_ - 1 : rank - 1; }
+  int right_of(int rank) const { return rank == size_ - 1 ? 0 : rank + 1; }
+  void add_task(std::vector<Task>& tasks, const Step& step, Byte call) const;
   const Task* task(const WorldState& state, int rank) const;
-  Channel& channel(WorldState& state, int index);
-  void add_task(std::vector<Task>& tasks, const Step& step, Byte call);
   void advance(WorldState& state, int rank) const;
-  bool may_send(WorldState& state, int rank);
-  bool may_fuse(WorldState& state, int rank);
-  std::string take(WorldState& state, int rank, bool fusing);
-  std::string place(int channel, int index) const;
+
+  bool can(const WorldState& state, int channel, Event event) {
+    return looks_.after(state.looks[at(channel)], event) != kImpossible;
+  }
+  bool can_send(const WorldState& state, int rank);
+  bool can_fuse(const WorldState& state, int rank);
+  Event send_event(const WorldState& state, int rank) const;
+  // On which channel a move is, and what it is there.
+  int channel_of(Move move) const;
+  Event event_of(const WorldState& state, Move move) const;
+
+  std::string describe_delivery(int channel, const Pending& it, const std::string& wrong) const;
+  std::string describe_rank(const WorldState& before, Move move, const std::string& wrong) const;
+  std::string slot_name(int channel, int index) const;
 
   ModelRules rules_;
   int size_;
+  bool is_round_;
   std::vector<std::vector<Task>> tasks_;
-  Channel channel_;
+  Looks looks_;
 };
 
 template <class Tell>
-std::string World::settle(WorldState& state, const Tell& tell) {
+bool World::settle(WorldState& state, const Tell& tell) {
+  const auto step = [&](Move move) {
+    tell(state, move);
+    return apply(state, move);
+  };
   for (bool moved = true; moved;) {
     moved = false;
     for (int r = 0; r < size_; ++r) {
-      const auto step = [&](Move::Kind kind) {
-        const Move move{kind, static_cast<Byte>(r), 0};
-        const WorldState before = state;
-        const std::string wrong = apply(state, move);
-        tell(before, move, wrong);
-        moved = true;
-        return wrong;
-      };
-      while (may_send(state, r)) step(Move::send);
-      while (channel(state, r).may_deliver_credit()) {
-        const std::string wrong = step(Move::deliver_credit);
-        if (!wrong.empty()) return wrong;
-      }
+      const Move send{Move::send, static_cast<Byte>(r), 0};
+      const Move credit{Move::deliver_credit, static_cast<Byte>(r), 0};
+      for (; can_send(state, r); moved = true) step(send);
+      for (; can(state, r, {Event::deliver_credit}); moved = true)
+        if (!step(credit)) return false;
     }
   }
-  return {};
+  return true;
 }
 
 }  // namespace ringside::model
