@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "comm/error.h"
@@ -29,9 +30,9 @@ Key pack(const WorldState& state) {
     const RankState& rank = state.ranks[r];
     if (state.looks[r] >> 20 != 0)
       throw Error(Fault::usage, "the model's channels have too many states");
-    const unsigned bits = static_cast<unsigned>(rank.sent) | static_cast<unsigned>(rank.reading) << 1 |
-                          static_cast<unsigned>(rank.received) << 2 |
-                          static_cast<unsigned>(rank.stored) << 3;
+    const unsigned bits =
+        static_cast<unsigned>(rank.sent) | static_cast<unsigned>(rank.reading) << 1 |
+        static_cast<unsigned>(rank.received) << 2 | static_cast<unsigned>(rank.stored) << 3;
     key[r] = state.looks[r] << 12 | static_cast<std::uint32_t>(rank.step) << 4 | bits;
   }
   return key;
@@ -107,14 +108,17 @@ class Seen {
 class Search {
  public:
   Search(const std::vector<std::vector<Program>>& operations, const ModelRules& rules)
-      : rules_(rules), world_(operations, rules), rotate_(rules.rotations && world_.is_round()) {}
+      : rules_(rules), world_(operations, rules), rotate_(rules.rotations && world_.is_round()) {
+    found_.holds = true;
+  }
 
-  Exploration run() {
-    WorldState state = world_.start();
+  // Nothing if something was found, and cannot be told because states were turned on the way.
+  std::optional<Exploration> run() {
+    WorldState state;
     settle(state, [](auto&&...) {});
     add(state, kNobody, {});
-    for (std::uint32_t i = 0; i < seen_.size() && found_.why.empty(); ++i) visit(i);
-    found_.holds = found_.why.empty();
+    for (std::uint32_t i = 0; i < seen_.size() && found_.holds; ++i) visit(i);
+    if (!found_.holds && rotate_) return std::nullopt;
     found_.states = seen_.size();
     return std::move(found_);
   }
@@ -133,29 +137,27 @@ class Search {
   void visit(std::uint32_t index) {
     const WorldState state = unpack(seen_[index].key);
     world_.find_moves(state, moves_);
-    if (moves_.empty()) {
-      found_.why = world_.check_end(state);
-      if (!found_.why.empty()) tell(index, nullptr);
-    }
+    if (moves_.empty() && !world_.check_end(state).empty()) refute(index, nullptr);
     for (const Move move : moves_) {
       ++found_.steps;
       WorldState next = state;
-      if (!world_.apply(next, move) || !settle(next, [](auto&&...) {})) return tell(index, &move);
+      if (!world_.apply(next, move) || !settle(next, [](auto&&...) {})) return refute(index, &move);
       add(next, index, move);
     }
   }
 
-  // The way to node `index`, and one step more: walked again from the start, to be told.
-  void tell(std::uint32_t index, const Move* last) {
+  // The way to node `index`, and one step more, is walked again from the start, to be told.
+  void refute(std::uint32_t index, const Move* last) {
+    found_.holds = false;
+    if (rotate_) return;
     std::vector<Move> way;
     if (last != nullptr) way.push_back(*last);
     for (; seen_[index].from != kNobody; index = seen_[index].from)
       way.push_back(seen_[index].move);
     const auto say = [&](const WorldState& before, Move move) {
-      found_.why = world_.why(before, move);
-      found_.lesson.push_back(world_.describe(before, move, found_.why));
+      found_.lesson.push_back(world_.describe(before, move, world_.why(before, move)));
     };
-    WorldState state = world_.start();
+    WorldState state;
     bool right = settle(state, say);
     for (auto move = way.rbegin(); move != way.rend() && right; ++move) {
       say(state, *move);
@@ -177,12 +179,36 @@ class Search {
 }  // namespace model
 
 Exploration explore(const std::vector<std::vector<Program>>& operations, const ModelRules& rules) {
-  Exploration found = model::Search(operations, rules).run();
-  if (found.holds || !rules.rotations) return found;
-  // A lesson is told without turning the ring at every step.
-  ModelRules unturned = rules;
-  unturned.rotations = false;
-  return model::Search(operations, unturned).run();
+  ModelRules tried = rules;
+  if (auto found = model::Search(operations, tried).run()) return *found;
+  tried.rotations = false;
+  return *model::Search(operations, tried).run();
+}
+
+const char* name_of(Bug bug) {
+  switch (bug) {
+    case Bug::none:
+      return "none";
+    case Bug::ignore_credit:
+      return "ignore-credit";
+    case Bug::one_slot_too_many:
+      return "one-slot-too-many";
+    case Bug::credit_too_high:
+      return "credit-too-high";
+    case Bug::late_batch:
+      return "late-batch";
+    case Bug::no_credit:
+      return "no-credit";
+    case Bug::early_release:
+      return "early-release";
+    case Bug::missing_release:
+      return "missing-release";
+    case Bug::signal_before_put:
+      return "signal-before-put";
+    case Bug::no_sequence:
+      return "no-sequence";
+  }
+  return "";
 }
 
 const char* describe(Bug bug) {

@@ -57,10 +57,11 @@ enum class Bug {
   signal_before_put,  // a transport that shows the flag before the message
   no_sequence,        // a receiver that looks at the flag's fingerprint only
 };
-inline constexpr Bug kBugs[] = {Bug::ignore_credit, Bug::one_slot_too_many, Bug::credit_too_high,
-                                Bug::late_batch,    Bug::no_credit,         Bug::early_release,
+inline constexpr Bug kBugs[] = {Bug::ignore_credit,   Bug::one_slot_too_many, Bug::credit_too_high,
+                                Bug::late_batch,      Bug::no_credit,         Bug::early_release,
                                 Bug::missing_release, Bug::signal_before_put, Bug::no_sequence};
-const char* describe(Bug bug);
+const char* name_of(Bug bug);   // "early-release"
+const char* describe(Bug bug);  // "a receiver that …"
 
 struct ModelRules {
   int slots = 1;
@@ -68,13 +69,15 @@ struct ModelRules {
   bool in_cells = false;
   // May a partial sum be stored straight into the next slot (host_lane.h, fusing)?
   bool fusing = true;
-  // True: every step by itself. False: a send, and a credit's arrival, happen as soon as they can,
-  // as part of the step before. Both can only make other steps possible and commute with all of
-  // them, so whatever can be reached is still reached, up to such steps. What a send causes is
-  // seen by others when it takes effect, and that is a step of its own either way.
+  // Two ways to visit fewer states and find as much, for the worlds that have too many.
+  //
+  // False: a send, and a credit's arrival, happen as soon as they can, as part of the step before.
+  // Both only ever make other steps possible, and it makes no difference whether they come before
+  // or after the steps of others. What a send causes is seen when it takes effect, and that is a
+  // step of its own either way.
   bool every_step = true;
-  // Where all ranks have the same program, is a state that is another one turned by some ranks the
-  // same state?
+  // True: where all ranks have the same program, a state that is another one turned by some ranks
+  // counts as the same.
   bool rotations = false;
   Bug bug = Bug::none;
 };
@@ -82,7 +85,7 @@ struct ModelRules {
 struct Exploration {
   bool holds = false;
   std::string why;                  // what is wrong, in a sentence; empty when it holds
-  std::vector<std::string> lesson;  // the steps that lead there
+  std::vector<std::string> lesson;  // the steps that lead there; the last one is `why`
   std::size_t states = 0;
   std::size_t steps = 0;  // tried, over all states
 };

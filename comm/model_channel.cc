@@ -297,8 +297,8 @@ std::string Channel::deliver(int index) {
   if (it.effect == Effect::put) {
     const Content before = slot.content;
     if (before != Content::free)
-      return text("%d in which message %d is %s", it.slot, slot.message,
-                  before == Content::being_read   ? "still being read"
+      return text("in which message %d is %s", slot.message,
+                  before == Content::being_read      ? "still being read"
                   : before == Content::being_written ? "still being written"
                                                      : "not yet read");
     slot.message = it.message;

@@ -48,8 +48,8 @@ class Looks {
   static constexpr std::uint32_t kUnknown = 0xffff'fffdu;
   // An event's column in the table: its argument beside its kind.
   static constexpr std::array<std::size_t, 8> kColumns = [] {
-    constexpr std::size_t kArguments[] = {kModelCalls + 1, kModelCalls + 1, 1, kModelCalls + 1, 1,
-                                          kMostPending,    1};
+    constexpr std::size_t kArguments[] = {
+        kModelCalls + 1, kModelCalls + 1, 1, kModelCalls + 1, 1, kMostPending, 1};
     std::array<std::size_t, 8> first{};
     for (std::size_t i = 0; i < 7; ++i) first[i + 1] = first[i] + kArguments[i];
     return first;

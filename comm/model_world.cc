@@ -66,8 +66,6 @@ void World::add_task(std::vector<Task>& tasks, const Step& step, Byte call) cons
   tasks.push_back({step.send.has_value(), step.receive.has_value(), may_fuse, call});
 }
 
-WorldState World::start() const { return {}; }
-
 const World::Task* World::task(const WorldState& state, int rank) const {
   const std::size_t step = state.ranks[at(rank)].step;
   return step < tasks_[at(rank)].size() ? &tasks_[at(rank)][step] : nullptr;
@@ -102,7 +100,8 @@ void World::find_moves(const WorldState& state, std::vector<Move>& moves) {
     if (const Task* now = task(state, r)) {
       if (it.reading) {
         add(Move::finish);
-      } else if (now->receives && !it.received && can(state, left_of(r), {Event::take, now->call})) {
+      } else if (now->receives && !it.received &&
+                 can(state, left_of(r), {Event::take, now->call})) {
         add(Move::take);
         if (can_fuse(state, r)) add(Move::take_fusing);
       }
@@ -200,7 +199,8 @@ std::string World::slot_name(int channel, int index) const {
 
 std::string World::describe(const WorldState& before, Move move, const std::string& wrong) const {
   const ChannelState& out = looks_[before.looks[move.who]];
-  if (move.kind == Move::deliver) return describe_delivery(move.who, out.pending[move.index], wrong);
+  if (move.kind == Move::deliver)
+    return describe_delivery(move.who, out.pending[move.index], wrong);
   if (move.kind != Move::deliver_credit) return describe_rank(before, move, wrong);
   if (!wrong.empty()) return text("rank %d %s", move.who, wrong.c_str());
   return text("rank %d can see credit for message %d", move.who, out.credits[0]);
@@ -210,7 +210,7 @@ std::string World::describe_delivery(int channel, const Pending& it,
                                      const std::string& wrong) const {
   const std::string slot = slot_name(channel, it.slot);
   if (!wrong.empty())
-    return text("rank %d's message %d is written into %s, %s", channel, it.message, slot.c_str(),
+    return text("rank %d writes message %d into %s, %s", channel, it.message, slot.c_str(),
                 wrong.c_str());
   if (it.effect == Effect::put)
     return text("message %d begins to be written into %s", it.message, slot.c_str());

@@ -24,7 +24,6 @@ class World {
   int size() const { return size_; }
   // Do all ranks have the same program? Then a state and its rotations are alike.
   bool is_round() const { return is_round_; }
-  WorldState start() const;
 
   // Fills `moves` with the steps that are possible.
   void find_moves(const WorldState& state, std::vector<Move>& moves);

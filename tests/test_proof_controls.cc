@@ -18,6 +18,7 @@ namespace {
 
 using test::programs_of;
 using test::record_mutants;
+using test::send_then_receive;
 
 constexpr int kSize = 4;
 
@@ -57,17 +58,6 @@ struct FullCircleRing : Ring {
 struct ShortRing : Ring {
   int steps() const { return rank == 1 ? size - 2 : size - 1; }
 };
-
-// Like all_gather, but in two words: first all messages of a chunk out, then all of one in.
-void send_then_receive(RecordLane& lane, const Ring& ring) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) lane.keep(ring.rank, slice);
-  for (int step = 0; step < ring.steps(); ++step) {
-    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-      lane.send({Place::output, ring.gather_send(step)}, slice);
-    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-      lane.receive({Place::output, ring.gather_receive(step)}, slice);
-  }
-}
 
 Proof prove_send_then_receive(std::size_t slices, int slots) {
   return prove(record_all(kSize, slices, send_then_receive), Claim::all_gather, slices,

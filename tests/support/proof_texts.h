@@ -59,6 +59,17 @@ std::vector<Program> record_mutants(int size, std::size_t slices, const Algorith
   });
 }
 
+// Like all_gather, but in two words: first all messages of a chunk out, then all of one in.
+inline void send_then_receive(RecordLane& lane, const Ring& ring) {
+  for (std::size_t slice = 0; slice < lane.slices(); ++slice) lane.keep(ring.rank, slice);
+  for (int step = 0; step < ring.steps(); ++step) {
+    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
+      lane.send({Place::output, ring.gather_send(step)}, slice);
+    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
+      lane.receive({Place::output, ring.gather_receive(step)}, slice);
+  }
+}
+
 // "exchange_reduce: send input 2, receive carry 1; slice 0"
 inline std::string show(const Step& step) {
   const char* const kWords[] = {
