@@ -1,4 +1,5 @@
-// The real ends on memory that is set to a state; and what the transport does, by its contract.
+// The real ends, on memory that is set to a state. What the transport does is in
+// model_transport.cc.
 #include "comm/model_channel.h"
 
 #include <algorithm>
@@ -11,8 +12,6 @@ namespace {
 
 constexpr std::size_t kSlotBytes = kLineBytes;
 static_assert(kSlotBytes > kInlineBytes);
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 
@@ -43,11 +42,7 @@ class Channel::ToReceiver : public PeerWindow {
     if (payload_bytes > 0) note_put(slot, payload);
     channel_.note({Effect::signal, slot, static_cast<Byte>(value.sequence),
                    channel_.call_of(value.fingerprint)});
-    // The put was noted just before its signal.
-    ChannelState& state = *channel_.state_;
-    if (channel_.rules_.bug == Bug::signal_before_put && state.pending_count >= 2)
-      std::swap(state.pending[at(state.pending_count - 1)],
-                state.pending[at(state.pending_count - 2)]);
+    if (channel_.rules_.bug == Bug::signal_before_put) put_last_signal_first();
   }
   void flush() override {}
   std::byte* mapped() const override { return channel_.receiver_->data(); }
@@ -55,6 +50,14 @@ class Channel::ToReceiver : public PeerWindow {
  private:
   void note_put(Byte slot, const void* source) {
     channel_.note({Effect::put, slot, *static_cast<const Byte*>(source), 0});
+  }
+  // Before the put that was noted just before it.
+  void put_last_signal_first() {
+    ChannelState& state = *channel_.state_;
+    if (state.pending_count < 2) return;
+    Pending& signal = state.pending[at(state.pending_count - 1)];
+    Pending& before = state.pending[at(state.pending_count - 2)];
+    if (before.effect == Effect::put) std::swap(before, signal);
   }
   Channel& channel_;
 };
@@ -271,68 +274,6 @@ void Channel::finish() {
   if (rules_.bug == Bug::missing_release && message == 1) return;
   ReceiveEnd end = receive_end();
   release(end);
-}
-
-// --- the transport ---
-
-// A put may begin at once, unless another one to the same slot is before it. A signal waits for
-// all earlier puts, and for earlier signals of its cell (transport.h, 1 and 2). A payload travels
-// in its cell, so it waits for the cell's earlier signals too.
-bool Channel::may_deliver(int index) const {
-  const Pending& it = state_->pending[at(index)];
-  if (index >= state_->pending_count) return false;
-  if (it.effect == Effect::writing) return true;
-  return std::none_of(state_->pending.begin(), state_->pending.begin() + index,
-                      [&](const Pending& earlier) {
-                        const bool same_slot = earlier.slot == it.slot;
-                        if (it.effect == Effect::signal)
-                          return earlier.effect != Effect::signal || same_slot;
-                        return same_slot && (rules_.in_cells || earlier.effect != Effect::signal);
-                      });
-}
-
-std::string Channel::deliver(int index) {
-  Pending& it = state_->pending[at(index)];
-  Slot& slot = state_->slots[at(it.slot)];
-  if (it.effect == Effect::put) {
-    const Content before = slot.content;
-    if (before != Content::free)
-      return text("in which message %d is %s", slot.message,
-                  before == Content::being_read      ? "still being read"
-                  : before == Content::being_written ? "still being written"
-                                                     : "not yet read");
-    slot.message = it.message;
-    slot.content = Content::being_written;
-    it.effect = Effect::writing;
-    return {};
-  }
-  if (it.effect == Effect::writing) {
-    slot.content = Content::unread;
-  } else {
-    slot.sequence = it.message;
-    slot.call = it.call;
-  }
-  auto& pending = state_->pending;
-  std::copy(pending.begin() + index + 1, pending.end(), pending.begin() + index);
-  pending.back() = {};
-  --state_->pending_count;
-  return {};
-}
-
-std::string Channel::deliver_credit() {
-  const Byte credit = state_->credits[0];
-  std::copy(state_->credits.begin() + 1, state_->credits.end(), state_->credits.begin());
-  state_->credits.back() = 0;
-  --state_->credit_count;
-  state_->credit = credit;
-  if (credit <= state_->sent) return {};
-  return text("is given credit for message %d, and has sent %d only", credit, state_->sent);
-}
-
-bool is_quiet(const ChannelState& state) {
-  return state.pending_count == 0 && state.credit_count == 0 && state.taken == state.sent &&
-         std::all_of(state.slots.begin(), state.slots.end(),
-                     [](const Slot& slot) { return slot.content == Content::free; });
 }
 
 }  // namespace ringside::model

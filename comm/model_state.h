@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -13,6 +14,7 @@
 namespace ringside::model {
 
 using Byte = std::uint8_t;
+constexpr std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 enum class Content : Byte { free, being_written, unread, being_read };
 

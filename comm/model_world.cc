@@ -102,6 +102,7 @@ void World::find_moves(const WorldState& state, std::vector<Move>& moves) {
         add(Move::finish);
       } else if (now->receives && !it.received &&
                  can(state, left_of(r), {Event::take, now->call})) {
+        // Whether it fuses depends on what it knew when it looked for room; so both are tried.
         add(Move::take);
         if (can_fuse(state, r)) add(Move::take_fusing);
       }
@@ -229,8 +230,16 @@ std::string World::describe_rank(const WorldState& before, Move move,
                 slot_name(rank, out.send_slot).c_str());
   }
   const int message = looks_[before.looks[at(left_of(rank))]].taken + 1;
-  if (move.kind == Move::finish) return text("rank %d has read message %d", rank, message);
-  return text("rank %d sees the flag of message %d and begins to read%s", rank, message,
+  const bool early = rules_.bug == Bug::early_release;
+  if (move.kind == Move::finish) {
+    const bool forgets = rules_.bug == Bug::missing_release && message == 1;
+    return text("rank %d has read message %d%s", rank, message,
+                early     ? ""
+                : forgets ? " and forgets to release its slot"
+                          : " and releases its slot");
+  }
+  return text("rank %d sees the flag of message %d%s and begins to read%s", rank, message,
+              early ? ", releases its slot" : "",
               move.kind == Move::take ? "" : ", adding into the next rank's slot");
 }
 

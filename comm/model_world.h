@@ -52,7 +52,6 @@ class World {
     bool operator==(const Task&) const = default;
   };
 
-  static std::size_t at(int index) { return static_cast<std::size_t>(index); }
   int left_of(int rank) const { return rank == 0 ? size_ - 1 : rank - 1; }
   int right_of(int rank) const { return rank == size_ - 1 ? 0 : rank + 1; }
   void add_task(std::vector<Task>& tasks, const Step& step, Byte call) const;

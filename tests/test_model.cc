@@ -30,7 +30,7 @@ constexpr bool kSlow = true;
 constexpr bool kSlow = test::kUnderTsan;
 #endif
 
-constexpr const PairOfOperations& kRing = kPairs[0];
+constexpr const PairOfOperations& kAllReduces = kPairs[0];
 
 ModelRules quick(int slots, Bug bug = Bug::none, bool in_cells = false) {
   return {.slots = slots, .in_cells = in_cells, .every_step = false, .rotations = true, .bug = bug};
@@ -91,9 +91,9 @@ RINGSIDE_TEST(model, fewer_states_find_as_much) {
 RINGSIDE_TEST(model, rotations_take_together_what_is_alike) {
   for (int ranks = 2; ranks <= 3; ++ranks) {
     ModelRules rules = quick(2);
-    const std::size_t turned = explore(operations_of(kRing, ranks, 2), rules).states;
+    const std::size_t turned = explore(operations_of(kAllReduces, ranks, 2), rules).states;
     rules.rotations = false;
-    const std::size_t all = explore(operations_of(kRing, ranks, 2), rules).states;
+    const std::size_t all = explore(operations_of(kAllReduces, ranks, 2), rules).states;
     CHECK(turned < all && all <= turned * static_cast<std::size_t>(ranks));
     // Down a chain no two ranks are alike.
     const std::size_t chain = explore(operations_of(kChain, ranks, 2), rules).states;
@@ -155,7 +155,7 @@ RINGSIDE_TEST(model, a_ring_needs_credit_only_below_n_slots) {
     for (int slots = 1; slots <= 3; ++slots) {
       if (is_too_large(ranks, slots)) continue;
       const Exploration found =
-          explore(operations_of(kRing, ranks, slots), quick(slots, Bug::ignore_credit));
+          explore(operations_of(kAllReduces, ranks, slots), quick(slots, Bug::ignore_credit));
       CHECK_MSG(found.holds == (slots >= ranks), "%d ranks, %d slots: %s", ranks, slots,
                 found.why.c_str());
     }
@@ -224,7 +224,7 @@ RINGSIDE_TEST(model_control, a_lesson_tells_every_step) {
            "message 1 begins to be written into slot 0 of rank 1\n"
            "message 1 lies whole in slot 0 of rank 1\n"
            "rank 1 can see the flag of message 1\n"
-           "rank 1 sees the flag of message 1 and begins to read\n"
+           "rank 1 sees the flag of message 1, releases its slot and begins to read\n"
            "rank 0 can see credit for message 1\n"
            "rank 0 sends message 2, for slot 0 of rank 1\n"
            "rank 0 writes message 2 into slot 0 of rank 1, in which message 1 is still being "
