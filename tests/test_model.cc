@@ -120,7 +120,7 @@ RINGSIDE_TEST(model, agrees_with_the_proof_where_it_holds) {
 RINGSIDE_TEST(model, agrees_with_the_proof_on_deadlocks) {
   int deadlocks = 0;
   for (int ranks = 2; ranks <= 3; ++ranks)
-    for (std::size_t slices = 1; slices <= 4; ++slices)
+    for (std::size_t slices = 1; slices <= 3; ++slices)
       for (int slots = 1; slots <= 3; ++slots) {
         const auto programs = record_all(ranks, slices, test::send_then_receive);
         const Proof proof = prove(programs, Claim::all_gather, slices, {.slots = slots});
@@ -129,7 +129,7 @@ RINGSIDE_TEST(model, agrees_with_the_proof_on_deadlocks) {
         CHECK_EQ(found.why, proof.why);
         deadlocks += !found.holds;
       }
-  CHECK_EQ(deadlocks, 12);  // wherever a step has more slices than there are slots
+  CHECK_EQ(deadlocks, 6);  // wherever a step has more slices than there are slots
 }
 
 // What the proof finds under some order of turns, the model finds among all of them.
