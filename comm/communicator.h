@@ -22,20 +22,20 @@
 // only sends (the root of a broadcast, a sender) may have returned by then, and hears of it in its
 // next call.
 //
-// Order. A communicator's calls are carried out in the order in which they were made, and that order
-// must be the same on all ranks (for collectives; send and recv are ordered for each pair of
+// Order. A communicator's calls are carried out in the order in which they were made, and that
+// order must be the same on all ranks (for collectives; send and recv are ordered for each pair of
 // ranks). Blocking calls on different communicators must be in the same order on all ranks, as in
-// MPI. Asynchronous ones need not: each communicator has a thread of its own. An asynchronous call's
-// Error comes out of its Work; a later call fails with the same cause.
+// MPI. Asynchronous ones need not: each communicator has a thread of its own. An asynchronous
+// call's Error comes out of its Work; a later call fails with the same cause.
 //
-// Threads. One thread at a time per communicator: two calls of one at once are the caller's mistake,
-// construction, split, moving and destruction included. Different communicators may be used by
-// different threads at once, a parent and its groups too. Two calls are free of this: abort() and
-// broken() may come from any thread while another is inside a call; but the communicator must live
-// until they return, and not be moved meanwhile. A Work may be waited for and tested by any thread,
-// and its copies by several at once; it may outlive the communicator. Options::on_warning is called
-// by the thread that waits (the caller's, or a communicator's own), so by several at once if several
-// communicators wait.
+// Threads. One thread at a time per communicator: two calls of one at once are the caller's
+// mistake, construction, split, moving and destruction included. Different communicators may be
+// used by different threads at once, a parent and its groups too. Two calls are free of this:
+// abort() and broken() may come from any thread while another is inside a call; but the
+// communicator must live until they return, and not be moved meanwhile. A Work may be waited for
+// and tested by any thread, and its copies by several at once; it may outlive the communicator.
+// Options::on_warning is called by the thread that waits (the caller's, or a communicator's own),
+// so by several at once if several communicators wait.
 #pragma once
 
 #include <cstddef>

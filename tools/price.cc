@@ -170,14 +170,6 @@ std::string describe_prices(const PriceOptions& options) {
   return options.json ? price_json(machine, nullptr, tables) : words;
 }
 
-// Output that went nowhere (a full disk, say) is a failure too.
-int print_whole(const std::string& words) {
-  const int status = print_once(words);
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
-  std::fprintf(stderr, "%s: the output could not be written\n", kTool);
-  return 1;
-}
-
 // All that is to be predicted here, in the order of the tables.
 std::vector<Question> questions_here(const Setting& setting, const PriceOptions& options) {
   std::vector<Question> questions;
@@ -280,8 +272,8 @@ int main(int argc, char** argv) {
   PriceOptions options;
   try {
     options = parse_price_options(argc, argv);
-    if (options.help) return print_once(price_help());
-    if (!options.machine.empty()) return print_whole(describe_prices(options));
+    if (options.help) return print_once(kTool, price_help());
+    if (!options.machine.empty()) return print_once(kTool, describe_prices(options));
   } catch (const Error& error) {
     return refuse(kTool, error.what());
   }

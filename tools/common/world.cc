@@ -146,19 +146,15 @@ int refuse(const char* tool, const std::string& sentence) {
   return 2;
 }
 
-int print_once(const std::string& words) {
+int print_once(const char* tool, const std::string& words) {
   if (another_rank_speaks()) return 0;
   const auto print_on_0 = [&](Bootstrap& bootstrap) {
     if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
-    return 0;
+    return check_written(tool, 0);
   };
-  if (const std::optional<int> status = ask_mpi("", print_on_0)) return *status;
+  if (const std::optional<int> status = ask_mpi(tool, print_on_0)) return *status;
   std::fputs(words.c_str(), stdout);
-  return 0;
-}
-
-int print_once(const char* tool, const std::string& words) {
-  return check_written(tool, print_once(words));
+  return check_written(tool, 0);
 }
 
 Options tool_options() {

@@ -25,8 +25,6 @@ int refuse(const char* tool, const std::string& sentence);
 
 // Prints once, from rank 0. Returns 0, or 1 with a sentence if the words could not be written.
 int print_once(const char* tool, const std::string& words);
-// For a caller that looks itself whether they were.
-int print_once(const std::string& words);
 
 // The options from the environment, with the flag that SIGTERM and SIGINT set.
 Options tool_options();
