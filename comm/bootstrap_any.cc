@@ -32,7 +32,7 @@ std::unique_ptr<Bootstrap> start_tcp(const std::atomic<int>* interrupted) {
 }
 
 // Whether the launcher has started more ranks than this one, as far as it says.
-bool launched_with_others() {
+[[maybe_unused]] bool launched_with_others() {
   const auto number = [](const char* variable) {
     const char* value = std::getenv(variable);
     return value == nullptr ? 0 : std::atoi(value);
