@@ -42,6 +42,7 @@ void Board::note(const Call& call) {
   entry.marks.store(static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
                     std::memory_order_release);
   entry.entered_ms.store(call.entered_ms, std::memory_order_release);
+  entry.peer.store(call.peer, std::memory_order_release);
   entry.number.store(call.number, std::memory_order_release);
   latest_.store(call.number, std::memory_order_release);
 }
@@ -97,10 +98,11 @@ std::optional<Call> Board::read(const Entry& entry) const {
   const std::uint64_t words = entry.words.load(std::memory_order_acquire);
   const std::uint64_t marks = entry.marks.load(std::memory_order_acquire);
   const std::int64_t entered_ms = entry.entered_ms.load(std::memory_order_acquire);
+  const std::int64_t peer = entry.peer.load(std::memory_order_acquire);
   const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
   if (before == 0 || before != after) return std::nullopt;
   return Call{before, static_cast<std::uint32_t>(marks), unpack_words(words, count),
-              static_cast<std::uint32_t>(marks >> 32), entered_ms};
+              static_cast<std::uint32_t>(marks >> 32), entered_ms, static_cast<std::int32_t>(peer)};
 }
 
 std::optional<Call> Board::latest() const {
@@ -111,11 +113,20 @@ std::optional<Call> Board::latest() const {
 template <class Wanted>
 std::optional<Call> Board::search(const Wanted& wanted) const {
   const std::uint64_t newest = latest_.load(std::memory_order_acquire);
-  for (std::uint64_t back = 0; back < kHistory && back < newest; ++back) {
+  for (std::uint64_t back = 0; back < kRecent && back < newest; ++back) {
     std::optional<Call> call = read(history_[(newest - back) % kHistory]);
     if (call && wanted(*call)) return call;
   }
   return std::nullopt;
+}
+
+std::vector<Call> Board::history() const {
+  const std::uint64_t newest = latest_.load(std::memory_order_acquire);
+  std::vector<Call> calls;
+  for (std::uint64_t back = std::min(newest, kHistory); back-- > 0;)
+    if (const std::optional<Call> call = read(history_[(newest - back) % kHistory]))
+      if (calls.empty() || calls.back().number < call->number) calls.push_back(*call);
+  return calls;
 }
 
 std::optional<Call> Board::find(std::uint32_t wanted) const {

@@ -8,6 +8,10 @@
 // A rank that has waited for some milliseconds writes down for whom, since when and for what. So
 // whoever waits for it can follow the chain of waits to its end (blame.h).
 //
+// The board keeps the last 1,024 calls: it is the rank's flight recorder too (flight_record.h).
+// That it lies in memory which the peers have mapped means that the record of a rank which was
+// killed, or which never comes back, can still be read.
+//
 // Who writes what
 //   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees
 //             the same non-zero number before and after has a consistent entry
@@ -20,6 +24,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/error.h"
 #include "comm/operation.h"
@@ -39,6 +44,9 @@ struct Call {
   // When it was entered, on the clock that all processes of a host share, in ms. The coarse clock:
   // it costs 5 ns to read and not 20, and is at most 4 ms behind.
   std::int64_t entered_ms = 0;
+  // A message's other end; nobody, of a collective.
+  std::int32_t peer = kNobody;
+  static constexpr std::int32_t kNobody = -1;
 };
 
 std::int64_t coarse_now_ms();
@@ -75,23 +83,32 @@ class Board {
   // None while the rank waits for nobody.
   std::optional<WaitNote> wait() const;
   bool inside(std::uint64_t number) const {
-    return finished_.load(std::memory_order_relaxed) < number;
+    return finished() < number;
   }
-  // The most recent call whose messages carry this fingerprint, if it is among the last kHistory.
+  // The most recent call whose messages carry this fingerprint, if it is among the last kRecent.
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.
   std::optional<Call> find_collective(std::uint32_t collective) const;
+  // The last kHistory calls, in the order in which they were made.
+  std::vector<Call> history() const;
+  // All calls up to this number have ended.
+  std::uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
+
+  static constexpr std::uint64_t kHistory = 1024;
 
  private:
-  static constexpr std::uint64_t kHistory = 16;
+  // Whoever waits looks again and again for what a peer is doing: that must not take long.
+  static constexpr std::uint64_t kRecent = 16;
   static constexpr std::size_t kCauseBytes = 1000;
 
-  struct Entry {
+  // One cache line, so that noting a call touches no more.
+  struct alignas(64) Entry {
     std::atomic<std::uint64_t> number{0};
     std::atomic<std::uint64_t> count{0};
     std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root or layout
     std::atomic<std::uint64_t> marks{0};  // fingerprint, collective
     std::atomic<std::int64_t> entered_ms{0};
+    std::atomic<std::int64_t> peer{Call::kNobody};
   };
 
   // Text in words of 8 bytes, so that a reader may look at any time.
@@ -111,10 +128,10 @@ class Board {
   std::atomic<RankState> state_{RankState::running};
   std::atomic<std::uint64_t> finished_{0};
   std::atomic<std::uint64_t> latest_{0};
-  Entry history_[kHistory];
   Wait wait_;
   Fault cause_fault_ = Fault::system;
   char cause_[kCauseBytes] = {};
+  Entry history_[kHistory];
 };
 
 }  // namespace ringside

@@ -2,10 +2,13 @@
 #include "comm/communicator.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <mutex>
 #include <utility>
 
 #include "comm/engine.h"
+#include "comm/flight_record.h"
+#include "comm/flight_signal.h"
 #include "comm/host_lane.h"
 #include "comm/messages.h"
 #include "comm/peers.h"
@@ -33,6 +36,7 @@ struct Communicator::Impl {
     edges.left_rank = peers.left();
     open_pairs(Use::mesh, edges);
     open_pairs(Use::messages, message_edges);
+    if (!options.flight_folder.empty()) on_signal.emplace(peers, options.flight_folder);
   }
 
   void open_pairs(Use use, Edges& into) {
@@ -85,8 +89,8 @@ struct Communicator::Impl {
     chain = chained(chain, fingerprint(plan.call.what));
     plan.call.fingerprint = chain;
     const Call entry{++number, ++collectives, plan.call.what, chain, coarse_now_ms()};
+    waiter.enter(entry);  // first: a rank that comes when all is over has not entered the call
     peers.board().note(entry);
-    waiter.enter(entry);
     HostLane lane(plan.call, edges, peers, waiter, scratch);
     plan.algorithm(lane, ring, plan.call.what);
     peers.board().note_finished(number);
@@ -107,6 +111,10 @@ struct Communicator::Impl {
     cause.emplace(error);
     peers.break_world(error);
     broken.store(true, std::memory_order_release);
+    if (options.flight_folder.empty()) return;
+    const std::string problem =
+        ringside::write_flight(peers, options.flight_folder, "error");
+    if (!problem.empty()) std::fprintf(stderr, "ringside: %s\n", problem.c_str());
   }
 
   std::optional<Error> first_cause() const {
@@ -140,6 +148,7 @@ struct Communicator::Impl {
   std::atomic<bool> broken{false};
   mutable std::mutex cause_mutex;  // the engine fails, the caller asks
   std::optional<Error> cause;
+  std::optional<FlightOnSignal> on_signal;
   std::unique_ptr<Engine> engine;  // last, so that it ends first
 };
 
@@ -291,6 +300,11 @@ std::optional<Communicator> Communicator::split(int color, int key) {
 
 void Communicator::abort(const std::string& reason) {
   impl_->fail(Error(Fault::aborted, text("rank %d has aborted: %s", rank(), reason.c_str())));
+}
+
+void Communicator::write_flight(const std::string& folder) const {
+  const std::string problem = ringside::write_flight(impl_->peers, folder, "asked");
+  if (!problem.empty()) throw Error(Fault::system, text("rank %d: %s", rank(), problem.c_str()));
 }
 
 std::vector<RankInfo> Communicator::ranks() const {

@@ -30,10 +30,10 @@
 //
 // Threads. One thread at a time per communicator: two calls of one at once are the caller's
 // mistake, construction, split, moving and destruction included. Different communicators may be
-// used by different threads at once, a parent and its groups too. Two calls are free of this:
-// abort() and broken() may come from any thread while another is inside a call; but the
-// communicator must live until they return, and not be moved meanwhile. A Work may be waited for
-// and tested by any thread, and its copies by several at once; it may outlive the communicator.
+// used by different threads at once, a parent and its groups too. Three calls are free of this:
+// abort(), broken() and write_flight() may come from any thread while another is inside a call; but
+// the communicator must live until they return, and not be moved meanwhile. A Work may be waited
+// for and tested by any thread, and its copies by several at once; it may outlive the communicator.
 // Options::on_warning is called by the thread that waits (the caller's, or a communicator's own),
 // so by several at once if several communicators wait.
 #pragma once
@@ -170,6 +170,10 @@ class Communicator {
   // it, also while another is inside a call. For whoever knows better than a deadline that nothing
   // will come of it any more. If something else broke it before, that remains the cause.
   void abort(const std::string& reason);
+
+  // Writes the last calls of every rank as files into a folder (flight_record.h). Not collective;
+  // any thread may call it, also while another is inside a call. Throws Error{system}.
+  void write_flight(const std::string& folder) const;
 
   // For tables: who is there, and how each rank reaches its right neighbour.
   std::vector<RankInfo> ranks() const;

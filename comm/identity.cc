@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 
@@ -31,7 +32,9 @@ bool same_host(const Identity& a, const Identity& b) { return a.boot_id == b.boo
 }  // namespace
 
 Identity identify_myself(const Options& options) {
+  static std::atomic<std::uint32_t> communicators{0};
   Identity me;
+  me.serial = communicators.fetch_add(1, std::memory_order_relaxed) + 1;
   ::gethostname(me.host.data(), me.host.size() - 1);
   read_line("/proc/sys/kernel/random/boot_id", me.boot_id.data(), me.boot_id.size());
   // Without /proc the host's name has to do.

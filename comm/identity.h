@@ -22,6 +22,7 @@ struct Identity {
   std::uint64_t pid_namespace = 0;  // a pid means the same process only within one
   std::uint64_t net_namespace = 0;  // abstract Unix sockets reach each other only within one
   pid_t pid = 0;
+  std::uint32_t serial = 0;  // the how many-eth communicator of its process, from 1
   uid_t user = 0;
   cpu_set_t cpus{};  // where this rank may run
   // What must be chosen alike.

@@ -16,8 +16,8 @@ MessageBatch::MessageBatch(const std::vector<Message>& messages, std::uint64_t n
     const int sender = it.is_send ? peers.rank() : it.peer;
     const Operation what{Kind::send_recv, it.dtype, Reduction::sum, sender, it.count};
     const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
-    transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms}, slice_count,
-                          slices_for(it.count, slice_count), 0});
+    transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms, it.peer},
+                          slice_count, slices_for(it.count, slice_count), 0});
   }
 }
 

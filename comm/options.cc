@@ -2,6 +2,9 @@
 // default.
 #include "comm/options.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cctype>
 #include <cerrno>
 #include <climits>
@@ -40,6 +43,7 @@ void read_environment(Options& options) {
                options.timeout_s);
   read_seconds("RINGSIDE_WARN", "say a number of seconds such as 10, or 0 for no warning",
                options.warn_s);
+  if (const char* value = std::getenv("RINGSIDE_FLIGHT")) options.flight_folder = value;
   if (const char* value = std::getenv("RINGSIDE_ALGORITHM")) {
     if (std::strcmp(value, "ring") == 0)
       options.algorithm = Algorithm::ring;
@@ -48,6 +52,12 @@ void read_environment(Options& options) {
     else if (std::strcmp(value, "auto") != 0)
       refuse("RINGSIDE_ALGORITHM", value, "there are auto, ring and one-shot");
   }
+}
+
+bool is_writable_folder(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         ::access(path.c_str(), W_OK | X_OK) == 0;
 }
 
 }  // namespace
@@ -101,6 +111,11 @@ void Options::check() const {
   if (!(warn_s >= 0) || !std::isfinite(warn_s))
     throw Error(Fault::usage,
                 "a warning (RINGSIDE_WARN) comes after a number of seconds, 0 for never");
+  if (!flight_folder.empty() && !is_writable_folder(flight_folder))
+    throw Error(Fault::usage,
+                text("RINGSIDE_FLIGHT=%s is no folder that can be written to; make one, or leave "
+                     "the variable out",
+                     flight_folder.c_str()));
 }
 
 Options Options::from_environment() {

@@ -36,6 +36,10 @@ struct Options {
   double warn_s = 10;  // RINGSIDE_WARN=10
   std::function<void(const std::string&)> on_warning;
 
+  // A folder that is there: flight records (flight_record.h) are written into it when a call fails
+  // and on SIGUSR1. Empty: none are.
+  std::string flight_folder;  // RINGSIDE_FLIGHT=FOLDER
+
   // When set and non-zero, waits end with Error{interrupted}: the number of the signal that a
   // program's own handler noted. ringside installs no handlers.
   const std::atomic<int>* interrupted = nullptr;

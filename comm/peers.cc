@@ -17,8 +17,8 @@
 namespace ringside {
 namespace {
 
-constexpr std::size_t kBoardBytes = 4096;
-static_assert(sizeof(Board) <= kBoardBytes);
+constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kBoardBytes = (sizeof(Board) + kPageBytes - 1) / kPageBytes * kPageBytes;
 
 // All pair channels of a rank together stay within this much memory: with many ranks their slots
 // shrink.

@@ -34,11 +34,6 @@ char state_of(int pid) {
   return state;
 }
 
-bool is_stopped(int pid) {
-  const char state = state_of(pid);
-  return state == 'T' || state == 't';
-}
-
 // Long for a rank that only has to wake up and look.
 constexpr std::chrono::milliseconds kLookAgainAfter{20};
 
@@ -52,6 +47,11 @@ std::optional<int> awaited_by(const Peers& peers, int rank) {
 }
 
 }  // namespace
+
+bool is_stopped(int pid) {
+  const char state = state_of(pid);
+  return state == 'T' || state == 't';
+}
 
 bool has_finished(const Board& board, const Call& call) {
   if (call.collective == 0) return false;

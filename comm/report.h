@@ -18,6 +18,9 @@ namespace ringside {
 // rank. It has then sent all that it had to send in it.
 bool has_finished(const Board& board, const Call& call);
 
+// Stopped by a signal, or in a debugger's hands: it does not run at all.
+bool is_stopped(int pid);
+
 class Report {
  public:
   explicit Report(const Peers& peers);

@@ -166,6 +166,7 @@ RINGSIDE_TEST(install, uninstall_takes_away_exactly_what_was_put) {
   CHECK(first.size() > 20);
   struct stat status {};
   for (const auto& [path, mode] : {std::pair{"bin/ringside-launch", 0755u},
+                                   {"bin/ringside-flight", 0755u},
                                    {"lib/libringside.a", 0644u},
                                    {"include/ringside/comm/communicator.h", 0644u},
                                    {"include/ringside/comm", 0755u}}) {

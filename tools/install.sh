@@ -8,6 +8,7 @@
 #   PREFIX/lib/pkgconfig/ringside.pc          how to compile and link, with the shared library
 #   PREFIX/lib/pkgconfig/ringside-static.pc   the same with the static one
 #   PREFIX/bin/ringside-launch                tools/launch: starts ranks without MPI
+#   PREFIX/bin/ringside-flight                tools/flight: reads what ranks wrote when one failed
 #   PREFIX/share/ringside/installed           what was installed, for uninstall
 #
 # A second install first takes away what the first one has put there, so no header of an older
@@ -138,6 +139,7 @@ put_all() {
   note 'file lib/libringside.so'
   ln -sfn "libringside.so.$major" "$target/lib/libringside.so"
   put 755 $built/tools/launch bin/ringside-launch
+  put 755 tools/flight bin/ringside-flight
 
   # Only what the static library really calls is kept, whatever else stands on the line.
   private=$(sed -n 's/^library_libs = *//p' $built/build.ninja)

@@ -2,7 +2,7 @@
 //
 //     launch ──fork, exec──▶ rank 0 … rank N−1    each leads a process group
 //        │                      ▲
-//        │ signals, in order:   │ what launch itself gets (SIGINT, SIGTERM, SIGHUP)
+//        │ signals, in order:   │ what launch itself gets (SIGINT, SIGTERM, SIGHUP; SIGUSR1)
 //        │                      │ SIGTERM, a grace after the first rank failed
 //        │                      │ SIGKILL, a second after that
 //        └──one poll()────── its own signals (signalfd), the ranks' lines, the terminal
@@ -175,6 +175,7 @@ class Job {
         if (rank->pid() == arrival.child) judge(*rank);
       return;
     }
+    if (arrival.signal == SIGUSR1) return signal_all(SIGUSR1);  // a question, not an end
     told_to_stop_ = true;
     signal_all(arrival.signal);
     end_within(options_.grace_s);
@@ -234,7 +235,7 @@ class Job {
       stderr_.step();
       if (stdout_.is_empty() && stderr_.is_empty()) return;
       while (const auto arrival = signals_.next())
-        if (arrival->signal != SIGCHLD) return;
+        if (arrival->signal != SIGCHLD && arrival->signal != SIGUSR1) return;
       if (until.passed()) return;
       wait_for_something(until.poll_ms(kHourMs));
     }

@@ -9,6 +9,7 @@
 
 #include "comm/communicator.h"
 #include "comm/error.h"
+#include "comm/json.h"
 #include "tools/common/arguments.h"
 #include "tools/common/binding.h"
 #include "tools/common/demo.h"

@@ -12,6 +12,7 @@
 
 #include "comm/communicator.h"
 #include "comm/error.h"
+#include "comm/json.h"
 #include "tools/common/report.h"
 #include "tools/common/stress_options.h"
 #include "tools/common/stress_run.h"

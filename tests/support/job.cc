@@ -91,7 +91,8 @@ RunResult Job::run(const std::vector<std::string>& argv, RunOptions options,
   sockets_.clear();
   std::atomic<bool> ended{false};
   std::thread watcher, other;
-  options.on_started = [&](pid_t) {
+  options.on_started = [&](pid_t pid) {
+    command_ = pid;
     watcher = std::thread([&] {
       for (; !ended; std::this_thread::sleep_for(20ms)) look_at_sockets();
     });

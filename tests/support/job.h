@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -40,6 +41,9 @@ class Job {
   // The process that a launcher made this rank, if it is alive.
   std::optional<pid_t> rank(int rank) const;
 
+  // The command itself, while it runs.
+  pid_t command() const { return command_; }
+
   // Notes the named sockets that the job has now, and returns how many have been seen so far. It is
   // done all the time; a test calls it to know that a moment was not missed.
   std::size_t look_at_sockets();
@@ -51,6 +55,7 @@ class Job {
   std::string shm_folder_;
   std::string mark_;  // NAME=value
   std::set<std::string> shm_before_;
+  std::atomic<pid_t> command_{0};
   std::mutex mutex_;
   std::set<std::string> sockets_;  // inodes; guarded by mutex_ while the job runs
 };

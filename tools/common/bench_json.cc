@@ -2,6 +2,7 @@
 #include "tools/common/bench_json.h"
 
 #include "comm/error.h"
+#include "comm/json.h"
 #include "tools/common/comparison.h"
 #include "tools/common/report.h"
 

@@ -69,8 +69,10 @@ mpirun tells a program that it is a rank (OMPI_*, PMI*) are removed, so launch w
 
 Rank 0 reads launch's stdin (through launch, if that is a terminal), the others nothing. Without
 --prefix all ranks write to launch's stdout and stderr directly. SIGINT, SIGTERM and SIGHUP are
-passed on to all ranks, which then have the grace to end. Each rank leads a process group; what is
-left of these when all ranks have ended is killed, and so are the ranks if launch is killed.
+passed on to all ranks, which then have the grace to end; SIGUSR1 is passed on and ends nothing
+(with RINGSIDE_FLIGHT=FOLDER the ranks write down their last calls). Each rank leads a process
+group; what is left of these when all ranks have ended is killed, and so are the ranks if launch is
+killed.
 
 Exit status: 0 if every rank's is 0, otherwise that of the first rank that failed (128 + N if signal
 N killed it); 2 a bad option; 124 the timeout; 126 or 127 PROGRAM cannot be started or found.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "comm/error.h"
+#include "comm/json.h"
 #include "comm/machine_text.h"
 #include "tools/common/report.h"
 

@@ -2,6 +2,7 @@
 #include "tools/common/report.h"
 
 #include "comm/error.h"
+#include "comm/json.h"
 
 namespace ringside::tools {
 namespace {
@@ -100,18 +101,6 @@ std::size_t wrong_in(const std::vector<Row>& rows) {
     wrong += row.out_of_place.wrong + (row.in_place ? row.in_place->wrong : 0) +
              (row.peer ? row.peer->timing.wrong : 0);
   return wrong;
-}
-
-std::string json_string(const std::string& words) {
-  std::string quoted = "\"";
-  for (const char c : words) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    if (static_cast<unsigned char>(c) < 0x20)
-      quoted += text("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    else
-      quoted += c;
-  }
-  return quoted + "\"";
 }
 
 std::string json_rows(const std::vector<Row>& rows) {

@@ -27,7 +27,6 @@ const char* reduction_words(const Operation& what);
 std::string time_words(double time_us);
 
 // --- JSON: only what is needed to write it ---
-std::string json_string(const std::string& words);  // quoted and escaped
 std::string json_rows(const std::vector<Row>& rows);
 
 // "8", "64K", "64M": a number of bytes in as few characters as say it exactly.

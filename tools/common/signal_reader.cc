@@ -23,7 +23,7 @@ SignalReader::SignalReader() {
   ::signal(SIGCHLD, SIG_DFL);
   sigset_t taken;
   sigemptyset(&taken);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD})
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD})
     if (!is_ignored(signal)) sigaddset(&taken, signal);
   fd_ = UniqueFd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_) throw_system("cannot listen to signals");

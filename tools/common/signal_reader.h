@@ -13,8 +13,8 @@ namespace ringside::tools {
 
 class SignalReader {
  public:
-  // Takes over SIGINT, SIGTERM, SIGHUP (each unless it is ignored: nohup means what it says) and
-  // SIGCHLD. Blocks SIGPIPE, SIGTTIN and SIGTTOU too: what they tell, errno tells.
+  // Takes over SIGINT, SIGTERM, SIGHUP, SIGUSR1 (each unless it is ignored: nohup means what it
+  // says) and SIGCHLD. Blocks SIGPIPE, SIGTTIN and SIGTTOU too: what they tell, errno tells.
   SignalReader();
 
   // Readable when there is a signal.
