@@ -101,8 +101,12 @@ std::optional<Call> Board::read(const Entry& entry) const {
   const std::int64_t peer = entry.peer.load(std::memory_order_acquire);
   const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
   if (before == 0 || before != after) return std::nullopt;
-  return Call{before, static_cast<std::uint32_t>(marks), unpack_words(words, count),
-              static_cast<std::uint32_t>(marks >> 32), entered_ms, static_cast<std::int32_t>(peer)};
+  return Call{before,
+              static_cast<std::uint32_t>(marks),
+              unpack_words(words, count),
+              static_cast<std::uint32_t>(marks >> 32),
+              entered_ms,
+              static_cast<std::int32_t>(peer)};
 }
 
 std::optional<Call> Board::latest() const {

@@ -82,9 +82,7 @@ class Board {
   std::optional<Call> latest() const;
   // None while the rank waits for nobody.
   std::optional<WaitNote> wait() const;
-  bool inside(std::uint64_t number) const {
-    return finished() < number;
-  }
+  bool inside(std::uint64_t number) const { return finished() < number; }
   // The most recent call whose messages carry this fingerprint, if it is among the last kRecent.
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.

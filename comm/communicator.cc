@@ -112,8 +112,7 @@ struct Communicator::Impl {
     peers.break_world(error);
     broken.store(true, std::memory_order_release);
     if (options.flight_folder.empty()) return;
-    const std::string problem =
-        ringside::write_flight(peers, options.flight_folder, "error");
+    const std::string problem = ringside::write_flight(peers, options.flight_folder, "error");
     if (!problem.empty()) std::fprintf(stderr, "ringside: %s\n", problem.c_str());
   }
 

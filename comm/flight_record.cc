@@ -113,8 +113,7 @@ void write_whole(const std::string& path, const std::string& contents, Owner own
   static std::atomic<unsigned> serial{0};
   const std::string part = text("%s.%d.%u.part", path.c_str(), static_cast<int>(::getpid()),
                                 serial.fetch_add(1, std::memory_order_relaxed));
-  UniqueFd file(
-      ::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd file(::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) throw_system(text("cannot write the flight record %s", path.c_str()));
   std::size_t done = 0;
   while (done < contents.size()) {
@@ -145,8 +144,8 @@ std::string flight_json(const Peers& peers, int rank, const char* why) {
   words += text(
       " \"why\": \"%s\", \"written_by\": %d, \"written_at\": \"%s\", \"now_ms\": %lld,\n"
       " \"state\": \"%s\", \"cause\": %s,\n",
-      why, peers.rank(), utc_now().c_str(), static_cast<long long>(coarse_now_ms()),
-      name_of(state), json_string(cause).c_str());
+      why, peers.rank(), utc_now().c_str(), static_cast<long long>(coarse_now_ms()), name_of(state),
+      json_string(cause).c_str());
   words += text(" \"finished\": %llu, \"waits_for\": %s,\n \"calls\": [",
                 static_cast<ull>(board.finished()), json_wait(board).c_str());
   const char* separator = "\n  ";

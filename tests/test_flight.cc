@@ -49,8 +49,9 @@ RINGSIDE_TEST(flight, a_record_holds_the_last_calls) {
     const std::string record = record_of(folder, rank);
     CHECK_EQ(asked(record, "r['rank'], r['size'], r['state'], r['why'], r['finished'] >= 1524"),
              text("%d 3 running asked True", rank));
-    CHECK_EQ(asked(record, "[(c['number'], c['count']) for c in r['calls']] == [(i, i) for i in "
-                           "range(501, 1525)]"),
+    CHECK_EQ(asked(record,
+                   "[(c['number'], c['count']) for c in r['calls']] == [(i, i) for i in "
+                   "range(501, 1525)]"),
              "True");
     CHECK_EQ(asked(record, "r['calls'][-1]['what'], r['calls'][-1]['redop']"),
              "all_reduce #1524 (f32 × 1524, sum) sum");
@@ -80,8 +81,9 @@ RINGSIDE_TEST(flight, every_kind_of_call_is_told) {
     comm.write_flight(folder.path());
     comm.barrier();
   });
-  const std::string shape = "[(c['op'], c['count'], c.get('root'), c.get('peer')) for c in "
-                            "r['calls'] if c['number'] <= 4]";
+  const std::string shape =
+      "[(c['op'], c['count'], c.get('root'), c.get('peer')) for c in "
+      "r['calls'] if c['number'] <= 4]";
   CHECK_EQ(asked(record_of(folder, 0), shape),
            "[('broadcast', 4, 1, None), ('all_gather_v', 4, None, None), ('send', 4, None, 1), "
            "('barrier', 0, None, None)]");
@@ -102,11 +104,10 @@ RINGSIDE_TEST(flight, a_divergence_is_written_and_named) {
   const RunResult result = flight({"--calls", "1", folder.path()});
   CHECK_EQ(result.exit_code, 1);
   // Who was told of it before its own call has not entered that.
-  for (const char* part : {
-           "First divergence: the ranks parted in collective 12: rank",
-           "\n        11  all ranks: all_reduce #11 (f32 × 11, sum)\n",
-           "\n  >     12  rank 2: all_reduce #12 (f32 × 500, sum)\n", "\nCause: rank ",
-           "the count differs"})
+  for (const char* part : {"First divergence: the ranks parted in collective 12: rank",
+                           "\n        11  all ranks: all_reduce #11 (f32 × 11, sum)\n",
+                           "\n  >     12  rank 2: all_reduce #12 (f32 × 500, sum)\n",
+                           "\nCause: rank ", "the count differs"})
     CHECK_MSG(contains(result.out, part), "no '%s' in: %s", part, result.out.c_str());
   CHECK(!contains(result.out, "  10  all ranks"));
 }
@@ -148,9 +149,9 @@ RINGSIDE_TEST(flight, messages_that_do_not_fit_are_named) {
   });
   const RunResult result = flight({folder.path()});
   CHECK_EQ(result.exit_code, 1);
-  CHECK_MSG(contains(result.out,
-                     "Messages: rank 0 sends 3 messages to rank 1, which receives 2.\n"),
-            "%s", result.out.c_str());
+  CHECK_MSG(
+      contains(result.out, "Messages: rank 0 sends 3 messages to rank 1, which receives 2.\n"),
+      "%s", result.out.c_str());
 }
 
 RINGSIDE_TEST(flight, nothing_is_written_unasked) {
@@ -183,8 +184,7 @@ RINGSIDE_TEST(flight, a_record_that_cannot_be_written_is_told) {
     const Folder folder;
     run_as_threads(2, [&](Bootstrap& bootstrap) {
       Communicator comm(bootstrap, options);
-      const Ending ending =
-          ending_of([&] { comm.write_flight(folder.file("none of this name")); });
+      const Ending ending = ending_of([&] { comm.write_flight(folder.file("none of this name")); });
       CHECK(ending.failed && ending.fault == Fault::system);
       CHECK_MSG(contains(ending.sentence, "cannot write the flight record"), "%s",
                 ending.sentence.c_str());
@@ -198,7 +198,8 @@ RINGSIDE_TEST(flight, a_record_that_cannot_be_written_is_told) {
 RINGSIDE_TEST(flight, somebody_elses_handler_stays) {
   static volatile sig_atomic_t heard = 0;
   const Folder folder;
-  struct sigaction mine {}, before {};
+  struct sigaction mine {
+  }, before{};
   mine.sa_handler = [](int) { heard = heard + 1; };
   ::sigaction(SIGUSR1, &mine, &before);
   run_as_threads(2, [&](Bootstrap& bootstrap) {

@@ -59,20 +59,20 @@ RINGSIDE_TEST(flight_processes, sigusr1_is_answered_by_every_rank) {
     const Folder folder, programs;
     const Looping looping(programs);
     Job job;
-    const RunResult result = job.run(
-        looping.argv(launcher),
-        {.environment = {"RINGSIDE_FLIGHT=" + folder.path()}, .timeout_s = 30}, [&] {
-          CHECK(looping.wait());
-          for (int round = 0; round < 2; ++round) {
-            for (const std::string& name : folder.names()) fs::remove(folder.file(name));
-            ::kill(job.command(), SIGUSR1);
-            CHECK(wait_for([&] { return written_by_themselves(folder, 3); }));
-            for (int rank = 0; rank < 3; ++rank)
-              CHECK_EQ(asked(record_of(folder, rank), "r['why'], r['state'], r['process']"),
-                       "signal running there");
-          }
-          ::kill(job.command(), SIGTERM);
-        });
+    const RunResult result =
+        job.run(looping.argv(launcher),
+                {.environment = {"RINGSIDE_FLIGHT=" + folder.path()}, .timeout_s = 30}, [&] {
+                  CHECK(looping.wait());
+                  for (int round = 0; round < 2; ++round) {
+                    for (const std::string& name : folder.names()) fs::remove(folder.file(name));
+                    ::kill(job.command(), SIGUSR1);
+                    CHECK(wait_for([&] { return written_by_themselves(folder, 3); }));
+                    for (int rank = 0; rank < 3; ++rank)
+                      CHECK_EQ(asked(record_of(folder, rank), "r['why'], r['state'], r['process']"),
+                               "signal running there");
+                  }
+                  ::kill(job.command(), SIGTERM);
+                });
     CHECK(!result.timed_out);
     CHECK_EQ(job.leftovers(), "");
   }

@@ -12,6 +12,7 @@
 #include "comm/error.h"
 #include "tools/common/bench_json.h"
 #include "tools/common/binding.h"
+#include "tools/common/board_cost.h"
 #include "tools/common/comparison.h"
 #include "tools/common/peer.h"
 #include "tools/common/report.h"
@@ -46,13 +47,15 @@ class Bench {
 
   int run() {
     BenchRun run{
-        arguments_, bootstrap_.name(), this_machine(), peer_ ? peer_->version() : "", {}, {}, {}};
+        arguments_, bootstrap_.name(), this_machine(), peer_ ? peer_->version() : "", {}, {}, {},
+        {}};
     const auto probe = [&](const char* when) -> std::optional<MachineProbe> {
       if (!arguments_.limit) return std::nullopt;
       progress(when);
       return probe_machine(bootstrap_, probe_options_);
     };
     run.before = probe("probing the machine");
+    if (run.before) run.board_ns = board_cost_ns();
     show(header(run));
     measure(run);
     run.after = probe("probing the machine again");
@@ -105,6 +108,8 @@ class Bench {
       words += text("# machine: flag %.0f ns (80%% within %.0f)\n", run.before->flag_ns,
                     run.before->flag_spread_ns) +
                rates_words("copy", run.before->copy) + rates_words("reduce", run.before->reduce);
+      words += text("# board: a call's notes for the other ranks take %.1f ns of each time below\n",
+                    *run.board_ns);
     }
     if (binding_.own_cores()) words += "# each rank is bound to a core of its own\n";
     if (comm_.size() > run.machine.cores)

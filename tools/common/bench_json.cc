@@ -69,6 +69,7 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
          text("  \"peer\": %s, \"peer_version\": %s,\n", json_string(run.arguments.peer).c_str(),
               json_string(run.peer_version).c_str()) +
          json_probe("probe_before", run.before) + json_probe("probe_after", run.after) +
+         (run.board_ns ? text("  \"board_ns\": %.2f,\n", *run.board_ns) : "") +
          text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(run.rows)) +
          json_summary("peer", peer_summary(run.rows)) +
          json_summary("floor", floor_summary(run.rows)) +

@@ -19,6 +19,7 @@ struct BenchRun {
   Machine machine;
   std::string peer_version;                   // empty without a peer
   std::optional<MachineProbe> before, after;  // with --limit
+  std::optional<double> board_ns;             // with --limit: board_cost.h
   std::vector<Row> rows;
 };
 
