@@ -190,7 +190,8 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
            "assert abs(worst['factor'] - max(all_of)) < 1e-3 and worst['op'] == 'all_reduce', run; "
            "assert min(all_of) - 1e-3 < run['floor_geomean'] < max(all_of) + 1e-3, run; "
            "busbw = sum(row['out_of_place']['busbw_gbs'] for row in rows) / 3; "
-           "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['wrong'] == 0 and "
+           "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['board_ns'] > 0, run; "
+           "assert run['wrong'] == 0 and "
            "run['world_size'] == 2\""});
   std::remove(path.c_str());
   CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
