@@ -126,4 +126,15 @@ std::optional<Call> Board::find_collective(std::uint32_t collective) const {
   return search([&](const Call& call) { return call.collective == collective; });
 }
 
+std::optional<int> Board::count(std::uint32_t fingerprint, std::uint64_t last) const {
+  if (latest_.load(std::memory_order_acquire) >= kHistory) return std::nullopt;
+  int found = 0;
+  for (std::uint64_t number = 1; number <= last; ++number) {
+    const std::optional<Call> call = read(history_[number % kHistory]);
+    if (!call) return std::nullopt;
+    found += call->fingerprint == fingerprint ? 1 : 0;
+  }
+  return found;
+}
+
 }  // namespace ringside

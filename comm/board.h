@@ -48,7 +48,8 @@ struct WaitNote {
   int peer;
   std::int64_t since_ms;
   std::string words;  // "waiting in step 2 of 6 for chunk 5 from rank 2"
-  // How far the rank is in its collective: grows from wait to wait. 0 where nobody counts.
+  // How far the rank is in its collective: grows from wait to wait. For a message that is to come
+  // the number of its recv; 0 where nobody counts.
   std::uint64_t position = 0;
 };
 
@@ -74,13 +75,15 @@ class Board {
   std::optional<Call> latest() const;
   // None while the rank waits for nobody.
   std::optional<WaitNote> wait() const;
-  bool inside(std::uint64_t number) const {
-    return finished_.load(std::memory_order_relaxed) < number;
-  }
+  bool inside(std::uint64_t number) const { return finished() < number; }
   // The most recent call whose messages carry this fingerprint, if it is among the last kHistory.
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.
   std::optional<Call> find_collective(std::uint32_t collective) const;
+  // How many of the calls 1 to `last` carry this fingerprint; none if some are no longer here.
+  std::optional<int> count(std::uint32_t fingerprint, std::uint64_t last) const;
+  // All calls up to this number are over.
+  std::uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr std::uint64_t kHistory = 16;

@@ -38,6 +38,14 @@ class Report {
   };
   std::optional<Loss> find_loss() const;
   std::optional<Loss> loss_between(int waiting, int awaited) const;
+  // The chain of waits with its end; of a circle its first rank again.
+  std::vector<int> chain() const;
+  // What the boards of two ranks count of messages like the one that one of them waits for.
+  struct Tally {
+    int sent, received;
+  };
+  std::optional<Tally> tally(int waiting, int awaited) const;
+  std::string perhaps_lost() const;
   std::string circle() const;
   std::string lost() const;
   std::string doing(int rank, const Call& call) const;

@@ -328,7 +328,8 @@ write_targets() {
   for program in tests/programs/*.cc; do
     [ -e "$program" ] || continue
     compile "$program"
-    link_program "${program%.cc}" "$objects$support_archive$tool_objects"
+    link_program "${program%.cc}" "$objects$support_archive$tool_objects" \
+      "-Wl,--as-needed $criterion_library"
   done
 
   compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
