@@ -39,6 +39,7 @@
 #include "comm/os.h"
 #include "tests/support/collective_case.h"
 #include "tests/support/fault_cell.h"
+#include "tests/support/faulty_transport.h"
 #include "tools/common/resources.h"
 
 namespace {
@@ -223,6 +224,49 @@ std::string judge_deaths(const FaultCell& cell, const Seen& seen) {
   return wrong;
 }
 
+// --- not a death ---
+
+// A rank that looks at the others' boards so slowly that meanwhile one of them can end.
+class SlowToLook : public PeerWindowAround {
+ public:
+  using PeerWindowAround::PeerWindowAround;
+  std::byte* mapped() const override {
+    ::usleep(50'000);
+    return inner_->mapped();
+  }
+};
+
+// Rank 0 has an error of its own, says so, and its process ends. Rank 1 may see the end before it
+// has heard the words; still they are what it must say.
+std::string judge_an_end_by_error() {
+  Pipe port, told_by_1;
+  const auto be = [&](int rank) {
+    const auto bootstrap = meet(rank, 2, port);
+    Options options;
+    options.timeout_s = kDeadline_s;
+    options.decorate = decorate_with<SlowToLook>();
+    Communicator comm(*bootstrap, options);
+    if (rank == 0) {
+      ::usleep(500'000);
+      comm.abort("by hand");
+      ::_exit(1);
+    }
+    Told told;
+    std::snprintf(told.sentence, sizeof told.sentence, "%s",
+                  ending_of([&] { comm.barrier(); }).sentence.c_str());
+    write_whole(told_by_1.in.get(), told);
+    bootstrap->abandon();
+    return 0;
+  };
+  const pid_t ranks[] = {start([&] { return be(0); }), start([&] { return be(1); })};
+  told_by_1.in = UniqueFd();
+  Told told;
+  read_whole(told_by_1.out.get(), told, Deadline::after_seconds(2 * kDeadline_s));
+  for (const pid_t rank : ranks) wait_for(rank);
+  const bool right = contains(told.sentence, "rank 1, in barrier #1: rank 0 has aborted: by hand");
+  return right ? "" : text("an end by an error is taken for a death: %s\n", told.sentence);
+}
+
 // --- a worker's share ---
 
 // What the world is like when nothing is left behind.
@@ -288,7 +332,8 @@ int run_matrix(int most_ranks) {
     workers.push_back(start([&] { return work(cells, worker); }));
   int failed = 0;
   for (const pid_t worker : workers) failed += wait_for(worker) == 0 ? 0 : 1;
-  const std::string wrong = control_the_judge(cells) + leftovers_here(before);
+  const std::string wrong =
+      control_the_judge(cells) + judge_an_end_by_error() + leftovers_here(before);
   std::fputs(wrong.c_str(), stdout);
   const bool well = failed == 0 && wrong.empty();
   std::printf("%s: %zu cells of die, %zu of them in messages, %zu processes, %.1f s\n",
