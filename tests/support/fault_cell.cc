@@ -143,11 +143,14 @@ std::vector<Parts> ways_of_a_lost_message(const FaultCell& cell) {
     return {stuck,
             {"a message of " + who,
              text(" to rank %d was lost: rank %d is in send/recv #", receiver, receiver), waits}};
-  return {stuck,
-          {"in a circle", receives, waits,
-           text("of such messages rank %d has sent 1 and rank %d received 0", sender, receiver)},
-          // The messages of an exchange are over together.
-          {"in a circle", receives, waits, text("rank %d in send/recv #", sender)}};
+  std::vector<Parts> ways = {
+      stuck,
+      {"in a circle", receives, waits,
+       text("of such messages rank %d has sent 1 and rank %d received 0", sender, receiver)}};
+  // The messages of an exchange are over together: until then none is known to have been sent.
+  if (cell.call->make == exchange)
+    ways.push_back({"in a circle", receives, waits, text("rank %d in send/recv #", sender)});
+  return ways;
 }
 
 // What the call of the fault is called: messages have numbers that differ from rank to rank.
