@@ -134,9 +134,10 @@ std::string Report::perhaps_lost() const {
   for (std::size_t i = 0; i + 1 < ranks.size(); ++i) {
     const std::optional<Tally> it = tally(ranks[i], ranks[i + 1]);
     if (it && it->sent > it->received)
-      return text("; of such messages rank %d has sent %d and rank %d received %d: unless the "
-                  "others went elsewhere, what it waits for was lost on its way",
-                  ranks[i + 1], it->sent, ranks[i], it->received);
+      return text(
+          "; of such messages rank %d has sent %d and rank %d received %d: unless the "
+          "others went elsewhere, what it waits for was lost on its way",
+          ranks[i + 1], it->sent, ranks[i], it->received);
   }
   return "";
 }
