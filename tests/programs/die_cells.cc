@@ -256,12 +256,13 @@ std::string control_the_judge(const std::vector<FaultCell>& cells) {
 
 int run_matrix(int most_ranks) {
   const Steady::time_point start_time = Steady::now();
-  const tools::Resources before = tools::resources_held(true);
   std::vector<FaultCell> cells =
       cells_of(Injection::What::die, 0, true, faulty_calls(), most_ranks);
   const std::vector<FaultCell> messages =
       cells_of(Injection::What::die, 0, true, faulty_messages(), most_ranks);
   cells.insert(cells.end(), messages.begin(), messages.end());
+  // Not earlier: with the first thread, and there were some, a sanitizer starts one of its own.
+  const tools::Resources before = tools::resources_held(true);
   std::size_t processes = 0;
   for (const FaultCell& cell : cells) processes += index(cell.ranks);
 
