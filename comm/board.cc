@@ -141,4 +141,16 @@ std::optional<Call> Board::find_collective(std::uint32_t collective) const {
   return search([&](const Call& call) { return call.collective == collective; });
 }
 
+std::optional<int> Board::count_messages(int sender, int peer, std::uint64_t last) const {
+  if (latest_.load(std::memory_order_acquire) >= kHistory) return std::nullopt;
+  int found = 0;
+  for (std::uint64_t number = 1; number <= last; ++number) {
+    const std::optional<Call> call = read(history_[number % kHistory]);
+    if (!call) return std::nullopt;
+    const bool is_message = call->what.kind == Kind::send_recv;
+    found += is_message && call->what.root == sender && call->peer == peer ? 1 : 0;
+  }
+  return found;
+}
+
 }  // namespace ringside

@@ -56,7 +56,8 @@ struct WaitNote {
   int peer;
   std::int64_t since_ms;
   std::string words;  // "waiting in step 2 of 6 for chunk 5 from rank 2"
-  // How far the rank is in its collective: grows from wait to wait. 0 where nobody counts.
+  // How far the rank is in its collective: grows from wait to wait. For a message that is to come
+  // the number of its recv; 0 where nobody counts.
   std::uint64_t position = 0;
 };
 
@@ -87,6 +88,9 @@ class Board {
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.
   std::optional<Call> find_collective(std::uint32_t collective) const;
+  // How many of the calls 1 to `last` are messages from rank `sender` whose other end is `peer`; none
+  // if some of these calls are no longer here.
+  std::optional<int> count_messages(int sender, int peer, std::uint64_t last) const;
   // The last kHistory calls, in the order in which they were made.
   std::vector<Call> history() const;
   // All calls up to this number have ended.

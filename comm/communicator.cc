@@ -98,6 +98,7 @@ struct Communicator::Impl {
 
   void run(const std::vector<Message>& messages) {
     waiter.check_alarm();  // for an empty batch too
+    if (options.on_messages) options.on_messages(number + 1, messages.size());
     MessageBatch batch(messages, number + 1, message_edges, peers, waiter);
     number += messages.size();
     batch.run();
@@ -294,6 +295,7 @@ std::optional<Communicator> Communicator::split(int color, int key) {
   SplitBootstrap bootstrap(*this, std::move(ranks));
   Options inherited = impl_->options;
   inherited.on_call = nullptr;
+  inherited.on_messages = nullptr;
   return Communicator(bootstrap, inherited);
 }
 

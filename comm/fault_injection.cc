@@ -100,15 +100,18 @@ class Injector {
         plan_(WindowPlan::make(size, options.slot_bytes, options.slot_count)),
         interrupted_(options.interrupted) {}
 
-  // A call begins. What it says it is may be changed; what is carried out stays as it is.
+  // A collective begins. What it says it is may be changed; what is carried out stays as it is.
   void enter(std::uint64_t number, Operation& what) {
-    inside_ = number == it_.op;
-    messages_ = 0;
-    if (!inside_ || it_.step > 0) return;
+    if (!begins(number, 1)) return;
     if (it_.what == What::other_op)
       what.kind = what.kind == Kind::barrier ? Kind::all_gather : Kind::barrier;
     else
       misbehave();
+  }
+
+  // Messages begin, all together. With them nobody can call something else.
+  void enter_messages(std::uint64_t first_number, std::size_t count) {
+    if (begins(first_number, count)) misbehave();
   }
 
   // A signal is about to be sent, and may be changed. False: it is lost.
@@ -140,6 +143,13 @@ class Injector {
   bool take() { return !std::exchange(taken_, true); }
 
  private:
+  // Whether it is to happen here and now, before any message.
+  bool begins(std::uint64_t first_number, std::size_t count) {
+    inside_ = it_.op >= first_number && it_.op - first_number < count;
+    messages_ = 0;
+    return inside_ && it_.step == 0;
+  }
+
   void misbehave() {
     if (it_.what == What::die) ::raise(SIGKILL);
     if (it_.what == What::stall) stand_still(std::nullopt);
@@ -250,6 +260,9 @@ void inject(Options& options, const Injection& injection, const Bootstrap& boots
   };
   options.on_call = [injector](std::uint64_t number, Operation& what) {
     injector->enter(number, what);
+  };
+  options.on_messages = [injector](std::uint64_t first_number, std::size_t count) {
+    injector->enter_messages(first_number, count);
   };
 }
 

@@ -11,12 +11,14 @@
 //     refuse:rank=2                 at the start it may not open its peers' windows
 //     no-memory:rank=2              at the start there is no memory for its window
 //
-// An operation is a collective, counted as the sentences count it (all_reduce #5). A step is a
-// message that the rank sends in it, from 1. Credit is no message, and send, recv and exchange are
-// left alone.
+// An operation is any call of the rank, counted as the sentences count it (all_reduce #5, send/recv
+// #6). A step is a message that the rank sends in it, from 1, be it a collective's or a slice of
+// what send sends; credit is none. The messages of an exchange have a number each, and begin
+// together: each of their numbers means the exchange as a whole. A recv sends nothing, so it has no
+// steps; and other-op is for collectives alone. What never comes to pass does no harm.
 //
-// It is done from outside, by a transport around the real one and a function that is told of each
-// call (Options::decorate and on_call). With no fault asked for, neither is there.
+// It is done from outside, by a transport around the real one and functions that are told of each
+// call (Options::decorate, on_call and on_messages). With no fault asked for, none is there.
 #pragma once
 
 #include <cstdint>

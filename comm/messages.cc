@@ -28,7 +28,9 @@ void MessageBatch::run() {
     // The waiter asks once more before it gives up, so what has moved must not be forgotten.
     bool moved = false;
     const auto advance_any = [&] { return moved = advance_all() || moved; };
-    waiter_.wait(next->message.peer, advance_any, [&] { return where(*next); });
+    const auto words = [&] { return where(*next); };
+    const std::uint64_t position = next->message.is_send ? 0 : next->call.number;
+    waiter_.wait(next->message.peer, advance_any, words, position);
   }
   if (!transfers_.empty()) peers_.board().note_finished(transfers_.back().call.number);
 }

@@ -52,6 +52,9 @@ struct Options {
   // it will say it is, which may be changed. For tests and faults (fault_injection.h); groups that
   // are split off do not inherit it.
   std::function<void(std::uint64_t number, Operation& what)> on_call;
+  // The same for a send, a recv, or an exchange as a whole: its messages have the numbers
+  // first_number, …, first_number + count − 1.
+  std::function<void(std::uint64_t first_number, std::size_t count)> on_messages;
 
   // What from_environment() could not read, as a sentence. Empty: nothing.
   std::string refused;

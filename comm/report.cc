@@ -110,16 +110,37 @@ std::string Report::circle() const {
   return words;
 }
 
-// Along the chain of waits a rank may wait for one that has finished the call in which it waits:
-// what it waits for was sent, then. In a circle nobody need have finished; but the hindmost rank of
-// it waits for one that is ahead, and no rank gets ahead of another that it has sent nothing.
-std::optional<Report::Loss> Report::find_loss() const {
+std::vector<int> Report::chain() const {
   std::vector<int> ranks = blame_.waiting;
   ranks.push_back(blame_.late ? *blame_.late : ranks.front());
+  return ranks;
+}
+
+// Messages of one direction stay in order, so whoever waits in a recv has received all before it.
+std::optional<Report::Tally> Report::tally(int waiting, int awaited) const {
+  const Board *receiver = peers_.board_of(waiting), *sender = peers_.board_of(awaited);
+  const std::optional<Call> call = receiver == nullptr ? std::nullopt : receiver->latest();
+  const std::optional<WaitNote> wait = call ? receiver->wait() : std::nullopt;
+  if (!wait || sender == nullptr || call->collective != 0) return std::nullopt;
+  if (wait->peer != awaited || wait->position != call->number) return std::nullopt;
+  const std::optional<int> received = receiver->count_messages(awaited, awaited, call->number - 1);
+  const std::optional<int> sent = sender->count_messages(awaited, waiting, sender->finished());
+  return received && sent ? std::optional(Tally{*sent, *received}) : std::nullopt;
+}
+
+// Along the chain of waits a rank may wait for one that has finished the call in which it waits:
+// what it waits for was sent, then. Or one has sent it more messages than it has received. In a
+// circle nobody need have finished; but the hindmost rank of it waits for one that is ahead, and no
+// rank gets ahead of another that it has sent nothing.
+std::optional<Report::Loss> Report::find_loss() const {
+  const std::vector<int> ranks = chain();
   for (std::size_t i = 0; i + 1 < ranks.size(); ++i) {
     const Board *waiting = peers_.board_of(ranks[i]), *awaited = peers_.board_of(ranks[i + 1]);
     const std::optional<Call> call = waiting == nullptr ? std::nullopt : waiting->latest();
     if (call && awaited != nullptr && has_finished(*awaited, *call))
+      return loss_between(ranks[i], ranks[i + 1]);
+    const std::optional<Tally> messages = tally(ranks[i], ranks[i + 1]);
+    if (messages && messages->sent > messages->received)
       return loss_between(ranks[i], ranks[i + 1]);
   }
   if (blame_.late) return std::nullopt;

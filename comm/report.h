@@ -41,6 +41,13 @@ class Report {
   };
   std::optional<Loss> find_loss() const;
   std::optional<Loss> loss_between(int waiting, int awaited) const;
+  // The chain of waits with its end; of a circle its first rank again.
+  std::vector<int> chain() const;
+  // How many messages one rank has sent to another that waits for one, and how many of them came.
+  struct Tally {
+    int sent, received;
+  };
+  std::optional<Tally> tally(int waiting, int awaited) const;
   std::string circle() const;
   std::string lost() const;
   std::string doing(int rank, const Call& call) const;

@@ -219,7 +219,14 @@ void Waiter::check_dead(Ready ready, Where where) {
   throw_dead(*dead, where);
 }
 
+// A process may also have ended because of an error, the death of a third rank perhaps. Its alarm
+// came before, but may not have been looked at yet; its words are still on its board.
 void Waiter::throw_dead(int peer, Where where) {
+  const Board* board = peers_.board_of(peer);
+  if (board != nullptr && board->state() == RankState::broken) {
+    const Error cause = board->cause();
+    throw Error(cause.fault(), text("%s: %s", here().c_str(), cause.what()));
+  }
   throw Error(Fault::died, text("%s: %s has died; seen while %s", here().c_str(),
                                 peers_.who(peer).c_str(), where().c_str()));
 }

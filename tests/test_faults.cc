@@ -2,7 +2,6 @@
 // are threads. In every cell every rank must end with an error that names the rank at fault and
 // its call. (Deaths need processes: test_faults_processes.cc.)
 #include <atomic>
-#include <cstdlib>
 #include <functional>
 #include <thread>
 
@@ -24,32 +23,13 @@ constexpr int kAtOnce = 8;
 constexpr double kSoon_s = kUnderTsan ? 2 : 0.2;
 constexpr double kLater_s = 30;  // where nobody waits for a deadline
 
-// Whether this step is looked at. Up to three ranks each is; with more, and then they are many, the
-// first, the last, and of the others one in three, another one for each rank. All of them, in half
-// a minute: RINGSIDE_TEST_EVERY_STEP=1.
-bool wanted_step(int step, int first, int last, int rank, int ranks) {
-  static const bool every = std::getenv("RINGSIDE_TEST_EVERY_STEP") != nullptr;
-  return every || ranks <= 3 || step == first || step == last || (step + rank) % 3 == 0;
-}
+constexpr int kMostRanks = kUnderTsan ? 3 : 5;
 
-// The cells of one fault: `first_step` to the last message; a fault without steps has step 0 only.
 std::vector<FaultCell> cells_of(What what, int first_step, bool has_steps) {
-  std::vector<FaultCell> cells;
-  for (const FaultyCall& call : faulty_calls())
-    for (int ranks = 2; ranks <= (kUnderTsan ? 3 : 5); ++ranks) {
-      const std::vector<int> messages = messages_of(call, ranks);
-      for (int rank = 0; rank < ranks; ++rank)
-        for (int step = first_step, last = has_steps ? messages[index(rank)] : 0; step <= last;
-             ++step)
-          if (wanted_step(step, first_step, last, rank, ranks))
-            cells.push_back({&call,
-                             ranks,
-                             {.what = what,
-                              .rank = rank,
-                              .op = kFaultyOp,
-                              .step = static_cast<std::uint64_t>(step)}});
-    }
-  return cells;
+  return test::cells_of(what, first_step, has_steps, faulty_calls(), kMostRanks);
+}
+std::vector<FaultCell> message_cells(What what, int first_step) {
+  return test::cells_of(what, first_step, true, faulty_messages(), kMostRanks);
 }
 
 void for_each_cell(const std::vector<FaultCell>& cells,
@@ -103,6 +83,18 @@ RINGSIDE_TEST(faults, other_op_is_named_in_every_cell) {
   check_matrix(t, cells_of(What::other_op, 0, false), kLater_s);
 }
 
+RINGSIDE_TEST(faults, stall_in_messages_is_named_in_every_cell) {
+  check_matrix(t, message_cells(What::stall, 0), kSoon_s);
+}
+
+RINGSIDE_TEST(faults, lost_messages_are_told_in_every_cell) {
+  check_matrix(t, message_cells(What::drop_signal, 1), kSoon_s);
+}
+
+RINGSIDE_TEST(faults, corrupt_messages_are_named_in_every_cell) {
+  check_matrix(t, message_cells(What::corrupt_header, 1), kLater_s);
+}
+
 RINGSIDE_TEST(faults, refuse_and_no_memory_are_everybodys_sentence) {
   check_matrix(t, cells_of(What::refuse, 0, false), kLater_s);
   check_matrix(t, cells_of(What::no_memory, 0, false), kLater_s);
@@ -110,6 +102,7 @@ RINGSIDE_TEST(faults, refuse_and_no_memory_are_everybodys_sentence) {
 
 RINGSIDE_TEST(faults, slow_is_no_error) {
   std::vector<FaultCell> cells = cells_of(What::slow, 0, true);
+  for (const FaultCell& cell : message_cells(What::slow, 0)) cells.push_back(cell);
   for (FaultCell& cell : cells) cell.fault.ms = 10;
   for_each_cell(cells, [&](const FaultCell& cell) { check_ends_well(t, cell); });
 }
@@ -134,15 +127,16 @@ RINGSIDE_TEST(faults, slow_is_warned_of) {
   CHECK_MSG(warnings == 1, "%d warnings", warnings.load());
 }
 
-// A group that is split off has the options of its parent, and not its fault.
+// A group that is split off has the options of its parent, and not its fault. (Its parent has made
+// fewer calls than that.)
 RINGSIDE_TEST(faults, groups_behave) {
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Options options = test_options();
     options.timeout_s = 5;
-    inject(options, parse_injection("drop-signal:rank=1,op=3"), bootstrap);
+    inject(options, parse_injection("drop-signal:rank=1,op=100"), bootstrap);
     Communicator comm(bootstrap, options);
     std::optional<Communicator> group = comm.split(0, 0);
-    for (int i = 0; i < 5; ++i) group->barrier();
+    for (int i = 0; i < 120; ++i) group->barrier();
     CHECK(!group->broken());
   });
 }
@@ -231,4 +225,58 @@ RINGSIDE_TEST(faults_control, the_judge_notices_a_wrong_culprit) {
     another.fault.what = what == What::stall ? What::drop_signal : What::stall;
     CHECK(!judge(another, endings).empty());
   }
+}
+
+RINGSIDE_TEST(faults_control, the_judge_notices_a_wrong_culprit_of_messages) {
+  for (const FaultyCall& call : faulty_messages())
+    for (const What what : {What::stall, What::drop_signal, What::corrupt_header}) {
+      const FaultCell cell{&call, 3, {.what = what, .rank = 0, .op = kFaultyOp, .step = 3}};
+      const std::vector<Ending> endings = patient_endings(cell, kSoon_s);
+      CHECK_EQ(judge(cell, endings), "");
+      FaultCell wrong = cell;
+      wrong.fault.rank = 1;
+      CHECK_MSG(!judge(wrong, endings).empty(), "%s: %s", describe(wrong).c_str(),
+                endings[2].sentence.c_str());
+      wrong = cell;
+      wrong.fault.what = what == What::stall ? What::drop_signal : What::stall;
+      CHECK(!judge(wrong, endings).empty());
+    }
+}
+
+// A rank that sends the same to the same again and again, and is late, has lost nothing.
+RINGSIDE_TEST(faults_control, a_late_message_is_not_called_lost) {
+  for (const int ranks : {2, 3}) {
+    Options options = test_options();
+    options.timeout_s = kSoon_s;
+    const Endings endings = endings_of(ranks, options, [&](Communicator& comm) {
+      float value = 1;
+      for (int i = 0; i < 3 && comm.rank() == 0; ++i) comm.send(&value, 1, DType::f32, 1);
+      for (int i = 0; i < 4 && comm.rank() == 1; ++i) comm.recv(&value, 1, DType::f32, 0);
+      if (comm.rank() == 2) comm.barrier();
+    });
+    const Ending& receiver = endings.first[1];
+    CHECK_MSG(receiver.failed && receiver.fault == Fault::timeout &&
+                  contains(receiver.sentence, "rank 0 (pid ") &&
+                  contains(receiver.sentence, "is alive, and it has not entered ") &&
+                  !contains(receiver.sentence, "lost"),
+              "%s", receiver.sentence.c_str());
+  }
+}
+
+// Nor one that has sent, and does not receive the large message that comes back.
+RINGSIDE_TEST(faults_control, what_has_come_in_an_exchange_is_not_called_lost) {
+  Options options = test_options();
+  options.timeout_s = kSoon_s;
+  const Endings endings = endings_of(2, options, [&](Communicator& comm) {
+    float value = 1;
+    std::vector<float> large(std::size_t{4} << 20, 1);
+    if (comm.rank() == 0) return comm.send(&value, 1, DType::f32, 1);
+    comm.exchange({Message::to(0, large.data(), large.size(), DType::f32),
+                   Message::from(0, &value, 1, DType::f32)});
+  });
+  const Ending& waiting = endings.first[1];
+  CHECK_MSG(waiting.failed && waiting.fault == Fault::timeout &&
+                contains(waiting.sentence, "waiting for rank 0 to make room") &&
+                !contains(waiting.sentence, "lost"),
+            "%s", waiting.sentence.c_str());
 }

@@ -5,6 +5,7 @@
 
 #include "comm/bootstrap_threads.h"
 #include "comm/communicator.h"
+#include "tests/support/bootstrap_around.h"
 #include "tests/support/collective_case.h"
 #include "tests/support/endings.h"
 
@@ -42,26 +43,6 @@ void check_members(Context& t, std::optional<Communicator>& group, int rank_in_p
             rank_in_parent, group->rank());
   group->barrier();
 }
-
-// Lets rank 0 fail when all others have already started: its parent broke at the last moment, say.
-class FailsAtTheEnd : public Bootstrap {
- public:
-  explicit FailsAtTheEnd(Bootstrap& inner) : inner_(inner) {}
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  const char* name() const override { return inner_.name(); }
-  void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
-                        Deadline deadline) override {
-    inner_.all_gather_bytes(mine, bytes, all, deadline);
-    if (++meetings_ == kMeetings && rank() == 0) throw Error(Fault::system, "at the very end");
-  }
-  bool complete() const { return meetings_ == kMeetings; }
-
- private:
-  static constexpr int kMeetings = 4;  // who is there, the secret, windows made, windows opened
-  Bootstrap& inner_;
-  int meetings_ = 0;
-};
 
 }  // namespace
 
@@ -310,12 +291,15 @@ RINGSIDE_TEST(split, a_group_inherits_each_ranks_own_patience) {
 // A rank that fails in the last moment of its start has left the others; they need not wait for it.
 RINGSIDE_TEST(split, a_start_that_fails_at_the_very_end_is_a_leaving) {
   run_as_threads(2, [&](Bootstrap& bootstrap) {
-    FailsAtTheEnd failing(bootstrap);
+    // Rank 0 fails when all others have already started: its parent broke just then, say.
+    BootstrapAround failing(bootstrap, kMeetingsOfACommunicator, [&] {
+      if (bootstrap.rank() == 0) throw Error(Fault::system, "at the very end");
+    });
     const Ending ending = ending_of([&] {
       Communicator comm(failing, test_options());
       comm.barrier();
     });
-    CHECK(failing.complete());
+    CHECK_EQ(failing.meetings(), kMeetingsOfACommunicator);
     const Fault wanted = bootstrap.rank() == 0 ? Fault::system : Fault::left;
     CHECK_MSG(ending.failed && ending.fault == wanted && ending.seconds < 5,
               "rank %d: %s after %g s: %s", bootstrap.rank(), name_of(ending.fault), ending.seconds,

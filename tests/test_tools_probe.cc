@@ -13,6 +13,7 @@
 
 #include "comm/bootstrap_threads.h"
 #include "comm/error.h"
+#include "tests/support/bootstrap_around.h"
 #include "tests/support/test.h"
 #include "tools/common/probe.h"
 
@@ -51,27 +52,6 @@ bool same(const std::vector<Rate>& a, const std::vector<Rate>& b) {
   return true;
 }
 
-// A rank that meets the others, opens their windows, and then does something else.
-class StopsAfterJoining : public Bootstrap {
- public:
-  StopsAfterJoining(Bootstrap& inner, std::function<void()> then)
-      : inner_(inner), then_(std::move(then)) {}
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  const char* name() const override { return inner_.name(); }
-  void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
-                        Deadline deadline) override {
-    inner_.all_gather_bytes(mine, bytes, all, deadline);
-    constexpr int kMeetingsToJoin = 7;
-    if (++meetings_ == kMeetingsToJoin) then_();
-  }
-
- private:
-  Bootstrap& inner_;
-  const std::function<void()> then_;
-  int meetings_ = 0;
-};
-
 // What the probe says on rank 0 of three if rank 2 does `then` instead. Rank 0 waits for rank 2,
 // rank 1 for rank 0.
 std::optional<Error> probe_without_rank_2(const tools::ProbeOptions& options,
@@ -79,7 +59,7 @@ std::optional<Error> probe_without_rank_2(const tools::ProbeOptions& options,
                                           const std::function<void()>& at_the_end) {
   std::optional<Error> seen;
   run_as_threads(3, [&](Bootstrap& bootstrap) {
-    StopsAfterJoining stops(bootstrap, then);
+    test::BootstrapAround stops(bootstrap, test::kMeetingsToJoinTheProbe, then);
     try {
       tools::probe_machine(bootstrap.rank() == 2 ? stops : bootstrap, options);
     } catch (const Error& error) {

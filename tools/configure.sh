@@ -318,16 +318,20 @@ write_targets() {
     [ "$flavour" != release ] || echo "build ${tool%.cc}: symlink $out/${tool%.cc}"
   done
 
-  for program in tests/programs/*.cc; do
-    [ -e "$program" ] || continue
-    compile "$program"
-    link_program "${program%.cc}" "$objects$tool_objects"
-  done
-
   [ -e tests/support/main.cc ] || return 0
   criterion_library=$([ $have_criterion = 0 ] || library criterion)
   compile $(sources cc tests/support)
   support=$objects
+  # An archive too, so that the programs take what they use of it, and never the runner.
+  support_archive=" $out/tests/libsupport.a"
+  echo "build$support_archive: archive$(echo "$support" | sed 's|[^ ]*/main\.o||')"
+  for program in tests/programs/*.cc; do
+    [ -e "$program" ] || continue
+    compile "$program"
+    link_program "${program%.cc}" "$objects$support_archive$tool_objects" \
+      "-Wl,--as-needed $criterion_library"
+  done
+
   compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
   link_program tests/ringside_tests "$objects$support$tool_objects" "$criterion_library"
 

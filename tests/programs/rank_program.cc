@@ -30,6 +30,7 @@
 #include "comm/bootstrap_threads.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
+#include "tests/support/bootstrap_around.h"
 #include "tests/support/hash_cases.h"
 #include "tools/common/probe.h"
 
@@ -163,33 +164,15 @@ void ok(Communicator& comm) {
   comm.barrier();
 }
 
-// Ends this process after the meeting that is the last one before the probe measures: then all
-// others wait for the ring.
-class DiesAfterJoining : public Bootstrap {
- public:
-  explicit DiesAfterJoining(Bootstrap& inner) : inner_(inner) {}
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  const char* name() const override { return inner_.name(); }
-  void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
-                        Deadline deadline) override {
-    inner_.all_gather_bytes(mine, bytes, all, deadline);
-    constexpr int kMeetingsToJoin = 7;
-    if (++meetings_ < kMeetingsToJoin) return;
-    ::usleep(100'000);  // until the others have left the meeting
-    ::kill(::getpid(), SIGKILL);
-  }
-
- private:
-  Bootstrap& inner_;
-  int meetings_ = 0;
-};
-
+// After the last meeting before the probe measures: then all others wait for the ring.
 void die_in_probe(Bootstrap& bootstrap, const Arguments& arguments) {
   tools::ProbeOptions options;
   options.interrupted = &stopped_by;
   options.most_bytes = std::size_t{64} << 10;
-  DiesAfterJoining dies(bootstrap);
+  test::BootstrapAround dies(bootstrap, test::kMeetingsToJoinTheProbe, [] {
+    ::usleep(100'000);  // until the others have left the meeting
+    ::kill(::getpid(), SIGKILL);
+  });
   tools::probe_machine(bootstrap.rank() == arguments.rank ? dies : bootstrap, options);
 }
 

@@ -60,7 +60,8 @@ operations on _v rank r has r + 1 shares of the whole.
 )";
 
 constexpr const char* kFaults = R"(
-A fault on purpose: one rank misbehaves in call K, and one sees what the others say (docs/09)
+A fault on purpose: one rank misbehaves in call K, and one sees what the others say (docs/09).
+K counts as the sentences do: all_reduce #K, send/recv #K
   --fault stall:rank=R,op=K     does nothing more; with step=S from its S-th message on
   --fault slow:rank=R,op=K      comes ms=1500 later; with RINGSIDE_WARN=1 a warning names it
   --fault die:rank=R,op=K       is killed; not with --threads
