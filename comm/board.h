@@ -88,8 +88,8 @@ class Board {
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.
   std::optional<Call> find_collective(std::uint32_t collective) const;
-  // How many of the calls 1 to `last` are messages from rank `sender` whose other end is `peer`; none
-  // if some of these calls are no longer here.
+  // How many of the calls 1 to `last` are messages from rank `sender` whose other end is `peer`;
+  // none if some of these calls are no longer here.
   std::optional<int> count_messages(int sender, int peer, std::uint64_t last) const;
   // The last kHistory calls, in the order in which they were made.
   std::vector<Call> history() const;

@@ -4,8 +4,8 @@
 
 namespace ringside::tools {
 
-// What each call pays: reading the coarse clock, noting the call, noting its end. The median of many
-// batches, in this rank's own memory; nobody reads the board meanwhile.
+// What each call pays: reading the coarse clock, noting the call, noting its end. The median of
+// many batches, in this rank's own memory; nobody reads the board meanwhile.
 double board_cost_ns();
 
 }  // namespace ringside::tools
