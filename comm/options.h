@@ -13,6 +13,8 @@
 
 namespace ringside {
 
+class Trace;
+
 enum class Algorithm { automatic, ring, one_shot };
 const char* name_of(Algorithm algorithm);
 
@@ -48,6 +50,10 @@ struct Options {
   // it will say it is, which may be changed. For tests and faults (fault_injection.h); groups that
   // are split off do not inherit it.
   std::function<void(std::uint64_t number, Operation& what)> on_call;
+
+  // When set, what this rank does is noted there (trace.h): one communicator's calls, steps and
+  // waits. It must live longer than the communicator. Groups that are split off do not inherit it.
+  Trace* trace = nullptr;
 
   // What from_environment() could not read, as a sentence. Empty: nothing.
   std::string refused;

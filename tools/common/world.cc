@@ -33,12 +33,6 @@ void listen_to_signals() {
   ::sigaction(SIGINT, &action, nullptr);
 }
 
-// One line, whole, whatever other threads print.
-void complain(const char* tool, const char* sentence) {
-  const std::string line = text("%s: %s\n", tool, sentence);
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
-
 // Output that went nowhere (a full disk, say) is a failure too.
 int check_written(const char* tool, int status) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
@@ -114,6 +108,11 @@ int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap
 }
 
 }  // namespace
+
+void complain(const char* tool, const char* sentence) {
+  const std::string line = text("%s: %s\n", tool, sentence);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
 
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
   listen_to_signals();
