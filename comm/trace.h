@@ -28,7 +28,7 @@
 
 namespace ringside {
 
-// A viewer takes a few hundred MB of JSON, and a span is about 400 bytes of it: so 64 Ki spans of
+// A viewer takes a few hundred MB of JSON, and a step is up to 450 bytes of it: so 64 Ki spans of
 // each of 8 ranks can be looked at. In memory they are 8 MB a rank.
 inline constexpr std::size_t kMostSpans = std::size_t{64} << 10;
 

@@ -1,6 +1,8 @@
 // The timeline, by ranks that are threads: every call is on its rank's track with its steps, waits
 // lie in the steps that wait, every arrow has two ends, and nothing is computed otherwise for it.
 // What a person sees who asks a tool for a timeline is told by test_processes_trace.cc.
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -125,10 +127,17 @@ RINGSIDE_TEST(trace, everything_nests_and_every_arrow_has_two_ends) {
       check_sound(t, it, ranks);
       CHECK((it.arrows > 0) == (ranks > 1));
       for (const auto& [rank, track] : it.ranks) {
-        // A group that is split off is not in the trace: all_reduce is in the list four times.
+        // A group that is split off is not in the trace: its all_reduce would be the fifth. The
+        // parent's own part in it, an all_gather and exchanges, is.
         CHECK_EQ(track.all("call", "all_reduce").size(), 4u);
-        CHECK_EQ(track.all("call").size(), 10u + 4u * static_cast<unsigned>(ranks) +
-                                               (ranks == 1 ? 0 : 3u + (rank < 2 ? 1u : 0u)));
+        const std::size_t batches = track.all("call", "exchange").size() +
+                                    track.all("call", "send").size() +
+                                    track.all("call", "recv").size();
+        CHECK_EQ(track.all("call").size() - batches,
+                 10u + 4u * static_cast<unsigned>(ranks) + (ranks == 1 ? 0u : 1u));
+        CHECK((track.all("call", "exchange").size() > 0) == (ranks > 1));
+        CHECK_EQ(track.all("call", "send").size(), ranks > 1 && rank == 0 ? 1u : 0u);
+        CHECK_EQ(track.all("call", "recv").size(), ranks > 1 && rank == 1 ? 1u : 0u);
         for (const Slice& slice : track.slices) CHECK(!slice.unfinished());
       }
     }
@@ -229,9 +238,14 @@ RINGSIDE_TEST(trace, a_stalled_rank_is_what_the_others_wait_for) {
                 "rank %d %s", rank, wait.c_str());
     }
     CHECK_EQ(it.ranks.at(3).last()[2]->name, "waits for rank 2 (unfinished)");
-    // The one at fault waits for nobody. Before the call it is not even in it.
-    const std::vector<const Slice*> culprit = it.ranks.at(2).last();
-    CHECK(culprit.back()->category != "wait" || !culprit.back()->unfinished());
+    // The one at fault waits for nobody, until it hears that another one has given up. Before the
+    // call it is not even in it.
+    const Slice& culprit = *it.ranks.at(2).last().back();
+    std::int64_t given_up_ns = INT64_MAX;
+    for (const int rank : {0, 1, 3})
+      given_up_ns = std::min(given_up_ns, it.ranks.at(rank).last()[2]->end_ns);
+    CHECK(culprit.unfinished() == (step > 0));
+    CHECK(culprit.category != "wait" || !culprit.unfinished() || culprit.begin_ns > given_up_ns);
     CHECK_EQ(it.ranks.at(2).all("call").size(), step == 0 ? 2u : 3u);
   }
 }

@@ -1,6 +1,5 @@
 // One rank's trace as events of Chrome's Trace Event Format: what each kind of span is called.
-#include <cstdarg>
-#include <cstdio>
+#include <algorithm>
 #include <variant>
 
 #include "comm/error.h"
@@ -125,7 +124,8 @@ class Writer {
   }
 
   static std::string us(std::int64_t ns) {
-    return text("%lld.%03d", static_cast<long long>(ns / 1000), static_cast<int>(ns % 1000));
+    const long long whole = ns < 0 ? -ns : ns;
+    return text("%s%lld.%03lld", ns < 0 ? "-" : "", whole / 1000, whole % 1000);
   }
 
   int track_;
