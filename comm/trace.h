@@ -10,7 +10,7 @@
 //
 // Times are of CLOCK_MONOTONIC, which all processes of a host share, so the spans of several ranks
 // can be laid beside each other. Channels are queues, so a message need not be marked to be told
-// from others: it is the k-th from one rank to another on that kind of channel, and both ends count.
+// from others: it is the k-th from one rank to another on that kind of channel; both ends count.
 //
 // Bounded: beyond a number of spans the oldest are overwritten, and counted. A trace is wanted most
 // when something goes wrong, and then its end tells what it was.

@@ -35,17 +35,18 @@ std::string traced(Context& t, int ranks, const Options& options, const RankBody
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     Options mine = options;
     if (fault) inject(mine, *fault, bootstrap);
+    Trace trace;
+    mine.trace = &trace;
+    if (bootstrap.rank() == 0) tools::create_trace_file("test", path);
     bool failed = false;
     try {
-      tools::run_traced("test", path, bootstrap.rank(), mine, [&](const Options& all) {
-        Communicator comm(bootstrap, all);
-        body(comm);
-        return 0;
-      });
+      Communicator comm(bootstrap, mine);
+      body(comm);
     } catch (const Error& error) {
       failed = true;
       CHECK_MSG(fault.has_value(), "%s", error.what());
     }
+    tools::append_trace(path, bootstrap.rank(), trace);
     CHECK_EQ(failed, fault.has_value());
   });
   return file_words(path);

@@ -147,6 +147,16 @@ void append(const File& file, const std::string& events) {
   }
 }
 
+// About the same on all ranks; each one's number is on its track.
+void tell_dropped(const char* tool, const std::string& path, const Trace& trace) {
+  if (trace.dropped() == 0) return;
+  const std::string line = text(
+      "%s: %s holds the last %zu spans of each rank; rank 0 has dropped %llu that were "
+      "earlier\n",
+      tool, path.c_str(), kMostSpans, static_cast<unsigned long long>(trace.dropped()));
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
 }  // namespace
 
 void create_trace_file(const char* tool, const std::string& path) {
@@ -174,29 +184,13 @@ int run_traced(const char* tool, const std::string& path, int rank, const Option
   } catch (const Error& error) {
     if (traced.refused.empty()) traced.refused = error.what();
   }
-  const auto write = [&] {
-    if (trace.empty()) return;  // the communicator was never made, for want of this file perhaps
+  const int status = run_guarded(tool, rank, [&] { return body(traced); });
+  return run_guarded(tool, rank, [&] {
+    if (trace.empty()) return status;  // no communicator was made, for want of this file perhaps
     append_trace(path, rank, trace);
-    if (rank == 0 && trace.dropped() > 0)
-      complain(tool,
-               text("%s holds the last %zu spans of each rank; rank 0 has dropped %llu that "
-                    "were earlier",
-                    path.c_str(), kMostSpans, static_cast<unsigned long long>(trace.dropped()))
-                   .c_str());
-  };
-  int status = 0;
-  try {
-    status = body(traced);
-  } catch (...) {
-    try {
-      write();
-    } catch (const Error& error) {
-      complain(tool, text("rank %d: %s", rank, error.what()).c_str());
-    }
-    throw;
-  }
-  write();
-  return status;
+    if (rank == 0) tell_dropped(tool, path, trace);
+    return status;
+  });
 }
 
 }  // namespace ringside::tools

@@ -21,10 +21,10 @@
 
 namespace ringside::tools {
 
-// Runs `body` with options that trace, and writes the file however it ends; with an empty path only
-// runs it. `rank` is that of the caller; all ranks call it. Where the file cannot be made, all
-// ranks' communicators refuse to start, with the sentence (Options::refused). Throws Error{system}
-// where it cannot be written at the end.
+// Runs `body` with options that trace, and writes the file however it ends: after the sentence, if
+// there is one. With an empty path it only runs it. Returns the rank's exit status (run_guarded,
+// world.h): 1, with a sentence, also where the file cannot be written at the end. Where it cannot
+// be made, all ranks' communicators refuse to start, with the sentence (Options::refused).
 int run_traced(const char* tool, const std::string& path, int rank, const Options& options,
                const std::function<int(const Options&)>& body);
 

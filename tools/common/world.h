@@ -20,11 +20,11 @@ namespace ringside::tools {
 // when one rank dies.
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body);
 
+// What run_ranks does with each rank: what `body` throws becomes a sentence on stderr and a status.
+int run_guarded(const char* tool, int rank, const std::function<int()>& body);
+
 // The same for a sentence that all ranks agree on (a bad option): only rank 0 prints it. Returns 2.
 int refuse(const char* tool, const std::string& sentence);
-
-// "TOOL: SENTENCE" on stderr: one line, whole, whatever other threads print.
-void complain(const char* tool, const char* sentence);
 
 // Prints once, from rank 0. Returns 0, or 1 with a sentence if the words could not be written.
 int print_once(const char* tool, const std::string& words);
