@@ -1,9 +1,12 @@
 // The trace as a store and as a file: what is kept when there is too much, what is said of a file
 // that cannot be had, and that the tests' own reader of timelines would notice a wrong one.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -113,6 +116,24 @@ RINGSIDE_TEST(trace_file, ranks_that_write_at_once_lose_nothing) {
   for (const auto& [rank, track] : it.ranks)
     CHECK_EQ(track.slices.size(), static_cast<std::size_t>(kCalls));
   CHECK(file_words(path).size() > 4 * (std::size_t{256} << 10));
+}
+
+// What a lock is for would show only now and then; that it is heeded always does.
+RINGSIDE_TEST(trace_file, nobody_writes_while_another_does) {
+  const Meeting meeting;
+  const std::string path = meeting.file(0);
+  tools::create_trace_file("test", path);
+  const std::string before = file_words(path);
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  REQUIRE(fd >= 0 && ::flock(fd, LOCK_EX) == 0);
+  Trace trace;
+  trace.note(call(1, Trace::now_ns(), Trace::now_ns()));
+  std::thread writer([&] { tools::append_trace(path, 0, trace); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK_EQ(file_words(path), before);
+  ::close(fd);
+  writer.join();
+  CHECK_EQ(read_timeline(file_words(path)).ranks.at(0).slices.size(), 1u);
 }
 
 RINGSIDE_TEST(trace_file, what_cannot_be_had_is_said) {
