@@ -15,6 +15,7 @@
 #include "comm/plan.h"
 #include "comm/ring.h"
 #include "comm/split.h"
+#include "comm/trace.h"
 #include "comm/waiter.h"
 
 namespace ringside {
@@ -92,8 +93,18 @@ struct Communicator::Impl {
     waiter.enter(entry);  // first: a rank that comes when all is over has not entered the call
     peers.board().note(entry);
     HostLane lane(plan.call, edges, peers, waiter, scratch);
-    plan.algorithm(lane, ring, plan.call.what);
+    if (options.trace == nullptr) [[likely]]
+      plan.algorithm.on_host(lane, ring, plan.call.what);
+    else
+      trace(lane, plan);
     peers.board().note_finished(number);
+  }
+
+  void trace(HostLane& lane, const Plan& plan) {
+    TraceScope span(*options.trace, TracedCall{number, plan.call.what, plan.algorithm.name});
+    TraceLane traced(lane, plan.call, ring, *options.trace);
+    plan.algorithm.on_trace(traced, ring, plan.call.what);
+    span.done();
   }
 
   void run(const std::vector<Message>& messages) {
@@ -101,7 +112,37 @@ struct Communicator::Impl {
     if (options.on_messages) options.on_messages(number + 1, messages.size());
     MessageBatch batch(messages, number + 1, message_edges, peers, waiter);
     number += messages.size();
+    if (options.trace == nullptr || messages.empty())
+      batch.run();
+    else
+      trace(batch, messages);
+  }
+
+  void trace(MessageBatch& batch, const std::vector<Message>& messages) {
+    Trace& into = *options.trace;
+    TracedBatch what{.first_number = number - messages.size() + 1, .peer = messages[0].peer};
+    for (const Message& it : messages) {
+      ++(it.is_send ? what.sends : what.receives);
+      (it.is_send ? what.sent_bytes : what.received_bytes) += it.count * bytes_of(it.dtype);
+    }
+    TraceScope span(into, what);
+    for (const Message& it : messages)
+      if (it.is_send) note_message(into, it);
     batch.run();
+    for (const Message& it : messages)
+      if (!it.is_send) note_message(into, it);
+    span.done();
+  }
+
+  // Messages of one direction between two ranks stay in order, whatever the batch is made of.
+  void note_message(Trace& into, const Message& it) const {
+    const int own = peers.rank();
+    const MessageId id =
+        it.is_send
+            ? message_id(Road::messages, own, it.peer, into.next_sent(Road::messages, it.peer))
+            : message_id(Road::messages, it.peer, own, into.next_received(Road::messages, it.peer));
+    const std::int64_t now_ns = Trace::now_ns();
+    into.note({now_ns, now_ns, TracedMessage{it.is_send, id}, false});
   }
 
   // Two threads may come here at once: one whose call fails, and one that aborts. The first one's
@@ -296,6 +337,7 @@ std::optional<Communicator> Communicator::split(int color, int key) {
   Options inherited = impl_->options;
   inherited.on_call = nullptr;
   inherited.on_messages = nullptr;
+  inherited.trace = nullptr;
   return Communicator(bootstrap, inherited);
 }
 

@@ -9,7 +9,7 @@
 namespace ringside {
 
 void HostLane::step(Out out, In in, bool reduce, std::size_t slice) {
-  step_ = slice == slice_ ? step_ + 1 : 1;
+  step_ = next_step(slice);
   slice_ = slice;
   if (out.end != nullptr) {
     locate(out, slice);

@@ -50,6 +50,11 @@ struct HostCall {
   ReduceLoop reduce = nullptr;
   DivideLoop divide = nullptr;  // AVG's last step
   int divisor = 1;
+
+  Range range(int chunk, std::size_t slice) const {
+    return slice_of(chunks[chunk], slice, slice_count);
+  }
+  std::size_t whole_bytes() const { return what.count * element_bytes; }
 };
 
 // Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its
@@ -86,6 +91,8 @@ class HostLane {
       : call_(call), edges_(edges), peers_(peers), waiter_(waiter), scratch_(scratch) {}
 
   std::size_t slices() const { return call_.slices; }
+  // The number within its slice, from 1, of the step that comes next if it is of this slice.
+  int next_step(std::size_t slice) const { return slice == slice_ ? step_ + 1 : 1; }
 
   // The ring's words.
   void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
@@ -149,12 +156,10 @@ class HostLane {
   std::byte* target_of(Piece piece, Range r, bool sent);
   std::byte* carry_target(std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);
-  std::size_t whole_bytes() const { return call_.what.count * call_.element_bytes; }
+  std::size_t whole_bytes() const { return call_.whole_bytes(); }
   const std::byte* view(int rank, Range r) const;
 
-  Range range(int chunk, std::size_t slice) const {
-    return slice_of(call_.chunks[chunk], slice, call_.slice_count);
-  }
+  Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
   const std::byte* input_at(Range r) const {
     return call_.input + (r.begin - call_.input_first) * call_.element_bytes;
   }

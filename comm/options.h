@@ -13,6 +13,8 @@
 
 namespace ringside {
 
+class Trace;
+
 enum class Algorithm { automatic, ring, one_shot };
 const char* name_of(Algorithm algorithm);
 
@@ -55,6 +57,10 @@ struct Options {
   // The same for a send, a recv, or an exchange as a whole: its messages have the numbers
   // first_number, …, first_number + count − 1.
   std::function<void(std::uint64_t first_number, std::size_t count)> on_messages;
+
+  // When set, what this rank does is noted there (trace.h): one communicator's calls, steps and
+  // waits. It must live longer than the communicator. Groups that are split off do not inherit it.
+  Trace* trace = nullptr;
 
   // What from_environment() could not read, as a sentence. Empty: nothing.
   std::string refused;

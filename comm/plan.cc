@@ -114,9 +114,8 @@ Plan reduce_scatter_in(const Planner& planner, const Operation& what, const void
   Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
   plan.call.output_first = parts.own_first;
   add_reduction(planner, plan.call);
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
-    reduce_scatter(lane, ring);
-  };
+  plan.algorithm = text_of(
+      "ring", [](auto& lane, const Ring& ring, const Operation&) { reduce_scatter(lane, ring); });
   return plan;
 }
 
@@ -125,9 +124,8 @@ Plan all_gather_in(const Planner& planner, const Operation& what, const void* se
   check_part_in_whole(planner, what.kind, send, recv, parts);
   Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
   plan.call.input_first = parts.own_first;
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
-    all_gather(lane, ring);
-  };
+  plan.algorithm = text_of(
+      "ring", [](auto& lane, const Ring& ring, const Operation&) { all_gather(lane, ring); });
   return plan;
 }
 
@@ -168,13 +166,12 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
                    Chunks{count, planner.size}, 2 * (planner.size - 1));
   add_reduction(planner, plan.call);
   if (total_bytes <= one_shot_most_bytes(planner))
-    plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
+    plan.algorithm = text_of("one-shot", [](auto& lane, const Ring& ring, const Operation&) {
       all_reduce_one_shot(lane, ring);
-    };
+    });
   else
-    plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
-      all_reduce(lane, ring);
-    };
+    plan.algorithm = text_of(
+        "ring", [](auto& lane, const Ring& ring, const Operation&) { all_reduce(lane, ring); });
   return plan;
 }
 
@@ -226,15 +223,16 @@ Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DTy
   const bool passes_on = Ring{planner.rank, planner.size}.right() != root;
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, count}, buffer, buffer,
                    Chunks{count, 1}, planner.rank != root && passes_on ? 2 : 1);
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
+  plan.algorithm = text_of("chain", [](auto& lane, const Ring& ring, const Operation& what) {
     broadcast(lane, ring, what.root);
-  };
+  });
   return plan;
 }
 
 Plan plan_barrier(const Planner& planner) {
   Plan plan = make(planner, {}, nullptr, nullptr, Chunks{0, planner.size}, planner.size - 1);
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) { barrier(lane, ring); };
+  plan.algorithm =
+      text_of("ring", [](auto& lane, const Ring& ring, const Operation&) { barrier(lane, ring); });
   return plan;
 }
 
@@ -251,9 +249,9 @@ Plan plan_reduce(const Planner& planner, const void* send, void* recv, std::size
   Plan plan = make(planner, {kind, dtype, reduction, root, count}, send, recv,
                    Chunks{count, planner.size}, steps + (is_root ? steps : 1));
   add_reduction(planner, plan.call);
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
-    reduce(lane, ring, what.root);
-  };
+  plan.algorithm = text_of(
+      "ring and mesh",
+      [](auto& lane, const Ring& ring, const Operation& what) { reduce(lane, ring, what.root); });
   return plan;
 }
 
@@ -269,9 +267,9 @@ Plan plan_gather(const Planner& planner, const void* send, void* recv, std::size
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, send_count}, send, recv,
                    parts.chunks, is_root ? planner.size - 1 : 1);
   plan.call.input_first = parts.own_first;
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
+  plan.algorithm = text_of("mesh", [](auto& lane, const Ring& ring, const Operation& what) {
     gather(lane, ring, what.root);
-  };
+  });
   return plan;
 }
 
@@ -287,9 +285,9 @@ Plan plan_scatter(const Planner& planner, const void* send, void* recv, std::siz
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, recv_count}, send, recv,
                    parts.chunks, is_root ? planner.size - 1 : 1);
   plan.call.output_first = parts.own_first;
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation& what) {
+  plan.algorithm = text_of("mesh", [](auto& lane, const Ring& ring, const Operation& what) {
     scatter(lane, ring, what.root);
-  };
+  });
   return plan;
 }
 
@@ -302,9 +300,8 @@ Plan plan_all_to_all(const Planner& planner, const void* send, void* recv, std::
   check_apart(planner, kind, send, parts.whole_bytes, recv, parts.whole_bytes);
   Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, count}, send, recv, parts.chunks,
                    planner.size - 1);
-  plan.algorithm = [](HostLane& lane, const Ring& ring, const Operation&) {
-    all_to_all(lane, ring);
-  };
+  plan.algorithm = text_of(
+      "mesh", [](auto& lane, const Ring& ring, const Operation&) { all_to_all(lane, ring); });
   return plan;
 }
 

@@ -14,6 +14,7 @@
 #include "comm/operation.h"
 #include "comm/options.h"
 #include "comm/ring.h"
+#include "comm/trace_lane.h"
 
 namespace ringside {
 
@@ -26,9 +27,22 @@ struct Planner {
   Algorithm algorithm = Algorithm::automatic;
 };
 
+// An algorithm's one text, for each lane that may read it.
+struct AlgorithmText {
+  const char* name = nullptr;
+  void (*on_host)(HostLane& lane, const Ring& ring, const Operation& what) = nullptr;
+  void (*on_trace)(TraceLane& lane, const Ring& ring, const Operation& what) = nullptr;
+};
+
+// `text` is a lambda that captures nothing and takes any lane.
+template <class Generic>
+AlgorithmText text_of(const char* name, const Generic& text) {
+  return {name, text, text};
+}
+
 struct Plan {
   HostCall call;
-  void (*algorithm)(HostLane& lane, const Ring& ring, const Operation& what) = nullptr;
+  AlgorithmText algorithm;
 };
 
 // Up to how many bytes an all_reduce takes one step; 0: none does. A pure function of what all

@@ -3,6 +3,8 @@
 // it.
 //
 //     record(slices, [&](RecordLane& lane) { all_reduce(lane, Ring{rank, size}); })
+//
+// What is written down can be said again: perform() says a step's word to another lane.
 #pragma once
 
 #include <cstddef>
@@ -90,6 +92,36 @@ class WordLane {
 
   std::size_t slices_;
 };
+
+// The other way: says a step's word to a lane.
+template <class Lane>
+void perform(Lane& lane, const Step& step) {
+  switch (step.word) {
+    case Word::exchange_reduce:
+      return lane.exchange_reduce(*step.send, *step.receive, step.slice);
+    case Word::exchange:
+      if (step.to == kRing) return lane.exchange(*step.send, *step.receive, step.slice);
+      return lane.swap(step.to, *step.send, step.from, *step.receive, step.slice);
+    case Word::send:
+      if (step.to == kRing) return lane.send(*step.send, step.slice);
+      return lane.send_to(step.to, *step.send, step.slice);
+    case Word::receive:
+      if (step.from == kRing) return lane.receive(*step.receive, step.slice);
+      return lane.receive_from(step.from, *step.receive, step.slice);
+    case Word::finish:
+      return lane.finish(*step.receive, step.slice);
+    case Word::keep:
+      return lane.keep(step.receive->chunk, step.slice);
+    case Word::show:
+      return lane.show(step.to);
+    case Word::look:
+      return lane.look(step.from);
+    case Word::fold:
+      return lane.fold(step.receive->chunk, step.from, step.order);
+    case Word::look_away:
+      return lane.look_away();
+  }
+}
 
 class RecordLane : public WordLane<RecordLane> {
  public:

@@ -8,6 +8,7 @@
 
 #include "comm/error.h"
 #include "comm/report.h"
+#include "comm/trace.h"
 
 namespace ringside {
 namespace {
@@ -61,10 +62,22 @@ Waiter::Waiter(Peers& peers, const Options& options)
       warn_s_(options.warn_s),
       on_warning_(options.on_warning ? options.on_warning : print_warning),
       interrupted_(options.interrupted),
+      trace_(options.trace),
       spins_(peers.more_ranks_than_cpus() ? kSpinsCrowded : kSpinsAlone) {}
 
 std::string Waiter::here() const {
   return text("rank %d, in %s", peers_.rank(), describe(call_.number, call_.what).c_str());
+}
+
+void Waiter::wait_traced(int peer, Ready ready, Where where, std::uint64_t position) {
+  TraceScope span(*trace_, TracedWait{peer});
+  bool is_ready = false;
+  for (int i = 1; i < spins_ && !is_ready; ++i) {
+    relax();
+    is_ready = ready();
+  }
+  if (!is_ready) wait_patiently(peer, ready, where, position);
+  span.done();
 }
 
 void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t position) {

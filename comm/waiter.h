@@ -33,6 +33,8 @@ class Waiter {
   void wait(int peer, const IsReady& ready, const Words& where, std::uint64_t position = 0) {
     for (int i = 0; i < spins_; ++i) {
       if (ready()) return;
+      if (trace_ != nullptr) [[unlikely]]
+        return wait_traced(peer, ready, where, position);
       relax();
     }
     wait_patiently(peer, ready, where, position);
@@ -65,6 +67,8 @@ class Waiter {
 #endif
   }
 
+  // The same stages, noted in the trace: for whoever was not ready at once.
+  void wait_traced(int peer, Ready ready, Where where, std::uint64_t position);
   void wait_patiently(int peer, Ready ready, Where where, std::uint64_t position);
   // Each returns if waiting still makes sense, and throws its sentence if not. A message may have
   // come just before its sender went, so ready() is asked once more before anything is thrown.
@@ -83,6 +87,7 @@ class Waiter {
   double warn_s_;
   std::function<void(const std::string&)> on_warning_;
   const std::atomic<int>* interrupted_;
+  Trace* trace_;
   int spins_;
   Call call_{};
   std::optional<Clock::time_point> told_to_stop_;

@@ -7,6 +7,7 @@
 #include "comm/error.h"
 #include "tools/common/arguments.h"
 #include "tools/common/bench.h"
+#include "tools/common/trace_file.h"
 #include "tools/common/world.h"
 
 int main(int argc, char** argv) {
@@ -22,6 +23,8 @@ int main(int argc, char** argv) {
   if (arguments.help) return print_once(kTool, help_text(Tool::bench));
   return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
     const Options options = tool_options(bootstrap, arguments.fault);
-    return run_bench(bootstrap, arguments, options, stdout);
+    return run_traced(kTool, arguments.trace, bootstrap.rank(), options, [&](const Options& all) {
+      return run_bench(bootstrap, arguments, all, stdout);
+    });
   });
 }

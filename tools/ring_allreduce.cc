@@ -17,6 +17,7 @@
 #include "tools/common/picture.h"
 #include "tools/common/report.h"
 #include "tools/common/sweep.h"
+#include "tools/common/trace_file.h"
 #include "tools/common/world.h"
 
 namespace {
@@ -126,8 +127,8 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
          text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(rows)) + json_rows(rows) + "\n}\n";
 }
 
-int run(Bootstrap& bootstrap, const Arguments& arguments) {
-  Communicator comm(bootstrap, tool_options(bootstrap, arguments.fault));
+int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options) {
+  Communicator comm(bootstrap, options);
   const CoreBinding binding(comm);
   const bool talk = arguments.demo && !arguments.json;
   if (talk) print(comm, who_is_there(comm, bootstrap.name(), binding.own_cores()));
@@ -156,6 +157,9 @@ int main(int argc, char** argv) {
     return refuse(kTool, error.what());
   }
   if (arguments.help) return print_once(kTool, help_text(Tool::ring_allreduce));
-  return run_ranks(kTool, arguments.threads,
-                   [&](Bootstrap& bootstrap) { return run(bootstrap, arguments); });
+  return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
+    const Options options = tool_options(bootstrap, arguments.fault);
+    return run_traced(kTool, arguments.trace, bootstrap.rank(), options,
+                      [&](const Options& all) { return run(bootstrap, arguments, all); });
+  });
 }

@@ -54,7 +54,7 @@ std::optional<Kind> parse_kind(const char* value, Tool tool) {
   return std::nullopt;
 }
 
-enum LongOption { kOp = 256, kJson, kNoDemo, kThreads, kPeer, kLimit, kFault, kHelp };
+enum LongOption { kOp = 256, kJson, kNoDemo, kThreads, kPeer, kLimit, kFault, kTrace, kHelp };
 
 // What both tools have, and before it what one of them has.
 constexpr std::array kCommonOptions = {
@@ -62,6 +62,7 @@ constexpr std::array kCommonOptions = {
     option{"json", no_argument, nullptr, kJson},
     option{"threads", required_argument, nullptr, kThreads},
     option{"fault", required_argument, nullptr, kFault},
+    option{"trace", required_argument, nullptr, kTrace},
     option{"help", no_argument, nullptr, kHelp},
     option{"minbytes", required_argument, nullptr, 'b'},
     option{"maxbytes", required_argument, nullptr, 'e'},
@@ -132,6 +133,10 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       break;
     case kFault:
       it.fault = parse_injection(value);
+      break;
+    case kTrace:
+      if (*value == '\0') throw Error(Fault::usage, "--trace wants the name of a file");
+      it.trace = value;
       break;
     case kNoDemo:
       it.demo = false;

@@ -31,6 +31,7 @@ struct Arguments {
   std::string peer;                // bench: the library beside ringside; empty: none
   bool limit = false;              // bench
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
+  std::string trace;               // the file for the timeline; empty: none
   bool help = false;
 };
 

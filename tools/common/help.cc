@@ -59,6 +59,13 @@ send_recv is one step of a ring: each rank sends to its right and receives from 
 operations on _v rank r has r + 1 shares of the whole.
 )";
 
+constexpr const char* kTimeline = R"(
+A timeline of the run, to be opened in ui.perfetto.dev or chrome://tracing (docs/09)
+  --trace FILE   a track a rank, a slice a step, in it for whom the rank waited, an arrow a message;
+                 also, and above all, when the run fails. Each rank keeps its last 65536 spans:
+                 ask for few sizes and a small -n
+)";
+
 constexpr const char* kFaults = R"(
 A fault on purpose: one rank misbehaves in call K, and one sees what the others say (docs/09).
 K counts as the sentences do: all_reduce #K, send/recv #K
@@ -89,7 +96,7 @@ What is shown
   --json      one JSON object, for machines
   --help      this
 )" + kColumns +
-         kFaults + kEnd;
+         kTimeline + kFaults + kEnd;
 }
 
 std::string bench_help() {
@@ -106,7 +113,7 @@ Beside what
   --json      one JSON object, for machines
   --help      this
 )" + kColumns +
-         kBenchColumns + kFaults + kEnd;
+         kBenchColumns + kTimeline + kFaults + kEnd;
 }
 
 }  // namespace

@@ -48,24 +48,10 @@ int check_written(const char* tool, int status) {
 
 int status_of(const Error& error) { return error.fault() == Fault::usage ? 2 : 1; }
 
-// What every rank would say alike is said by rank 0.
-int run_one(const char* tool, Bootstrap& bootstrap, const std::function<int(Bootstrap&)>& body) {
-  try {
-    return body(bootstrap);
-  } catch (const Error& error) {
-    const bool said_by_all = error.fault() == Fault::usage;
-    if (!said_by_all || bootstrap.rank() == 0) complain(tool, error.what());
-    return status_of(error);
-  } catch (const std::exception& error) {
-    complain(tool, text("rank %d: %s", bootstrap.rank(), error.what()).c_str());
-    return 1;
-  }
-}
-
 int run_threads(const char* tool, int size, const std::function<int(Bootstrap&)>& body) {
   std::atomic<int> status{0};
   run_as_threads(size, [&](Bootstrap& bootstrap) {
-    const int mine = run_one(tool, bootstrap, body);
+    const int mine = run_guarded(tool, bootstrap.rank(), [&] { return body(bootstrap); });
     int none = 0;
     if (mine != 0) status.compare_exchange_strong(none, mine);
   });
@@ -77,7 +63,7 @@ int run_process(const char* tool, const std::function<int(Bootstrap&)>& body) {
   const std::unique_ptr<Bootstrap> bootstrap = start_bootstrap(&stopped_by);
   // MPI installs handlers of its own; ours come after.
   listen_to_signals();
-  const int status = run_one(tool, *bootstrap, body);
+  const int status = run_guarded(tool, bootstrap->rank(), [&] { return body(*bootstrap); });
   // A usage error is everybody's: all leave together, in order. After any other, nobody may be left
   // to part from.
   if (status == 1) bootstrap->abandon();
@@ -114,6 +100,20 @@ int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap
 }
 
 }  // namespace
+
+// What every rank would say alike is said by rank 0.
+int run_guarded(const char* tool, int rank, const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    const bool said_by_all = error.fault() == Fault::usage;
+    if (!said_by_all || rank == 0) complain(tool, error.what());
+    return status_of(error);
+  } catch (const std::exception& error) {
+    complain(tool, text("rank %d: %s", rank, error.what()).c_str());
+    return 1;
+  }
+}
 
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
   listen_to_signals();

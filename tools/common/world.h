@@ -20,6 +20,9 @@ namespace ringside::tools {
 // when one rank dies.
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body);
 
+// What run_ranks does with each rank: what `body` throws becomes a sentence on stderr and a status.
+int run_guarded(const char* tool, int rank, const std::function<int()>& body);
+
 // The same for a sentence that all ranks agree on (a bad option): only rank 0 prints it. Returns 2.
 int refuse(const char* tool, const std::string& sentence);
 
