@@ -74,9 +74,10 @@ class Board {
   std::optional<Call> latest() const;
   // None while the rank waits for nobody.
   std::optional<WaitNote> wait() const;
-  bool inside(std::uint64_t number) const {
-    return finished_.load(std::memory_order_relaxed) < number;
-  }
+  std::uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
+  bool inside(std::uint64_t number) const { return finished() < number; }
+  // The call of this number, if it is among the last kHistory.
+  std::optional<Call> call(std::uint64_t number) const;
   // The most recent call whose messages carry this fingerprint, if it is among the last kHistory.
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.

@@ -1,7 +1,7 @@
 // What is said about a rank that is late: who, since when, and what it does instead.
 //
-// Everything stands on the boards (board.h) and, where a process does not run at all, in /proc. A
-// report is made when something takes long; nothing here is on the way of a message.
+// Everything stands on the boards (board.h), or comes by the control channel (control.h). A report
+// is made when something takes long; nothing here is on the way of a message.
 #pragma once
 
 #include <cstdint>

@@ -177,6 +177,7 @@ std::vector<Ending> run_cell(const FaultCell& cell, double timeout_s) {
     Buffers buffers;
     endings[index(bootstrap.rank())] = ending_of([&] {
       Options options = cell_options(*cell.call, timeout_s);
+      options.control = cell.control;
       inject(options, cell.fault, bootstrap);
       comm.emplace(bootstrap, options);
       all_reduce(*comm, buffers.send, buffers.recv);

@@ -25,6 +25,7 @@ struct FaultCell {
   const FaultyCall* call = nullptr;
   int ranks = 2;
   Injection fault;  // op is kFaultyOp where it is to happen
+  ControlChoice control = ControlChoice::automatic;
 };
 inline constexpr std::uint64_t kFaultyOp = 2;
 

@@ -74,7 +74,7 @@ constexpr const char* kEnd = R"(
 Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a bad option.
 Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_WARN=SECONDS (10),
 RINGSIDE_SLOT_BYTES (128K), RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot),
-RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
+RINGSIDE_CONTROL (auto, shared, socket), RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
 )";
 
 std::string ring_allreduce_help() {

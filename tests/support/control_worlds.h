@@ -1,0 +1,42 @@
+// Connections of a control mesh in this process, for worlds of control_contract.h and for tests
+// that speak to a SocketControl byte by byte.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "comm/control_mesh.h"
+#include "comm/control_socket.h"
+#include "comm/signal.h"
+#include "tests/support/control_contract.h"
+
+namespace ringside::test {
+
+// Each rank's connections, by rank. `before` is called with the ports, before any rank calls.
+std::vector<std::vector<UniqueFd>> mesh_of(
+    int ranks, const std::function<void(const std::vector<int>& ports)>& before = {},
+    const MeshLimits& limits = {});
+
+// Rank 2 is bare connections: it says what a test lets it say.
+class SocketWorld : public ControlWorld {
+ public:
+  explicit SocketWorld(const ControlUnderTest::Wrap& wrap = {});
+  ~SocketWorld() override;
+
+  Board& board(int rank) override { return boards_[static_cast<std::size_t>(rank)]; }
+  int alarm(int rank) override;
+  void silence_victim() override {}  // it never says a word
+  void kill_victim() override { victim_.clear(); }
+  void part_with_rank_1() override { controls_[1].reset(); }
+
+  // The victim's connection to this rank.
+  int victims_end(int rank) const { return victim_[static_cast<std::size_t>(rank)].get(); }
+
+ private:
+  std::array<Board, kRanks> boards_;
+  std::array<Cell, kRanks> alarms_;
+  std::vector<UniqueFd> victim_;
+};
+
+}  // namespace ringside::test
