@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <thread>
+#include <chrono>
 #include <utility>
 
 #include "comm/control_shared.h"
@@ -116,9 +116,19 @@ std::vector<std::vector<UniqueFd>> mesh_of(
   return links;
 }
 
-SocketWorld::SocketWorld(const ControlUnderTest::Wrap& wrap) {
+SocketWorld::SocketWorld(Victim victim, const ControlUnderTest::Wrap& wrap) {
   std::vector<std::vector<UniqueFd>> links = mesh_of(kRanks);
-  victim_ = std::move(links[index(kVictim)]);
+  for (int rank = 0; rank < kVictim; ++rank)
+    victim_[index(rank)] = ControlLink(std::move(links[index(kVictim)][index(rank)]));
+  if (victim == Victim::answers)
+    answering_ = std::thread([this] {
+      for (; !silent_; std::this_thread::sleep_for(std::chrono::milliseconds(1)))
+        for (ControlLink& link : victim_) {
+          if (link.receive() == ControlLink::Event::question)
+            link.put_status(link.number(), Status{});
+          link.send();
+        }
+    });
   for (int rank = 0; rank < kVictim; ++rank) {
     const auto on_alarm = [this, rank](int origin) {
       alarms_[index(rank)].release({static_cast<std::uint32_t>(origin) + 1, 1});
@@ -130,7 +140,18 @@ SocketWorld::SocketWorld(const ControlUnderTest::Wrap& wrap) {
 }
 
 SocketWorld::~SocketWorld() {
+  kill_victim();  // or the others would wait for it to hear their farewell
   for (std::unique_ptr<Control>& control : controls_) control.reset();  // before the boards
+}
+
+void SocketWorld::silence_victim() {
+  silent_ = true;
+  if (answering_.joinable()) answering_.join();
+}
+
+void SocketWorld::kill_victim() {
+  silence_victim();
+  for (ControlLink& link : victim_) link.close();
 }
 
 int SocketWorld::alarm(int rank) {
@@ -141,7 +162,8 @@ ControlUnderTest shared_control() {
   return {"shared", [](const auto& wrap) { return std::make_unique<SharedWorld>(wrap); }};
 }
 ControlUnderTest socket_control() {
-  return {"socket", [](const auto& wrap) { return std::make_unique<SocketWorld>(wrap); }};
+  return {"socket",
+          [](const auto& wrap) { return std::make_unique<SocketWorld>(Victim::answers, wrap); }};
 }
 
 }  // namespace ringside::test
