@@ -13,7 +13,8 @@
 //      copy of rank 0's board
 //
 // A copy is a Board like any other, and is read as one; it is written by the service thread alone,
-// and boards are made to be read while they are written.
+// and boards are made to be read while they are written. (So a rank holds a whole Board for each
+// peer, of which only the calls told are ever filled in.)
 //
 // What comes unasked: a status when a call has failed (then the service thread sets this rank's own
 // alarm cell, where its calls look), and a last one, the farewell. A connection that ends without
