@@ -114,6 +114,11 @@ std::optional<Call> Board::latest() const {
   return number == 0 ? std::nullopt : read(history_[number % kHistory]);
 }
 
+std::optional<Call> Board::call(std::uint64_t number) const {
+  const std::optional<Call> call = read(history_[number % kHistory]);
+  return call && call->number == number ? call : std::nullopt;
+}
+
 template <class Wanted>
 std::optional<Call> Board::search(const Wanted& wanted) const {
   const std::uint64_t newest = latest_.load(std::memory_order_acquire);

@@ -84,6 +84,8 @@ class Board {
   // None while the rank waits for nobody.
   std::optional<WaitNote> wait() const;
   bool inside(std::uint64_t number) const { return finished() < number; }
+  // The call of this number, if it is among the last kHistory.
+  std::optional<Call> call(std::uint64_t number) const;
   // The most recent call whose messages carry this fingerprint, if it is among the last kRecent.
   std::optional<Call> find(std::uint32_t fingerprint) const;
   // The same for the collective of this number.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -18,6 +19,10 @@ class Bootstrap {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual const char* name() const = 0;
+
+  // The address of this host by which the ranks reach it ("10.0.0.7"); empty: not known. Only ranks
+  // on several hosts ask.
+  virtual std::string own_address() const { return {}; }
 
   // Every rank gives `bytes` bytes and gets size() × bytes, in rank order. Collective; also a
   // barrier. Throws Error{timeout} once the deadline has passed.

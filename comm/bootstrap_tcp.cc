@@ -89,6 +89,12 @@ void TcpBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void* a
   }
 }
 
+std::string TcpBootstrap::own_address() const {
+  for (const UniqueFd& link : links_)
+    if (link) return local_address(link.get()).host();
+  return {};
+}
+
 std::string TcpBootstrap::here() const {
   return text("rank %d, in start-up exchange #%llu", rank_,
               static_cast<unsigned long long>(number_));

@@ -75,6 +75,7 @@ class TcpBootstrap : public Bootstrap {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   const char* name() const override { return "tcp"; }
+  std::string own_address() const override;
 
   // As in Bootstrap. A rank that has gone is named at once, on all ranks: Error{died}, or
   // Error{left} if it took its leave. Error{mismatch} if the ranks bring different numbers of

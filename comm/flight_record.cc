@@ -16,7 +16,6 @@
 #include "comm/error.h"
 #include "comm/json.h"
 #include "comm/os.h"
-#include "comm/report.h"
 
 namespace ringside {
 namespace {
@@ -48,7 +47,15 @@ std::string utc_now() {
 
 const char* process_of(const Peers& peers, int rank) {
   if (peers.find_dead() == rank) return "gone";
-  return is_stopped(peers.identity(rank).pid) ? "stopped" : "there";
+  switch (peers.presence(rank)) {
+    case Presence::runs:
+      return "there";
+    case Presence::stopped:
+      return "stopped";
+    case Presence::silent:
+      return "silent";
+  }
+  return "?";
 }
 
 // Of a message each end has its own word for it.
@@ -164,6 +171,7 @@ std::string write_flight(const Peers& peers, const std::string& folder, const ch
   try {
     const auto path = [&](int rank) { return folder + "/" + flight_name(peers, rank); };
     write_whole(path(peers.rank()), flight_json(peers, peers.rank(), why), Owner::self);
+    peers.refresh_boards();
     for (int rank = 0; rank < peers.size(); ++rank) {
       const bool readable = rank != peers.rank() && peers.board_of(rank) != nullptr;
       if (readable && age_s(path(rank)).value_or(kJustNow_s + 1) > kJustNow_s)

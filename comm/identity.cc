@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
@@ -48,6 +49,7 @@ Identity identify_myself(const Options& options) {
   me.slot_bytes = options.slot_bytes;
   me.slot_count = options.slot_count;
   me.algorithm = static_cast<std::int32_t>(options.algorithm);
+  me.control = static_cast<std::int32_t>(options.control);
   try {
     options.check();
   } catch (const Error& error) {
@@ -57,7 +59,8 @@ Identity identify_myself(const Options& options) {
 }
 
 Reach reach(const Identity& a, const Identity& b) {
-  if (a.process == b.process) return {true, "shm", "same process: one mapping, shared by threads"};
+  if (a.process == b.process)
+    return {true, "shm", "same process: one mapping, shared by threads", true};
   if (!same_host(a, b))
     return {false, "none",
             text("%s and %s are different hosts, and shared memory does not reach that far",
@@ -69,7 +72,22 @@ Reach reach(const Identity& a, const Identity& b) {
             "they are in different containers (network or pid namespaces), where neither can hand "
             "the other "
             "its memory; start both in one"};
-  return {true, "shm", "same host: one memory file, mapped by both"};
+  return {true, "shm", "same host: one memory file, mapped by both", true};
+}
+
+bool on_one_host(const std::vector<Identity>& everyone) {
+  return std::all_of(everyone.begin(), everyone.end(),
+                     [&](const Identity& it) { return same_host(it, everyone[0]); });
+}
+
+// Ranks that cannot reach each other at all are refused elsewhere, whatever they chose.
+ControlChoice agreed_control(const std::vector<Identity>& everyone) {
+  const auto choice = static_cast<ControlChoice>(everyone[0].control);
+  if (choice != ControlChoice::automatic) return choice;
+  for (const Identity& a : everyone)
+    for (const Identity& b : everyone)
+      if (const Reach way = reach(a, b); way.possible && !way.mapped) return ControlChoice::socket;
+  return ControlChoice::shared;
 }
 
 void check_agreement(const std::vector<Identity>& everyone) {
@@ -99,6 +117,12 @@ void check_agreement(const std::vector<Identity>& everyone) {
           text("rank %d chose another algorithm than rank 0; set RINGSIDE_ALGORITHM alike on all "
                "ranks",
                r));
+    if (it.control != zero.control)
+      throw Error(Fault::usage,
+                  text("rank %d chose the control channel %s and rank 0 %s; set RINGSIDE_CONTROL "
+                       "alike on all ranks",
+                       r, name_of(static_cast<ControlChoice>(it.control)),
+                       name_of(static_cast<ControlChoice>(zero.control))));
   }
 }
 

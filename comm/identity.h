@@ -29,6 +29,7 @@ struct Identity {
   std::uint64_t slot_bytes = 0;
   std::int32_t slot_count = 0;
   std::int32_t algorithm = 0;
+  std::int32_t control = 0;
   // Why this rank cannot take part; empty if it can.
   std::array<char, 256> complaint{};
 };
@@ -40,8 +41,14 @@ struct Reach {
   bool possible;
   std::string transport;  // "shm"
   std::string why;        // "same host, other process: one memory file, mapped by both"
+  bool mapped = false;    // whether loads and stores of one reach the other's window
 };
 Reach reach(const Identity& a, const Identity& b);
+
+bool on_one_host(const std::vector<Identity>& everyone);
+
+// What all ranks use, never automatic: the same on each, as all see the same identities.
+ControlChoice agreed_control(const std::vector<Identity>& everyone);
 
 // Throws Error{usage} with the first rank's complaint, or naming the first rank whose options
 // differ from rank 0's, and how. Every rank sees the same identities and so comes to the same

@@ -52,6 +52,14 @@ void read_environment(Options& options) {
     else if (std::strcmp(value, "auto") != 0)
       refuse("RINGSIDE_ALGORITHM", value, "there are auto, ring and one-shot");
   }
+  if (const char* value = std::getenv("RINGSIDE_CONTROL")) {
+    if (std::strcmp(value, "shared") == 0)
+      options.control = ControlChoice::shared;
+    else if (std::strcmp(value, "socket") == 0)
+      options.control = ControlChoice::socket;
+    else if (std::strcmp(value, "auto") != 0)
+      refuse("RINGSIDE_CONTROL", value, "there are auto, shared and socket");
+  }
 }
 
 bool is_writable_folder(const std::string& path) {
@@ -70,6 +78,18 @@ const char* name_of(Algorithm algorithm) {
       return "ring";
     case Algorithm::one_shot:
       return "one-shot";
+  }
+  return "?";
+}
+
+const char* name_of(ControlChoice choice) {
+  switch (choice) {
+    case ControlChoice::automatic:
+      return "auto";
+    case ControlChoice::shared:
+      return "shared";
+    case ControlChoice::socket:
+      return "socket";
   }
   return "?";
 }

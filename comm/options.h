@@ -18,6 +18,10 @@ class Trace;
 enum class Algorithm { automatic, ring, one_shot };
 const char* name_of(Algorithm algorithm);
 
+// How a rank learns that another is late, dead or different (control.h).
+enum class ControlChoice { automatic, shared, socket };
+const char* name_of(ControlChoice choice);
+
 inline constexpr std::size_t kMinSlotBytes = 8;  // one element of the widest type
 inline constexpr std::size_t kMaxSlotBytes = std::size_t{64} << 20;
 inline constexpr int kMaxSlots = 64;
@@ -28,6 +32,9 @@ struct Options {
   std::size_t slot_bytes = std::size_t{128} << 10;  // RINGSIDE_SLOT_BYTES=131072 (or 128K, 1M)
   int slot_count = 4;                               // RINGSIDE_SLOT_COUNT=4
   Algorithm algorithm = Algorithm::automatic;       // RINGSIDE_ALGORITHM=auto|ring|one-shot
+
+  // automatic: shared where the ranks' memory is mapped, else socket. All ranks must choose alike.
+  ControlChoice control = ControlChoice::automatic;  // RINGSIDE_CONTROL=auto|shared|socket
 
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600

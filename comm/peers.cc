@@ -1,16 +1,14 @@
-// Setting up the ranks' windows, and noticing when a rank goes; the map is in peers.h.
+// Setting up the ranks' windows and what tells them about each other; the map is in peers.h.
 #include "comm/peers.h"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <new>
+#include <utility>
 
+#include "comm/control_mesh.h"
+#include "comm/control_shared.h"
+#include "comm/control_socket.h"
 #include "comm/error.h"
 #include "comm/shm.h"
 
@@ -25,7 +23,8 @@ constexpr std::size_t kBoardBytes = (sizeof(Board) + kPageBytes - 1) / kPageByte
 constexpr std::size_t kPairBudgetBytes = std::size_t{8} << 20;
 constexpr int kPairSlots = 4;
 
-int open_process(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+// All ranks have just met, so one that has not called by then has failed, and cannot say so here.
+constexpr double kControlWithin_s = 20;
 
 template <class Body>
 void attempt(Outcome& outcome, const Body& body) {
@@ -88,14 +87,27 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options)
   // Two things can fail on one rank alone: making its own window, and opening the others'. After
   // each the ranks tell each other how it went, so they go on together or stop together, with the
   // words of a rank that failed for a reason of its own.
+  const bool sockets = size_ > 1 && agreed_control(everyone_) == ControlChoice::socket;
+  UniqueFd listener;
   Offer mine;
-  attempt(mine.outcome, [&] { make_window(secret, options); });
+  attempt(mine.outcome, [&] {
+    make_window(secret, options);
+    if (!sockets) return;
+    listener = listen_on(resolve(control_host(everyone_, bootstrap), 0), text("rank %d", rank_));
+    mine.control = local_address(listener.get());
+  });
   if (window_) mine.handle = window_->handle();
   const std::vector<Offer> offers = bootstrap.all_gather(mine, deadline);
   for (int peer = 0; peer < size_; ++peer) check_outcome(offers[index(peer)].outcome, peer);
 
   Outcome opened;
-  attempt(opened, [&] { open_windows(offers, deadline); });
+  const Deadline soon = Deadline::after_seconds(
+      timeout_s > 0 ? std::min(timeout_s, kControlWithin_s) : kControlWithin_s);
+  attempt(opened, [&] {
+    // First, and nothing that may fail on one rank alone before it: others wait for it.
+    make_control(offers, std::move(listener), secret, {soon, options.interrupted});
+    open_windows(offers, deadline);
+  });
   // A rank that waited for another's window until the deadline must still be able to say so. This
   // is also the barrier after which every window has been opened by all, and its owner may come and
   // go.
@@ -113,9 +125,25 @@ void Peers::make_window(const Secret& secret, const Options& options) {
   board_.reset(new (window_->data()) Board);
 }
 
-void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
-  watch_processes();
+void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
+                         const Patience& patience) {
   windows_.resize(index(size_));
+  if (!listener) {
+    control_ = std::make_unique<SharedControl>(rank_, everyone_, windows_, WindowPlan::kAlarmCell);
+    return;
+  }
+  std::vector<TcpAddress> addresses;
+  for (const Offer& offer : offers) addresses.push_back(offer.control);
+  // What peers do elsewhere by a store into this rank's alarm cell is done here.
+  const auto on_alarm = [this](int origin) {
+    window_->cell(WindowPlan::kAlarmCell).release({static_cast<std::uint32_t>(origin) + 1, 1});
+  };
+  control_ = std::make_unique<SocketControl>(
+      rank_, connect_mesh(rank_, std::move(listener), addresses, secret, patience), *board_,
+      on_alarm);
+}
+
+void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_) continue;
     const Reach way = reach(identity(rank_), identity(peer));
@@ -124,13 +152,6 @@ void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
                                      way.why.c_str()));
     windows_[index(peer)] = transport_->open(peer, offers[index(peer)].handle, deadline);
   }
-}
-
-void Peers::watch_processes() {
-  processes_.resize(index(size_));
-  for (int peer = 0; peer < size_; ++peer)
-    if (identity(peer).process != identity(rank_).process)
-      processes_[index(peer)] = UniqueFd(open_process(identity(peer).pid));
 }
 
 SendEnd Peers::ring_send_end() {
@@ -154,9 +175,7 @@ ReceiveEnd Peers::pair_receive_end(Use use, int peer) {
 }
 
 const Board* Peers::board_of(int peer) const {
-  if (peer == rank_) return board_.get();
-  const std::byte* data = windows_[index(peer)]->mapped();
-  return data == nullptr ? nullptr : reinterpret_cast<const Board*>(data);
+  return peer == rank_ ? board_.get() : control_->board_of(peer);
 }
 
 Error Peers::alarm_cause() const {
@@ -169,28 +188,17 @@ Error Peers::alarm_cause() const {
 
 void Peers::break_world(const Error& cause) {
   board_->set_broken(cause);
-  if (alarmed()) return;
-  for (const std::unique_ptr<PeerWindow>& window : windows_)
-    if (window) window->signal(WindowPlan::kAlarmCell, {static_cast<std::uint32_t>(rank_) + 1, 1});
-}
-
-bool Peers::process_ended(int peer) const {
-  if (const UniqueFd& process = processes_[index(peer)]) {
-    pollfd waiting{process.get(), POLLIN, 0};
-    return ::poll(&waiting, 1, 0) > 0;
-  }
-  // Without process descriptors (before Linux 5.3, or forbidden) a signal that is never sent tells
-  // whether there is anybody to send it to.
-  return ::kill(identity(peer).pid, 0) != 0 && errno == ESRCH;
+  if (!alarmed()) control_->raise_alarm();
 }
 
 std::optional<int> Peers::find_dead() const {
-  for (int peer = 0; peer < size_; ++peer) {
-    if (identity(peer).process == identity(rank_).process || !process_ended(peer)) continue;
-    const Board* board = board_of(peer);
-    if (board == nullptr || board->state() != RankState::left) return peer;
-  }
+  for (int peer = 0; peer < size_; ++peer)
+    if (peer != rank_ && control_->has_died(peer)) return peer;
   return std::nullopt;
+}
+
+Presence Peers::presence(int peer) const {
+  return peer == rank_ ? Presence::runs : control_->presence(peer);
 }
 
 std::string Peers::who(int peer) const {

@@ -1,6 +1,6 @@
 // The ranks of a communicator and what connects them: a window each, opened by all the others; a
-// status board at the start of each window; a process descriptor for each process, which tells when
-// it dies; and an alarm.
+// status board at the start of each window; an alarm; and the control channel (control.h), which
+// tells what a peer does and whether it is still there.
 //
 //     my window                                every peer holds a PeerWindow of it
 //     ┌──────────────────────────────────────────────────────────────────────────────────────┐
@@ -13,9 +13,9 @@
 // recv have pairs of their own, so that a message that nobody has received yet never stands in
 // front of a collective.
 //
-// The alarm: a rank on which a call fails writes the cause on its board and sets every peer's alarm
-// cell. A call looks at the alarm when it starts and whenever it waits, so one failure ends all
-// ranks' calls.
+// The alarm: a rank on which a call fails writes the cause on its board, and the control channel
+// sets every peer's alarm cell. A call looks at the alarm when it starts and whenever it waits, so
+// one failure ends all ranks' calls.
 #pragma once
 
 #include <memory>
@@ -26,10 +26,11 @@
 #include "comm/board.h"
 #include "comm/bootstrap.h"
 #include "comm/channel.h"
+#include "comm/control.h"
 #include "comm/identity.h"
 #include "comm/options.h"
-#include "comm/os.h"
 #include "comm/secret.h"
+#include "comm/tcp_socket.h"
 #include "comm/transport.h"
 
 namespace ringside {
@@ -68,6 +69,7 @@ struct Outcome {
 struct Offer {
   Outcome outcome;
   WindowHandle handle;
+  TcpAddress control;  // where the rank listens for control connections, if there are to be any
 };
 
 class Peers {
@@ -95,7 +97,7 @@ class Peers {
 
   Transport& transport() { return *transport_; }
   Board& board() { return *board_; }
-  // Null where a peer's memory cannot be read directly.
+  // This rank's own, or what the control channel has of the peer's. Null where that is nothing.
   const Board* board_of(int peer) const;
 
   // --- when something is wrong ---
@@ -105,16 +107,20 @@ class Peers {
   // Writes the cause on this rank's board and alarms every peer, unless it learnt of it from an
   // alarm itself.
   void break_world(const Error& cause);
-  // A rank whose process is gone without having left properly, or none. A system call a process.
+  // A rank whose process is gone without having left properly, or none.
   std::optional<int> find_dead() const;
+  // As new as can be had; they may take some 100 ms to come.
+  void refresh_boards() const { control_->refresh(); }
+  // After refresh_boards().
+  Presence presence(int peer) const;
   std::string who(int peer) const;  // "rank 2 (pid 4711 on host)"
 
  private:
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
   void make_window(const Secret& secret, const Options& options);
   void open_windows(const std::vector<Offer>& offers, Deadline deadline);
-  void watch_processes();
-  bool process_ended(int peer) const;
+  void make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
+                    const Patience& patience);
 
   int rank_;
   int size_;
@@ -129,7 +135,7 @@ class Peers {
     void operator()(Board* board) const { board->set_left(); }
   };
   std::unique_ptr<Board, Leave> board_;  // after window_, so that it ends first
-  std::vector<UniqueFd> processes_;      // pidfds; none for this process's own threads
+  std::unique_ptr<Control> control_;     // and this before it
 };
 
 }  // namespace ringside

@@ -18,40 +18,32 @@ std::string age(std::int64_t since_ms) {
   return text("%.3g s", static_cast<double>(coarse_now_ms() - since_ms) / 1e3);
 }
 
-// The kernel's letter for what a process does: R S D T t … '?' if it cannot be read.
-char state_of(int pid) {
-  char state = '?';
-  if (std::FILE* file = std::fopen(text("/proc/%d/stat", pid).c_str(), "re")) {
-    // The name in brackets may hold anything, brackets too; the state follows the last one.
-    char line[512] = {};
-    if (std::fgets(line, sizeof line, file) != nullptr) {
-      const std::string words = line;
-      const std::size_t end = words.rfind(") ");
-      if (end != std::string::npos && end + 2 < words.size()) state = words[end + 2];
-    }
-    std::fclose(file);
-  }
-  return state;
-}
-
 // Long for a rank that only has to wake up and look.
 constexpr std::chrono::milliseconds kLookAgainAfter{20};
 
-// A process that is stopped waits for nobody, whatever its board says: what it waited for may have
-// come since.
+// A process that is stopped, or silent, waits for nobody, whatever its board says: what it waited
+// for may have come since.
 std::optional<int> awaited_by(const Peers& peers, int rank) {
   const Board* board = peers.board_of(rank);
   const std::optional<WaitNote> wait = board == nullptr ? std::nullopt : board->wait();
-  if (!wait || is_stopped(peers.identity(rank).pid)) return std::nullopt;
+  if (!wait || peers.presence(rank) != Presence::runs) return std::nullopt;
   return wait->peer;
 }
 
-}  // namespace
-
-bool is_stopped(int pid) {
-  const char state = state_of(pid);
-  return state == 'T' || state == 't';
+const char* words_of(Presence presence) {
+  switch (presence) {
+    case Presence::runs:
+      return " is alive, and ";
+    case Presence::stopped:
+      return " is stopped (by a signal or a debugger), and ";
+    case Presence::silent:
+      return " does not answer (its process is stopped, or its host or the network between is in "
+             "trouble); when last heard of, ";
+  }
+  return "?";
 }
+
+}  // namespace
 
 bool has_finished(const Board& board, const Call& call) {
   if (call.collective == 0) return false;
@@ -61,12 +53,14 @@ bool has_finished(const Board& board, const Call& call) {
 
 Report::Report(const Peers& peers) : peers_(peers) {
   const auto waits_for = [&](int rank) { return awaited_by(peers, rank); };
+  peers.refresh_boards();
   blame_ = blame(peers.rank(), waits_for);
   teller_ = teller(blame_, peers.size(), waits_for);
   loss_ = find_loss();
   // A message that has come just now looks like one that is lost. So look twice.
   if (!loss_) return;
   std::this_thread::sleep_for(kLookAgainAfter);
+  peers.refresh_boards();
   if (find_loss() != loss_) loss_.reset();
 }
 
@@ -76,10 +70,7 @@ std::string Report::cause(const Call& call) const {
   if (loss_) return lost();
   if (!blame_.late) return circle();
   const int rank = *blame_.late;
-  const bool stopped = is_stopped(peers_.identity(rank).pid);
-  return peers_.who(rank) +
-         (stopped ? " is stopped (by a signal or a debugger), and " : " is alive, and ") +
-         doing(rank, call);
+  return peers_.who(rank) + words_of(peers_.presence(rank)) + doing(rank, call);
 }
 
 std::string Report::doing(int rank, const Call& call) const {

@@ -1,7 +1,7 @@
 // What is said about a rank that is late: who, since when, and what it does instead.
 //
-// Everything stands on the boards (board.h) and, where a process does not run at all, in /proc. A
-// report is made when something takes long; nothing here is on the way of a message.
+// Everything stands on the boards (board.h), or comes by the control channel (control.h). A report
+// is made when something takes long; nothing here is on the way of a message.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,6 @@ namespace ringside {
 // Whether the rank of this board has made and finished the collective that `call` is on another
 // rank. It has then sent all that it had to send in it.
 bool has_finished(const Board& board, const Call& call);
-
-// Stopped by a signal, or in a debugger's hands: it does not run at all.
-bool is_stopped(int pid);
 
 class Report {
  public:

@@ -28,6 +28,16 @@ inline Secret draw_secret() {
   return secret;
 }
 
+// What one side of a new connection says to prove itself, if the caller speaks first: he says the
+// first half and hears the second (tcp_rendezvous.h). The other half's place is left zero.
+enum class Side { caller, listener };
+inline Secret proof_of(const Secret& secret, Side side) {
+  Secret proof{};
+  const std::size_t middle = secret.size() / 2, begin = side == Side::caller ? 0 : middle;
+  for (std::size_t i = begin; i < begin + middle; ++i) proof[i] = secret[i];
+  return proof;
+}
+
 inline bool same_secret(const Secret& a, const Secret& b) {
   std::byte difference{0};
   for (std::size_t i = 0; i < a.size(); ++i) difference |= a[i] ^ b[i];

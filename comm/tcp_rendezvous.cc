@@ -37,16 +37,12 @@ struct Welcome {
 static_assert(sizeof(Welcome) == 512 && std::is_trivially_copyable_v<Welcome>);
 
 // Who has no secret shows zeros; then the magic alone keeps out who came by mistake.
-Secret half(const std::optional<Secret>& secret, bool first) {
-  Secret proof{};
-  const std::size_t middle = proof.size() / 2;
-  if (secret)
-    std::copy_n(secret->begin() + (first ? 0 : middle), middle,
-                proof.begin() + (first ? 0 : middle));
-  return proof;
+Secret callers_proof(const TcpOptions& options) {
+  return proof_of(options.secret.value_or(Secret{}), Side::caller);
 }
-Secret callers_proof(const TcpOptions& options) { return half(options.secret, true); }
-Secret listeners_proof(const TcpOptions& options) { return half(options.secret, false); }
+Secret listeners_proof(const TcpOptions& options) {
+  return proof_of(options.secret.value_or(Secret{}), Side::listener);
+}
 
 // What MASTER_ADDR stands for, if the job may use it.
 std::vector<TcpAddress> allowed_addresses(const TcpOptions& options) {

@@ -84,10 +84,14 @@ int TcpAddress::port() const {
   return ntohs(as<sockaddr_in6>(at).sin6_port);
 }
 
-std::string TcpAddress::words() const {
+std::string TcpAddress::host() const {
   char host[NI_MAXHOST] = "?";
   ::getnameinfo(plain(*this), bytes, host, sizeof host, nullptr, 0, NI_NUMERICHOST);
-  return text(at.ss_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, port());
+  return host;
+}
+
+std::string TcpAddress::words() const {
+  return text(at.ss_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host().c_str(), port());
 }
 
 std::vector<TcpAddress> resolve(const std::string& host, int port) {
@@ -113,7 +117,7 @@ std::vector<TcpAddress> resolve(const std::string& host, int port) {
   return addresses;
 }
 
-UniqueFd listen_on(const std::vector<TcpAddress>& addresses) {
+UniqueFd listen_on(const std::vector<TcpAddress>& addresses, const std::string& who) {
   std::string where;
   for (const TcpAddress& address : addresses) {
     where = address.words();
@@ -129,15 +133,15 @@ UniqueFd listen_on(const std::vector<TcpAddress>& addresses) {
       return listener;
     if (errno == EADDRINUSE)
       throw Error(Fault::system,
-                  text("rank 0 cannot listen on %s: the port is in use, by another job or by "
+                  text("%s cannot listen on %s: the port is in use, by another job or by "
                        "another process that takes itself for rank 0; end that one, or choose "
                        "another MASTER_PORT for all ranks",
-                       where.c_str()));
-    if (errno != EADDRNOTAVAIL) throw_system("rank 0 cannot listen on " + where);
+                       who.c_str(), where.c_str()));
+    if (errno != EADDRNOTAVAIL) throw_system(who + " cannot listen on " + where);
   }
-  throw Error(Fault::system, text("rank 0 cannot listen on %s: this host has no such address; set "
+  throw Error(Fault::system, text("%s cannot listen on %s: this host has no such address; set "
                                   "MASTER_ADDR to one of the host on which rank 0 runs",
-                                  where.c_str()));
+                                  who.c_str(), where.c_str()));
 }
 
 TcpAddress local_address(int socket) {
@@ -169,11 +173,11 @@ UniqueFd connect_once(const TcpAddress& address, double attempt_s, const Patienc
   return socket;
 }
 
-UniqueFd accept_one(int listener) {
+UniqueFd accept_one(int listener, const std::string& who) {
   UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   const int error = connection ? 0 : errno;
   if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
-    throw_system("rank 0 cannot take one more connection (see ulimit -n)");
+    throw_system(who + " cannot take one more connection (see ulimit -n)");
   return connection;  // empty: none was there, or it was given up before it was taken
 }
 

@@ -44,6 +44,7 @@ struct TcpAddress {
   bool is_loopback() const;
   bool is_every_interface() const;  // 0.0.0.0 or ::
   int port() const;
+  std::string host() const;   // "127.0.0.1", "::1"
   std::string words() const;  // "127.0.0.1:29500", "[::1]:29500"
 };
 
@@ -51,8 +52,9 @@ struct TcpAddress {
 // Error{usage}. A name may take the resolver longer than any deadline: getaddrinfo knows none.
 std::vector<TcpAddress> resolve(const std::string& host, int port);
 
-// Listens on the first of `addresses` that this host has. Throws Error{system} with what to try.
-UniqueFd listen_on(const std::vector<TcpAddress>& addresses);
+// Listens on the first of `addresses` that this host has. Throws Error{system} with what to try;
+// `who` listens, in its words.
+UniqueFd listen_on(const std::vector<TcpAddress>& addresses, const std::string& who = "rank 0");
 
 // The address that the socket really has; for one bound to port 0, with the port that it was given.
 TcpAddress local_address(int socket);
@@ -64,7 +66,7 @@ UniqueFd connect_once(const TcpAddress& address, double attempt_s, const Patienc
 
 // One connection somebody has made to `listener`, or none. Throws Error{system} when this process
 // cannot hold more.
-UniqueFd accept_one(int listener);
+UniqueFd accept_one(int listener, const std::string& who = "rank 0");
 
 // Moving bytes [done, bytes) as far as they will go now. `gone`: the other side has closed.
 enum class Flow { blocked, complete, gone };

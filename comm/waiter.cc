@@ -180,6 +180,7 @@ void Waiter::check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t want
   const std::uint32_t theirs = end.flag().fingerprint;
   if (theirs == wanted) [[likely]]
     return;
+  peers_.refresh_boards();
   const Board* board = peers_.board_of(from_rank);
   const std::optional<Call> meant = board == nullptr ? std::nullopt : board->find(theirs);
   // A flag of no call that the sender has made, while this very call stands on its board.

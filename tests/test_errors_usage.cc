@@ -195,6 +195,8 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
       {"RINGSIDE_ALGORITHM", ""},
       {"RINGSIDE_ALGORITHM", "Ring"},
       {"RINGSIDE_ALGORITHM", "one_shot"},
+      {"RINGSIDE_CONTROL", ""},
+      {"RINGSIDE_CONTROL", "sockets"},
   };
   for (const auto& [name, value] : garbage) {
     const Environment environment(name, value);

@@ -191,6 +191,7 @@ Ending run_rank(const FaultCell& cell, Bootstrap& bootstrap, double timeout_s,
   return ending_of([&] {
     Buffers buffers;
     Options options = cell_options(*cell.call, timeout_s);
+    options.control = cell.control;
     inject(options, cell.fault, bootstrap);
     comm.emplace(bootstrap, options);
     all_reduce(*comm, buffers.send, buffers.recv);

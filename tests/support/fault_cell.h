@@ -35,6 +35,7 @@ struct FaultCell {
   const FaultyCall* call = nullptr;
   int ranks = 2;
   Injection fault;  // op is from kFaultyOp on where it is to happen
+  ControlChoice control = ControlChoice::automatic;
 };
 inline constexpr std::uint64_t kFaultyOp = 2;
 
