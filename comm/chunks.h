@@ -28,7 +28,8 @@ class Chunks {
   constexpr Chunks() = default;
   // Divides once: a small call asks for its chunks several times, and a division costs 5 ns.
   constexpr Chunks(std::size_t count, int parts)
-      : length_(count / static_cast<std::size_t>(parts)),
+      : total_(count),
+        length_(count / static_cast<std::size_t>(parts)),
         longer_(count % static_cast<std::size_t>(parts)) {}
   // One count a chunk.
   constexpr explicit Chunks(std::span<const std::size_t> counts) : starts_{0} {
@@ -36,6 +37,7 @@ class Chunks {
       starts_.push_back(starts_.back() + count);
       longest_ = std::max(longest_, count);
     }
+    total_ = starts_.back();
   }
 
   constexpr Range operator[](int chunk) const {
@@ -45,8 +47,10 @@ class Chunks {
     return {c * length_ + std::min(c, longer_), length_ + (c < longer_ ? 1 : 0)};
   }
   constexpr std::size_t longest() const { return starts_.empty() ? (*this)[0].count : longest_; }
+  constexpr std::size_t total() const { return total_; }
 
  private:
+  std::size_t total_ = 0;
   std::size_t length_ = 0;
   std::size_t longer_ = 0;           // this many chunks have one element more
   std::vector<std::size_t> starts_;  // of ragged chunks, and the end of the last

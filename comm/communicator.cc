@@ -25,8 +25,9 @@ struct Communicator::Impl {
       : options(chosen),
         peers(bootstrap, options),
         ring{peers.rank(), peers.size()},
-        planner{peers.rank(), peers.size(), options.slot_bytes, peers.pair_slot_bytes(),
-                options.algorithm},
+        planner{peers.rank(),       peers.size(),
+                options.slot_bytes, peers.pair_slot_bytes(),
+                options.algorithm,  options.stream_from_bytes},
         waiter(peers, options),
         scratch(options.slot_bytes) {
     if (peers.size() > 1) {

@@ -92,8 +92,12 @@ void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
   received_ = true;
   std::byte* target = target_of(in.piece, r, sent);
   // The partial sum first, the own contribution second: the left fold of the rotated order.
-  if (reduce)
+  if (reduce && streams(in.piece) && call_.divide == nullptr)
+    reduce_streaming(call_.reduce, call_.element_bytes, target, message, input_at(r), r.count);
+  else if (reduce)
     call_.reduce(target, message, input_at(r), r.count);
+  else if (streams(in.piece))
+    copy_bytes_streaming(target, message, bytes);
   else if (bytes > 0)
     copy_bytes(target, message, bytes);
   in.end->release();

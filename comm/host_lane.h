@@ -50,6 +50,8 @@ struct HostCall {
   ReduceLoop reduce = nullptr;
   DivideLoop divide = nullptr;  // AVG's last step
   int divisor = 1;
+  // Bytes that rest (ring.h) go past the caches: the buffers are larger than those.
+  bool streams = false;
 
   Range range(int chunk, std::size_t slice) const {
     return slice_of(chunks[chunk], slice, slice_count);
@@ -153,6 +155,7 @@ class HostLane {
   void wait_for_room(const Out& out);
   void wait_for_message(Out& out, const In& in);
   void take(const In& in, bool reduce, bool sent, std::size_t slice);
+  bool streams(Piece piece) const { return call_.streams && piece.rests; }
   std::byte* target_of(Piece piece, Range r, bool sent);
   std::byte* carry_target(std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);

@@ -33,7 +33,7 @@ void gather(Lane& lane, const Ring& ring, int root) {
     lane.keep(root, slice);
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      lane.receive_from(peer, Piece{Place::output, peer}, slice);
+      lane.receive_from(peer, Piece{Place::output, peer, true}, slice);
     }
   }
 }
@@ -43,7 +43,7 @@ template <class Lane, class Ring>
 void scatter(Lane& lane, const Ring& ring, int root) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
     if (ring.rank != root) {
-      lane.receive_from(root, Piece{Place::output, ring.rank}, slice);
+      lane.receive_from(root, Piece{Place::output, ring.rank, true}, slice);
       continue;
     }
     lane.keep(root, slice);
@@ -64,7 +64,7 @@ void all_to_all(Lane& lane, const Ring& ring) {
     for (int k = 1; k < ring.size; ++k) {
       const int to = ring.after(ring.rank, k);
       const int from = ring.after(ring.rank, ring.size - k);
-      lane.swap(to, Piece{Place::input, to}, from, Piece{Place::output, from}, slice);
+      lane.swap(to, Piece{Place::input, to}, from, Piece{Place::output, from, true}, slice);
     }
   }
 }
@@ -75,14 +75,14 @@ template <class Lane, class Ring>
 void reduce(Lane& lane, const Ring& ring, int root) {
   const Place mine = ring.rank == root ? Place::output : Place::kept;
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
-    reduce_scatter_slice(lane, ring, slice, mine);
+    reduce_scatter_slice(lane, ring, slice, mine, mine == Place::output);
     if (ring.rank != root) {
       lane.send_to(root, Piece{Place::kept, ring.rank}, slice);
       continue;
     }
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      lane.receive_from(peer, Piece{Place::output, peer}, slice);
+      lane.receive_from(peer, Piece{Place::output, peer, true}, slice);
     }
   }
 }

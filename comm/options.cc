@@ -39,6 +39,9 @@ void read_environment(Options& options) {
       refuse("RINGSIDE_SLOT_COUNT", value, "say a number of slots such as 4");
     options.slot_count = static_cast<int>(count);
   }
+  if (const char* value = std::getenv("RINGSIDE_STREAM_FROM"))
+    if (!parse_bytes(value, options.stream_from_bytes))
+      refuse("RINGSIDE_STREAM_FROM", value, "say a number of bytes such as 16777216 or 16M");
   read_seconds("RINGSIDE_TIMEOUT", "say a number of seconds such as 600, or 0 for no timeout",
                options.timeout_s);
   read_seconds("RINGSIDE_WARN", "say a number of seconds such as 10, or 0 for no warning",

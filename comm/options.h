@@ -36,6 +36,10 @@ struct Options {
   // automatic: shared where the ranks' memory is mapped, else socket. All ranks must choose alike.
   ControlChoice control = ControlChoice::automatic;  // RINGSIDE_CONTROL=auto|shared|socket
 
+  // Buffers from this size on are written past the caches where nothing reads them again in the
+  // call (kernels/loops.h: copy_bytes_streaming). Each rank may choose for itself.
+  std::size_t stream_from_bytes = std::size_t{16} << 20;  // RINGSIDE_STREAM_FROM=16M
+
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600
 

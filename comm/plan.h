@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -25,6 +26,7 @@ struct Planner {
   std::size_t slot_bytes = 0;       // of the ring
   std::size_t pair_slot_bytes = 0;  // of the mesh
   Algorithm algorithm = Algorithm::automatic;
+  std::size_t stream_from_bytes = SIZE_MAX;
 };
 
 // An algorithm's one text, for each lane that may read it.

@@ -77,22 +77,31 @@ static_assert(Ring{1, 3}.reduce_receive(Ring{1, 3}.steps() - 1) == 1);
 // output (mesh.h).
 enum class Place : unsigned char { input, carry, output, kept };
 
+// A received piece `rests` if it is where it belongs and this rank does not read it again in the
+// call. It says nothing about what is done, but a lane may keep such bytes out of its caches.
 struct Piece {
-  Place place;
-  int chunk;
+  constexpr Piece() = default;
+  constexpr Piece(Place where, int which, bool is_at_rest = false)
+      : place(where), rests(is_at_rest), chunk(which) {}
+
+  Place place = Place::input;
+  bool rests = false;
+  int chunk = 0;
 };
+static_assert(sizeof(Piece) == 8, "words pass it in a register");
 
 // One slice of a reduce-scatter: afterwards rank r's output chunk r holds every rank's
 // contribution.
 template <class Lane, class Ring>
 void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice,
-                          Place result = Place::output) {
+                          Place result = Place::output, bool rests = false) {
   if (ring.steps() == 0) lane.keep(ring.rank, slice);
   for (int step = 0; step < ring.steps(); ++step) {
     const bool first = step == 0;
     const bool last = step == ring.steps() - 1;
-    lane.exchange_reduce(Piece{first ? Place::input : Place::carry, ring.reduce_send(step)},
-                         Piece{last ? result : Place::carry, ring.reduce_receive(step)}, slice);
+    lane.exchange_reduce(
+        Piece{first ? Place::input : Place::carry, ring.reduce_send(step)},
+        Piece{last ? result : Place::carry, ring.reduce_receive(step), last && rests}, slice);
   }
   lane.finish(Piece{result, ring.rank}, slice);
 }
@@ -102,13 +111,13 @@ template <class Lane, class Ring>
 void all_gather_slice(Lane& lane, const Ring& ring, std::size_t slice) {
   for (int step = 0; step < ring.steps(); ++step)
     lane.exchange(Piece{Place::output, ring.gather_send(step)},
-                  Piece{Place::output, ring.gather_receive(step)}, slice);
+                  Piece{Place::output, ring.gather_receive(step), step == ring.steps() - 1}, slice);
 }
 
 template <class Lane, class Ring>
 void reduce_scatter(Lane& lane, const Ring& ring) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-    reduce_scatter_slice(lane, ring, slice);
+    reduce_scatter_slice(lane, ring, slice, Place::output, true);
 }
 
 template <class Lane, class Ring>
@@ -139,7 +148,7 @@ void broadcast(Lane& lane, const Ring& ring, int root) {
     if (is_root)
       lane.keep(0, slice);
     else
-      lane.receive(Piece{Place::output, 0}, slice);
+      lane.receive(Piece{Place::output, 0, !passes_on}, slice);
     if (passes_on) lane.send(Piece{Place::output, 0}, slice);
   }
 }

@@ -21,9 +21,12 @@ void copy_bytes(void* target, const void* source, std::size_t bytes) {
   if (bytes != 0) std::memcpy(target, source, bytes);  // memcpy(null, …, 0) would be undefined
 }
 
+namespace {
+
 #if defined(__x86_64__)
 
-void copy_bytes_streaming(void* target, const void* source, std::size_t bytes) {
+// Without the fence.
+void stream_bytes(void* target, const void* source, std::size_t bytes) {
   constexpr std::size_t kLine = 64;
   char* to = static_cast<char*>(target);
   const char* from = static_cast<const char*>(source);
@@ -45,15 +48,46 @@ void copy_bytes_streaming(void* target, const void* source, std::size_t bytes) {
     _mm_stream_si128(out + 3, part3);
   }
   copy_bytes(to, from, bytes);
-  _mm_sfence();  // the promise in loops.h: a later release store comes after all of these
 }
+
+// The promise in loops.h: a later release store comes after all of the above.
+void fence() { _mm_sfence(); }
 
 #else
 
-void copy_bytes_streaming(void* target, const void* source, std::size_t bytes) {
+void stream_bytes(void* target, const void* source, std::size_t bytes) {
   copy_bytes(target, source, bytes);
 }
+void fence() {}
 
 #endif
+
+}  // namespace
+
+void copy_bytes_streaming(void* target, const void* source, std::size_t bytes) {
+  stream_bytes(target, source, bytes);
+  fence();
+}
+
+// The blocks begin at lines of the target, wherever its first element is.
+void reduce_streaming(ReduceLoop loop, std::size_t element_bytes, void* out, const void* a,
+                      const void* b, std::size_t count) {
+  constexpr std::size_t kBlock = 4096;
+  alignas(64) std::byte block[kBlock];
+  std::byte* to = static_cast<std::byte*>(out);
+  const std::byte* left = static_cast<const std::byte*>(a);
+  const std::byte* right = static_cast<const std::byte*>(b);
+  const std::size_t off_line = reinterpret_cast<std::uintptr_t>(to) % 64;
+  std::size_t bytes = count * element_bytes;
+  std::size_t next = (kBlock - off_line) / element_bytes * element_bytes;
+  while (bytes > 0) {
+    const std::size_t now = next < bytes ? next : bytes;
+    loop(block, left, right, now / element_bytes);
+    stream_bytes(to, block, now);
+    to += now, left += now, right += now, bytes -= now;
+    next = kBlock / element_bytes * element_bytes;
+  }
+  fence();
+}
 
 }  // namespace ringside

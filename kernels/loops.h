@@ -47,6 +47,11 @@ void copy_bytes(void* target, const void* source, std::size_t bytes);
 // bytes.
 void copy_bytes_streaming(void* target, const void* source, std::size_t bytes);
 
+// A loop whose result goes past the caches in the same way: block by block, through a few KiB that
+// stay in the first cache. `out` may be exactly `a` or `b`. Ends with a store fence too.
+void reduce_streaming(ReduceLoop loop, std::size_t element_bytes, void* out, const void* a,
+                      const void* b, std::size_t count);
+
 // The instruction sets that the loops are built for. `baseline` is what every machine of the target
 // architecture has (on x86-64: SSE2).
 enum class Isa { baseline, avx2, avx512 };

@@ -21,6 +21,7 @@ struct Shape {
   int slot_count;
   Algorithm algorithm = Algorithm::automatic;
   bool mapped = true;
+  bool streams = false;
 };
 
 std::vector<Shape> shapes() {
@@ -32,7 +33,8 @@ std::vector<Shape> shapes() {
                             {256, 3, ring},
                             {4096, 4},
                             {defaults.slot_bytes, defaults.slot_count},
-                            {64, 2, ring, false}};
+                            {64, 2, ring, false},
+                            {256, 2, ring, true, true}};
   // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
   if (kUnderTsan) all = {{8, 1}, {64, 2, one_shot}, {256, 3, ring}, {64, 2, ring, false}};
   return all;
@@ -199,6 +201,7 @@ void run_matrix(Context& t, int ranks) {
     options.slot_bytes = shape.slot_bytes;
     options.slot_count = shape.slot_count;
     options.algorithm = shape.algorithm;
+    if (shape.streams) options.stream_from_bytes = 0;
     if (!shape.mapped) options.decorate = unmapped();
     run_cases(t, ranks, options, chosen, expected);
   }

@@ -176,6 +176,29 @@ RINGSIDE_TEST(kernels, both_copies_copy_and_nothing_more) {
   }
 }
 
+// The same bits as without, wherever the target begins, and in place on either operand.
+RINGSIDE_TEST(kernels, streaming_reduces_to_the_same_bits) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::u8, DType::i64}) {
+    const std::size_t each = bytes_of(dtype);
+    const ReduceLoop loop = reduce_loop(dtype, Reduction::sum);
+    for (const std::size_t count : {0u, 1u, 7u, 511u, 513u, 2000u, 5003u})
+      for (const std::size_t offset : {0u, 1u, 8u, 40u}) {
+        std::vector<unsigned char> a(count * each), b(count * each), wanted(count * each);
+        for (std::size_t i = 0; i < a.size(); ++i) {
+          a[i] = static_cast<unsigned char>(i * 7 + 1);
+          b[i] = static_cast<unsigned char>(i * 13 + offset);
+        }
+        loop(wanted.data(), a.data(), b.data(), count);
+        GuardedBytes target(nullptr, wanted.size(), offset);
+        reduce_streaming(loop, each, target.data(), a.data(), b.data(), count);
+        CHECK(wanted.empty() || std::memcmp(target.data(), wanted.data(), wanted.size()) == 0);
+        CHECK(target.guards_intact());
+        reduce_streaming(loop, each, b.data(), a.data(), b.data(), count);
+        CHECK(b == wanted);
+      }
+  }
+}
+
 RINGSIDE_TEST(kernels, names_are_parsed_back) {
   for (const DType dtype : kAllDTypes) CHECK(parse_dtype(name_of(dtype)) == dtype);
   for (const Reduction reduction : kAllReductions) {

@@ -201,6 +201,30 @@ RINGSIDE_TEST(proof, all_reduce_of_one_slice_is_the_two_collectives) {
   }
 }
 
+// `rests` is said of a received piece where it is true, and wherever it is.
+RINGSIDE_TEST(proof, what_rests_is_not_sent_on) {
+  const auto sends = [](const Step& step, const Piece& piece) {
+    return step.send && step.send->place == piece.place && step.send->chunk == piece.chunk;
+  };
+  std::size_t resting = 0;
+  for (const Claim claim : kAllClaims)
+    for (const int size : {2, 3, 4, 7})
+      for (const Program& program : programs_of(claim, size, 2, size - 1))
+        for (std::size_t at = 0; at < program.size(); ++at) {
+          const std::optional<Piece>& received = program[at].receive;
+          if (program[at].word == Word::finish || program[at].word == Word::keep) continue;
+          if (!received || received->place == Place::carry) continue;
+          const bool sent_on =
+              std::any_of(program.begin() + static_cast<std::ptrdiff_t>(at) + 1, program.end(),
+                          [&](const Step& later) {
+                            return later.slice == program[at].slice && sends(later, *received);
+                          });
+          CHECK_EQ(received->rests, !sent_on);
+          resting += received->rests ? 1 : 0;
+        }
+  CHECK(resting > 100);
+}
+
 // The picture at the top of ring.h, rank 0's column, in words.
 RINGSIDE_TEST(proof, three_ranks_as_in_the_picture) {
   const Program program = record(1, [](auto& lane) { all_reduce(lane, Ring{0, 3}); });
