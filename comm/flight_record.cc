@@ -41,8 +41,9 @@ std::string utc_now() {
   const time_t now = ::time(nullptr);
   tm parts{};
   ::gmtime_r(&now, &parts);
-  char words[32];
-  return words + 0 * std::strftime(words, sizeof words, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  char words[32] = {};
+  std::strftime(words, sizeof words, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return words;
 }
 
 const char* process_of(const Peers& peers, int rank) {
