@@ -13,10 +13,10 @@
 //   signals. Otherwise it goes to scratch memory and is copied when credit comes. Fusing never
 //   waits, so it cannot deadlock.
 //
-//   Loans. Where the outgoing piece lies in memory that its receiver can read (allocate.h), nothing
-//   is copied: the message says where the piece is. Input and output may be lent, as the algorithms
-//   never write to a piece again that somebody still has to read (proof_lane.h proves it); sums that
-//   are on their way are not. A call ends when all it lent has been read.
+//   Loans. Where the outgoing piece lies in memory that its receiver can read (allocate.h),
+//   nothing is copied: the message says where the piece is. Input and output may be lent, as the
+//   algorithms never write to a piece again that somebody still has to read (proof_lane.h proves
+//   it); sums that are on their way are not. A call ends when all it lent has been read.
 //
 //   Slices. A slot fits the cache, and a slice goes through all its steps before the next one
 //   begins, so what was just reduced is still in the cache when it is gathered.

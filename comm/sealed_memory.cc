@@ -47,8 +47,8 @@ SealedMemory make(std::size_t bytes, const char* advice, bool ask_for_huge_pages
   // fail, somebody would.
   if (bytes > available_bytes()) {
     errno = ENOMEM;
-    throw_system(text("%zu bytes of shared memory are more than this machine has left; %s", bytes,
-                      advice));
+    throw_system(
+        text("%zu bytes of shared memory are more than this machine has left; %s", bytes, advice));
   }
   UniqueFd fd = make_file(0);
   if (!fd) throw_system("cannot make a memory file (memfd_create)");

@@ -152,8 +152,7 @@ class BorrowedMappings {
     if (owner_.is_here) {
       std::shared_ptr<Mapping> mapping = Allocations::of_this_process().mapping(number);
       if (!mapping)
-        throw Error(Fault::left,
-                    text("rank %d has given back memory that it lends", owner_.rank));
+        throw Error(Fault::left, text("rank %d has given back memory that it lends", owner_.rank));
       return mapping;
     }
     // Asked of a thread of the peer's that does nothing else, so it answers soon or not at all.
@@ -240,8 +239,8 @@ std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& byt
     mapping = map_sealed_memory(fd.get(), Access::read_and_write, peer);
     if (mapping->bytes() != cells_bytes(handle.cells) + handle.data_bytes)
       throw Error(Fault::protocol,
-                  text("rank %d handed out %zu bytes of memory, which is not what it promised", peer,
-                       mapping->bytes()));
+                  text("rank %d handed out %zu bytes of memory, which is not what it promised",
+                       peer, mapping->bytes()));
   }
   return std::make_unique<ShmPeerWindow>(std::move(mapping), handle.cells, owner);
 }

@@ -12,8 +12,8 @@
 // socket and an RDMA queue pair are four ways to do the same; tests/test_transport.cc holds each
 // of them to the same contract.
 //
-// Where peers can map a rank's own memory (allocate.h), a message may be a *loan*: it says where the
-// bytes lie, and its receiver reads them there. Nothing is put.
+// Where peers can map a rank's own memory (allocate.h), a message may be a *loan*: it says where
+// the bytes lie, and its receiver reads them there. Nothing is put.
 //
 // The contract
 //   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the
