@@ -38,8 +38,8 @@ class FdServer {
 
   const SocketName& name() const { return name_; }
 
-  // From now on `fd` is handed out for `window`. (Allocations, allocations.h, are handed out as long
-  // as they are there, without being offered.) The descriptor stays the caller's and outlives
+  // From now on `fd` is handed out for `window`. (Allocations, allocations.h, are handed out as
+  // long as they are there, without being offered.) The descriptor stays the caller's and outlives
   // withdraw().
   void offer(std::uint32_t window, int fd);
   void withdraw(std::uint32_t window);
