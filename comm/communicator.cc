@@ -125,7 +125,7 @@ struct Communicator::Impl {
   void run(const std::vector<Message>& messages) {
     waiter.check_alarm();  // for an empty batch too
     if (options.on_messages) options.on_messages(number + 1, messages.size());
-    MessageBatch batch(messages, number + 1, message_edges, peers, waiter, planner.lend_from_bytes);
+    MessageBatch batch(messages, number + 1, message_edges, peers, waiter, planner);
     number += messages.size();
     if (options.trace == nullptr || messages.empty())
       batch.run();

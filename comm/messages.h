@@ -19,6 +19,7 @@
 #include "comm/host_lane.h"
 #include "comm/message.h"
 #include "comm/peers.h"
+#include "comm/plan.h"
 #include "comm/waiter.h"
 
 namespace ringside {
@@ -27,7 +28,7 @@ class MessageBatch {
  public:
   // `numbers_from`: the number of this rank's call that the first message is.
   MessageBatch(const std::vector<Message>& messages, std::uint64_t numbers_from, Edges& edges,
-               Peers& peers, Waiter& waiter, std::size_t lend_from_bytes);
+               Peers& peers, Waiter& waiter, const Planner& planner);
 
   // Notes every message on the board, carries them out, and returns when all are done.
   void run();
@@ -39,6 +40,7 @@ class MessageBatch {
     std::size_t slice_count;  // elements a slot
     std::size_t slices;
     Lendable lendable;     // of its source
+    bool streams = false;  // its target is larger than the caches: past those
     std::size_t done = 0;  // slices
     bool finished() const { return done == slices; }
   };
