@@ -110,7 +110,8 @@ find_mpi() {
 # process can know only one.  Few machines have two, so where it is missing nothing is said.
 find_mpich() {
   have_mpich=0
-  [ $have_mpi = 1 ] && mpich=$(command -v mpicc.mpich) && words=$($mpich -compile-info) || return 0
+  [ $have_mpi = 1 ] || return 0
+  mpich=$(command -v mpicc.mpich) && words=$($mpich -compile-info) || return 0
   have_mpich=1 mpich_cflags='' mpich_libs=''
   # Both kinds of flags are in one line, behind a C compiler's name.
   for word in $words $($mpich -link-info); do
@@ -183,7 +184,8 @@ case $flavour in
 esac
 if [ "$flavour" != release ]; then
   optimize='-O1 -g -fno-omit-frame-pointer'
-  have_cuda=0 have_nccl=0 have_mpi=0 have_mpich=0 have_criterion=0 have_gloo=0 cuda_flags='' cuda_libs=''
+  have_cuda=0 have_nccl=0 have_mpi=0 have_mpich=0 have_criterion=0 have_gloo=0
+  cuda_flags='' cuda_libs=''
 fi
 
 warnings='-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual'

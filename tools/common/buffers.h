@@ -1,8 +1,8 @@
 // The memory on which calls are measured: two buffers on each rank, of one kind or the other.
 //
 // Where a library's data lie decides how it can travel. Ordinary memory is the caller's own, and
-// what leaves it is copied on the way; memory from ringside::allocate (comm/allocate.h) is mapped by
-// all ranks of the host, and may be read where it lies. A peer gets the same buffers: to it, both
+// what leaves it is copied on the way; memory from ringside::allocate (comm/allocate.h) can be
+// mapped by all ranks of the host, and read where it lies. A peer gets the same buffers: to it, both
 // are memory.
 #pragma once
 

@@ -1,9 +1,9 @@
 // How far apart the ranks' cores are, guessed from how long a flag takes between them.
 //
 // A virtual machine is told that it has two cores, and not where they are: they may be two threads
-// of one core, two cores of one cache, or cores with a cache each, and the host may move them at any
-// time. What a flag costs differs ten times over between these, and with it every small call. So a
-// table of times says what it stood on, and whether that was the same at its end.
+// of one core, two cores of one cache, or cores with a cache each, and the host may move them at
+// any time. What a flag costs differs ten times over between these, and with it every small call.
+// So a table of times says what it stood on, and whether that was the same at its end.
 #pragma once
 
 #include <string>
