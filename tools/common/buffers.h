@@ -2,8 +2,8 @@
 //
 // Where a library's data lie decides how it can travel. Ordinary memory is the caller's own, and
 // what leaves it is copied on the way; memory from ringside::allocate (comm/allocate.h) can be
-// mapped by all ranks of the host, and read where it lies. A peer gets the same buffers: to it, both
-// are memory.
+// mapped by all ranks of the host, and read where it lies. A peer gets the same buffers: to it,
+// both are memory.
 #pragma once
 
 #include <cstddef>
