@@ -1,6 +1,5 @@
 // tools/results: that its tables say what the runs said, that it takes up where it was stopped, and
 // that a run which fails is told.
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -16,6 +15,7 @@ namespace {
 
 using test::contains;
 using test::Folder;
+using test::have_python;
 using test::RunResult;
 
 // The two-rank default of Open MPI alone: a few seconds.
@@ -60,7 +60,7 @@ RINGSIDE_TEST(results, what_has_been_measured_is_kept_and_what_is_new_is_added) 
   for (const char* row :
        {"| 8    | ", "| 128  | ", "| 2K   | ", "| 32K  | ", "| 512K | ", "| 8M   | "})
     CHECK_MSG(lines_with(page, row) == 1, "no '%s' in: %s", row, page.c_str());
-  CHECK(contains(page, "Every element of every run was checked; none was wrong. 1 runs.\n"));
+  CHECK(contains(page, "Every element of every run was checked; none was wrong. 1 run.\n"));
 
   const std::string kept = text_of(folder.file("some.json"));
   CHECK(shell(one_case(folder, "all_gather")).ok());
@@ -80,7 +80,7 @@ RINGSIDE_TEST(results, a_run_that_fails_is_told_with_its_sentence) {
   CHECK(shell("RINGSIDE_SLOT_COUNT=many " + one_case(folder, "all_reduce")).ok());
   const std::string page = text_of(folder.file("some.md"));
   CHECK(contains(page, "0 runs, and 1 that failed: see [the commands](#the-commands).\n"));
-  CHECK_MSG(contains(page, "# Open MPI, 2 ranks: bench: RINGSIDE_SLOT_COUNT"), "%s", page.c_str());
+  CHECK_MSG(contains(page, "# Open MPI, 2 ranks: bench: rank 0: RINGSIDE_SLOT_COUNT="), "%s", page.c_str());
   CHECK_EQ(lines_with(page, "### "), 0u);
 }
 

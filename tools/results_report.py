@@ -241,7 +241,8 @@ def report(about, runs):
              "made once more, and the second time counts.", ""]
     wrong, failed = wrong_in(runs), [run for run in runs if "failed" in run]
     lines += [f"Every element of every run was checked; {wrong or 'none'} "
-              f"{'were' if wrong > 1 else 'was'} wrong. {len(runs) - len(failed)} runs"
+              f"{'were' if wrong > 1 else 'was'} wrong. {len(runs) - len(failed)} "
+              f"run{'s' if len(runs) - len(failed) != 1 else ''}"
               + (f", and {len(failed)} that failed: see [the commands](#the-commands)."
                  if failed else "."), ""]
     lines += machine(about, runs) + summary(runs)
