@@ -80,7 +80,8 @@ RINGSIDE_TEST(results, a_run_that_fails_is_told_with_its_sentence) {
   CHECK(shell("RINGSIDE_SLOT_COUNT=many " + one_case(folder, "all_reduce")).ok());
   const std::string page = text_of(folder.file("some.md"));
   CHECK(contains(page, "0 runs, and 1 that failed: see [the commands](#the-commands).\n"));
-  CHECK_MSG(contains(page, "# Open MPI, 2 ranks: bench: rank 0: RINGSIDE_SLOT_COUNT="), "%s", page.c_str());
+  CHECK_MSG(contains(page, "# Open MPI, 2 ranks: bench: rank 0: RINGSIDE_SLOT_COUNT="), "%s",
+            page.c_str());
   CHECK_EQ(lines_with(page, "### "), 0u);
 }
 
