@@ -161,10 +161,10 @@ void misbehave(Communicator& comm, const Arguments& arguments) {
 // What is wrong is an Error. Two ranks of three write over what they have lent at once.
 void lend(Communicator& comm) {
   std::vector<test::Case> cases;
-  for (std::uint64_t seed = 0; seed < 12; ++seed)
+  for (std::uint64_t seed = 0; seed < 6; ++seed)
     for (const Kind kind : {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
                             Kind::broadcast, Kind::reduce, Kind::gather, Kind::scatter})
-      for (const std::size_t count : {7u, 1003u, 30'011u})
+      for (const std::size_t count : {7u, 1003u, 9011u})
         cases.push_back({{kind, seed % 2 == 0 ? DType::f32 : DType::bf16, Reduction::sum,
                           static_cast<int>(seed) % comm.size(), count},
                          seed % 3 == 0,

