@@ -224,8 +224,8 @@ RINGSIDE_TEST(shm, right_length_and_right_secret_get_an_answer) {
   CHECK(friendly.listen() > 0);
 }
 
-// A loan that came with the wrong number must not let this rank damage what is another's: the kernel
-// itself will not write there.
+// A mistake of this rank's must not damage what is another's: the kernel itself does not write
+// there.
 RINGSIDE_TEST(shm, a_loan_can_only_be_read) {
   if (kUnderTsan) SKIP("ThreadSanitizer does not see through two mappings of one page");
   Pair pair(kShmSocket, 64);

@@ -16,8 +16,8 @@ constexpr std::size_t kGuardBytes = 64;
 
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
-// A buffer that lies `misaligned_bytes` off a cache line, between guards; at `place`, which has room
-// for all of that, or in memory of its own.
+// A buffer that lies `misaligned_bytes` off a cache line, between guards; at `place`, which has
+// room for all of that, or in memory of its own.
 class Guarded {
  public:
   static std::size_t room(std::size_t bytes) { return 2 * kGuardBytes + 64 + bytes + kGuardBytes; }

@@ -6,7 +6,8 @@
 //     generous_credit   a receiver that returns credit for messages which it has not read
 //     early_return      a receiver that gives a loan back before it has read it, so that its lender
 //                       does not wait
-//     slow_borrow       correct, but slow: it pauses before it looks for a loan, and before it reads
+//     slow_borrow       correct, but slow: it pauses before it looks for a loan, and before it
+//                       reads
 //
 // The faulty ones are negative controls. A test that has never been seen to fail proves little, so
 // tests/test_controls.cc shows each of them to the tests that must notice it.
