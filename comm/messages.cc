@@ -9,9 +9,11 @@
 
 namespace ringside {
 
-MessageBatch::MessageBatch(const std::vector<Message>& messages, std::uint64_t numbers_from,
-                           Edges& edges, Peers& peers, Waiter& waiter, const Planner& planner)
-    : edges_(edges), peers_(peers), waiter_(waiter) {
+MessageBatch::MessageBatch(std::span<const Message> messages, std::uint64_t numbers_from,
+                           Edges& edges, Peers& peers, Waiter& waiter, const Planner& planner,
+                           std::vector<Transfer>& transfers)
+    : transfers_(transfers), edges_(edges), peers_(peers), waiter_(waiter) {
+  transfers_.clear();
   const std::int64_t now_ms = coarse_now_ms();
   for (const Message& it : messages) {
     const int sender = it.is_send ? peers.rank() : it.peer;
@@ -111,7 +113,7 @@ bool MessageBatch::receive_slice(Transfer& transfer) {
   return true;
 }
 
-const MessageBatch::Transfer* MessageBatch::first_unfinished() const {
+const Transfer* MessageBatch::first_unfinished() const {
   for (const Transfer& it : transfers_)
     if (!it.finished()) return &it;
   return nullptr;
