@@ -224,7 +224,10 @@ flags_of() {  # the extra flags of one source file
     kernels/loops_avx2.cc) ! has x86 || echo '-O3 -mavx2 -mf16c' ;;
     kernels/loops_avx512.cc)
       ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mf16c -mavx2' ;;
-    kernels/loops_*.cc) echo '-O3' ;;
+    kernels/layers_avx2.cc) ! has x86 || echo '-O3 -mavx2 -mfma -mf16c' ;;
+    kernels/layers_avx512.cc)
+      ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mf16c' ;;
+    kernels/loops_*.cc|kernels/layers_*.cc) echo '-O3' ;;
     comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
     tests/*) [ $have_criterion = 0 ] || echo '-DRINGSIDE_HAVE_CRITERION=1' ;;
   esac
