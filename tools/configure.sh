@@ -254,7 +254,7 @@ left_out() {  # files that a missing package takes with it
     comm/*verbs*.cc) [ $have_verbs = 0 ] ;;
     tools/common/peer_gloo.cc) [ $have_gloo = 0 ] ;;
     kernels/cuda/blas.cc) [ $have_cublas = 0 ] ;;
-    *.cu|*/cuda/*.cc) [ $have_cuda = 0 ] ;;
+    *.cu|*/cuda/*.cc|*_cuda.cc) [ $have_cuda = 0 ] ;;
     *) false ;;
   esac
 }
