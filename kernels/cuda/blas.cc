@@ -11,6 +11,12 @@
 namespace ringside::cuda {
 namespace {
 
+// Written out, since the header has two functions of that name.
+using GemmEx = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int m, int n,
+                              int k, const void* alpha, const void* a, cudaDataType, int pitch_a,
+                              const void* b, cudaDataType, int pitch_b, const void* beta, void* c,
+                              cudaDataType, int pitch_c, cublasComputeType_t, cublasGemmAlgo_t);
+
 void* open_library() {
   const std::string name = "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR);
   return dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -51,7 +57,7 @@ struct Blas::Library {
   decltype(cublasCreate_v2)* create;
   decltype(cublasDestroy_v2)* destroy;
   decltype(cublasSetStream_v2)* set_stream;
-  decltype(cublasGemmEx)* gemm;
+  GemmEx* gemm;
   decltype(cublasGetProperty)* property;
   decltype(cublasGetStatusString)* words;
   cublasHandle_t handle = nullptr;
@@ -61,7 +67,7 @@ struct Blas::Library {
         create(find<decltype(cublasCreate_v2)>(library, "cublasCreate_v2")),
         destroy(find<decltype(cublasDestroy_v2)>(library, "cublasDestroy_v2")),
         set_stream(find<decltype(cublasSetStream_v2)>(library, "cublasSetStream_v2")),
-        gemm(find<decltype(cublasGemmEx)>(library, "cublasGemmEx")),
+        gemm(find<GemmEx>(library, "cublasGemmEx")),
         property(find<decltype(cublasGetProperty)>(library, "cublasGetProperty")),
         words(find<decltype(cublasGetStatusString)>(library, "cublasGetStatusString")) {
     check(create(&handle), "cublasCreate");
