@@ -1,5 +1,6 @@
 // What a layer does to one element: GELU, its derivative, and one step of AdamW. Each formula
-// stands here once and runs on both sides (kernels/hd.h), with the same bits (kernels/fixed_math.h).
+// stands here once and runs on both sides (kernels/hd.h), with the same bits
+// (kernels/fixed_math.h).
 //
 // Everything is computed in float; f16 and bf16 are widened before and rounded once after.
 #pragma once
@@ -23,17 +24,17 @@ namespace ringside {
 //     x / (1 + 2^t),  t = −2u·log2(e) = x·(A + B·x²)
 //
 // A NaN gives a NaN. So does −∞, as ½·x·(1 + tanh(u)) does there: −∞·0.
-namespace gelu_constants {
-inline constexpr float kA = -0x1.26aec2p+1f;  // −2·√(2/π)·log2(e)
-inline constexpr float kB = -0x1.a5a7d0p-4f;  // the same times 0.044715
-inline constexpr float kC = 0x1.988454p+0f;   // 2·√(2/π)
-inline constexpr float kD = 0x1.b6676cp-3f;   // the same times 3·0.044715
-}  // namespace gelu_constants
+struct GeluConstants {
+  static constexpr float kA = -0x1.26aec2p+1f;  // −2·√(2/π)·log2(e)
+  static constexpr float kB = -0x1.a5a7d0p-4f;  // the same times 0.044715
+  static constexpr float kC = 0x1.988454p+0f;   // 2·√(2/π)
+  static constexpr float kD = 0x1.b6676cp-3f;   // the same times 3·0.044715
+};
 
 struct Gelu {
   RINGSIDE_HD float operator()(float x) const {
-    using namespace gelu_constants;
-    const float t = x * fused(kB, x * x, kA);
+    using Constants = GeluConstants;
+    const float t = x * fused(Constants::kB, x * x, Constants::kA);
     // At 128 the power is infinite and the quotient 0; below −126 the 1 swallows it.
     return x / (1.0f + exp2_fixed(clamped(t, -126.0f, 128.0f)));
   }
@@ -48,16 +49,16 @@ struct Gelu {
 // answer is 0 or 1 to the last bit; cutting x there keeps the powers finite.
 struct GeluGradient {
   RINGSIDE_HD float operator()(float x, float dy) const {
-    using namespace gelu_constants;
+    using Constants = GeluConstants;
     const float cut = clamped(x, -32.0f, 32.0f);
     const float square = cut * cut;
-    const float t = cut * fused(kB, square, kA);
+    const float t = cut * fused(Constants::kB, square, Constants::kA);
     const float minus = t > 0.0f ? -t : t;
     const float e = minus < -126.0f ? 0.0f : exp2_fixed(minus);
     const float h = 1.0f / (1.0f + e);
     const float rest = e * h;
     const float share = t > 0.0f ? rest : h;
-    const float slope = cut * fused(kD, square, kC);
+    const float slope = cut * fused(Constants::kD, square, Constants::kC);
     return dy * fused(slope, h * rest, share);
   }
 };

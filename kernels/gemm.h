@@ -3,10 +3,10 @@
 //     C[i][j] = start + A[i][0]·B[0][j] + A[i][1]·B[1][j] + … + A[i][k−1]·B[k−1][j]
 //
 // in exactly this order for every element: one accumulator, in float; k steps upwards; each step
-// one fused multiply-add, rounded once; at the end one rounding to C's type. `start` is +0, or, with
-// `accumulate`, what stands in C. The order is that of the sentence above and of nothing else: tile
-// sizes, vector widths, the number of threads, CPU or GPU change no bit. Three things follow that
-// parallel training stands on:
+// one fused multiply-add, rounded once; at the end one rounding to C's type. `start` is +0, or,
+// with `accumulate`, what stands in C. The order is that of the sentence above and of nothing else:
+// tile sizes, vector widths, the number of threads, CPU or GPU change no bit. Three things follow
+// that parallel training stands on:
 //
 //   - A product whose columns (of B and C) or rows (of A and C) are spread over ranks has the bits
 //     of the whole.

@@ -2,7 +2,8 @@
 // likes. Beside kernels/cuda/gemm.h it is a thin call, with the same arguments.
 //
 // cuBLAS is loaded when a Blas is made, so a program that never makes one starts without it. Only
-// its header is needed to build; without that this file's source is left out (RINGSIDE_HAVE_CUBLAS).
+// its header is needed to build; without that this file's source is left out
+// (RINGSIDE_HAVE_CUBLAS).
 #pragma once
 
 #include <memory>

@@ -4,7 +4,8 @@
 //             head           vectors         tail
 //
 // A GPU moves 16 bytes a thread best, and only at addresses that 16 divides. So the head is what
-// lies before the first such address of `out`, the middle goes by vectors, and the tail is the rest.
+// lies before the first such address of `out`, the middle goes by vectors, and the tail is what is
+// left.
 //
 // An input may lie otherwise, for a chunk of a user's buffer begins where it must: then its vector
 // is cut out of two aligned ones, `shift` bytes from the start of the first.

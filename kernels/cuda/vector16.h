@@ -77,8 +77,8 @@ RINGSIDE_HD Vector16 cut_out(const Vector16& first, const Vector16& second, unsi
   return result;
 }
 
-// kCount vectors, `stride` bytes apart, the first at `from`, which is `shift` beyond a boundary; the
-// vectors on both sides of each are readable (kernels/cuda/map_plan.h). All loads are asked for
+// kCount vectors, `stride` bytes apart, the first at `from`, which is `shift` beyond a boundary;
+// the vectors on both sides of each are readable (kernels/cuda/map_plan.h). All loads are asked for
 // before the first is waited for.
 template <int kCount>
 RINGSIDE_HD void load_vectors(Vector16 (&to)[kCount], const unsigned char* from, std::size_t stride,
