@@ -185,11 +185,12 @@ struct PartSums {
   float of[kGradientParts][kGradientColumns];
 };
 
-template <class T>
+template <class T, bool kAligned>
 RINGSIDE_HD float add_part(const BiasGradientArguments& it, std::size_t part, std::size_t column) {
   const std::size_t begin = part * kBiasPartRows;
   const auto at = [&](std::size_t row) {
-    return widen(load_element<T>(element_address<T>(it.dy, row * it.columns + column)));
+    const unsigned char* const from = element_address<T>(it.dy, row * it.columns + column);
+    return widen(kAligned ? load_aligned<T>(from) : load_element<T>(from));
   };
   float sum = 0;
   if (begin + kBiasPartRows <= it.rows) {
@@ -210,8 +211,10 @@ RINGSIDE_HD void add_part_of_wave(const BiasGradientArguments& it, PartSums& sum
   const unsigned lane = thread % kGradientColumns, of_wave = thread / kGradientColumns;
   const std::size_t column = block * kGradientColumns + lane;
   const std::size_t part = wave * kGradientParts + of_wave;
-  if (column < it.columns && part * kBiasPartRows < it.rows)
-    sums.of[of_wave][lane] = add_part<T>(it, part, column);
+  if (column >= it.columns || part * kBiasPartRows >= it.rows) return;
+  // Asked once here and not before each load, which would keep loads from following each other.
+  sums.of[of_wave][lane] = is_aligned(it.dy, sizeof(T)) ? add_part<T, true>(it, part, column)
+                                                        : add_part<T, false>(it, part, column);
 }
 
 // For the first kGradientColumns threads; `total` lives from wave to wave.

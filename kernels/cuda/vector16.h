@@ -38,18 +38,29 @@ RINGSIDE_HD bool is_aligned(const void* address, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(address) % bytes == 0;
 }
 
-// One element, wherever it lies.
+// One element, wherever it lies. Byte by byte where it must be, and `volatile` there: otherwise the
+// compiler sees that both ways read the same bytes, keeps one of them, and it is the slow one.
 template <class T>
 RINGSIDE_HD T load_element(const unsigned char* from) {
   if (is_aligned(from, sizeof(T))) return load_aligned<T>(from);
-  T value;
-  __builtin_memcpy(&value, from, sizeof(T));
-  return value;
+  struct Bytes {
+    unsigned char at[sizeof(T)];
+  } bytes;
+  RINGSIDE_UNROLL
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    bytes.at[i] = *static_cast<const volatile unsigned char*>(from + i);
+  return __builtin_bit_cast(T, bytes);
 }
 template <class T>
 RINGSIDE_HD void store_element(unsigned char* to, T value) {
   if (is_aligned(to, sizeof(T))) return store_aligned(to, value);
-  __builtin_memcpy(to, &value, sizeof(T));
+  struct Bytes {
+    unsigned char at[sizeof(T)];
+  };
+  const Bytes bytes = __builtin_bit_cast(Bytes, value);
+  RINGSIDE_UNROLL
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    *static_cast<volatile unsigned char*>(to + i) = bytes.at[i];
 }
 
 // The lower word of (high:low) >> bits, for bits < 32.
