@@ -148,6 +148,26 @@ RINGSIDE_TEST(kernels_cuda, plans_leave_little_to_single_elements) {
   CHECK_EQ(plan_map(4097, 8192, 8192, kCount, 4).vectors, 0u);  // out cuts through its elements
 }
 
+// What a shifted vector is cut out of lies in the array: before it and behind it enough is left to
+// single elements. (A read of the bytes before an array, up to a boundary, harms nobody and no
+// sanitizer sees it, so the plan is asked.)
+RINGSIDE_TEST(kernels_cuda, plans_read_nothing_beside_the_array) {
+  for (const std::size_t element : {1u, 2u, 4u, 8u})
+    for (std::size_t out = 0; out < 16; out += element)
+      for (std::size_t in = 0; in < 16; ++in)
+        for (std::size_t count = 0; count < 100; ++count) {
+          const MapPlan plan = plan_map(4096 + out, 8192 + in, 16384 + out, count, element);
+          const std::size_t head_bytes = plan.head * element;
+          const std::size_t by_vector = plan.vectors * 16 / element;
+          REQUIRE(plan.head + by_vector <= count);
+          const std::size_t tail_bytes = (count - plan.head - by_vector) * element;
+          CHECK_EQ(plan.shift[1], 0u);
+          if (plan.vectors == 0 || plan.shift[0] == 0) continue;
+          CHECK_EQ((8192 + in + head_bytes) % 16, std::size_t{plan.shift[0]});
+          CHECK(head_bytes >= plan.shift[0] && tail_bytes + plan.shift[0] >= 16);
+        }
+}
+
 template <class T>
 void check_divide(test::Context& t) {
   const test::Inputs<T> inputs = test::make_inputs<T>(500);
