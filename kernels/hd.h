@@ -19,3 +19,11 @@
 #else
 #define RINGSIDE_HD __attribute__((always_inline)) inline
 #endif
+
+// Before a loop that a GPU must have unrolled, as its arrays live in registers, which cannot be
+// indexed. A CPU has a cache for that.
+#if defined(__CUDA_ARCH__)
+#define RINGSIDE_UNROLL _Pragma("unroll")
+#else
+#define RINGSIDE_UNROLL
+#endif

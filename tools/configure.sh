@@ -46,6 +46,7 @@ find_compiler() {
     '#if __has_include(<criterion/criterion.h>)' '+criterion' '#endif' \
     '#if __has_include(<cblas.h>)' '+openblas' '#endif' \
     '#if __has_include(<gloo/context.h>)' '+gloo' '#endif' \
+    '#if __has_include(<cublas_v2.h>)' '+cublas' '#endif' \
     '#if __has_include(<nccl.h>)' '+nccl' '#endif' |
     $CXX -std=c++20 -E -P -x c++ ${nccl_include} - 2>/dev/null) || headers=
   case $headers in
@@ -145,6 +146,18 @@ find_cuda() {
   [ "$cuda_root" = /usr ] || cuda_flags="-isystem $cuda_root/include"
 }
 
+find_cublas() {
+  have_cublas=0
+  [ $have_cuda = 1 ] || return 0  # said once is enough
+  # Loaded at run time, like NCCL.
+  if [ -e "$cuda_root/include/cublas_v2.h" ] || has cublas; then
+    have_cublas=1
+    found cublas cublas_v2.h
+  else
+    absent cublas "no cublas_v2.h: on a GPU there is the matrix product in a fixed order alone"
+  fi
+}
+
 find_nccl() {
   have_nccl=0
   # NCCL is loaded at run time, so its header is all that a build needs.
@@ -162,6 +175,7 @@ have_verbs=0 have_criterion=0 have_openblas=0 have_gloo=0
 find_mpi
 find_mpich
 find_cuda
+find_cublas
 find_nccl
 if [ "$mode" = missing ]; then
   command -v "${NINJA:-ninja}" >/dev/null 2>&1 || missing="$missing ninja"
@@ -184,7 +198,7 @@ case $flavour in
 esac
 if [ "$flavour" != release ]; then
   optimize='-O1 -g -fno-omit-frame-pointer'
-  have_cuda=0 have_nccl=0 have_mpi=0 have_mpich=0 have_criterion=0 have_gloo=0
+  have_cuda=0 have_cublas=0 have_nccl=0 have_mpi=0 have_mpich=0 have_criterion=0 have_gloo=0
   cuda_flags='' cuda_libs=''
 fi
 
@@ -196,7 +210,7 @@ if [ "${WERROR:-0}" = 1 ]; then
 fi
 
 defines=
-for name in cuda mpi verbs nccl openblas gloo; do
+for name in cuda cublas mpi verbs nccl openblas gloo; do
   eval "value=\$have_$name"
   [ "$value" = 0 ] || defines="$defines -DRINGSIDE_HAVE_$(echo $name | tr a-z A-Z)=1"
 done
@@ -243,7 +257,10 @@ flags_of() {  # the extra flags of one source file
     kernels/loops_avx2.cc) ! has x86 || echo '-O3 -mavx2 -mf16c' ;;
     kernels/loops_avx512.cc)
       ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mf16c -mavx2' ;;
-    kernels/loops_*.cc) echo '-O3' ;;
+    kernels/layers_avx2.cc) ! has x86 || echo '-O3 -mavx2 -mfma -mf16c' ;;
+    kernels/layers_avx512.cc)
+      ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mf16c' ;;
+    kernels/loops_*.cc|kernels/layers_*.cc) echo '-O3' ;;
     comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
     tests/*) [ $have_criterion = 0 ] || echo '-DRINGSIDE_HAVE_CRITERION=1' ;;
   esac
@@ -254,7 +271,8 @@ left_out() {  # files that a missing package takes with it
     comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) [ $have_mpi = 0 ] ;;
     comm/*verbs*.cc) [ $have_verbs = 0 ] ;;
     tools/common/peer_gloo.cc) [ $have_gloo = 0 ] ;;
-    *.cu) [ $have_cuda = 0 ] ;;
+    kernels/cuda/blas.cc) [ $have_cublas = 0 ] ;;
+    *.cu|*/cuda/*.cc|*_cuda.cc) [ $have_cuda = 0 ] ;;
     *) false ;;
   esac
 }
