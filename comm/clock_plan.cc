@@ -60,6 +60,7 @@ ClockCall clock_call(const Machine& machine, const Question& it) {
       one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * kElementBytes;
   call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
   call.in_place = it.kind == Kind::broadcast;
+  call.lend_from_bytes = it.lend_from_bytes;
   return call;
 }
 
