@@ -7,7 +7,9 @@
 //   ReceiveEnd  waits for that cell, reads the slot, and returns credit to a cell of the sender's
 //               window
 //
-// A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone.
+// A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone. So
+// does one of any length whose bytes the receiver can read where they are (a loan): the cell says
+// where. Credit for a loan goes back at once, as its owner waits for it.
 //
 // Each end belongs to one thread. The ends never wait: they say whether something is possible yet,
 // and whoever uses them waits (waiter.h), because only he knows what else could be done meanwhile.
@@ -15,6 +17,7 @@
 
 #include <cassert>
 #include <cstddef>
+#include <cstring>
 
 #include "comm/protocol.h"
 #include "comm/signal.h"
@@ -93,6 +96,25 @@ class SendEnd {
   // Sends what has been stored through slot().
   void publish(std::uint32_t fingerprint) { signal(fingerprint, nullptr, 0); }
 
+  bool takes_loans() const { return receiver_->takes_loans(); }
+
+  // Lends what would have been sent; more than kInlineBytes of it. Only after may_send(), and where
+  // loans are taken. It must stay as it is until loans_are_back().
+  void lend(std::uint32_t fingerprint, const Loan& loan) {
+    signal(fingerprint | kLoanBit, &loan, sizeof loan);
+    last_loan_ = sent_;
+    has_lent_ = true;
+  }
+
+  bool has_lent() const { return has_lent_; }
+
+  // Has everything that was lent been read?
+  bool loans_are_back() {
+    if (has_lent_ && ahead(last_loan_, returned_) > 0) returned_ = credit_->acquire().sequence;
+    has_lent_ = has_lent_ && ahead(last_loan_, returned_) > 0;
+    return !has_lent_;
+  }
+
  private:
   std::size_t offset_bytes() const {
     return place_.first_byte + static_cast<std::size_t>(next_slot_) * shape_.stride_bytes();
@@ -110,6 +132,8 @@ class SendEnd {
   std::uint32_t sent_;
   std::uint32_t returned_;
   int next_slot_;  // slot_of(sent_ + 1), kept by counting: a division by a variable costs 10 ns
+  std::uint32_t last_loan_ = 0;  // the newest message that was lent, if has_lent_
+  bool has_lent_ = false;        // and has not been seen to be back
 };
 
 class ReceiveEnd {
@@ -131,6 +155,8 @@ class ReceiveEnd {
   // Has the next message arrived? Its signal is then in `flag`.
   bool arrived() {
     flag_ = own_->cell(place_.first_cell + next_slot_).acquire();
+    is_loan_ = (flag_.fingerprint & kLoanBit) != 0;
+    flag_.fingerprint &= ~kLoanBit;
     return flag_.sequence == consumed_ + 1;
   }
   Signal flag() const { return flag_; }
@@ -145,9 +171,15 @@ class ReceiveEnd {
     return !overtaken();
   }
 
-  // The arrived message's bytes.
+  // Are the arrived message's bytes in memory of its sender?
+  bool is_loan() const { return is_loan_; }
+
+  // The arrived message's bytes. For a loan: throws what borrow() throws.
   const std::byte* message(std::size_t bytes) const {
-    if (bytes <= kInlineBytes) return own_->cell(place_.first_cell + next_slot_).payload;
+    const std::byte* payload = own_->cell(place_.first_cell + next_slot_).payload;
+    if (is_loan_) [[unlikely]]
+      return borrow(payload, bytes);
+    if (bytes <= kInlineBytes) return payload;
     return own_->data() + place_.first_byte +
            static_cast<std::size_t>(next_slot_) * shape_.stride_bytes();
   }
@@ -156,17 +188,24 @@ class ReceiveEnd {
   void release() {
     ++consumed_;
     next_slot_ = next_slot_ + 1 == shape_.slots ? 0 : next_slot_ + 1;
-    if (credit_due(consumed_, shape_.slots))
+    if (is_loan_ || credit_due(consumed_, shape_.slots))
       sender_->signal(credit_cell_, {consumed_, flag_.fingerprint});
   }
 
  private:
+  const std::byte* borrow(const std::byte* payload, std::size_t bytes) const {
+    Loan loan;
+    std::memcpy(&loan, payload, sizeof loan);
+    return sender_->borrow(loan, bytes);
+  }
+
   Window* own_;
   PeerWindow* sender_;
   int credit_cell_;
   ChannelPlace place_;
   ChannelShape shape_;
   Signal flag_;
+  bool is_loan_ = false;
   std::uint32_t consumed_;
   int next_slot_;
 };

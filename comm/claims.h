@@ -28,6 +28,7 @@ struct Value {
   std::size_t slice = 0;
   std::vector<int> fold;
   bool finished = false;  // the reduction is complete: AVG has divided
+  bool operator==(const Value&) const = default;
 };
 
 // The chunk that `rank` has at place `chunk` of its input before the call; none if it has nothing

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "comm/allocations.h"
 #include "comm/engine.h"
 #include "comm/flight_record.h"
 #include "comm/flight_signal.h"
@@ -25,9 +26,13 @@ struct Communicator::Impl {
       : options(chosen),
         peers(bootstrap, options),
         ring{peers.rank(), peers.size()},
-        planner{peers.rank(),       peers.size(),
-                options.slot_bytes, peers.pair_slot_bytes(),
-                options.algorithm,  options.stream_from_bytes},
+        planner{peers.rank(),
+                peers.size(),
+                options.slot_bytes,
+                peers.pair_slot_bytes(),
+                options.algorithm,
+                options.stream_from_bytes,
+                peers.may_lend() ? options.direct_from_bytes : SIZE_MAX},
         waiter(peers, options),
         scratch(options.slot_bytes) {
     if (peers.size() > 1) {
@@ -93,12 +98,21 @@ struct Communicator::Impl {
     const Call entry{++number, ++collectives, plan.call.what, chain, coarse_now_ms()};
     waiter.enter(entry);  // first: a rank that comes when all is over has not entered the call
     peers.board().note(entry);
+    find_lendable(plan.call);
     HostLane lane(plan.call, edges, peers, waiter, scratch);
     if (options.trace == nullptr) [[likely]]
       plan.algorithm.on_host(lane, ring, plan.call.what);
     else
       trace(lane, plan);
+    lane.settle();
     peers.board().note_finished(number);
+  }
+
+  // Small calls, which have nothing to lend, do not ask.
+  static void find_lendable(HostCall& call) {
+    if (call.chunks.total() * call.element_bytes < call.lend_from_bytes) return;
+    call.input_lendable = Allocations::of_this_process().find(call.input);
+    call.output_lendable = Allocations::of_this_process().find(call.output);
   }
 
   void trace(HostLane& lane, const Plan& plan) {
@@ -111,7 +125,7 @@ struct Communicator::Impl {
   void run(const std::vector<Message>& messages) {
     waiter.check_alarm();  // for an empty batch too
     if (options.on_messages) options.on_messages(number + 1, messages.size());
-    MessageBatch batch(messages, number + 1, message_edges, peers, waiter);
+    MessageBatch batch(messages, number + 1, message_edges, peers, waiter, planner.lend_from_bytes);
     number += messages.size();
     if (options.trace == nullptr || messages.empty())
       batch.run();

@@ -76,9 +76,9 @@ Presence SharedControl::presence(int peer) {
   return state == 'T' || state == 't' ? Presence::stopped : Presence::runs;
 }
 
-void SharedControl::raise_alarm() {
+void SharedControl::pass_on_alarm(int origin) {
   for (const std::unique_ptr<PeerWindow>& window : windows_)
-    if (window) window->signal(alarm_cell_, {static_cast<std::uint32_t>(rank_) + 1, 1});
+    if (window) window->signal(alarm_cell_, {static_cast<std::uint32_t>(origin) + 1, 1});
 }
 
 }  // namespace ringside

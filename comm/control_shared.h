@@ -25,7 +25,9 @@ class SharedControl : public Control {
   bool has_died(int peer) override;  // a system call
   Presence presence(int peer) override;
   void refresh() override {}
-  void raise_alarm() override;
+  void raise_alarm() override { pass_on_alarm(rank_); }
+  bool alarms_at_once() const override { return true; }
+  void pass_on_alarm(int origin) override;
 
  private:
   bool process_ended(int peer) const;

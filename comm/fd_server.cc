@@ -11,12 +11,15 @@
 #include <cstddef>
 #include <cstring>
 
+#include "comm/allocations.h"
+
 namespace ringside {
 namespace {
 
 struct Request {
   Secret secret;
-  std::uint32_t window;
+  Shared kind;
+  std::uint64_t number;
 };
 
 struct Reply {
@@ -153,14 +156,19 @@ void FdServer::answer(int connection) {
   if (::recv(connection, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request))
     return;
   if (!same_secret(request.secret, secret_)) return;
+  if (request.kind == Shared::allocation) {
+    const UniqueFd fd = Allocations::of_this_process().descriptor(request.number);
+    send_with_fd(connection, Reply{fd ? 1u : 0u}, fd.get());
+    return;
+  }
   const std::lock_guard lock(mutex_);
-  const auto found = offered_.find(request.window);
+  const auto found = offered_.find(static_cast<std::uint32_t>(request.number));
   const bool known = found != offered_.end();
   send_with_fd(connection, Reply{known ? 1u : 0u}, known ? found->second : -1);
 }
 
-UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t window, int owner,
-                  Deadline deadline) {
+UniqueFd fetch_fd(const SocketName& name, const Secret& secret, Shared kind, std::uint64_t number,
+                  int owner, Deadline deadline) {
   const UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) throw_system("cannot make a Unix socket");
   const Address address = address_of(name);
@@ -173,7 +181,7 @@ UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t wi
       throw Error(Fault::timeout, text("rank %d did not take a connection in time", owner));
     ::usleep(1000);
   }
-  const Request request{secret, window};
+  const Request request{secret, kind, number};
   if (!same_user(socket.get()))
     throw Error(Fault::protocol, text("what answers for rank %d belongs to another user", owner));
   if (::send(socket.get(), &request, sizeof request, MSG_NOSIGNAL) !=
@@ -188,9 +196,9 @@ UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t wi
   UniqueFd fd = receive_with_fd(socket.get(), reply, owner);
   if (!fd)
     throw Error(Fault::system,
-                text("rank %d refused to hand out window %u of its shared memory: the window is "
-                     "gone",
-                     owner, window));
+                text("rank %d refused to hand out %s %llu of its shared memory: it is gone", owner,
+                     kind == Shared::window ? "window" : "allocation",
+                     static_cast<unsigned long long>(number)));
   return fd;
 }
 

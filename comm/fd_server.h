@@ -2,7 +2,7 @@
 //
 //     peer                                     this rank's server thread
 //       connect to an abstract Unix socket  ──▶  accept; same user? (SO_PEERCRED)
-//       {secret, window}                    ──▶  right secret? known window?
+//       {secret, which memory}              ──▶  right secret? known memory?
 //       {ok} + descriptor (SCM_RIGHTS)      ◀──
 //
 // Why a socket and not a name under /dev/shm: an abstract socket and an anonymous memory file
@@ -38,7 +38,8 @@ class FdServer {
 
   const SocketName& name() const { return name_; }
 
-  // From now on `fd` is handed out for `window`. The descriptor stays the caller's and outlives
+  // From now on `fd` is handed out for `window`. (Allocations, allocations.h, are handed out as
+  // long as they are there, without being offered.) The descriptor stays the caller's and outlives
   // withdraw().
   void offer(std::uint32_t window, int fd);
   void withdraw(std::uint32_t window);
@@ -58,9 +59,12 @@ class FdServer {
   std::thread thread_;
 };
 
-// The other side: asks the server `name` for `window`. Throws Error{system, timeout}; `owner` names
-// the rank in the sentence.
-UniqueFd fetch_fd(const SocketName& name, const Secret& secret, std::uint32_t window, int owner,
-                  Deadline deadline);
+// What a peer can ask for: a window, or an allocation.
+enum class Shared : std::uint32_t { window, allocation };
+
+// The other side: asks the server `name` for a memory by its number. Throws Error{system, timeout};
+// `owner` names the rank in the sentence.
+UniqueFd fetch_fd(const SocketName& name, const Secret& secret, Shared kind, std::uint64_t number,
+                  int owner, Deadline deadline);
 
 }  // namespace ringside

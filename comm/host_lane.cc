@@ -40,14 +40,32 @@ void HostLane::locate(Out& out, std::size_t slice) {
       out.source = scratch_.kept();
       break;
   }
+  out.loan = loan_of(out);
+}
+
+// Where the receiver finds the piece, if it may and can look for it: sums on their way are written
+// over too soon, and what travels in a cell needs no loan.
+Loan HostLane::loan_of(const Out& out) const {
+  if (out.bytes < call_.lend_from_bytes || out.bytes <= kInlineBytes) return {};
+  const bool from_input = out.piece.place == Place::input;
+  if (!from_input && out.piece.place != Place::output) return {};
+  const Lendable& it = from_input ? call_.input_lendable : call_.output_lendable;
+  const auto offset =
+      static_cast<std::size_t>(out.source - (from_input ? call_.input : call_.output));
+  if (offset + out.bytes > it.bytes || !out.end->takes_loans()) return {};
+  return {it.from.allocation, it.from.offset_bytes + offset};
 }
 
 bool HostLane::try_send(const Out& out) {
   if (!out.end->may_send()) return false;
-  if (out.source == nullptr)
+  if (out.source == nullptr) {
     out.end->publish(call_.fingerprint);
-  else
+  } else if (out.loan.allocation != 0) {
+    out.end->lend(call_.fingerprint, out.loan);
+    has_lent_ = true;
+  } else {
     out.end->send(call_.fingerprint, out.source, out.bytes);
+  }
   return true;
 }
 
@@ -88,7 +106,7 @@ void HostLane::wait_for_message(Out& out, const In& in) {
 void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
   const Range r = range(in.piece.chunk, slice);
   const std::size_t bytes = r.count * call_.element_bytes;
-  const std::byte* message = in.end->message(bytes);
+  const std::byte* message = message_of(*in.end, in.rank, bytes);
   received_ = true;
   std::byte* target = target_of(in.piece, r, sent);
   // The partial sum first, the own contribution second: the left fold of the rotated order.
@@ -100,7 +118,27 @@ void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
     copy_bytes_streaming(target, message, bytes);
   else if (bytes > 0)
     copy_bytes(target, message, bytes);
-  in.end->release();
+  done_reading(*in.end);
+}
+
+// A loan's first use may ask its owner for the memory. If that fails because a rank has died, that
+// is what there is to say.
+const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
+  try {
+    return end.message(bytes);
+  } catch (const Error&) {
+    waiter_.check_alive(
+        [&] { return at_step() + text(" for memory that rank %d lends", from_rank); });
+    throw;
+  }
+}
+
+// A rank that has failed lets its caller write to what it has lent, but raises the alarm before. So
+// while there was no alarm, what has been read was what was meant; and nothing that was made of it
+// may go on before that is known.
+void HostLane::done_reading(ReceiveEnd& end) {
+  if (end.is_loan()) waiter_.check_alarm();
+  end.release();
 }
 
 std::byte* HostLane::target_of(Piece piece, Range r, bool sent) {
@@ -144,6 +182,8 @@ void HostLane::show(int peer) {
   Out out = to_peer(peer, Piece{Place::input, kWhole});
   out.source = call_.input;
   out.bytes = whole_bytes();
+  // In place this rank's own sums are about to cover what the others would still read.
+  if (call_.input != call_.output) out.loan = loan_of(out);
   if (!try_send(out)) wait_for_room(out);
 }
 
@@ -162,9 +202,10 @@ void HostLane::look(int rank) {
 }
 
 // Where rank `rank`'s contribution to a range can be read.
-const std::byte* HostLane::view(int rank, Range r) const {
+const std::byte* HostLane::view(int rank, Range r) {
   const bool own = rank == peers_.rank();
-  const std::byte* whole = own ? own_view_ : edges_.from[index(rank)]->message(whole_bytes());
+  const std::byte* whole =
+      own ? own_view_ : message_of(*edges_.from[index(rank)], rank, whole_bytes());
   return whole + r.begin * call_.element_bytes;
 }
 
@@ -180,7 +221,21 @@ void HostLane::fold(int chunk, int from, int order) {
 
 void HostLane::look_away() {
   for (std::optional<ReceiveEnd>& end : edges_.from)
-    if (end) end->release();
+    if (end) done_reading(*end);
+}
+
+void HostLane::settle() {
+  if (!has_lent_) return;
+  wait_for_loans(edges_.right, edges_.right_rank);
+  for (std::size_t peer = 0; peer < edges_.to.size(); ++peer)
+    wait_for_loans(edges_.to[peer], static_cast<int>(peer));
+}
+
+void HostLane::wait_for_loans(std::optional<SendEnd>& end, int rank) {
+  if (!end || !end->has_lent()) return;
+  waiter_.wait(
+      rank, [&] { return end->loans_are_back(); },
+      [&] { return text("waiting for rank %d to read what this rank lends", rank); }, position());
 }
 
 void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {

@@ -6,12 +6,17 @@
 //     outgoing piece ──copy──▶ right neighbour's slot        (as soon as there is credit)
 //     own slot ──reduce with own input──▶ where the piece belongs
 //
-// Two things make it fast without the algorithm knowing.
+// Three things make it fast without the algorithm knowing.
 //
 //   Fusing. A partial sum (`carry`) is sent on in the next step. If there is credit for that
 //   already, the sum is computed straight into the right neighbour's slot, and the next step only
 //   signals. Otherwise it goes to scratch memory and is copied when credit comes. Fusing never
 //   waits, so it cannot deadlock.
+//
+//   Loans. Where the outgoing piece lies in memory that its receiver can read (allocate.h),
+//   nothing is copied: the message says where the piece is. Input and output may be lent, as the
+//   algorithms never write to a piece again that somebody still has to read (proof_lane.h proves
+//   it); sums that are on their way are not. A call ends when all it lent has been read.
 //
 //   Slices. A slot fits the cache, and a slice goes through all its steps before the next one
 //   begins, so what was just reduced is still in the cache when it is gathered.
@@ -52,6 +57,10 @@ struct HostCall {
   int divisor = 1;
   // Bytes that rest (ring.h) go past the caches: the buffers are larger than those.
   bool streams = false;
+  // Pieces of so many bytes and more are lent, if they lie in memory of which that can be said.
+  std::size_t lend_from_bytes = SIZE_MAX;
+  Lendable input_lendable;
+  Lendable output_lendable;
 
   Range range(int chunk, std::size_t slice) const {
     return slice_of(chunks[chunk], slice, slice_count);
@@ -114,6 +123,9 @@ class HostLane {
   void fold(int chunk, int from, int order);
   void look_away();
 
+  // The end of a call: waits until everything that was lent has been read.
+  void settle();
+
   // The mesh's words.
   void send_to(int peer, Piece piece, std::size_t slice) {
     step(to_peer(peer, piece), {}, false, slice);
@@ -135,6 +147,7 @@ class HostLane {
     Piece piece{};
     const std::byte* source = nullptr;  // null: already in the neighbour's slot
     std::size_t bytes = 0;
+    Loan loan{};  // where the receiver finds the piece, if it can
     bool sent = true;
   };
   struct In {
@@ -159,8 +172,12 @@ class HostLane {
   std::byte* target_of(Piece piece, Range r, bool sent);
   std::byte* carry_target(std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);
+  const std::byte* message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes);
+  void done_reading(ReceiveEnd& end);
+  Loan loan_of(const Out& out) const;
+  void wait_for_loans(std::optional<SendEnd>& end, int rank);
   std::size_t whole_bytes() const { return call_.whole_bytes(); }
-  const std::byte* view(int rank, Range r) const;
+  const std::byte* view(int rank, Range r);
 
   Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
   const std::byte* input_at(Range r) const {
@@ -185,6 +202,7 @@ class HostLane {
   const std::byte* own_view_ = nullptr;  // this rank's input, or its copy
   const std::byte* carry_ = nullptr;     // null while the carry is in the neighbour's slot
   bool received_ = false;                // anything, in this call
+  bool has_lent_ = false;
   std::size_t slice_ = 0;
   int step_ = 0;  // within the slice, from 1
 };

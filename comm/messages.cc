@@ -3,21 +3,25 @@
 
 #include <algorithm>
 
+#include "comm/allocations.h"
 #include "comm/chunks.h"
 #include "comm/error.h"
 
 namespace ringside {
 
 MessageBatch::MessageBatch(const std::vector<Message>& messages, std::uint64_t numbers_from,
-                           Edges& edges, Peers& peers, Waiter& waiter)
+                           Edges& edges, Peers& peers, Waiter& waiter, std::size_t lend_from_bytes)
     : edges_(edges), peers_(peers), waiter_(waiter) {
   const std::int64_t now_ms = coarse_now_ms();
   for (const Message& it : messages) {
     const int sender = it.is_send ? peers.rank() : it.peer;
     const Operation what{Kind::send_recv, it.dtype, Reduction::sum, sender, it.count};
     const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
+    const std::size_t slice_bytes = std::min(it.count, slice_count) * bytes_of(it.dtype);
+    const bool lends = it.is_send && slice_bytes >= lend_from_bytes && slice_bytes > kInlineBytes;
     transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms, it.peer},
-                          slice_count, slices_for(it.count, slice_count), 0});
+                          slice_count, slices_for(it.count, slice_count),
+                          lends ? Allocations::of_this_process().find(it.source) : Lendable{}, 0});
   }
 }
 
@@ -32,7 +36,21 @@ void MessageBatch::run() {
     const std::uint64_t position = next->message.is_send ? 0 : next->call.number;
     waiter_.wait(next->message.peer, advance_any, words, position);
   }
+  settle();
   if (!transfers_.empty()) peers_.board().note_finished(transfers_.back().call.number);
+}
+
+void MessageBatch::settle() {
+  for (const Transfer& it : transfers_) {
+    if (!it.message.is_send) continue;
+    const int peer = it.message.peer;
+    SendEnd& end = *edges_.to[static_cast<std::size_t>(peer)];
+    if (!end.has_lent()) continue;
+    waiter_.enter(it.call);
+    waiter_.wait(
+        peer, [&] { return end.loans_are_back(); },
+        [&] { return text("waiting for rank %d to read what this rank lends", peer); });
+  }
 }
 
 // As far as each message goes without waiting. True if anything moved.
@@ -58,8 +76,15 @@ bool MessageBatch::send_slice(Transfer& transfer) {
   if (!end.may_send()) return false;
   const std::size_t element_bytes = bytes_of(transfer.message.dtype);
   const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
-  const auto* source = static_cast<const std::byte*>(transfer.message.source);
-  end.send(transfer.call.fingerprint, source + r.begin * element_bytes, r.count * element_bytes);
+  const std::size_t offset = r.begin * element_bytes, bytes = r.count * element_bytes;
+  const Lendable& lendable = transfer.lendable;
+  if (bytes > kInlineBytes && offset + bytes <= lendable.bytes && end.takes_loans()) {
+    end.lend(transfer.call.fingerprint,
+             {lendable.from.allocation, lendable.from.offset_bytes + offset});
+  } else {
+    const auto* source = static_cast<const std::byte*>(transfer.message.source);
+    end.send(transfer.call.fingerprint, source + offset, bytes);
+  }
   ++transfer.done;
   return true;
 }
@@ -75,6 +100,7 @@ bool MessageBatch::receive_slice(Transfer& transfer) {
   const std::size_t bytes = r.count * element_bytes;
   auto* target = static_cast<std::byte*>(transfer.message.target);
   if (bytes > 0) copy_bytes(target + r.begin * element_bytes, end.message(bytes), bytes);
+  if (end.is_loan()) waiter_.check_alarm();  // as HostLane::done_reading does
   end.release();
   ++transfer.done;
   return true;

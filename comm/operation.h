@@ -2,7 +2,7 @@
 //
 // A collective works only if all ranks call the same thing with the same count, type, reduction and
 // root. Other libraries call the opposite case undefined; here it is an error with a sentence. Each
-// signal carries a 32-bit hash of these words (the fingerprint), so the first message that a rank
+// signal carries a 31-bit hash of these words (the fingerprint), so the first message that a rank
 // receives in a call already tells it whether the sender means the same call. What exactly differs
 // then stands on the sender's board.
 #pragma once
@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 
+#include "comm/signal.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 
@@ -105,7 +106,7 @@ constexpr std::uint32_t layout_of(std::span<const std::size_t> counts) {
 constexpr std::uint32_t fingerprint(const Operation& what) {
   const std::uint64_t hash =
       detail::mix(detail::mix(what.count + 0x9e3779b97f4a7c15u) ^ pack(what));
-  return std::max(detail::folded(hash), 1u);
+  return std::max(detail::folded(hash) & ~kLoanBit, 1u);
 }
 
 // A collective's mark on the wire: its own fingerprint, and those of all collectives before it. Two
@@ -114,7 +115,7 @@ constexpr std::uint32_t fingerprint(const Operation& what) {
 constexpr std::uint32_t chained(std::uint32_t before, std::uint32_t own) {
   std::uint64_t x = (static_cast<std::uint64_t>(before) << 32 | own) * 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 32)) * 0xbf58476d1ce4e5b9u;
-  const auto folded = static_cast<std::uint32_t>(x ^ (x >> 32));
+  const auto folded = static_cast<std::uint32_t>(x ^ (x >> 32)) & ~kLoanBit;
   return folded == 0 ? 1 : folded;
 }
 

@@ -42,6 +42,12 @@ void read_environment(Options& options) {
   if (const char* value = std::getenv("RINGSIDE_STREAM_FROM"))
     if (!parse_bytes(value, options.stream_from_bytes))
       refuse("RINGSIDE_STREAM_FROM", value, "say a number of bytes such as 16777216 or 16M");
+  if (const char* value = std::getenv("RINGSIDE_DIRECT_FROM")) {
+    if (std::strcmp(value, "never") == 0)
+      options.direct_from_bytes = SIZE_MAX;
+    else if (!parse_bytes(value, options.direct_from_bytes))
+      refuse("RINGSIDE_DIRECT_FROM", value, "say a number of bytes such as 4096 or 4K, or never");
+  }
   read_seconds("RINGSIDE_TIMEOUT", "say a number of seconds such as 600, or 0 for no timeout",
                options.timeout_s);
   read_seconds("RINGSIDE_WARN", "say a number of seconds such as 10, or 0 for no warning",

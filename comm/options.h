@@ -40,6 +40,10 @@ struct Options {
   // call (kernels/loops.h: copy_bytes_streaming). Each rank may choose for itself.
   std::size_t stream_from_bytes = std::size_t{16} << 20;  // RINGSIDE_STREAM_FROM=16M
 
+  // Pieces from this size on are not copied into a slot where they lie in memory from allocate()
+  // (allocate.h): the receiver reads them there. Each rank may choose for itself.
+  std::size_t direct_from_bytes = std::size_t{4} << 10;  // RINGSIDE_DIRECT_FROM=4K, or never
+
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600
 

@@ -174,12 +174,18 @@ ReceiveEnd Peers::pair_receive_end(Use use, int peer) {
           plan_.pair_place(use, peer), plan_.pair};
 }
 
+bool Peers::may_lend() const { return size_ > 1 && control_->alarms_at_once(); }
+
 const Board* Peers::board_of(int peer) const {
   return peer == rank_ ? board_.get() : control_->board_of(peer);
 }
 
+int Peers::alarm_origin() const {
+  return static_cast<int>(window_->cell(WindowPlan::kAlarmCell).acquire().sequence) - 1;
+}
+
 Error Peers::alarm_cause() const {
-  const int origin = static_cast<int>(window_->cell(WindowPlan::kAlarmCell).acquire().sequence) - 1;
+  const int origin = alarm_origin();
   const Board* board = board_of(origin);
   if (board == nullptr || board->state() != RankState::broken)
     return Error(Fault::system, text("rank %d reported an error", origin));
@@ -188,7 +194,10 @@ Error Peers::alarm_cause() const {
 
 void Peers::break_world(const Error& cause) {
   board_->set_broken(cause);
-  if (!alarmed()) control_->raise_alarm();
+  if (alarmed())
+    control_->pass_on_alarm(alarm_origin());
+  else
+    control_->raise_alarm();
 }
 
 std::optional<int> Peers::find_dead() const {

@@ -93,6 +93,9 @@ class Peers {
   SendEnd pair_send_end(Use use, int peer);
   ReceiveEnd pair_receive_end(Use use, int peer);
 
+  // May this rank lend memory (transport.h)? Only where an alarm is seen before what follows it.
+  bool may_lend() const;
+
   std::size_t pair_slot_bytes() const { return plan_.pair.slot_bytes; }
 
   Transport& transport() { return *transport_; }
@@ -116,6 +119,7 @@ class Peers {
   std::string who(int peer) const;  // "rank 2 (pid 4711 on host)"
 
  private:
+  int alarm_origin() const;
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
   void make_window(const Secret& secret, const Options& options);
   void open_windows(const std::vector<Offer>& offers, Deadline deadline);

@@ -94,6 +94,7 @@ Plan make(const Planner& planner, const Operation& what, const void* send, void*
   call.chunks = chunks;
   call.slices = slices_for(chunks.longest(), call.slice_count);
   call.steps_per_slice = steps;
+  call.lend_from_bytes = planner.lend_from_bytes;
   call.streams = chunks.total() * call.element_bytes >= planner.stream_from_bytes;
   return plan;
 }

@@ -27,6 +27,7 @@ struct Planner {
   std::size_t pair_slot_bytes = 0;  // of the mesh
   Algorithm algorithm = Algorithm::automatic;
   std::size_t stream_from_bytes = SIZE_MAX;
+  std::size_t lend_from_bytes = SIZE_MAX;  // where ranks may lend at all
 };
 
 // An algorithm's one text, for each lane that may read it.

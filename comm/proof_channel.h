@@ -13,6 +13,7 @@
 #include "comm/claims.h"
 #include "comm/error.h"
 #include "comm/protocol.h"
+#include "comm/ring.h"
 
 namespace ringside {
 
@@ -21,9 +22,15 @@ struct Refuted {
   std::string why;
 };
 
+class ProofMemory;
+
 struct Message {
   std::vector<Value> pieces;  // one; or, of the word show, every chunk of an input
   std::size_t chain = 0;      // how many messages, one after another, it took until this one
+  // Of a loan: in whose memory the pieces lie, and at which place. They must still be there when
+  // they are read.
+  const ProofMemory* lender = nullptr;
+  Place place = Place::input;
 };
 
 class SymbolChannel {
@@ -54,9 +61,10 @@ class SymbolChannel {
   }
   // It has been read; its slot may be written again.
   void release() {
+    const bool was_loan = front().lender != nullptr;
     slot_at(consumed_ + 1).reset();
     ++consumed_;
-    if (credit_due(consumed_, slot_count_)) returned_ = consumed_;
+    if (was_loan || credit_due(consumed_, slot_count_)) returned_ = consumed_;
   }
 
  private:

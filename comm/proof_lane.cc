@@ -21,6 +21,9 @@ struct Runner {
   bool begun = false;
   bool sent = false;
   bool received = false;
+  bool returned = false;  // from its call: its buffers are the caller's again
+  std::string wrong;      // with its outputs, when it returned
+  int loans_out = 0;      // not read yet
   // The longest chain of messages that has reached this rank; and had, when the step began, since
   // what a step sends does not wait for what it receives.
   std::size_t chain = 0;
@@ -55,7 +58,8 @@ class World {
       if (!progress && rules_.turns == Turns::random) progress = anybody();
       if (!progress) throw Refuted{deadlock()};
     }
-    for (const ProofMemory& memory : memories_) memory.check_outputs();
+    for (const Runner& it : runners_)
+      if (!it.wrong.empty()) throw Refuted{it.wrong};
   }
 
   Proof counts() const {
@@ -109,9 +113,8 @@ class World {
   }
 
   bool all_done() const {
-    for (int rank = 0; rank < size_; ++rank)
-      if (current(rank) != nullptr) return false;
-    return true;
+    return std::all_of(runners_.begin(), runners_.end(),
+                       [](const Runner& it) { return it.returned; });
   }
 
   const Step* current(int rank) const {
@@ -122,7 +125,7 @@ class World {
   // --- one rank's turn: as much of its current step as is possible. True if anything happened. ---
   bool advance(int rank) {
     const Step* step = current(rank);
-    if (step == nullptr) return false;
+    if (step == nullptr) return try_return(rank);
     Runner& runner = runners_[index(rank)];
     if (!runner.begun) begin(rank, *step);
     bool progress = false;
@@ -136,6 +139,21 @@ class World {
       progress = true;
     }
     return progress;
+  }
+
+  // When all words are said, and all loans have been read: what a caller does next to his buffers is
+  // his affair.
+  bool try_return(int rank) {
+    Runner& runner = runners_[index(rank)];
+    if (runner.returned || (runner.loans_out > 0 && !rules_.leave_early)) return false;
+    try {
+      memories_[index(rank)].check_outputs();
+    } catch (const Refuted& refuted) {
+      runner.wrong = refuted.why;
+    }
+    memories_[index(rank)].write_over();
+    runner.returned = true;
+    return true;
   }
 
   void begin(int rank, const Step& step) {
@@ -159,8 +177,20 @@ class World {
       case Word::fold:
         return memory.fold(step.receive->chunk, step.from, step.order);
       default:  // look_away
-        for (const int peer : memory.look_away()) channel(peer, rank, false).release();
+        for (const int peer : memory.look_away()) release(peer, channel(peer, rank, false));
     }
+  }
+
+  void release(int source, SymbolChannel& in) {
+    if (in.front().lender != nullptr) --runners_[index(source)].loans_out;
+    in.release();
+  }
+
+  // As HostLane::loan_of: sums that are on their way are not lent, nor what is about to be covered.
+  bool lends(const Step& step) const {
+    if (!rules_.lends) return false;
+    if (step.word == Word::show) return !rules_.in_place || rules_.lend_in_place;
+    return step.send->place == Place::input || step.send->place == Place::output;
   }
 
   bool try_send(int rank) {
@@ -188,11 +218,17 @@ class World {
   void put(int rank, const Step& step) {
     const ProofMemory& memory = memories_[index(rank)];
     Runner& runner = runners_[index(rank)];
-    Message message{{}, runner.chain_before + 1};
+    Message message;
+    message.chain = runner.chain_before + 1;
     if (step.word == Word::show)
       message.pieces = memory.whole_input();
     else
       message.pieces = {memory.read(*step.send, step.slice, "sends")};
+    if (lends(step)) {
+      message.lender = &memory;
+      if (step.send) message.place = step.send->place;
+      ++runner.loans_out;
+    }
     outgoing(rank, step).put(std::move(message));
     ++messages_;
     runner.sent = true;
@@ -209,8 +245,10 @@ class World {
       memories_[index(rank)].look_at(step.from, in);
       return true;
     }
-    const Value value = in.front().pieces.front();
-    in.release();
+    const Message& front = in.front();
+    const Value value = front.pieces.front();
+    if (front.lender != nullptr) front.lender->check_lent({front.place, value.chunk}, value, rank);
+    release(from(rank, step), in);
     take(rank, step, value);
     return true;
   }
@@ -228,7 +266,7 @@ class World {
   std::string deadlock() const {
     return circle_of_waits(size_, [&](int rank) {
       const Step* step = current(rank);
-      if (step == nullptr) return Wait{.ended = true};
+      if (step == nullptr) return Wait{.ended = runners_[index(rank)].returned};
       if (!runners_[index(rank)].received)
         return Wait{.peer = from(rank, *step), .for_what = "send"};
       return Wait{.peer = to(rank, *step), .for_what = rules_.slots == 0 ? "receive" : "make room"};

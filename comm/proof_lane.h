@@ -45,8 +45,14 @@ struct ProofRules {
   bool in_place = false;
   Turns turns = Turns::round_robin;
   std::uint64_t seed = 1;
-  int root = 0;                // where there is one
-  bool ignore_credit = false;  // a negative control: a sender that does not ask for room
+  int root = 0;  // where there is one
+  // Pieces of input and output are lent (host_lane.h): read where they lie, when they are taken.
+  bool lends = false;
+  // Negative controls: a sender that does not ask for room; a rank that returns from its call while
+  // others still read what it has lent; and one that in a one-shot in place lends its input.
+  bool ignore_credit = false;
+  bool leave_early = false;
+  bool lend_in_place = false;
 };
 
 struct Proof {

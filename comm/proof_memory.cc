@@ -87,8 +87,12 @@ void ProofMemory::look_at_own() { own_ = whole_input(); }
 const Value& ProofMemory::view(int from, int chunk) const {
   const auto c = static_cast<std::size_t>(chunk);
   if (from == rank_ && !own_.empty()) return own_[c];
-  if (const SymbolChannel* channel = looked_[static_cast<std::size_t>(from)])
-    return channel->front().pieces[c];
+  if (const SymbolChannel* channel = looked_[static_cast<std::size_t>(from)]) {
+    const Message& shown = channel->front();
+    if (shown.lender != nullptr)
+      shown.lender->check_lent({Place::input, chunk}, shown.pieces[c], rank_);
+    return shown.pieces[c];
+  }
   throw Refuted{text("rank %d folds rank %d's chunk %d %s", rank_, from, chunk,
                      looked_away_ ? "after it has looked away" : "without having looked at it")};
 }
@@ -117,6 +121,19 @@ std::vector<int> ProofMemory::look_away() {
   own_.clear();
   looked_away_ = true;
   return seen;
+}
+
+void ProofMemory::check_lent(Piece piece, const Value& meant, int reader) const {
+  if (slot(*this, piece, meant.slice) == meant) return;
+  throw Refuted{
+      text("rank %d reads chunk %d of slice %zu where rank %d has lent it, but there it "
+           "has been written over",
+           reader, meant.chunk, meant.slice, rank_)};
+}
+
+void ProofMemory::write_over() {
+  input_.assign(input_.size(), std::nullopt);
+  output_.assign(output_.size(), std::nullopt);
 }
 
 void ProofMemory::check_outputs() const {

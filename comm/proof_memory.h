@@ -45,7 +45,12 @@ class ProofMemory {
   // Whose slots may now be written again.
   std::vector<int> look_away();
 
+  // Rank `reader` reads a piece where this rank lent it: is it still what was meant?
+  void check_lent(Piece piece, const Value& meant, int reader) const;
+
   void check_outputs() const;
+  // The call is over: the caller puts something else into all of its buffers.
+  void write_over();
 
  private:
   using Slot = std::optional<Value>;

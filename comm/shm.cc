@@ -1,21 +1,20 @@
 // Shared memory as a transport; the story is in shm.h.
 #include "comm/shm.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cassert>
-#include <cerrno>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <new>
 #include <utility>
+#include <vector>
 
+#include "comm/allocations.h"
 #include "comm/error.h"
-#include "comm/memory.h"
-#include "comm/os.h"
+#include "comm/sealed_memory.h"
 
 namespace ringside {
 namespace {
@@ -33,60 +32,13 @@ struct ShmHandle {
 static_assert(sizeof(ShmHandle) <= sizeof(WindowHandle));
 static_assert(std::is_trivially_copyable_v<ShmHandle>);
 
-constexpr std::size_t kPageBytes = 4096;
-
 // Cells first, data from the next page on. Never empty: an empty file cannot be mapped.
 constexpr std::size_t cells_bytes(std::size_t cells) {
   return (cells * sizeof(Cell) / kPageBytes + 1) * kPageBytes;
 }
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-
-// MAP_POPULATE: page faults are taken here and not in the first collective.
-std::shared_ptr<Mapping> map_whole(int fd, std::size_t bytes) {
-  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (at == MAP_FAILED) throw_system(text("cannot map %zu bytes of shared memory", bytes));
-  return std::make_shared<Mapping>(at, bytes);
-}
-
 constexpr const char* kNeedLess =
     "fewer or smaller slots (RINGSIDE_SLOT_BYTES, RINGSIDE_SLOT_COUNT) need less";
-
-UniqueFd make_sealed_memory(std::size_t bytes) {
-  // A memory file grows until the kernel starts killing processes: asking for too much would not
-  // fail, somebody would.
-  if (bytes > available_bytes()) {
-    errno = ENOMEM;
-    throw_system(text("%zu bytes of shared memory are more than this machine has left; %s", bytes,
-                      kNeedLess));
-  }
-  // Newer kernels want to hear that this memory is not for code (and may insist); older do not
-  // know.
-  constexpr unsigned kNotForCode = 0x8;  // MFD_NOEXEC_SEAL, in no header before Linux 6.3
-  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  UniqueFd fd(::memfd_create("ringside", kFlags | kNotForCode));
-  if (!fd) fd = UniqueFd(::memfd_create("ringside", kFlags));
-  if (!fd) throw_system("cannot make a memory file (memfd_create)");
-  const int code = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
-  if (code != 0) {
-    errno = code;
-    throw_system(text("cannot allocate %zu bytes of shared memory; %s", bytes, kNeedLess));
-  }
-  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) throw_system("cannot seal shared memory");
-  return fd;
-}
-
-// A peer's descriptor is what it says it is: sealed, and as long as promised. Only then is it safe
-// to touch.
-void check_sealed_memory(int fd, std::size_t bytes, int owner) {
-  struct stat status {};
-  const int seals = ::fcntl(fd, F_GET_SEALS);
-  if (::fstat(fd, &status) != 0 || seals < 0 || (seals & kSeals) != kSeals ||
-      static_cast<std::size_t>(status.st_size) != bytes)
-    throw Error(Fault::protocol,
-                text("rank %d handed out a descriptor that is not the sealed %zu bytes it promised",
-                     owner, bytes));
-}
 
 // The mappings of this process's windows, by number, for ranks that are threads of it. It belongs
 // to the process as its address space does; the windows in it come and go.
@@ -124,8 +76,8 @@ class ShmWindow : public Window {
             std::shared_ptr<FdServer> server)
       : server_(std::move(server)), id_(id) {
     const std::size_t head_bytes = cells_bytes(static_cast<std::size_t>(cell_count));
-    fd_ = make_sealed_memory(head_bytes + data_bytes);
-    mapping_ = map_whole(fd_.get(), head_bytes + data_bytes);
+    memory_ = make_sealed_memory(head_bytes + data_bytes, kNeedLess);
+    mapping_ = memory_.mapping;
     cells_ = reinterpret_cast<Cell*>(mapping_->at());
     // Fresh memory is zeroed, which is what a Cell starts as; this begins the cells' life for the
     // language.
@@ -138,7 +90,7 @@ class ShmWindow : public Window {
                      data_bytes};
     if (server_) {
       handle.socket = server_->name();
-      server_->offer(id, fd_.get());
+      server_->offer(id, memory_.fd.get());
     }
     std::memcpy(handle_.bytes.data(), &handle, sizeof handle);
   }
@@ -152,16 +104,76 @@ class ShmWindow : public Window {
   std::shared_ptr<FdServer> server_;
   std::uint32_t id_;
   std::uint64_t number_ = 0;
-  UniqueFd fd_;
+  SealedMemory memory_;
   std::shared_ptr<Mapping> mapping_;
+};
+
+// Where a peer's memory is had from: a thread of this process shares it, another process is asked.
+struct Owner {
+  int rank;
+  bool is_here;
+  SocketName socket;
+  Secret secret;
+};
+
+// What a peer has lent before: mapping memory takes longer than reading it, so mappings are kept.
+class BorrowedMappings {
+ public:
+  explicit BorrowedMappings(const Owner& owner) : owner_(owner) {}
+
+  const std::byte* find(const Loan& loan, std::size_t bytes) {
+    if (latest_ >= known_.size() || known_[latest_].number != loan.allocation)
+      look_up(loan.allocation);
+    const Mapping& it = *known_[latest_].mapping;
+    if (loan.offset_bytes > it.bytes() || bytes > it.bytes() - loan.offset_bytes)
+      throw Error(Fault::protocol,
+                  text("rank %d lends bytes that lie outside of its allocation", owner_.rank));
+    return it.at() + loan.offset_bytes;
+  }
+
+ private:
+  struct Known {
+    std::uint64_t number;
+    std::shared_ptr<Mapping> mapping;
+  };
+
+  void look_up(std::uint64_t number) {
+    const auto found = std::find_if(known_.begin(), known_.end(),
+                                    [&](const Known& it) { return it.number == number; });
+    latest_ = static_cast<std::size_t>(found - known_.begin());
+    if (found != known_.end()) return;
+    // The moment at which there would be more: what the peer has given back goes.
+    std::erase_if(known_, [](const Known& it) { return was_given_back(*it.mapping); });
+    known_.push_back({number, map(number)});
+    latest_ = known_.size() - 1;
+  }
+
+  std::shared_ptr<Mapping> map(std::uint64_t number) const {
+    if (owner_.is_here) {
+      std::shared_ptr<Mapping> mapping = Allocations::of_this_process().mapping(number);
+      if (!mapping)
+        throw Error(Fault::left, text("rank %d has given back memory that it lends", owner_.rank));
+      return mapping;
+    }
+    // Asked of a thread of the peer's that does nothing else, so it answers soon or not at all.
+    constexpr double kAnswerWithin_s = 20;
+    const UniqueFd fd = fetch_fd(owner_.socket, owner_.secret, Shared::allocation, number,
+                                 owner_.rank, Deadline::after_seconds(kAnswerWithin_s));
+    return map_sealed_memory(fd.get(), Access::read, owner_.rank);
+  }
+
+  Owner owner_;
+  std::vector<Known> known_;
+  std::size_t latest_ = 0;  // of known_: the one that was used last
 };
 
 class ShmPeerWindow : public PeerWindow {
  public:
-  ShmPeerWindow(std::shared_ptr<Mapping> mapping, std::size_t cells)
+  ShmPeerWindow(std::shared_ptr<Mapping> mapping, std::size_t cells, const Owner& owner)
       : mapping_(std::move(mapping)),
         cells_(reinterpret_cast<Cell*>(mapping_->at())),
-        data_(mapping_->at() + cells_bytes(cells)) {}
+        data_(mapping_->at() + cells_bytes(cells)),
+        borrowed_(owner) {}
 
   void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
     assert(data_ + offset_bytes + bytes <= mapping_->at() + mapping_->bytes());
@@ -178,11 +190,16 @@ class ShmPeerWindow : public PeerWindow {
   void flush() override {}  // put has copied the bytes when it returns
 
   std::byte* mapped() const override { return data_; }
+  bool takes_loans() const override { return true; }
+  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
+    return borrowed_.find(loan, bytes);
+  }
 
  private:
   std::shared_ptr<Mapping> mapping_;
   Cell* cells_;
   std::byte* data_;
+  BorrowedMappings borrowed_;
 };
 
 }  // namespace
@@ -210,15 +227,22 @@ std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& byt
                                                Deadline deadline) {
   ShmHandle handle;
   std::memcpy(&handle, bytes.bytes.data(), sizeof handle);
-  if (handle.process == process_nonce() && options_.share_in_process) {
-    std::shared_ptr<Mapping> mapping = LocalMappings::of_this_process().find(handle.mapping);
+  const bool is_here = handle.process == process_nonce() && options_.share_in_process;
+  const Owner owner{peer, is_here, handle.socket, secret_};
+  std::shared_ptr<Mapping> mapping;
+  if (is_here) {
+    mapping = LocalMappings::of_this_process().find(handle.mapping);
     if (!mapping) throw Error(Fault::left, text("rank %d's shared memory is gone", peer));
-    return std::make_unique<ShmPeerWindow>(std::move(mapping), handle.cells);
+  } else {
+    const UniqueFd fd =
+        fetch_fd(handle.socket, secret_, Shared::window, handle.window, peer, deadline);
+    mapping = map_sealed_memory(fd.get(), Access::read_and_write, peer);
+    if (mapping->bytes() != cells_bytes(handle.cells) + handle.data_bytes)
+      throw Error(Fault::protocol,
+                  text("rank %d handed out %zu bytes of memory, which is not what it promised",
+                       peer, mapping->bytes()));
   }
-  const std::size_t total_bytes = cells_bytes(handle.cells) + handle.data_bytes;
-  const UniqueFd fd = fetch_fd(handle.socket, secret_, handle.window, peer, deadline);
-  check_sealed_memory(fd.get(), total_bytes, peer);
-  return std::make_unique<ShmPeerWindow>(map_whole(fd.get(), total_bytes), handle.cells);
+  return std::make_unique<ShmPeerWindow>(std::move(mapping), handle.cells, owner);
 }
 
 }  // namespace ringside

@@ -26,6 +26,10 @@
 
 namespace ringside {
 
+// The top bit of a fingerprint is not part of it. In a message's flag it says that the message is a
+// loan (transport.h), told in the cell's payload.
+inline constexpr std::uint32_t kLoanBit = std::uint32_t{1} << 31;
+
 struct Signal {
   std::uint32_t sequence = 0;
   std::uint32_t fingerprint = 0;

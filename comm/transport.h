@@ -12,6 +12,9 @@
 // socket and an RDMA queue pair are four ways to do the same; tests/test_transport.cc holds each
 // of them to the same contract.
 //
+// Where peers can map a rank's own memory (allocate.h), a message may be a *loan*: it says where
+// the bytes lie, and its receiver reads them there. Nothing is put.
+//
 // The contract
 //   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the
 //      waiter.
@@ -22,17 +25,33 @@
 //      never keeps this rank from receiving.
 //   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
 //      owner has gone: writing into it never faults.
+//   6. What borrow() returned stays readable until the PeerWindow ends. Whoever lent it does not
+//      write there before he knows that it has been read; the transport does not see to that.
 #pragma once
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "comm/deadline.h"
+#include "comm/error.h"
 #include "comm/signal.h"
 
 namespace ringside {
+
+// Memory of one rank that others can read: the number of an allocation, and a byte in it. 0: none.
+struct Loan {
+  std::uint64_t allocation = 0;
+  std::uint64_t offset_bytes = 0;
+};
+
+// A loan that could be made, and how many bytes it could be of at most.
+struct Lendable {
+  Loan from;
+  std::size_t bytes = 0;
+};
 
 // What a rank hands out so that others can open its window: bytes, to be moved by any bootstrap.
 struct WindowHandle {
@@ -78,6 +97,18 @@ class PeerWindow {
 
   // Where loads and stores of this rank reach the peer's data: a pointer. Elsewhere: null.
   virtual std::byte* mapped() const { return nullptr; }
+
+  // Can the peer read, where it lies, what this rank lends?
+  virtual bool takes_loans() const { return false; }
+
+  // Where `bytes` bytes that the peer has lent can be read by this rank. An allocation's first loan
+  // may take a while (it is mapped); later ones do not. Throws Error{protocol} for what cannot be a
+  // loan, Error{system, timeout} where it cannot be had.
+  virtual const std::byte* borrow(const Loan& loan, std::size_t bytes) {
+    throw Error(Fault::protocol, text("a loan of %zu bytes (allocation %llu) came over a transport "
+                                      "that has none",
+                                      bytes, static_cast<unsigned long long>(loan.allocation)));
+  }
 };
 
 class Transport {

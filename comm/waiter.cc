@@ -233,6 +233,10 @@ void Waiter::check_dead(Ready ready, Where where) {
   throw_dead(*dead, where);
 }
 
+void Waiter::check_alive(Where where) {
+  check_dead([] { return false; }, where);
+}
+
 // A process may also have ended because of an error, the death of a third rank perhaps. Its alarm
 // came before, but may not have been looked at yet; its words are still on its board.
 void Waiter::throw_dead(int peer, Where where) {

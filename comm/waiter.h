@@ -47,6 +47,9 @@ class Waiter {
   // Throws if another rank has raised the alarm, or another thread of this one has aborted.
   void check_alarm();
 
+  // Throws if a rank is dead: for what has failed and may be explained by that.
+  void check_alive(FunctionRef<std::string()> where);
+
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
   std::string here() const;
 

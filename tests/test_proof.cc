@@ -49,10 +49,10 @@ void check_holds(test::Context& t, Claim claim, const std::vector<Program>& prog
                  std::size_t slices, const ProofRules& rules) {
   const int size = static_cast<int>(programs.size());
   const Proof proof = prove(programs, claim, slices, rules);
-  CHECK_MSG(proof.holds, "%s of %d ranks, %d slots, %s, turns %d, seed %llu, root %d: %s",
+  CHECK_MSG(proof.holds, "%s of %d ranks, %d slots, %s%s, turns %d, seed %llu, root %d: %s",
             name_of(claim), size, rules.slots, rules.in_place ? "in place" : "out of place",
-            static_cast<int>(rules.turns), static_cast<unsigned long long>(rules.seed), rules.root,
-            proof.why.c_str());
+            rules.lends ? ", lends" : "", static_cast<int>(rules.turns),
+            static_cast<unsigned long long>(rules.seed), rules.root, proof.why.c_str());
   CHECK_MSG(proof.messages == messages_of(claim, size, slices),
             "%s of %d ranks: %zu messages, and not %zu", name_of(claim), size, proof.messages,
             messages_of(claim, size, slices));
@@ -65,7 +65,8 @@ void check_every_size(test::Context& t, Claim claim) {
     const std::vector<Program> programs = programs_of(claim, size, kSlices);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool in_place : {false, true})
-        check_holds(t, claim, programs, kSlices, {.slots = slots, .in_place = in_place});
+        check_holds(t, claim, programs, kSlices,
+                    {.slots = slots, .in_place = in_place, .lends = slots % 2 == 0});
   }
 }
 
@@ -83,21 +84,29 @@ void check_several_roots(test::Context& t, Claim claim) {
       for (int slots = 0; slots <= 3; slots += slots_step)
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
           check_holds(t, claim, programs, kSlices,
-                      {.slots = slots, .in_place = slots % 2 == 0, .turns = turns, .root = root});
+                      {.slots = slots,
+                       .in_place = slots % 2 == 0,
+                       .turns = turns,
+                       .root = root,
+                       .lends = turns == Turns::eager});
     }
 }
 
 void check_schedules(test::Context& t, Claim claim, int size, std::size_t slices) {
   const std::vector<Program> programs = programs_of(claim, size, slices);
   for (int slots = 0; slots <= 4; ++slots)
-    for (const bool in_place : {false, true}) {
-      if (in_place && claim == Claim::all_to_all) continue;
-      for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-        check_holds(t, claim, programs, slices,
-                    {.slots = slots, .in_place = in_place, .turns = turns});
-      for (const std::uint64_t seed : {1, 2, 3})
-        check_holds(t, claim, programs, slices,
-                    {.slots = slots, .in_place = in_place, .turns = Turns::random, .seed = seed});
+    for (const int kind : {0, 1, 2, 3}) {
+      ProofRules rules{.slots = slots, .in_place = kind % 2 == 1, .lends = kind >= 2};
+      if (rules.in_place && claim == Claim::all_to_all) continue;
+      for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
+        rules.turns = turns;
+        check_holds(t, claim, programs, slices, rules);
+      }
+      rules.turns = Turns::random;
+      for (const std::uint64_t seed : {1, 2, 3}) {
+        rules.seed = seed;
+        check_holds(t, claim, programs, slices, rules);
+      }
     }
 }
 
@@ -122,7 +131,8 @@ RINGSIDE_TEST(proof, all_to_all_for_1_to_64_ranks) {
   for (int size = 1; size <= 64; ++size) {
     const std::vector<Program> programs = programs_of(Claim::all_to_all, size, 2);
     for (int slots = 0; slots <= 3; ++slots)
-      check_holds(t, Claim::all_to_all, programs, 2, {.slots = slots});
+      for (const bool lends : {false, true})
+        check_holds(t, Claim::all_to_all, programs, 2, {.slots = slots, .lends = lends});
   }
 }
 

@@ -193,4 +193,41 @@ RINGSIDE_TEST(proof_control, output_written_before_input_is_read) {
                 "rank 0 ends with chunk 0 folded as [0 0 0 0]; [1 2 3 0] was promised");
 }
 
+// A loan is read when it is taken and not when it is sent. The root of a broadcast, which waits for
+// nobody, has returned by then if it does not wait for what it lent.
+RINGSIDE_TEST(proof_control, a_rank_that_leaves_before_its_loans_are_read) {
+  const auto texts = programs_of(Claim::broadcast, kSize, 2);
+  ProofRules rules{.slots = 3, .turns = Turns::eager, .leave_early = true};
+  CHECK(prove(texts, Claim::broadcast, 2, rules).holds);
+  rules.lends = true;
+  check_refuted(t, prove(texts, Claim::broadcast, 2, rules),
+                "rank 1 reads chunk 0 of slice 0 where rank 0 has lent it, but there it has been "
+                "written over");
+  rules.leave_early = false;
+  CHECK(prove(texts, Claim::broadcast, 2, rules).holds);
+}
+
+// In place a one-shot covers its input with sums while others are still reading it. So it sends a
+// copy there, and the host lane does as well.
+RINGSIDE_TEST(proof_control, a_one_shot_that_lends_what_it_is_about_to_cover) {
+  const auto texts = test::one_shot_programs(kSize);
+  ProofRules rules{.slots = 1, .in_place = true, .lends = true, .lend_in_place = true};
+  check_refuted(t, prove(texts, Claim::all_reduce, 1, rules),
+                "rank 3 reads chunk 0 of slice 0 where rank 2 has lent it, but there it has been "
+                "written over");
+  rules.in_place = false;
+  CHECK(prove(texts, Claim::all_reduce, 1, rules).holds);
+}
+
+// Two ranks could change their parts in place, as a copy is on its way before the part is written
+// over. Of loans that is no longer true: what an algorithm may lend depends on its text.
+RINGSIDE_TEST(proof_control, a_swap_in_place_needs_copies) {
+  const auto texts = programs_of(Claim::all_to_all, 2, 1);
+  CHECK(prove(texts, Claim::all_to_all, 1, {.slots = 1, .in_place = true}).holds);
+  check_refuted(t,
+                prove(texts, Claim::all_to_all, 1, {.slots = 1, .in_place = true, .lends = true}),
+                "rank 0 reads chunk 0 of slice 0 where rank 1 has lent it, but there it has been "
+                "written over");
+}
+
 }  // namespace ringside

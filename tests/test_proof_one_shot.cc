@@ -64,6 +64,7 @@ RINGSIDE_TEST(proof, one_shot_for_1_to_64_ranks) {
     const int slots = 1 + size % 3;
     check_holds(t, programs, {.slots = slots, .in_place = true, .turns = Turns::eager});
     check_holds(t, programs, {.slots = slots, .in_place = false});
+    check_holds(t, programs, {.slots = slots, .turns = Turns::eager, .lends = true});
   }
 }
 
@@ -73,7 +74,9 @@ RINGSIDE_TEST(proof, one_shot_holds_whoever_runs_first) {
       for (const bool in_place : {false, true}) {
         const std::vector<Program> programs = one_shot_programs(size);
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-          check_holds(t, programs, {.slots = slots, .in_place = in_place, .turns = turns});
+          for (const bool lends : {false, true})
+            check_holds(t, programs,
+                        {.slots = slots, .in_place = in_place, .turns = turns, .lends = lends});
         for (const std::uint64_t seed : {1, 2, 3})
           check_holds(t, programs,
                       {.slots = slots, .in_place = in_place, .turns = Turns::random, .seed = seed});

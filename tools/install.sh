@@ -22,7 +22,7 @@ cd "$(dirname "$0")/.."
 
 # The public headers are these and what they include.  This is the only list.
 public_roots='comm/communicator.h comm/bootstrap_any.h comm/bootstrap_tcp.h
-  comm/bootstrap_threads.h comm/version.h'
+  comm/bootstrap_threads.h comm/version.h comm/allocate.h'
 
 built=build/release
 fail() { echo "install: $*" >&2; exit 1; }
