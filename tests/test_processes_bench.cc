@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/error.h"
@@ -162,8 +163,35 @@ RINGSIDE_TEST(bench_tool, gloo_stands_beside_what_it_has) {
   }
 }
 
+// The flag's place before and after stands in tables with a peer or a floor, and in no other.
+RINGSIDE_TEST(bench_tool, either_memory_is_measured_and_named_and_the_cores_are_looked_at_twice) {
+  const Words some = with({"--op", "all", "-b", "64K", "-e", "64K"}, kFew);
+  for (const auto& [more, line] : std::vector<std::pair<Words, std::string>>{
+           {{}, "# memory: ordinary\n"},
+           {{"--memory", "any"}, "# memory: ordinary\n"},
+           {{"--memory", "allocate"}, "# memory: from ringside::allocate; "}})
+    for (const Words& argv : all_ways(2, with(some, more))) {
+      const RunResult result = test::run(argv);
+      check_good(t, result);
+      CHECK_EQ(rows_of(result.out).size(), 12u);
+      CHECK_MSG(contains(result.out, line), "no '%s' in: %s", line.c_str(), result.out.c_str());
+      CHECK(!contains(result.out, "# flag latency "));
+    }
+  std::vector<Words> compared = {{"--limit"}};
+  if (test::have_mpi()) compared.push_back({"--peer", "mpi"});
+  for (const Words& how : compared) {
+    const RunResult result = test::run(all_ways(2, with(some, how)).back());
+    check_good(t, result);
+    CHECK_MSG(contains(result.out, "# machine: flag ") && contains(result.out, "): probably "),
+              "%s", result.out.c_str());
+    CHECK(contains(result.out, "# flag latency ") && contains(result.out, " after: the CPUs "));
+    CHECK_EQ(contains(result.out, "# copy   (GB/s):"), how == Words{"--limit"});
+  }
+}
+
 RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
-  Words arguments = with({"--json", "--limit", "-b", "1K", "-e", "4K"}, kFew);
+  Words arguments =
+      with({"--json", "--limit", "--memory", "allocate", "-b", "1K", "-e", "4K"}, kFew);
   if (test::have_mpi()) arguments.insert(arguments.end(), {"--peer", "mpi"});
   const RunResult result = test::run(all_ways(2, arguments).back());
   CHECK_EQ(result.exit_code, 0);
@@ -171,7 +199,7 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
   for (const char* name :
        {"\"cpu\"", "\"cores\"", "\"date\"", "\"options\"", "\"probe_before\"", "\"probe_after\"",
         "\"flag_ns\"", "\"copy\"", "\"reduce\"", "\"time_us_25\"", "\"time_us_75\"", "\"samples\"",
-        "\"floor\"", "\"distance\"", "\"peer_version\"", "\"avg_busbw_gbs\""})
+        "\"floor\"", "\"distance\"", "\"cores_moved\"", "\"peer_version\"", "\"avg_busbw_gbs\""})
     CHECK_MSG(contains(result.out, name), "no %s in: %s", name, result.out.c_str());
   for (const char* name : {"\"ratio_25\"", "\"peer_geomean\"", "\"peer_worst\""})
     CHECK_EQ(contains(result.out, name), test::have_mpi());
@@ -191,6 +219,9 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
            "assert min(all_of) - 1e-3 < run['floor_geomean'] < max(all_of) + 1e-3, run; "
            "busbw = sum(row['out_of_place']['busbw_gbs'] for row in rows) / 3; "
            "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['board_ns'] > 0, run; "
+           "assert run['options']['memory'] == 'allocate', run; "
+           "assert run['probe_before']['cores'] in "
+           "('one_core', 'one_cache', 'apart', 'in_turns'), run; "
            "assert run['wrong'] == 0 and "
            "run['world_size'] == 2\""});
   std::remove(path.c_str());
@@ -205,6 +236,8 @@ RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
                 "--peer nccl is not known; there are mpi and gloo");
   check_refused(t, with(it, {"--op", "send/recv"}),
                 "send_recv, reduce_scatter_v, all_gather_v, barrier and all");
+  check_refused(t, with(it, {"--memory", "pinned"}),
+                "--memory pinned is not known; there are any and allocate");
   check_refused(t, with(it, {"--no-demo"}), "there is no option --no-demo");
   // Ranks that mpirun has not started cannot join it, and a build may not know it at all.
   check_refused(t, with(it, {"--peer", "mpi"}), "--peer mpi ");

@@ -18,6 +18,7 @@
 #include "tests/support/test.h"
 #include "tools/common/bench.h"
 #include "tools/common/binding.h"
+#include "tools/common/buffers.h"
 #include "tools/common/measure.h"
 #include "tools/common/oracle.h"
 
@@ -121,6 +122,23 @@ RINGSIDE_TEST(bench_control, a_wrong_element_is_counted_once_on_each_rank) {
       });
 }
 
+// On either memory a right result is seen as right, and a wrong one as wrong.
+RINGSIDE_TEST(bench_control, a_wrong_element_is_counted_on_either_memory) {
+  for (const tools::Memory memory : tools::kAllMemory)
+    for (const Kind kind : {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather})
+      run_as_threads(2, [&](Bootstrap& bootstrap) {
+        Communicator comm(bootstrap, Options{});
+        tools::Buffers buffers(100'000, memory);
+        tools::Ringside right(comm);
+        SpoilsOne wrong(comm, true);
+        const Operation what =
+            tools::operation_of(kind, DType::f32, Reduction::sum, 100'000, comm.size());
+        for (const bool in_place : {false, true})
+          CHECK_EQ(tools::check_once(comm, right, buffers, what, in_place), 0u);
+        CHECK_EQ(tools::check_once(comm, wrong, buffers, what, false), 2u);
+      });
+}
+
 RINGSIDE_TEST(bench_control, what_a_call_does_not_write_is_wrong) {
   struct DoesNothing : tools::Library {
     const char* name() const override { return "nothing"; }
@@ -217,6 +235,26 @@ RINGSIDE_TEST(bench,
     }
     CHECK_EQ(CPU_COUNT(&together), std::min(ranks, cores));
   }
+}
+
+RINGSIDE_TEST(bench, buffers_are_zero_and_apart_whatever_memory_they_are_of) {
+  for (const tools::Memory memory : tools::kAllMemory)
+    for (const std::size_t bytes : {std::size_t{1}, std::size_t{4096}, std::size_t{100'001}}) {
+      tools::Buffers buffers(bytes, memory);
+      const auto all_are = [&](std::byte* at, std::byte value) {
+        return std::all_of(at, at + bytes, [&](std::byte it) { return it == value; });
+      };
+      CHECK(all_are(buffers.first(), std::byte{0}) && all_are(buffers.second(), std::byte{0}));
+      std::fill_n(buffers.first(), bytes, std::byte{0xff});
+      CHECK(all_are(buffers.first(), std::byte{0xff}) && all_are(buffers.second(), std::byte{0}));
+    }
+}
+
+RINGSIDE_TEST(bench, memory_is_known_by_its_names_alone) {
+  for (const tools::Memory memory : tools::kAllMemory)
+    CHECK(tools::parse_memory(tools::name_of(memory)) == memory);
+  for (const char* name : {"", "an", "Any", "allocated", "malloc"})
+    CHECK(!tools::parse_memory(name).has_value());
 }
 
 RINGSIDE_TEST(bench, quartiles_are_values_of_the_series) {

@@ -15,6 +15,7 @@
 #include "comm/error.h"
 #include "tests/support/bootstrap_around.h"
 #include "tests/support/test.h"
+#include "tools/common/core_distance.h"
 #include "tools/common/probe.h"
 
 namespace ringside {
@@ -157,6 +158,45 @@ RINGSIDE_TEST(probe, rate_beyond_the_measured_sizes_is_that_of_the_end) {
   CHECK_EQ(rate_at({{4096, 3.0}}, 1), 3.0);
   CHECK_EQ(rate_at({{4096, 3.0}}, 1 << 30), 3.0);
   CHECK_EQ(rate_at({}, 1), 0.0);
+}
+
+// The three figures that were seen on machines where one knew, and the ends of the scale.
+RINGSIDE_TEST(probe, flag_tells_how_far_apart_the_cores_probably_are) {
+  using tools::core_distance;
+  using tools::CoreDistance;
+  CHECK(core_distance(22) == CoreDistance::one_core);
+  CHECK(core_distance(58) == CoreDistance::one_cache);
+  CHECK(core_distance(250) == CoreDistance::apart);
+  CHECK(core_distance(30'000) == CoreDistance::in_turns);
+  CHECK(core_distance(0) == CoreDistance::none);
+  CoreDistance before = core_distance(1);
+  for (double flag_ns = 1; flag_ns < 1e6; flag_ns *= 1.1) {
+    const CoreDistance now = core_distance(flag_ns);
+    CHECK_MSG(now >= before, "%g ns is nearer than less", flag_ns);
+    before = now;
+  }
+  for (const double flag_ns : {22.0, 58.0, 250.0, 30'000.0})
+    CHECK(tools::words_of(core_distance(flag_ns)).starts_with("probably "));
+  CHECK_EQ(tools::words_of(CoreDistance::none), "");
+}
+
+RINGSIDE_TEST(probe, cores_have_moved_when_a_flag_takes_much_more_or_less_than_before) {
+  const auto words = [](double before_ns, double after_ns) {
+    return tools::flag_words(before_ns, after_ns);
+  };
+  CHECK_EQ(words(58, 250),
+           "flag latency 58 ns before, 250 ns after: the CPUs moved, measure again");
+  CHECK_EQ(words(250, 58),
+           "flag latency 250 ns before, 58 ns after: the CPUs moved, measure again");
+  CHECK_EQ(words(58, 61), "flag latency 58 ns before, 61 ns after: the CPUs stood where they were");
+  CHECK_EQ(words(0, 0), "");
+  // On both sides of a limit between two guesses, and yet the same place.
+  CHECK(!tools::cores_moved(119, 121));
+  CHECK(tools::cores_moved(100, 126) && tools::cores_moved(126, 100));
+  CHECK(!tools::cores_moved(100, 124));
+  // A scheduler's turns are never alike; from a turn to none, something has changed.
+  CHECK(!tools::cores_moved(3000, 9000));
+  CHECK(tools::cores_moved(250, 9000));
 }
 
 }  // namespace ringside

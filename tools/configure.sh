@@ -106,6 +106,23 @@ find_mpi() {
   fi
 }
 
+# A second MPI beside the first: a bench of its own is linked with it (tools/bench_mpich), as a
+# process can know only one.  Few machines have two, so where it is missing nothing is said.
+find_mpich() {
+  have_mpich=0
+  [ $have_mpi = 1 ] || return 0
+  mpich=$(command -v mpicc.mpich) && words=$($mpich -compile-info) || return 0
+  have_mpich=1 mpich_cflags='' mpich_libs=''
+  # Both kinds of flags are in one line, behind a C compiler's name.
+  for word in $words $($mpich -link-info); do
+    case $word in
+      -I*) mpich_cflags="$mpich_cflags $word" ;;
+      -L*|-l*) mpich_libs="$mpich_libs $word" ;;
+    esac
+  done
+  found mpich "$mpich"
+}
+
 find_cuda() {
   have_cuda=0 cuda_flags='' cuda_libs=''
   for nvcc in "${CUDA_HOME:-/none}/bin/nvcc" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc
@@ -143,6 +160,7 @@ find_compiler
 have_verbs=0 have_criterion=0 have_openblas=0 have_gloo=0
 [ -z "$headers" ] || find_libraries
 find_mpi
+find_mpich
 find_cuda
 find_nccl
 if [ "$mode" = missing ]; then
@@ -166,7 +184,8 @@ case $flavour in
 esac
 if [ "$flavour" != release ]; then
   optimize='-O1 -g -fno-omit-frame-pointer'
-  have_cuda=0 have_nccl=0 have_mpi=0 have_criterion=0 have_gloo=0 cuda_flags='' cuda_libs=''
+  have_cuda=0 have_nccl=0 have_mpi=0 have_mpich=0 have_criterion=0 have_gloo=0
+  cuda_flags='' cuda_libs=''
 fi
 
 warnings='-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual'
@@ -318,6 +337,8 @@ write_targets() {
     [ "$flavour" != release ] || echo "build ${tool%.cc}: symlink $out/${tool%.cc}"
   done
 
+  [ $have_mpich = 0 ] || write_bench_mpich
+
   [ -e tests/support/main.cc ] || return 0
   criterion_library=$([ $have_criterion = 0 ] || library criterion)
   compile $(sources cc tests/support)
@@ -341,6 +362,20 @@ write_targets() {
   compile $(sources cu tests/cuda) $(sources cc tests/cuda)
   [ -z "$objects" ] ||
     link_program tests/ringside_cuda_tests "$objects$support" "$criterion_library"
+}
+
+# The two files that know MPI once more, with the other's header.  They come before the archives,
+# whose files of the same names are then not asked for, and nor is the first MPI.
+write_bench_mpich() {
+  objects=
+  for file in comm/bootstrap_mpi.cc tools/common/peer_mpi.cc tools/bench.cc; do
+    object=$out/mpich/${file%.*}.o
+    echo "build $object: cxx $file"
+    echo "  flags =$mpich_cflags"
+    objects="$objects $object"
+  done
+  link_program tools/bench_mpich "$objects$tool_objects" "-Wl,--as-needed$mpich_libs"
+  echo "build tools/bench_mpich: symlink $out/tools/bench_mpich"
 }
 
 mkdir -p "$out"

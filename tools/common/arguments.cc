@@ -54,7 +54,18 @@ std::optional<Kind> parse_kind(const char* value, Tool tool) {
   return std::nullopt;
 }
 
-enum LongOption { kOp = 256, kJson, kNoDemo, kThreads, kPeer, kLimit, kFault, kTrace, kHelp };
+enum LongOption {
+  kOp = 256,
+  kJson,
+  kNoDemo,
+  kThreads,
+  kPeer,
+  kLimit,
+  kMemory,
+  kFault,
+  kTrace,
+  kHelp
+};
 
 // What both tools have, and before it what one of them has.
 constexpr std::array kCommonOptions = {
@@ -79,7 +90,9 @@ std::vector<option> options_of(Tool tool) {
   if (tool == Tool::ring_allreduce) {
     all = {{"no-demo", no_argument, nullptr, kNoDemo}};
   } else {
-    all = {{"peer", required_argument, nullptr, kPeer}, {"limit", no_argument, nullptr, kLimit}};
+    all = {{"peer", required_argument, nullptr, kPeer},
+           {"limit", no_argument, nullptr, kLimit},
+           {"memory", required_argument, nullptr, kMemory}};
   }
   all.insert(all.end(), kCommonOptions.begin(), kCommonOptions.end());
   return all;
@@ -90,6 +103,11 @@ std::string read_peer(const char* value) {
     throw Error(Fault::usage,
                 text("--peer %s is not known; there are %s", value, peer_names().c_str()));
   return value;
+}
+
+Memory read_memory(const char* value) {
+  if (const std::optional<Memory> memory = parse_memory(value)) return *memory;
+  throw Error(Fault::usage, text("--memory %s is not known; there are any and allocate", value));
 }
 
 void read_option(int letter, const char* value, Tool tool, Arguments& it) {
@@ -130,6 +148,9 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       break;
     case kLimit:
       it.limit = true;
+      break;
+    case kMemory:
+      it.memory = read_memory(value);
       break;
     case kFault:
       it.fault = parse_injection(value);

@@ -10,6 +10,7 @@
 #include "comm/operation.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
+#include "tools/common/buffers.h"
 
 namespace ringside::tools {
 
@@ -30,6 +31,7 @@ struct Arguments {
   bool demo = true;                // ring_allreduce
   std::string peer;                // bench: the library beside ringside; empty: none
   bool limit = false;              // bench
+  Memory memory = Memory::any;     // bench: where the buffers come from
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
   std::string trace;               // the file for the timeline; empty: none
   bool help = false;

@@ -14,6 +14,7 @@
 #include "tools/common/binding.h"
 #include "tools/common/board_cost.h"
 #include "tools/common/comparison.h"
+#include "tools/common/core_distance.h"
 #include "tools/common/peer.h"
 #include "tools/common/report.h"
 #include "tools/common/sweep.h"
@@ -26,9 +27,6 @@ constexpr std::size_t kProbeBytes = std::size_t{512} << 20;
 constexpr std::size_t kLeastProbed = std::size_t{64} << 10;
 constexpr std::size_t kMostProbed = std::size_t{64} << 20;
 
-// A flag that has become so much slower or quicker: the cores stand otherwise than before.
-constexpr double kMuch = 1.25;
-
 class Bench {
  public:
   Bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options, std::FILE* out)
@@ -38,8 +36,8 @@ class Bench {
         comm_(bootstrap, options),
         binding_(comm_),
         probe_options_{options.timeout_s, options.interrupted,
-                       most_probed(bootstrap.size(), arguments.end_bytes)} {
-    check_memory(comm_, arguments.end_bytes, arguments.limit ? 2 * probe_options_.most_bytes : 0);
+                       most_probed(bootstrap.size(), arguments)} {
+    check_memory(comm_, arguments.end_bytes, compares() ? 2 * probe_options_.most_bytes : 0);
     if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, options.timeout_s);
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
     look_ = {arguments.peer, arguments.limit, terminal_ && std::getenv("NO_COLOR") == nullptr};
@@ -50,12 +48,12 @@ class Bench {
         arguments_, bootstrap_.name(), this_machine(), peer_ ? peer_->version() : "", {}, {}, {},
         {}};
     const auto probe = [&](const char* when) -> std::optional<MachineProbe> {
-      if (!arguments_.limit) return std::nullopt;
+      if (!compares()) return std::nullopt;
       progress(when);
       return probe_machine(bootstrap_, probe_options_);
     };
     run.before = probe("probing the machine");
-    if (run.before) run.board_ns = board_cost_ns();
+    if (arguments_.limit) run.board_ns = board_cost_ns();
     show(header(run));
     measure(run);
     run.after = probe("probing the machine again");
@@ -66,12 +64,14 @@ class Bench {
   }
 
  private:
-  // As far as the rows need: a one-step all-reduce reads (n - 1) buffers, and the largest reduction
-  // that is probed is half the largest copy.
-  static std::size_t most_probed(int size, std::size_t end_bytes) {
+  // As far as the rows' floors need: a one-step all-reduce reads (n - 1) buffers, and the largest
+  // reduction that is probed is half the largest copy. Beside a peer alone, only flags are of use.
+  static std::size_t most_probed(int size, const Arguments& arguments) {
     const auto n = static_cast<std::size_t>(size);
     std::size_t bytes = kLeastProbed;
-    while (bytes < kMostProbed && bytes < 2 * n * end_bytes && 2 * n * 4 * bytes <= kProbeBytes)
+    if (!arguments.limit) return bytes;
+    while (bytes < kMostProbed && bytes < 2 * n * arguments.end_bytes &&
+           2 * n * 4 * bytes <= kProbeBytes)
       bytes *= 4;
     return bytes;
   }
@@ -82,7 +82,7 @@ class Bench {
            ::isatty(::fileno(out)) == 1;
   }
 
-  bool compares() const { return peer_ != nullptr || arguments_.limit; }
+  bool compares() const { return !arguments_.peer.empty() || arguments_.limit; }
 
   void print(const std::string& words) const {
     if (comm_.rank() != 0) return;
@@ -101,19 +101,28 @@ class Bench {
     std::string words = text("# bench: %d rank%s, bootstrap %s, on %s, %d cores, %s\n",
                              comm_.size(), comm_.size() == 1 ? "" : "s", run.bootstrap.c_str(),
                              run.machine.cpu.c_str(), run.machine.cores, run.machine.date.c_str());
+    words += arguments_.memory == Memory::any
+                 ? "# memory: ordinary\n"
+                 : "# memory: from ringside::allocate; the other ranks may read it where it lies\n";
     if (peer_)
       words += text("# peer %s: %s; the same processes and buffers, in turns\n", peer_->name(),
                     run.peer_version.c_str());
-    if (run.before) {
-      words += text("# machine: flag %.0f ns (80%% within %.0f)\n", run.before->flag_ns,
-                    run.before->flag_spread_ns) +
-               rates_words("copy", run.before->copy) + rates_words("reduce", run.before->reduce);
+    if (run.before) words += machine_words(*run.before);
+    if (run.board_ns)
       words += text("# board: a call's notes for the other ranks take %.1f ns of each time below\n",
                     *run.board_ns);
-    }
     if (binding_.own_cores()) words += "# each rank is bound to a core of its own\n";
     if (comm_.size() > run.machine.cores)
       words += "# more ranks than cores: times and rates of large sizes hold the turns of others\n";
+    return words;
+  }
+
+  std::string machine_words(const MachineProbe& probe) const {
+    const std::string guess = words_of(core_distance(probe.flag_ns));
+    std::string words = text("# machine: flag %.0f ns (80%% within %.0f)%s%s\n", probe.flag_ns,
+                             probe.flag_spread_ns, guess.empty() ? "" : ": ", guess.c_str());
+    if (arguments_.limit)
+      words += rates_words("copy", probe.copy) + rates_words("reduce", probe.reduce);
     return words;
   }
 
@@ -124,14 +133,15 @@ class Bench {
   }
 
   void measure(BenchRun& run) {
-    Buffers buffers(arguments_.end_bytes);
+    Buffers buffers(arguments_.end_bytes, arguments_.memory);
     for_each_operation(arguments_, comm_.size(), [&](const Operation& what) {
       if (run.rows.empty() || run.rows.back().what.kind != what.kind)
         show(text("# %s\n", row_name(what.kind)) +
              (compares() ? comparison_head(look_) : table_head()));
       progress(describe(what));
       Row row = measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares());
-      if (run.before) row.floor = floor_of(what.kind, comm_.size(), row.size_bytes, *run.before);
+      if (arguments_.limit)
+        row.floor = floor_of(what.kind, comm_.size(), row.size_bytes, *run.before);
       run.rows.push_back(row);
       show(compares() ? comparison_row(row, look_) : table_row(row));
     });
@@ -147,13 +157,9 @@ class Bench {
   std::string footer(const BenchRun& run) const {
     std::string words = no_neighbour();
     words += compares() ? comparison_foot(run.rows, look_) : table_foot(run.rows);
-    if (!run.before || !run.after || run.before->flag_ns <= 0) return words;
-    const double change = run.after->flag_ns / run.before->flag_ns;
-    if (change > kMuch || change < 1 / kMuch)
-      words +=
-          text("# the machine changed meanwhile: a flag took %.0f ns before and %.0f ns after\n",
-               run.before->flag_ns, run.after->flag_ns);
-    return words;
+    const std::string flags =
+        run.before && run.after ? flag_words(run.before->flag_ns, run.after->flag_ns) : "";
+    return words + (flags.empty() ? "" : "# " + flags + "\n");
   }
 
   Bootstrap& bootstrap_;

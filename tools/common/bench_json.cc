@@ -4,6 +4,7 @@
 #include "comm/error.h"
 #include "comm/json.h"
 #include "tools/common/comparison.h"
+#include "tools/common/core_distance.h"
 #include "tools/common/report.h"
 
 namespace ringside::tools {
@@ -18,8 +19,8 @@ std::string json_rates(const std::vector<Rate>& rates) {
 
 std::string json_probe(const char* name, const std::optional<MachineProbe>& probe) {
   if (!probe) return text("  \"%s\": null,\n", name);
-  return text("  \"%s\": {\"flag_ns\": %.2f, \"flag_spread_ns\": %.2f,\n", name, probe->flag_ns,
-              probe->flag_spread_ns) +
+  return text("  \"%s\": {\"flag_ns\": %.2f, \"flag_spread_ns\": %.2f, \"cores\": \"%s\",\n", name,
+              probe->flag_ns, probe->flag_spread_ns, name_of(core_distance(probe->flag_ns))) +
          "    \"copy\": " + json_rates(probe->copy) +
          ",\n    \"reduce\": " + json_rates(probe->reduce) + "},\n";
 }
@@ -40,8 +41,8 @@ std::string json_options(const Arguments& it) {
          "    \"ops\": " + json_names(it.kinds, row_name) +
          ", \"types\": " + json_names(it.dtypes, [](DType d) { return name_of(d); }) +
          ", \"redops\": " + json_names(it.reductions, [](Reduction r) { return name_of(r); }) +
-         text(",\n    \"peer\": %s, \"limit\": %s},\n", json_string(it.peer).c_str(),
-              it.limit ? "true" : "false");
+         text(",\n    \"peer\": %s, \"limit\": %s, \"memory\": \"%s\"},\n",
+              json_string(it.peer).c_str(), it.limit ? "true" : "false", name_of(it.memory));
 }
 
 // `name`_geomean and `name`_worst, if any row has such a factor.
@@ -69,6 +70,10 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
          text("  \"peer\": %s, \"peer_version\": %s,\n", json_string(run.arguments.peer).c_str(),
               json_string(run.peer_version).c_str()) +
          json_probe("probe_before", run.before) + json_probe("probe_after", run.after) +
+         (run.before && run.after
+              ? text("  \"cores_moved\": %s,\n",
+                     cores_moved(run.before->flag_ns, run.after->flag_ns) ? "true" : "false")
+              : "") +
          (run.board_ns ? text("  \"board_ns\": %.2f,\n", *run.board_ns) : "") +
          text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(run.rows)) +
          json_summary("peer", peer_summary(run.rows)) +

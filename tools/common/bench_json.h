@@ -18,7 +18,7 @@ struct BenchRun {
   std::string bootstrap;
   Machine machine;
   std::string peer_version;                   // empty without a peer
-  std::optional<MachineProbe> before, after;  // with --limit
+  std::optional<MachineProbe> before, after;  // with --peer or --limit
   std::optional<double> board_ns;             // with --limit: board_cost.h
   std::vector<Row> rows;
 };

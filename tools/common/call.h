@@ -13,6 +13,7 @@
 #include "comm/chunks.h"
 #include "comm/communicator.h"
 #include "comm/operation.h"
+#include "tools/common/buffers.h"
 
 namespace ringside::tools {
 
@@ -70,18 +71,6 @@ Range part_of_rank(const Operation& what, int rank, int size);
 std::size_t whole_count(const Operation& what, int size);
 std::size_t input_count(const Operation& what, int rank, int size);
 std::size_t output_count(const Operation& what, int rank, int size);
-
-// Two buffers, made and touched once for the largest size.
-class Buffers {
- public:
-  explicit Buffers(std::size_t bytes) : first_(bytes), second_(bytes) {}
-  std::byte* first() { return first_.data(); }
-  std::byte* second() { return second_.data(); }
-
- private:
-  std::vector<std::byte> first_;
-  std::vector<std::byte> second_;
-};
 
 // One call's memory: where it reads and where it writes.
 struct Sides {

@@ -106,10 +106,15 @@ std::string bench_help() {
          kMeasuredEnd + R"(              reduce gather scatter all_to_all send_recv
               reduce_scatter_v all_gather_v barrier, or all
 
+On what memory
+  --memory M  any: ordinary memory; allocate: ringside::allocate's, which the other ranks may read
+              where it lies (comm/allocate.h). The peer gets the same                     any
+
 Beside what
   --peer NAME mpi: the MPI that mpirun has started; gloo: over TCP on this host. The same calls in
               the same processes on the same buffers, in turns
   --limit     the floor: what flags and bytes must take here, as probed just before; docs/08
+              With either, a flag is timed before and after: have the CPUs moved meanwhile?
   --threads N ranks as threads of this process
   --json      one JSON object, for machines
   --help      this

@@ -9,6 +9,7 @@
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 
+#include <algorithm>
 #include <climits>
 #include <numeric>
 #include <vector>
@@ -66,7 +67,9 @@ class MpiPeer : public Peer {
     int length = 0;
     MPI_Get_library_version(words, &length);
     const std::string all(words, static_cast<std::size_t>(length));
-    return all.substr(0, all.find_first_of("\n,"));
+    std::string line = all.substr(0, all.find_first_of("\n,"));
+    std::replace(line.begin(), line.end(), '\t', ' ');  // MPICH writes a table
+    return line;
   }
 
   Part part_of(const Operation& what) const override {

@@ -1,0 +1,37 @@
+// How far apart the ranks' cores are, guessed from how long a flag takes between them.
+//
+// A virtual machine is told that it has two cores, and not where they are: they may be two threads
+// of one core, two cores of one cache, or cores with a cache each, and the host may move them at
+// any time. What a flag costs differs ten times over between these, and with it every small call.
+// So a table of times says what it stood on, and whether that was the same at its end.
+#pragma once
+
+#include <string>
+
+namespace ringside::tools {
+
+enum class CoreDistance {
+  none,       // one rank: there is nobody to be far from
+  one_core,   // two threads of one core share its first cache
+  one_cache,  // two cores of one cache
+  apart,      // no cache in common, or a slow way to it
+  in_turns,   // a flag waits for a turn of the scheduler: more ranks than cores
+};
+
+// What `flag_ns`, one way and the median of many, probably stands for. A guess: the limits are on a
+// logarithmic scale between what was seen on Xeons (22, 58 and 250 ns), and another machine's cores
+// may lie elsewhere.
+CoreDistance core_distance(double flag_ns);
+
+// "probably cores of one cache". Empty for none.
+std::string words_of(CoreDistance distance);
+// The same for machines: "one_cache"; "none" too.
+const char* name_of(CoreDistance distance);
+
+// Whether two flags, before and after something, are too different for one and the same place.
+bool cores_moved(double before_ns, double after_ns);
+
+// "flag latency 58 ns before, 250 ns after: the CPUs moved, measure again". Empty with one rank.
+std::string flag_words(double before_ns, double after_ns);
+
+}  // namespace ringside::tools

@@ -1,0 +1,288 @@
+"""The tables of tools/results: from runs of the bench to one Markdown page.
+
+A run is {"op", "memory", "ranks", "peer", "configuration", "command"} and either "bench", which is
+what the bench printed with --json, or "failed", a sentence. Nothing is measured here, so that the
+arithmetic can be tried on made-up runs: self_test().
+"""
+import math
+
+DEFAULT = "Open MPI"
+
+
+# ---- Rows -----------------------------------------------------------------------------------
+
+def rows_by_size(runs):
+    """{size: row} over the runs of one configuration: one for small sizes, and one for large."""
+    benches = [run["bench"] for run in runs if "bench" in run]
+    return {row["size_bytes"]: row for bench in benches for row in bench["rows"]}
+
+
+def ratio_of(row):
+    """The peer's time / ringside's; None where the peer has nothing."""
+    return row.get("peer", {}).get("ratio") if row else None
+
+
+def configurations(runs):
+    """{name: {size: row}}, in the order in which they were measured."""
+    names = dict.fromkeys(run["configuration"] for run in runs)
+    return {name: rows_by_size([run for run in runs if run["configuration"] == name])
+            for name in names}
+
+
+def best_at(size, others):
+    """(ratio, name) of the configuration that is the quickest beside ringside at this size."""
+    found = [(ratio_of(rows.get(size)), name) for name, rows in others.items()]
+    return min(((ratio, name) for ratio, name in found if ratio), default=(None, ""))
+
+
+def geometric_mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+# ---- Words ----------------------------------------------------------------------------------
+
+def size_words(size):
+    for unit, factor in (("M", 2**20), ("K", 2**10)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)
+
+
+def time_words(time_us):
+    return f"{time_us:.2f}" if time_us < 100 else f"{time_us:.0f}"
+
+
+def factor_words(factor):
+    """In bold where a peer is ahead, so that nobody has to look for it."""
+    if not factor:
+        return "-"
+    words = f"{factor:.2f}" if factor < 10 else f"{factor:.1f}"
+    return f"**{words}**" if factor < 1 else words
+
+
+def peer_words(row):
+    """The peer's time, and the median of the ratios of pairs with their quartiles."""
+    peer = row.get("peer", {})
+    if not peer.get("ratio"):
+        return ["-", "-"]
+    quartiles = f" [{peer['ratio_25']:.2f}, {peer['ratio_75']:.2f}]"
+    return [time_words(peer["out_of_place"]["time_us"]), factor_words(peer["ratio"]) + quartiles]
+
+
+def table(head, rows):
+    """Aligned: the first column to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(cells):
+        padded = [cell.ljust(width) if i == 0 else cell.rjust(width)
+                  for i, (cell, width) in enumerate(zip(cells, widths))]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if i == 0 else ":")
+                          for i, width in enumerate(widths)) + "|"
+    return [line(head), rule, *map(line, rows)]
+
+
+CORES = {"one_core": "probably two threads of one core", "one_cache": "probably cores of one cache",
+         "apart": "probably cores without a cache in common",
+         "in_turns": "probably ranks that take turns on a core"}
+
+
+def flags_line(runs):
+    """Where the cores stood in these runs, as the bench has probed it before and after each."""
+    benches = [run["bench"] for run in runs if run.get("bench", {}).get("probe_after")]
+    flags = [bench[when]["flag_ns"] for bench in benches
+             for when in ("probe_before", "probe_after")]
+    if not flags:
+        return []
+    names = dict.fromkeys(bench["probe_before"]["cores"] for bench in benches)
+    moved = sum(bench["cores_moved"] for bench in benches)
+    words = " or ".join(CORES[name] for name in names if name in CORES)
+    line = f"A flag took {min(flags):.0f} to {max(flags):.0f} ns: {words}."
+    if moved:
+        line += (f" In {moved} of {len(benches)} runs it was another time after than before: the "
+                 "CPUs moved.")
+    return [line]
+
+
+# ---- Parts of the page ----------------------------------------------------------------------
+
+def section(title, runs, first):
+    """One table: every size of configuration `first`, and the best of the others beside it."""
+    ways = configurations(runs)
+    rows_of_first = ways.pop(first, {})
+    if not rows_of_first:
+        return []
+    head = ["size", "ringside us", f"{first} us", "ratio [quartiles]"]
+    head += ["best other", "its ratio"] if ways else []
+    head += ["floor us", "x floor"]
+    rows = []
+    for size, row in sorted(rows_of_first.items()):
+        cells = [size_words(size), time_words(row["out_of_place"]["time_us"]), *peer_words(row)]
+        if ways:
+            ratio, name = best_at(size, ways)
+            cells += [name or "-", factor_words(ratio)]
+        floor = row.get("floor")
+        cells += [time_words(floor["time_us"]), f"{floor['distance']:.2f}"] if floor else ["-", "-"]
+        rows.append(cells)
+    return [f"### {title}", "", *flags_line(runs), "", *table(head, rows), ""]
+
+
+def summary_row(name, runs):
+    ways = configurations(runs)
+    rows = ways.get(DEFAULT, {})
+    ratios = {size: ratio_of(row) for size, row in rows.items() if ratio_of(row)}
+    if not ratios:
+        return None
+    best = {size: best_at(size, ways) for size in ratios}
+    floors = {size: row["floor"]["distance"] for size, row in rows.items()
+              if row.get("floor", {}).get("distance")}
+    worst, worst_best = min(ratios, key=ratios.get), min(best, key=best.get)
+    behind = sum(ratio < 1 for ratio, _ in best.values())
+    cells = [name, f"{geometric_mean(ratios.values()):.2f}",
+             f"{factor_words(ratios[worst])} at {size_words(worst)}",
+             f"{geometric_mean([ratio for ratio, _ in best.values()]):.2f}",
+             f"{factor_words(best[worst_best][0])} at {size_words(worst_best)}, "
+             f"{best[worst_best][1]}", f"{behind} of {len(best)}"]
+    if not floors:
+        return [*cells, "-"]
+    far = max(floors, key=floors.get)
+    return [*cells, f"{geometric_mean(floors.values()):.2f}, at most {floors[far]:.2f} at "
+            f"{size_words(far)}"]
+
+
+def groups(runs):
+    """(op, memory, ranks, peer) in the order of the page, and the runs of each."""
+    found = {}
+    for run in runs:
+        found.setdefault((run["peer"] == "gloo", run["ranks"], run["op"], run["memory"]),
+                         []).append(run)
+    order = ["all_reduce", "reduce_scatter", "all_gather"]
+    return sorted(found.items(), key=lambda it: (*it[0][:2], order.index(it[0][2]),
+                                                 it[0][3] != "any"))
+
+
+def summary(runs):
+    rows = [summary_row(f"{op}, {memory}, {ranks} ranks", group)
+            for (gloo, ranks, op, memory), group in groups(runs) if not gloo]
+    head = ["call, memory", f"{DEFAULT}: mean", "least", "best peer: mean", "least",
+            "rows below 1", "x floor: mean"]
+    rows = [row for row in rows if row]
+    if not rows:
+        return []
+    return ["## In short", "",
+            "A ratio is the peer's time / ringside's: above 1 ringside is faster. Means are",
+            "geometric. *Best peer* is, at each size, the quickest of all configurations, the",
+            "default among them; the least of many ratios that all vary a little is a little too",
+            "small, so this column errs on the peers' side.", "", *table(head, rows), ""]
+
+
+def machine(about, runs):
+    versions = dict.fromkeys(run["bench"]["peer_version"] for run in runs if "bench" in run)
+    pairs = [("date", f"{about['date']} {about['time']}"), ("commit", about["commit"]),
+             ("processor", f"{about['cpu']}, {about['cores']} cores, threads per core: "
+              f"{about['threads_per_core']}, hypervisor: {about['hypervisor']}"),
+             ("caches", about["caches"]), ("memory", f"{about['memory_gib']} GiB"),
+             ("kernel", about["kernel"]), ("compiler", about["compiler"]),
+             ("peers", ", ".join(versions)),
+             ("load before", f"{about['load']:.2f} over the last minute")]
+    return ["## On what", "", *table(["", ""], [list(pair) for pair in pairs]), ""]
+
+
+def commands(runs):
+    lines = ["## The commands", "", "Each printed the figures of one configuration; without --json",
+             "it prints a table.", "", "```text"]
+    for run in runs:
+        lines.append(f"# {run['configuration']}, {run['ranks']} ranks"
+                     + (f": {run['failed']}" if "failed" in run else ""))
+        lines.append(run["command"])
+    return [*lines, "```", ""]
+
+
+def wrong_in(runs):
+    """Wrong elements, over all runs and libraries."""
+    return sum(run["bench"]["wrong"] for run in runs if "bench" in run)
+
+
+def report(about, runs):
+    lines = [f"# Results of {about['date']}: {about['cpu']}, {about['cores']} cores", "",
+             "Written by `tools/results`, which runs the bench as [08](../08-measuring.md) tells:",
+             "in each run ringside and a peer make the same calls on the same buffers in turns,",
+             "times are medians, and a ratio is the median over pairs of samples. *any* is ordinary",
+             "memory, *allocate* is memory from `ringside::allocate`. f32, sum, out of place. Bold",
+             "is where a peer is ahead.", ""]
+    wrong, failed = wrong_in(runs), [run for run in runs if "failed" in run]
+    lines += [f"Every element of every run was checked; {wrong or 'none'} "
+              f"{'were' if wrong > 1 else 'was'} wrong. {len(runs) - len(failed)} runs"
+              + (f", and {len(failed)} that failed: see [the commands](#the-commands)."
+                 if failed else "."), ""]
+    lines += machine(about, runs) + summary(runs)
+    title = None
+    for (gloo, ranks, op, memory), group in groups(runs):
+        first = "Gloo" if gloo else DEFAULT
+        part = section(f"{op}, {memory}, {ranks} ranks{', Gloo' if gloo else ''}", group, first)
+        heading = f"## {ranks} ranks" + (", beside Gloo over TCP" if gloo else "")
+        if ranks > about["cores"]:
+            heading += f" on {about['cores']} cores"
+        if part and heading != title:
+            lines += [heading, ""]
+            title = heading
+        lines += part
+    return "\n".join(lines + commands(runs)).rstrip("\n") + "\n"
+
+
+# ---- Its own test ---------------------------------------------------------------------------
+
+def made_up(configuration, ratios, moved=False, **more):
+    """A run in which ringside took 2 us at each size, and the peer 2 us × the ratio."""
+    rows = [{"size_bytes": size, "out_of_place": {"time_us": 2.0},
+             "peer": {"ratio": ratio, "ratio_25": ratio - 0.1, "ratio_75": ratio + 0.1,
+                      "out_of_place": {"time_us": 2 * ratio}},
+             "floor": {"time_us": 1.0, "distance": 2.0}} for size, ratio in ratios.items()]
+    probe = {"flag_ns": 58.0, "cores": "one_cache"}
+    bench = {"rows": rows, "wrong": 0, "peer_version": configuration, "cores_moved": moved,
+             "probe_before": probe, "probe_after": {**probe, "flag_ns": 60.0}}
+    return {"op": "all_reduce", "memory": "any", "ranks": 2, "peer": "mpi", "bench": bench,
+            "configuration": configuration, "command": f"bench {configuration}", **more}
+
+
+ABOUT = {"date": "2026-01-02", "time": "03:04 UTC", "commit": "abc", "cpu": "A CPU", "cores": 2,
+         "threads_per_core": "1", "hypervisor": "none", "caches": "L2 1 MiB", "memory_gib": 1.0,
+         "kernel": "Linux", "compiler": "c++", "load": 0.0}
+
+
+def self_test():
+    runs = [made_up(DEFAULT, {8: 2.0, 2048: 2.0}), made_up(DEFAULT, {2**26: 4.0}),
+            made_up("ring", {8: 1.5, 2048: 3.0}), made_up("UCX", {8: 1.75, 2048: 0.5}, moved=True),
+            made_up("Gloo", {8: 20.0}, peer="gloo"), made_up(DEFAULT, {8: 1.25}, ranks=4)]
+    del runs[3]["bench"]["rows"][1]["floor"]
+    broken = {**made_up("sm", {}), "failed": "there is no sm"}
+    del broken["bench"]
+    page = report(ABOUT, [*runs, broken])
+    flat = [" ".join(line.split()) for line in page.split("\n")]
+    wanted = [
+        "| 8 | 2.00 | 4.00 | 2.00 [1.90, 2.10] | ring | 1.50 | 1.00 | 2.00 |",
+        "| 2K | 2.00 | 4.00 | 2.00 [1.90, 2.10] | UCX | **0.50** | 1.00 | 2.00 |",
+        "| 64M | 2.00 | 8.00 | 4.00 [3.90, 4.10] | - | - | 1.00 | 2.00 |",
+        "| 8 | 2.00 | 40.00 | 20.0 [19.90, 20.10] | 1.00 | 2.00 |",
+        # 2·2·4 to the third; 1.5·0.5·4 to the third
+        "| all_reduce, any, 2 ranks | 2.52 | 2.00 at 8 | 1.44 | **0.50** at 2K, UCX | 1 of 3 "
+        "| 2.00, at most 2.00 at 8 |",
+        "## 4 ranks on 2 cores",
+        "## 2 ranks, beside Gloo over TCP",
+        "A flag took 58 to 60 ns: probably cores of one cache. In 1 of 4 runs it was another time "
+        "after than before: the CPUs moved.",
+        "# sm, 2 ranks: there is no sm",
+        "Every element of every run was checked; none was wrong. 6 runs, and 1 that failed: see "
+        "[the commands](#the-commands).",
+    ]
+    failures = [f"there is no line '{line}'" for line in wanted if line not in flat]
+    widths = [{len(line) for line in block.split("\n") if line.startswith("|")}
+              for block in page.split("\n\n")]
+    failures += ["a table is not aligned" for width in widths if len(width) > 1]
+    runs[0]["bench"]["wrong"] = 3
+    if "3 were wrong" not in report(ABOUT, runs) or wrong_in(runs) != 3:
+        failures.append("wrong elements are not told")
+    for failure in failures:
+        print(f"self-test: {failure}")
+    return 1 if failures else 0
