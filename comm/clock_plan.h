@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "comm/clock_lane.h"
 #include "comm/machine.h"
@@ -12,7 +13,7 @@
 
 namespace ringside {
 
-// What is to be priced: f32, out of place, from root 0 where there is one.
+// What is to be priced: out of place, from root 0 where there is one.
 struct Question {
   Kind kind = Kind::all_reduce;
   Algorithm algorithm = Algorithm::ring;  // or one_shot, for an all_reduce
@@ -20,6 +21,8 @@ struct Question {
   int ranks = 2;
   int calls = 1;
   std::size_t lend_from_bytes = SIZE_MAX;  // as in ClockCall: where buffers can be lent
+  std::size_t element_bytes = 4;
+  std::vector<std::size_t> counts = {};  // elements of each rank, for the operations on _v
 };
 
 // One-shots of more ranks are not priced: to say n² folds on each of n ranks takes its time.
