@@ -94,7 +94,9 @@ struct Price {
   double time_ns = 0;
   std::size_t messages = 0;
   std::size_t words = 0;
-  Bill bill = {};  // of the same time: what it is made of
+  // Of the same time: what it is made of. Of several calls it is the difference of two bills, and
+  // where they were led to by different ranks a term may come out a little below zero.
+  Bill bill = {};
   // Of one call: what the rank sends that sends the most bytes, by Path; and the most bytes that
   // any rank sends or receives.
   std::array<Traffic, kPaths> sent = {};

@@ -237,7 +237,7 @@ RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
     for (const char* part :
          {"# fitted: a call ", "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
           "#   ring: 128K > 32K: ", "#   bytes: copied into slots;", "#   floor ", "#   + gap ",
-          "#   predicted ", " unexplained ("})
+          "#   predicted ", "#   unexplained "})
       CHECK_MSG(contains(result.out, part), "no '%s' in: %s", part, result.out.c_str());
   }
   check_refused(t, {bench(), "--threads", "1", "--explain"}, "--explain wants at least two ranks");

@@ -1,12 +1,12 @@
-// --explain's pure part (tools/common/explain.h): that its terms add up, that it names the algorithm
-// and the path that the communicator takes, and what is said of both.
+// --explain's pure part (tools/common/explain.h): that its terms add up, that it names the
+// algorithm and the path that the communicator takes, and what is said of both.
 #include <cmath>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "comm/clock_plan.h"
-#include "tests/support/process.h"
+#include "tests/support/launched.h"
 #include "tests/support/test.h"
 #include "tools/common/call.h"
 #include "tools/common/explain_words.h"
@@ -94,9 +94,10 @@ RINGSIDE_TEST(explain, terms_add_up_to_the_price_and_to_the_floor) {
                   name.c_str());
         const double floor_us = tools::floor_of(kind, ranks, it.size_bytes, around.probe).time_us;
         CHECK_MSG(about(total_us(it.floor), floor_us), "%s: floor", name.c_str());
-        for (const double ns : it.predicted) CHECK_MSG(ns > -1e-6, "%s: %g ns", name.c_str(), ns);
+        for (const double ns : it.predicted)
+          CHECK_MSG(like.calls > 1 || ns > -1e-6, "%s: %g ns", name.c_str(), ns);
         // No ragged operation: there the busiest link is not the mean.
-        if (!is_ragged(kind))
+        if (!is_ragged(kind) && kind != Kind::barrier)
           CHECK_MSG(static_cast<double>(it.busiest_bytes) > 0.999 * it.least_bytes, "%s: %zu B",
                     name.c_str(), it.busiest_bytes);
       }
@@ -115,7 +116,7 @@ RINGSIDE_TEST(explain, the_table_adds_up_as_it_is_printed) {
     double sum = 0;
     for (std::size_t i = 0; i + 1 < predicted.size(); ++i) sum += predicted[i];
     CHECK_MSG(std::abs(sum - predicted.back()) < 0.06, "%s", words.c_str());
-    CHECK(contains(words, " unexplained (+50% of the prediction), measured "));
+    CHECK(contains(words, " (+50.0 % of the prediction), measured "));
     for (const std::string& line : lines_of(words))
       CHECK_MSG(line[0] == '#' && columns_of(line) <= 100, "%s", line.c_str());
   }
@@ -147,7 +148,7 @@ RINGSIDE_TEST(explain, the_path_of_the_bytes) {
   CHECK_EQ(bytes_by(slots, Path::sum), 64 * kKiB);
   CHECK(contains(words_of(slots), "bytes: 192K copied into slots, 64K computed in slots;"));
   CHECK(contains(words_of(slots),
-                 "3 chunks of 64K, 1 slice; 4 messages a rank, 256K by the busiest: 1.00 × "
+                 "3 chunks of 64K, 1 slice; 4 messages a rank; busiest link 256K = 1.00 × "
                  "2(n-1)/n·S\n"));
   const Explanation lent = explained(here(3), Kind::all_reduce, 192 * kKiB, Memory::allocate);
   CHECK_EQ(bytes_by(lent, Path::lent), 3 * 64 * kKiB);
@@ -158,7 +159,10 @@ RINGSIDE_TEST(explain, the_path_of_the_bytes) {
   const Explanation shorter = explained(here(3), Kind::all_gather, 6 * kKiB, Memory::allocate);
   CHECK_EQ(bytes_by(shorter, Path::lent), 0u);
   CHECK(contains(words_of(explained(here(2), Kind::all_gather, 16 * kMiB)), "past the caches"));
-  CHECK(contains(words_of(explained(here(2), Kind::barrier, 0)), "no bytes: the flags are"));
+  const std::string barrier = words_of(explained(here(2), Kind::barrier, 0));
+  CHECK(contains(barrier, "#   1 message a rank, without bytes\n#   no bytes: the flags are"));
+  const std::string ragged = words_of(explained(here(2), Kind::all_gather_v, 3 * kMiB));
+  CHECK(contains(ragged, "2 chunks ≤ 2M, 16 slices ≤ 128K; "));
 }
 
 RINGSIDE_TEST(explain, what_has_no_price_says_so) {

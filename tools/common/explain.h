@@ -38,7 +38,8 @@ struct Explanation {
   std::size_t slices = 0;
   std::size_t slice_bytes = 0;  // that a message carries at most
   bool streams = false;         // results go past the caches
-  // What the rank sends that sends the most; and what the busiest link carries, and must at least.
+  // What the rank sends that sends the most (whether a sum finds a free slot in time to be computed
+  // there is the clock lane's word; the rest is the plan's); and what the busiest link carries, and must at least.
   std::array<Traffic, kPaths> sent = {};
   std::size_t busiest_bytes = 0;
   double least_bytes = 0;
@@ -65,8 +66,8 @@ Explanation explain(const Surroundings& here, const Operation& what, Sides at);
 Planner planner_of(const Communicator& comm);
 
 // Collective: probes and fits, with communicators of its own that no fault and no trace belongs to.
-// The machine is rank 0's alone. `probe_bytes` as in fit.h. Throws Error{usage} with one rank, which
-// has nothing to explain.
+// The machine is rank 0's alone. `probe_bytes` as in fit.h. Throws Error{usage} with one rank,
+// which has nothing to explain.
 Surroundings look_around(Bootstrap& bootstrap, const Communicator& comm, std::size_t probe_bytes);
 
 }  // namespace ringside::tools

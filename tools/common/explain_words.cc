@@ -34,6 +34,13 @@ constexpr const char* kTermNames[kTerms] = {"call",     "ends",     "lines",    
                                             "credits",  "wires",    "into_slots", "from_slots",
                                             "own_part", "additions"};
 
+constexpr const char* kLegend =
+    R"(# Below each row: how the call is carried out, and its predicted time by what the longest way
+# through the ranks is spent on. call: before the first word; ends: of messages; lines: second cache
+# lines of messages; flags, credits: on their way there, and back; copies to slots, and from them or
+# from where the bytes lie; own part: input to output. gap = predicted - floor, term by term.
+)";
+
 std::string us_words(double us) {
   if (us == 0) return "-";
   if (std::abs(us) < 100) return text("%.2f", us);
@@ -60,16 +67,16 @@ std::size_t messages_of(const Explanation& it) {
 }
 
 std::string cut_words(const Explanation& it) {
-  std::string words = count_words(static_cast<std::size_t>(it.chunks), "chunk");
+  const std::string messages = count_words(messages_of(it), "message") + " a rank";
+  if (it.size_bytes == 0) return messages + ", without bytes";
   const bool even = it.longest_chunk_bytes * static_cast<std::size_t>(it.chunks) == it.size_bytes;
-  words += even ? " of " : " of up to ";
-  words += size_words(it.longest_chunk_bytes) + ", " + count_words(it.slices, "slice");
-  if (it.slices > 1) words += " of up to " + size_words(it.slice_bytes);
-  words += text("; %s a rank", count_words(messages_of(it), "message").c_str());
-  if (it.size_bytes == 0) return words + " without bytes";
+  std::string words = count_words(static_cast<std::size_t>(it.chunks), "chunk");
+  words += (even ? " of " : " ≤ ") + size_words(it.longest_chunk_bytes);
+  words += ", " + count_words(it.slices, "slice");
+  if (it.slices > 1) words += " ≤ " + size_words(it.slice_bytes);
   const double factor = static_cast<double>(it.busiest_bytes) / it.least_bytes;
-  return words + text(", %s by the busiest: %.2f × %s", size_words(it.busiest_bytes).c_str(),
-                      factor, it.least);
+  return words + "; " + messages + "; busiest link " + size_words(it.busiest_bytes) +
+         text(" = %.2f × %s", factor, it.least);
 }
 
 std::string path_words(const Explanation& it) {
@@ -119,14 +126,10 @@ std::string json_bill(const Bill& bill) {
 }  // namespace
 
 std::string explain_head(const ringside::Machine& machine) {
-  return text(
-             "# fitted: a call %.0f ns, a message %.0f ns at either end, its second line %.0f ns\n",
-             machine.call_ns, machine.message_ns, machine.slot_ns) +
-         R"(# Below each row: how the call is carried out, and its predicted time by what the longest way
-# through the ranks is spent on. call: before the first word; ends: of messages; lines: second cache
-# lines of messages; flags, credits: on their way there, and back; copies to slots, and from them or
-# from where the bytes lie; own part: input to output. gap = predicted - floor, term by term.
-)";
+  const std::string fitted =
+      text("# fitted: a call %.0f ns, a message %.0f ns at either end, its second line %.0f ns\n",
+           machine.call_ns, machine.message_ns, machine.slot_ns);
+  return fitted + kLegend;
 }
 
 std::string explain_words(const Explanation& it, double measured_us) {
@@ -135,10 +138,11 @@ std::string explain_words(const Explanation& it, double measured_us) {
   words += "#   " + cut_words(it) + "\n#   " + path_words(it) + "\n" + bill_head();
   words += bill_line("floor", it.floor) + bill_line("+ gap", difference(it.predicted, it.floor)) +
            bill_line("predicted", it.predicted);
-  const double unexplained_us = measured_us - total_us(it.predicted);
-  return words + text("#   %s unexplained (%+.0f%% of the prediction), measured %s\n",
-                      text("%+.2f", unexplained_us).c_str(),
-                      100 * unexplained_us / total_us(it.predicted), us_words(measured_us).c_str());
+  const double predicted_us = total_us(it.predicted);
+  const double unexplained_us = measured_us - predicted_us;
+  return words + text("#   unexplained %+.2f (%+.1f %% of the prediction), measured %s\n",
+                      unexplained_us, 100 * unexplained_us / predicted_us,
+                      us_words(measured_us).c_str());
 }
 
 std::string explain_json(const Explanation& it, double measured_us) {
