@@ -25,9 +25,11 @@ End* end_of(const Mapping& mapping) {
 
 }  // namespace
 
+// Never destroyed: a program's own objects may give memory back after main has returned, and a
+// server's thread may still hand out descriptors.
 Allocations& Allocations::of_this_process() {
-  static Allocations allocations;
-  return allocations;
+  static auto* const allocations = new Allocations;
+  return *allocations;
 }
 
 void* Allocations::add(std::size_t bytes) {

@@ -122,10 +122,11 @@ struct Communicator::Impl {
     span.done();
   }
 
-  void run(const std::vector<Message>& messages) {
+  void run(const Message& message) { run(std::span(&message, 1)); }
+  void run(std::span<const Message> messages) {
     waiter.check_alarm();  // for an empty batch too
     if (options.on_messages) options.on_messages(number + 1, messages.size());
-    MessageBatch batch(messages, number + 1, message_edges, peers, waiter, planner.lend_from_bytes);
+    MessageBatch batch(messages, number + 1, message_edges, peers, waiter, planner, transfers);
     number += messages.size();
     if (options.trace == nullptr || messages.empty())
       batch.run();
@@ -133,7 +134,7 @@ struct Communicator::Impl {
       trace(batch, messages);
   }
 
-  void trace(MessageBatch& batch, const std::vector<Message>& messages) {
+  void trace(MessageBatch& batch, std::span<const Message> messages) {
     Trace& into = *options.trace;
     TracedBatch what{.first_number = number - messages.size() + 1, .peer = messages[0].peer};
     for (const Message& it : messages) {
@@ -179,14 +180,16 @@ struct Communicator::Impl {
     return cause;
   }
 
-  std::vector<Message> checked(const std::vector<Message>& messages) const {
-    for (const Message& it : messages) {
-      check_buffer(planner, Kind::send_recv, it.buffer(), it.count, it.dtype);
-      check_peer(planner, Kind::send_recv, "rank", it.peer);
-      if (it.peer == peers.rank())
-        refuse(planner, Kind::send_recv,
-               it.is_send ? "a rank cannot send to itself" : "a rank cannot receive from itself");
-    }
+  const Message& checked(const Message& it) const {
+    check_buffer(planner, Kind::send_recv, it.buffer(), it.count, it.dtype);
+    check_peer(planner, Kind::send_recv, "rank", it.peer);
+    if (it.peer == peers.rank())
+      refuse(planner, Kind::send_recv,
+             it.is_send ? "a rank cannot send to itself" : "a rank cannot receive from itself");
+    return it;
+  }
+  const std::vector<Message>& checked(const std::vector<Message>& messages) const {
+    for (const Message& it : messages) checked(it);
     return messages;
   }
 
@@ -196,11 +199,12 @@ struct Communicator::Impl {
   Planner planner;
   Waiter waiter;
   Scratch scratch;
-  Edges edges;                    // for collectives
-  Edges message_edges;            // for send and recv
-  std::uint64_t number = 0;       // of calls
-  std::uint32_t collectives = 0;  // among them
-  std::uint32_t chain = 0;        // of their fingerprints
+  Edges edges;                      // for collectives
+  Edges message_edges;              // for send and recv
+  std::vector<Transfer> transfers;  // of the batch that is under way
+  std::uint64_t number = 0;         // of calls
+  std::uint32_t collectives = 0;    // among them
+  std::uint32_t chain = 0;          // of their fingerprints
   std::atomic<bool> broken{false};
   mutable std::mutex cause_mutex;  // the engine fails, the caller asks
   std::optional<Error> cause;
@@ -318,17 +322,17 @@ Work Communicator::exchange_async(const std::vector<Message>& messages) {
 }
 
 void Communicator::send(const void* buffer, std::size_t count, DType dtype, int peer) {
-  impl_->now(impl_->checked({Message::to(peer, buffer, count, dtype)}));
+  impl_->now(impl_->checked(Message::to(peer, buffer, count, dtype)));
 }
 Work Communicator::send_async(const void* buffer, std::size_t count, DType dtype, int peer) {
-  return impl_->later(impl_->checked({Message::to(peer, buffer, count, dtype)}));
+  return impl_->later(impl_->checked(Message::to(peer, buffer, count, dtype)));
 }
 
 void Communicator::recv(void* buffer, std::size_t count, DType dtype, int peer) {
-  impl_->now(impl_->checked({Message::from(peer, buffer, count, dtype)}));
+  impl_->now(impl_->checked(Message::from(peer, buffer, count, dtype)));
 }
 Work Communicator::recv_async(void* buffer, std::size_t count, DType dtype, int peer) {
-  return impl_->later(impl_->checked({Message::from(peer, buffer, count, dtype)}));
+  return impl_->later(impl_->checked(Message::from(peer, buffer, count, dtype)));
 }
 
 std::optional<Communicator> Communicator::split(int color, int key) {

@@ -195,6 +195,10 @@ class InjectedPeerWindow : public PeerWindow {
   }
   void flush() override { inner_->flush(); }
   std::byte* mapped() const override { return inner_->mapped(); }
+  bool takes_loans() const override { return inner_->takes_loans(); }
+  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
+    return inner_->borrow(loan, bytes);
+  }
 
  private:
   std::unique_ptr<PeerWindow> inner_;

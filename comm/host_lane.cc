@@ -121,8 +121,8 @@ void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
   done_reading(*in.end);
 }
 
-// A loan's first use may ask its owner for the memory. If that fails because a rank has died, that
-// is what there is to say.
+// A loan's first use may ask its owner for the memory. If that fails because a rank has died, or has
+// failed and given its memory back, that is what there is to say.
 const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
   try {
     return end.message(bytes);
@@ -231,11 +231,13 @@ void HostLane::settle() {
     wait_for_loans(edges_.to[peer], static_cast<int>(peer));
 }
 
+// A rank that comes here has sent all its messages of the call. So it is ahead of whoever still
+// waits for one: that was lost (report.cc).
 void HostLane::wait_for_loans(std::optional<SendEnd>& end, int rank) {
   if (!end || !end->has_lent()) return;
   waiter_.wait(
       rank, [&] { return end->loans_are_back(); },
-      [&] { return text("waiting for rank %d to read what this rank lends", rank); }, position());
+      [&] { return text("waiting for rank %d to read what this rank lends", rank); }, UINT64_MAX);
 }
 
 void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {

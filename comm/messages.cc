@@ -9,19 +9,23 @@
 
 namespace ringside {
 
-MessageBatch::MessageBatch(const std::vector<Message>& messages, std::uint64_t numbers_from,
-                           Edges& edges, Peers& peers, Waiter& waiter, std::size_t lend_from_bytes)
-    : edges_(edges), peers_(peers), waiter_(waiter) {
+MessageBatch::MessageBatch(std::span<const Message> messages, std::uint64_t numbers_from,
+                           Edges& edges, Peers& peers, Waiter& waiter, const Planner& planner,
+                           std::vector<Transfer>& transfers)
+    : transfers_(transfers), edges_(edges), peers_(peers), waiter_(waiter) {
+  transfers_.clear();
   const std::int64_t now_ms = coarse_now_ms();
   for (const Message& it : messages) {
     const int sender = it.is_send ? peers.rank() : it.peer;
     const Operation what{Kind::send_recv, it.dtype, Reduction::sum, sender, it.count};
     const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
     const std::size_t slice_bytes = std::min(it.count, slice_count) * bytes_of(it.dtype);
-    const bool lends = it.is_send && slice_bytes >= lend_from_bytes && slice_bytes > kInlineBytes;
+    const bool lends =
+        it.is_send && slice_bytes >= planner.lend_from_bytes && slice_bytes > kInlineBytes;
     transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms, it.peer},
                           slice_count, slices_for(it.count, slice_count),
-                          lends ? Allocations::of_this_process().find(it.source) : Lendable{}, 0});
+                          lends ? Allocations::of_this_process().find(it.source) : Lendable{},
+                          it.count * bytes_of(it.dtype) >= planner.stream_from_bytes, 0});
   }
 }
 
@@ -99,14 +103,17 @@ bool MessageBatch::receive_slice(Transfer& transfer) {
   const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
   const std::size_t bytes = r.count * element_bytes;
   auto* target = static_cast<std::byte*>(transfer.message.target);
-  if (bytes > 0) copy_bytes(target + r.begin * element_bytes, end.message(bytes), bytes);
+  if (transfer.streams)
+    copy_bytes_streaming(target + r.begin * element_bytes, end.message(bytes), bytes);
+  else if (bytes > 0)
+    copy_bytes(target + r.begin * element_bytes, end.message(bytes), bytes);
   if (end.is_loan()) waiter_.check_alarm();  // as HostLane::done_reading does
   end.release();
   ++transfer.done;
   return true;
 }
 
-const MessageBatch::Transfer* MessageBatch::first_unfinished() const {
+const Transfer* MessageBatch::first_unfinished() const {
   for (const Transfer& it : transfers_)
     if (!it.finished()) return &it;
   return nullptr;

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,30 +20,36 @@
 #include "comm/host_lane.h"
 #include "comm/message.h"
 #include "comm/peers.h"
+#include "comm/plan.h"
 #include "comm/waiter.h"
 
 namespace ringside {
 
+// A message, and how far it has come.
+struct Transfer {
+  Message message;
+  Call call;
+  std::size_t slice_count;  // elements a slot
+  std::size_t slices;
+  Lendable lendable;     // of its source
+  bool streams = false;  // its target is larger than the caches: past those
+  std::size_t done = 0;  // slices
+  bool finished() const { return done == slices; }
+};
+
 class MessageBatch {
  public:
-  // `numbers_from`: the number of this rank's call that the first message is.
-  MessageBatch(const std::vector<Message>& messages, std::uint64_t numbers_from, Edges& edges,
-               Peers& peers, Waiter& waiter, std::size_t lend_from_bytes);
+  // `numbers_from`: the number of this rank's call that the first message is. `transfers` is memory
+  // for the batch, kept by the caller from one to the next: a short message takes less time than an
+  // allocation.
+  MessageBatch(std::span<const Message> messages, std::uint64_t numbers_from, Edges& edges,
+               Peers& peers, Waiter& waiter, const Planner& planner,
+               std::vector<Transfer>& transfers);
 
   // Notes every message on the board, carries them out, and returns when all are done.
   void run();
 
  private:
-  struct Transfer {
-    Message message;
-    Call call;
-    std::size_t slice_count;  // elements a slot
-    std::size_t slices;
-    Lendable lendable;     // of its source
-    std::size_t done = 0;  // slices
-    bool finished() const { return done == slices; }
-  };
-
   bool advance_all();
   bool advance(Transfer& transfer);
   bool send_slice(Transfer& transfer);
@@ -51,7 +58,7 @@ class MessageBatch {
   const Transfer* first_unfinished() const;
   std::string where(const Transfer& transfer) const;
 
-  std::vector<Transfer> transfers_;
+  std::vector<Transfer>& transfers_;
   Edges& edges_;
   Peers& peers_;
   Waiter& waiter_;

@@ -21,7 +21,7 @@ constexpr std::size_t kBoardBytes = (sizeof(Board) + kPageBytes - 1) / kPageByte
 // All pair channels of a rank together stay within this much memory: with many ranks their slots
 // shrink.
 constexpr std::size_t kPairBudgetBytes = std::size_t{8} << 20;
-constexpr int kPairSlots = 4;
+constexpr int kPairSlots = 16;
 
 // All ranks have just met, so one that has not called by then has failed, and cannot say so here.
 constexpr double kControlWithin_s = 20;
@@ -48,7 +48,7 @@ void check_outcome(const Outcome& outcome, int rank) {
 }  // namespace
 
 WindowPlan WindowPlan::make(int size, std::size_t slot_bytes, int slot_count) {
-  const int slots = std::min(slot_count, kPairSlots);
+  const int slots = slot_count == 1 ? 1 : std::min(4 * slot_count, kPairSlots);
   const std::size_t share = kPairBudgetBytes / static_cast<std::size_t>(kUses * size * slots);
   const std::size_t fair = std::max<std::size_t>(share / kLineBytes * kLineBytes, 4 * kLineBytes);
   return {size, {slot_count, slot_bytes}, {slots, std::min(slot_bytes, fair)}};

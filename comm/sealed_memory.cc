@@ -42,7 +42,7 @@ SealedMemory from_huge_page_pool(std::size_t bytes) {
   return {std::move(fd), std::move(mapping)};
 }
 
-SealedMemory make(std::size_t bytes, const char* advice, bool ask_for_huge_pages) {
+SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_huge_pages) {
   // A memory file grows until the kernel starts killing processes: asking for too much would not
   // fail, somebody would.
   if (bytes > available_bytes()) {
@@ -58,7 +58,7 @@ SealedMemory make(std::size_t bytes, const char* advice, bool ask_for_huge_pages
   if (at == MAP_FAILED) throw_system(text("cannot map %zu bytes of shared memory", bytes));
   auto mapping = std::make_shared<Mapping>(at, bytes);
   // A wish, and made before the first page is: transparent huge pages (shmem_enabled=advise).
-  if (ask_for_huge_pages) ::madvise(at, bytes, MADV_HUGEPAGE);
+  if (wants_huge_pages) ::madvise(at, bytes, MADV_HUGEPAGE);
   // Through the mapping, so that the wish counts, and the pages lie near this thread's cores (NUMA:
   // who touches first). Kernels before 5.14 do not know it, and allocate by the file instead.
   int code = ::madvise(at, bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
@@ -77,13 +77,13 @@ SealedMemory make(std::size_t bytes, const char* advice, bool ask_for_huge_pages
 }  // namespace
 
 SealedMemory make_sealed_memory(std::size_t bytes, const char* advice) {
-  return make(bytes, advice, false);
+  return make_file_memory(bytes, advice, false);
 }
 
 SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* advice) {
   if (bytes >= kHugePageBytes)
     if (SealedMemory memory = from_huge_page_pool(bytes); memory.fd) return memory;
-  return make(bytes, advice, bytes >= kHugePageBytes);
+  return make_file_memory(bytes, advice, bytes >= kHugePageBytes);
 }
 
 std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner) {

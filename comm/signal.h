@@ -1,9 +1,9 @@
 // The signal: 64 bits that say "it is there", and what "it" is.
 //
-//      63            32 31             0
-//     ┌────────────────┬────────────────┐
-//     │  fingerprint   │    sequence    │
-//     └────────────────┴────────────────┘
+//      63   62            32 31             0
+//     ┌────┬────────────────┬────────────────┐
+//     │loan│  fingerprint   │    sequence    │
+//     └────┴────────────────┴────────────────┘
 //
 // The *sequence* only grows. Nothing is ever reset, so there is no moment at which a late reader
 // could mistake the old world for the new one. It may wrap around after 2³² messages; what is
@@ -26,8 +26,8 @@
 
 namespace ringside {
 
-// The top bit of a fingerprint is not part of it. In a message's flag it says that the message is a
-// loan (transport.h), told in the cell's payload.
+// In a message's flag the top bit says that the message is a loan (transport.h), of which the cell's
+// payload tells. It is not part of the fingerprint.
 inline constexpr std::uint32_t kLoanBit = std::uint32_t{1} << 31;
 
 struct Signal {

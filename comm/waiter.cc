@@ -27,6 +27,8 @@ constexpr milliseconds kProcessCheck{20};
 // mpirun sends SIGTERM when a rank dies and SIGKILL a second later. Time to find out who it was,
 // and to say so.
 constexpr milliseconds kLastWords{300};
+// From a process's last answer to its end; it may have much memory to give back.
+constexpr milliseconds kExplainedWithin{1000};
 
 // One write, so that the lines of several ranks do not mix.
 void print_warning(const std::string& sentence) {
@@ -234,7 +236,13 @@ void Waiter::check_dead(Ready ready, Where where) {
 }
 
 void Waiter::check_alive(Where where) {
-  check_dead([] { return false; }, where);
+  const Clock::time_point start = Clock::now();
+  while (Clock::now() - start < kExplainedWithin) {
+    check_alarm();
+    check_dead([] { return false; }, where);
+    const timespec nap{0, 20 * kNapNs};
+    ::nanosleep(&nap, nullptr);
+  }
 }
 
 // A process may also have ended because of an error, the death of a third rank perhaps. Its alarm

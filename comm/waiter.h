@@ -47,7 +47,9 @@ class Waiter {
   // Throws if another rank has raised the alarm, or another thread of this one has aborted.
   void check_alarm();
 
-  // Throws if a rank is dead: for what has failed and may be explained by that.
+  // Throws if a rank has failed or is dead: for what has gone wrong and may be explained by that. A
+  // process that is killed closes its sockets some time before it is known to have ended, so it
+  // takes a moment to find out.
   void check_alive(FunctionRef<std::string()> where);
 
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"

@@ -1,5 +1,5 @@
-// The matrix: every collective × type × reduction × count × ranks × place × slots, against the
-// oracle, to the bit.
+// The matrix: every collective × type × reduction × count × ranks × place × slots × memory, against
+// the oracle, to the bit.
 //
 // Small counts go through the full product: that is where chunks are empty, ranks outnumber
 // elements and a message fits its cell. Larger counts, which differ only in how many slices there
@@ -22,11 +22,12 @@ struct Shape {
   Algorithm algorithm = Algorithm::automatic;
   bool mapped = true;
   bool streams = false;
+  Lending lending = Lending::nothing;
 };
 
 std::vector<Shape> shapes() {
   const Options defaults;
-  const Algorithm ring = Algorithm::ring, one_shot = Algorithm::one_shot;
+  using enum Algorithm;
   std::vector<Shape> all = {{8, 1},
                             {64, 1, ring},
                             {64, 2, one_shot},
@@ -34,9 +35,16 @@ std::vector<Shape> shapes() {
                             {4096, 4},
                             {defaults.slot_bytes, defaults.slot_count},
                             {64, 2, ring, false},
-                            {256, 2, ring, true, true}};
+                            {256, 2, ring, true, true},
+                            {256, 3, ring, true, false, Lending::in_turn},
+                            {64, 2, one_shot, true, false, Lending::in_turn}};
   // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
-  if (kUnderTsan) all = {{8, 1}, {64, 2, one_shot}, {256, 3, ring}, {64, 2, ring, false}};
+  if (kUnderTsan)
+    all = {{8, 1},
+           {64, 2, one_shot},
+           {256, 3, ring},
+           {64, 2, ring, false},
+           {256, 2, automatic, true, false, Lending::in_turn}};
   return all;
 }
 
@@ -203,7 +211,9 @@ void run_matrix(Context& t, int ranks) {
     options.algorithm = shape.algorithm;
     if (shape.streams) options.stream_from_bytes = 0;
     if (!shape.mapped) options.decorate = unmapped();
-    run_cases(t, ranks, options, chosen, expected);
+    // All that does not fit a cell is lent.
+    if (shape.lending != Lending::nothing) options.direct_from_bytes = 1;
+    run_cases(t, ranks, options, chosen, expected, shape.lending);
   }
 }
 

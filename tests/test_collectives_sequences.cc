@@ -49,7 +49,8 @@ Options with_slots(std::size_t slot_bytes, int slot_count) {
 
 // Makes one call and notes what is wrong with it.
 void perform_checked(Context& t, Communicator& comm, const Case& it, const Expectation& expected) {
-  const std::string wrong = perform(comm, it, expected);
+  RankMemory memory(Lending::in_turn);
+  const std::string wrong = perform(comm, it, expected, memory);
   CHECK_MSG(wrong.empty(), "rank %d: %s: %s", comm.rank(), describe(it).c_str(), wrong.c_str());
 }
 
@@ -98,6 +99,9 @@ RINGSIDE_TEST(collectives, hundreds_of_mixed_calls_on_one_communicator) {
     run_cases(t, ranks, with_slots(512, 2), cases, expected);
     run_cases(t, ranks, with_slots(64, 1), cases, expected);
     run_cases(t, ranks, test_options(), cases, expected);
+    Options lends = with_slots(512, 2);
+    lends.direct_from_bytes = 100;
+    run_cases(t, ranks, lends, cases, expected, Lending::in_turn);
   }
 }
 

@@ -2,10 +2,12 @@
 //
 // A new transport joins by one line in transports(). What is shm's alone (descriptors, mappings,
 // the socket through which they go) is tested at the end.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
@@ -13,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "comm/allocate.h"
+#include "comm/allocations.h"
 #include "comm/error.h"
 #include "comm/shm.h"
 #include "tests/support/collective_case.h"
@@ -117,6 +121,8 @@ RINGSIDE_TEST(transport, cells_are_apart) { hold(t, check_cells_are_apart); }
 RINGSIDE_TEST(transport, flush_frees_the_source) { hold(t, check_flush_frees_source, 3); }
 RINGSIDE_TEST(transport, two_writers_of_one_window) { hold(t, check_two_writers, kRounds); }
 RINGSIDE_TEST(transport, peer_window_outlives_its_owner) { hold(t, check_outlives_owner); }
+RINGSIDE_TEST(transport, loans_are_read_where_they_lie) { hold(t, check_loans); }
+RINGSIDE_TEST(transport, what_cannot_be_a_loan_is_refused) { hold(t, check_no_loans); }
 
 RINGSIDE_TEST(transport, wrong_secret_is_refused_with_a_sentence) {
   for (const TransportUnderTest& it : transports()) {
@@ -200,8 +206,70 @@ RINGSIDE_TEST(shm, right_length_but_wrong_secret_gets_no_descriptor) {
   const auto window = owner->expose(64, 1);
   Stranger guesser(window->handle());
   REQUIRE(guesser.connected);
-  guesser.say(std::vector<std::byte>(sizeof(Secret) + sizeof(std::uint32_t)));
+  // A window is asked for by the secret, what it is (32 bits, and as many to align) and its number.
+  guesser.say(std::vector<std::byte>(sizeof(Secret) + 2 * sizeof(std::uint64_t)));
   CHECK(guesser.listen() <= 0);
+}
+
+// The control of the one above: with the secret, these very bytes get an answer.
+RINGSIDE_TEST(shm, right_length_and_right_secret_get_an_answer) {
+  const Secret secret = draw_secret();
+  const auto owner = kShmSocket.make(secret);
+  const auto window = owner->expose(64, 1);
+  Stranger friendly(window->handle());
+  REQUIRE(friendly.connected);
+  std::vector<std::byte> words(sizeof(Secret) + 2 * sizeof(std::uint64_t));
+  std::memcpy(words.data(), secret.data(), sizeof secret);
+  friendly.say(words);
+  CHECK(friendly.listen() > 0);
+}
+
+// A mistake of this rank's must not damage what is another's: the kernel itself does not write
+// there.
+RINGSIDE_TEST(shm, a_loan_can_only_be_read) {
+  if (kUnderTsan) SKIP("ThreadSanitizer does not see through two mappings of one page");
+  Pair pair(kShmSocket, 64);
+  void* memory = allocate(4096);
+  const Loan loan = Allocations::of_this_process().find(memory).from;
+  const std::byte* borrowed = pair.to_left->borrow(loan, 4096);
+  UniqueFd zero(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+  REQUIRE(zero);
+  CHECK_EQ(::read(zero.get(), memory, 1), 1);
+  errno = 0;
+  CHECK_EQ(::read(zero.get(), const_cast<std::byte*>(borrowed), 1), -1);
+  CHECK_EQ(errno, EFAULT);
+  deallocate(memory);
+}
+
+// To map takes longer than to read. So mappings are kept, and those that were given back go when
+// there would be more.
+RINGSIDE_TEST(shm, mappings_of_loans_are_kept_and_do_not_pile_up) {
+  if (kUnderTsan) SKIP("ThreadSanitizer does not see through two mappings of one page");
+  Pair pair(kShmSocket, 64);
+  const std::size_t before = memfd_mappings(), descriptors = open_descriptors();
+  std::vector<void*> owned;
+  const auto borrow = [&](void* memory) {
+    pair.to_left->borrow(Allocations::of_this_process().find(memory).from, 100);
+  };
+  for (std::size_t i = 1; i <= 5; ++i) {
+    owned.push_back(allocate(100'000));
+    for (int again = 0; again < 3; ++again)
+      for (void* memory : owned) borrow(memory);
+    // The owner's and the reader's.
+    CHECK_EQ(memfd_mappings(), before + 2 * i);
+  }
+  CHECK_EQ(open_descriptors(), descriptors + 5);
+  for (void* memory : owned) deallocate(memory);
+  CHECK_EQ(memfd_mappings(), before + 5);
+  for (int i = 0; i < 20; ++i) {
+    void* memory = allocate(100'000);
+    borrow(memory);
+    CHECK_EQ(memfd_mappings(), before + 2);
+    deallocate(memory);
+  }
+  CHECK_EQ(open_descriptors(), descriptors);
+  pair.to_left.reset();
+  CHECK_EQ(memfd_mappings(), before - 1);  // its window, too
 }
 
 RINGSIDE_TEST(shm, owner_ends_while_a_stranger_is_silent) {

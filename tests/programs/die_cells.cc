@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -261,6 +262,11 @@ int run_matrix(int most_ranks) {
   const std::vector<FaultCell> messages =
       cells_of(Injection::What::die, 0, true, faulty_messages(), most_ranks);
   cells.insert(cells.end(), messages.begin(), messages.end());
+  // Some of the dead have lent, or were about to read what is lent.
+  std::vector<FaultCell> lending =
+      cells_of(Injection::What::die, 0, true, faulty_calls(), std::min(most_ranks, 3));
+  for (FaultCell& cell : lending) cell.lends = true;
+  cells.insert(cells.end(), lending.begin(), lending.end());
   // Not earlier: with the first thread, and there were some, a sanitizer starts one of its own.
   const tools::Resources before = tools::resources_held(true);
   std::size_t processes = 0;

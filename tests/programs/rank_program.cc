@@ -12,7 +12,11 @@
 //   mismatch --what W --bytes B    rank 1 differs in count, type, operation or reduction
 //   leave --rank R --op K          rank R destroys its communicator after K − 1 all_reduces
 //   stall --rank R --op K          rank R makes no K-th call, and stays
+//   lend                           every operation on lent memory, against the oracle
+//   die-having-lent --rank R       rank R is killed when it has just lent memory for the first time
+//   stop-having-lent --rank R      the same with SIGSTOP
 //
+// loop takes --memory lent (from allocate()), or --memory fresh (the same, anew for each call).
 // An Error is printed to stderr as `rank R: SENTENCE`, and the exit status is then 1.
 #include <signal.h>
 #include <sys/mman.h>
@@ -26,11 +30,14 @@
 #include <string>
 #include <vector>
 
+#include "comm/allocate.h"
 #include "comm/bootstrap_any.h"
 #include "comm/bootstrap_threads.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "tests/support/bootstrap_around.h"
+#include "tests/support/collective_case.h"
+#include "tests/support/faulty_transport.h"
 #include "tests/support/hash_cases.h"
 #include "tools/common/probe.h"
 
@@ -43,7 +50,7 @@ void note_signal(int signal) { stopped_by.store(signal); }
 
 struct Arguments {
   std::string mode = "ok";
-  std::string what, ready;
+  std::string what, ready, memory;
   int threads = 0;
   int rank = 1;  // the one that misbehaves
   int op = 1;
@@ -63,6 +70,8 @@ Arguments parse(int argc, char** argv) {
     const char* value = i + 1 < argc ? argv[++i] : "";
     if (option == "--what") {
       it.what = value;
+    } else if (option == "--memory") {
+      it.memory = value;
     } else if (option == "--ready") {
       it.ready = value;
     } else if (option == "--threads") {
@@ -121,8 +130,12 @@ class TrappedBuffer {
 
 void loop(Communicator& comm, const Arguments& arguments) {
   std::vector<float> buffer(kCount, 1.0f);
+  float* at = buffer.data();
   for (int i = 0;; ++i) {
-    comm.all_reduce(buffer.data(), buffer.data(), kCount, DType::f32, Reduction::max);
+    if (arguments.memory == "fresh" && i > 0) deallocate(at);
+    if (arguments.memory == "fresh" || (arguments.memory == "lent" && i == 0))
+      at = static_cast<float*>(allocate(kCount * sizeof(float)));
+    comm.all_reduce(at, at, kCount, DType::f32, Reduction::max);
     if (i != 3 || comm.rank() != 0 || arguments.ready.empty()) continue;
     if (std::FILE* file = std::fopen(arguments.ready.c_str(), "w")) std::fclose(file);
   }
@@ -143,6 +156,50 @@ void misbehave(Communicator& comm, const Arguments& arguments) {
     }
     comm.all_reduce(buffer.data(), buffer.data(), kCount, DType::f32, Reduction::max);
   }
+}
+
+// What is wrong is an Error. Two ranks of three write over what they have lent at once.
+void lend(Communicator& comm) {
+  std::vector<test::Case> cases;
+  for (std::uint64_t seed = 0; seed < 6; ++seed)
+    for (const Kind kind : {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
+                            Kind::broadcast, Kind::reduce, Kind::gather, Kind::scatter})
+      for (const std::size_t count : {7u, 1003u, 9011u})
+        cases.push_back({{kind, seed % 2 == 0 ? DType::f32 : DType::bf16, Reduction::sum,
+                          static_cast<int>(seed) % comm.size(), count},
+                         seed % 3 == 0,
+                         static_cast<int>(seed % 4),
+                         0,
+                         cases.size()});
+  test::RankMemory memory(test::Lending::in_turn);
+  for (const test::Case& it : cases) {
+    const std::string wrong = perform(comm, it, test::expect(it, comm.size()), memory);
+    if (!wrong.empty())
+      throw Error(Fault::protocol, text("%s: %s", describe(it).c_str(), wrong.c_str()));
+  }
+  comm.barrier();
+}
+
+// A rank that ends, or stops, as soon as it has lent something.
+class SignalledHavingLent : public test::PeerWindowAround {
+ public:
+  SignalledHavingLent(std::unique_ptr<PeerWindow> inner, int signal_number)
+      : PeerWindowAround(std::move(inner)), signal_number_(signal_number) {}
+  std::byte* mapped() const override { return inner_->mapped(); }
+  void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
+    PeerWindowAround::signal(cell, value, payload, payload_bytes);
+    if ((value.fingerprint & kLoanBit) != 0) ::raise(signal_number_);
+  }
+
+ private:
+  int signal_number_;
+};
+
+void gather_lent(Communicator& comm) {
+  auto* at = static_cast<float*>(
+      allocate(kCount * sizeof(float) * static_cast<std::size_t>(comm.size() + 1)));
+  comm.all_gather(at, at + kCount, kCount, DType::f32);
+  comm.barrier();
 }
 
 // Every rank makes the same call, of `bytes` bytes of f32; rank 1 another one.
@@ -181,6 +238,10 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
   try {
     Options options = Options::from_environment();
     options.interrupted = &stopped_by;
+    const bool having_lent = arguments.mode.ends_with("-having-lent");
+    if (having_lent && bootstrap.rank() == arguments.rank)
+      options.decorate = test::decorate_with<SignalledHavingLent>(
+          arguments.mode.starts_with("die") ? SIGKILL : SIGSTOP);
     Communicator comm(bootstrap, options);
     if (arguments.mode == "ok") {
       ok(comm);
@@ -188,6 +249,10 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
       print_hashes(comm, arguments);
     } else if (arguments.mode == "loop") {
       loop(comm, arguments);
+    } else if (arguments.mode == "lend") {
+      lend(comm);
+    } else if (having_lent) {
+      gather_lent(comm);
     } else if (arguments.mode == "die-in-probe") {
       die_in_probe(bootstrap, arguments);
     } else if (arguments.mode == "mismatch") {

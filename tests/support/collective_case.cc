@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "comm/allocate.h"
 #include "comm/bootstrap_threads.h"
 
 namespace ringside::test {
@@ -15,34 +16,43 @@ constexpr std::size_t kGuardBytes = 64;
 
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
-// A buffer that lies `misaligned_bytes` off a cache line, between guards.
+// A buffer that lies `misaligned_bytes` off a cache line, between guards; at `place`, which has
+// room for all of that, or in memory of its own.
 class Guarded {
  public:
-  Guarded(std::size_t bytes, int misaligned_bytes)
-      : memory_(2 * kGuardBytes + 64 + bytes + kGuardBytes, kGuard), bytes_(bytes) {
-    const auto at = reinterpret_cast<std::uintptr_t>(memory_.data()) + kGuardBytes;
+  static std::size_t room(std::size_t bytes) { return 2 * kGuardBytes + 64 + bytes + kGuardBytes; }
+
+  Guarded(std::byte* place, std::size_t bytes, int misaligned_bytes)
+      : own_(place == nullptr ? room(bytes) : 0),
+        memory_(place == nullptr ? own_.data() : place),
+        bytes_(bytes) {
+    std::memset(memory_, static_cast<int>(kGuard), room(bytes));
+    const auto at = reinterpret_cast<std::uintptr_t>(memory_) + kGuardBytes;
     first_ = kGuardBytes + (64 - at % 64) + static_cast<std::size_t>(misaligned_bytes);
     std::memset(data(), static_cast<int>(kPoison), bytes);
   }
-  Guarded(const Bytes& content, int misaligned_bytes) : Guarded(content.size(), misaligned_bytes) {
+  Guarded(std::byte* place, const Bytes& content, int misaligned_bytes)
+      : Guarded(place, content.size(), misaligned_bytes) {
     fill(0, content);
   }
 
-  std::byte* data() { return memory_.data() + first_; }
+  std::byte* data() { return memory_ + first_; }
   void fill(std::size_t at, const Bytes& content) {
     if (!content.empty()) std::memcpy(data() + at, content.data(), content.size());
   }
   bool holds(const Bytes& content) {
     return content.empty() || std::memcmp(data(), content.data(), content.size()) == 0;
   }
+  void overwrite() { std::memset(data(), static_cast<int>(kPoison), bytes_); }
   bool guards_intact() const {
-    for (std::size_t i = 0; i < memory_.size(); ++i)
+    for (std::size_t i = 0; i < room(bytes_); ++i)
       if ((i < first_ || i >= first_ + bytes_) && memory_[i] != kGuard) return false;
     return true;
   }
 
  private:
-  Bytes memory_;
+  Bytes own_;
+  std::byte* memory_;
   std::size_t bytes_;
   std::size_t first_ = 0;
 };
@@ -97,11 +107,19 @@ std::string judge(Guarded& buffer, const std::byte* output, const Bytes& expecte
 
 // A rank that has nothing to give, or gets nothing, may hand in null as well as any pointer.
 std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input,
-                          const Bytes& output) {
-  Guarded send(input, it.misaligned_bytes), recv(output.size(), (it.misaligned_bytes + 1) % 4);
+                          const Bytes& output, RankMemory& memory) {
+  const RankMemory::Places at =
+      memory.places(it, comm.rank(), Guarded::room(input.size()), Guarded::room(output.size()));
+  Guarded send(at.send, input, it.misaligned_bytes);
+  Guarded recv(at.recv, output.size(), (it.misaligned_bytes + 1) % 4);
   const bool null = it.seed % 2 == 0 && comm.rank() != it.what.root;
   call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : send.data(),
        null && has_one_taker(it.what.kind) ? nullptr : recv.data());
+  if (memory.writes_at_once(it, comm.rank())) {
+    send.overwrite();
+    recv.overwrite();
+    return "";
+  }
   if (!send.holds(input)) return "the input changed";
   if (!send.guards_intact()) return "bytes beside the input changed";
   return judge(recv, recv.data(), output, it.what.dtype);
@@ -109,8 +127,10 @@ std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input
 
 // One buffer for both. Where one of them is a rank's part of the other, it lies in that part.
 std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& input,
-                             const Bytes& output) {
-  Guarded both(std::max(input.size(), output.size()), it.misaligned_bytes);
+                             const Bytes& output, RankMemory& memory) {
+  const std::size_t bytes = std::max(input.size(), output.size());
+  Guarded both(memory.places(it, comm.rank(), Guarded::room(bytes), 0).send, bytes,
+               it.misaligned_bytes);
   const std::size_t part_bytes = std::min(input.size(), output.size());
   const std::size_t own = it.counts.empty() ? index(comm.rank()) * part_bytes
                                             : first_of(it, comm.rank()) * bytes_of(it.what.dtype);
@@ -118,6 +138,10 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
   const std::size_t output_at = output.size() < input.size() ? own : 0;
   both.fill(input_at, input);
   call(comm, it, both.data() + input_at, both.data() + output_at);
+  if (memory.writes_at_once(it, comm.rank())) {
+    both.overwrite();
+    return "";
+  }
   return judge(both, both.data() + output_at, output, it.what.dtype);
 }
 
@@ -194,15 +218,43 @@ Expectation expect(const Case& it, int ranks) {
   return result;
 }
 
+void RankMemory::Free::operator()(std::byte* memory) const { deallocate(memory); }
+
+std::byte* RankMemory::Block::of(std::size_t wanted_bytes) {
+  if (wanted_bytes > bytes || !memory) {
+    memory.reset();
+    memory.reset(static_cast<std::byte*>(allocate(wanted_bytes)));
+    bytes = wanted_bytes;
+  }
+  return memory.get();
+}
+
+RankMemory::Places RankMemory::places(const Case& it, int rank, std::size_t send_bytes,
+                                      std::size_t recv_bytes) {
+  const std::size_t turn = it.seed / 2 + index(rank);
+  const Lending now = lending_ == Lending::in_turn ? static_cast<Lending>(turn % 5) : lending_;
+  // What comes second in an allocation begins anywhere.
+  if (now == Lending::together) {
+    const std::size_t second_at = send_bytes + turn % 64;
+    std::byte* all = first_.of(second_at + recv_bytes);
+    return {all, all + second_at};
+  }
+  const bool lends_input = now == Lending::input || now == Lending::both;
+  const bool lends_output = now == Lending::output || now == Lending::both;
+  return {lends_input || (lends_output && recv_bytes == 0) ? first_.of(send_bytes) : nullptr,
+          lends_output && recv_bytes > 0 ? second_.of(recv_bytes) : nullptr};
+}
+
 // One buffer for both, if this rank has both: where one gives or takes, only that one does.
-std::string perform(Communicator& comm, const Case& it, const Expectation& expected) {
+std::string perform(Communicator& comm, const Case& it, const Expectation& expected,
+                    RankMemory& memory) {
   const Kind kind = it.what.kind;
   const Bytes& input = expected.inputs[index(comm.rank())];
   const Bytes& output = expected.outputs[index(comm.rank())];
   const bool only_root = has_one_taker(kind) || kind == Kind::scatter;
   const bool both = it.in_place && (!only_root || comm.rank() == it.what.root);
-  return both || kind == Kind::broadcast ? perform_in_place(comm, it, input, output)
-                                         : perform_apart(comm, it, input, output);
+  return both || kind == Kind::broadcast ? perform_in_place(comm, it, input, output, memory)
+                                         : perform_apart(comm, it, input, output, memory);
 }
 
 std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks) {
@@ -212,13 +264,14 @@ std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks) {
 }
 
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected) {
+               const std::vector<Expectation>& expected, Lending lending) {
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, options);
+    RankMemory mine(lending);
     for (std::size_t i = 0; i < cases.size(); ++i) {
       std::string wrong;
       try {
-        wrong = perform(comm, cases[i], expected[i]);
+        wrong = perform(comm, cases[i], expected[i], mine);
       } catch (const Error& error) {
         wrong = error.what();
       }

@@ -5,11 +5,12 @@
 //     perform()      makes the call on one rank and says what is wrong with the outcome
 //
 // A list of cases is worked out once and then run over many communicators: other slots, other
-// transports. perform() looks at more than the result: outputs are poisoned before, inputs must
-// come out as they went in, and no byte beside a buffer may change.
+// transports, memory that is lent or not. perform() looks at more than the result: outputs are
+// poisoned before, inputs must come out as they went in, and no byte beside a buffer may change.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -50,12 +51,51 @@ struct Expectation {
 };
 Expectation expect(const Case& a_case, int ranks);
 
+// Which buffers of a call lie in memory from allocate() (comm/allocate.h), which others read where
+// it lies. `together`: both, in one allocation. `in_turn`: each call, and each rank in it, another
+// one of these; so some ranks lend, and others do not.
+enum class Lending { nothing, input, output, both, together, in_turn };
+
+// A rank's memory from allocate(), for one call after another.
+class RankMemory {
+ public:
+  explicit RankMemory(Lending lending) : lending_(lending) {}
+
+  // Two ranks of three do not look at what a call has brought: they write over all that they have
+  // lent as soon as it returns. Whoever should still read there gets wrong bits, and the third, or
+  // the same one in the next call, is one who looks.
+  bool writes_at_once(const Case& a_case, int rank) const {
+    return lending_ != Lending::nothing && (a_case.seed + static_cast<unsigned>(rank)) % 3 != 0;
+  }
+
+  // Where `send_bytes` and `recv_bytes` can lie. Null: in memory of another kind. A buffer for both
+  // is a `send` without a `recv`.
+  struct Places {
+    std::byte* send = nullptr;
+    std::byte* recv = nullptr;
+  };
+  Places places(const Case& a_case, int rank, std::size_t send_bytes, std::size_t recv_bytes);
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+  struct Block {
+    std::unique_ptr<std::byte, Free> memory;
+    std::size_t bytes = 0;
+    std::byte* of(std::size_t wanted_bytes);
+  };
+  Lending lending_;
+  Block first_, second_;
+};
+
 // Makes the call on this rank. Returns what is wrong, or nothing.
-std::string perform(Communicator& comm, const Case& a_case, const Expectation& expected);
+std::string perform(Communicator& comm, const Case& a_case, const Expectation& expected,
+                    RankMemory& memory);
 
 // Runs all cases, one after another, on a communicator of `ranks` threads.
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected);
+               const std::vector<Expectation>& expected, Lending lending = Lending::nothing);
 std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks);
 
 // Options with which a hang becomes an error long before the test's own time is up.

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <barrier>
 #include <cstdlib>
+#include <memory>
 
+#include "comm/allocate.h"
 #include "comm/error.h"
 #include "comm/peers.h"
 #include "tests/support/faulty_transport.h"
@@ -35,56 +37,72 @@ Options cell_options(const FaultyCall& call, double timeout_s) {
 
 std::size_t all_of(const Communicator& comm) { return kPart * index(comm.size()); }
 
-void all_reduce(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  comm.all_reduce(send.data(), recv.data(), all_of(comm), kF32, kSum);
+void all_reduce(Communicator& comm, float* send, float* recv) {
+  comm.all_reduce(send, recv, all_of(comm), kF32, kSum);
 }
-void reduce_scatter(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  comm.reduce_scatter(send.data(), recv.data(), kPart, kF32, kSum);
+void reduce_scatter(Communicator& comm, float* send, float* recv) {
+  comm.reduce_scatter(send, recv, kPart, kF32, kSum);
 }
-void all_gather(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  comm.all_gather(send.data(), recv.data(), kPart, kF32);
+void all_gather(Communicator& comm, float* send, float* recv) {
+  comm.all_gather(send, recv, kPart, kF32);
 }
-void broadcast(Communicator& comm, std::vector<float>& send, std::vector<float>&) {
-  comm.broadcast(send.data(), kPart, kF32, 0);
+void broadcast(Communicator& comm, float* send, float*) { comm.broadcast(send, kPart, kF32, 0); }
+void reduce(Communicator& comm, float* send, float* recv) {
+  comm.reduce(send, recv, all_of(comm), kF32, kSum, 0);
 }
-void reduce(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  comm.reduce(send.data(), recv.data(), all_of(comm), kF32, kSum, 0);
+void gather(Communicator& comm, float* send, float* recv) {
+  comm.gather(send, recv, kPart, kF32, 0);
 }
-void gather(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  comm.gather(send.data(), recv.data(), kPart, kF32, 0);
+void scatter(Communicator& comm, float* send, float* recv) {
+  comm.scatter(send, recv, kPart, kF32, 0);
 }
-void scatter(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  comm.scatter(send.data(), recv.data(), kPart, kF32, 0);
-}
-void all_to_all(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  comm.all_to_all(send.data(), recv.data(), kPart, kF32);
+void all_to_all(Communicator& comm, float* send, float* recv) {
+  comm.all_to_all(send, recv, kPart, kF32);
 }
 
 // Ranks 0 and 1, 2 and 3, …: the one sends, and then the other. Who is left over does nothing.
 int partner(int rank, int) { return rank ^ 1; }
-void pairs(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
+void pairs(Communicator& comm, float* send, float* recv) {
   const int other = partner(comm.rank(), comm.size());
   if (other >= comm.size()) return;
-  if (other > comm.rank()) comm.send(send.data(), kMessage, kF32, other);
-  comm.recv(recv.data(), kMessage, kF32, other);
-  if (other < comm.rank()) comm.send(send.data(), kMessage, kF32, other);
+  if (other > comm.rank()) comm.send(send, kMessage, kF32, other);
+  comm.recv(recv, kMessage, kF32, other);
+  if (other < comm.rank()) comm.send(send, kMessage, kF32, other);
 }
 // Everybody sends to the right and receives from the left.
 int right(int rank, int ranks) { return (rank + 1) % ranks; }
-void exchange(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
+void exchange(Communicator& comm, float* send, float* recv) {
   const int left = (comm.rank() + comm.size() - 1) % comm.size();
-  comm.exchange({Message::to(right(comm.rank(), comm.size()), send.data(), kMessage, kF32),
-                 Message::from(left, recv.data(), kMessage, kF32)});
+  comm.exchange({Message::to(right(comm.rank(), comm.size()), send, kMessage, kF32),
+                 Message::from(left, recv, kMessage, kF32)});
 }
 // From rank 0 to the last, through all.
-void chain(Communicator& comm, std::vector<float>& send, std::vector<float>& recv) {
-  if (comm.rank() > 0) comm.recv(recv.data(), kMessage, kF32, comm.rank() - 1);
-  if (comm.rank() + 1 < comm.size()) comm.send(send.data(), kMessage, kF32, comm.rank() + 1);
+void chain(Communicator& comm, float* send, float* recv) {
+  if (comm.rank() > 0) comm.recv(recv, kMessage, kF32, comm.rank() - 1);
+  if (comm.rank() + 1 < comm.size()) comm.send(send, kMessage, kF32, comm.rank() + 1);
 }
 
-struct Buffers {
-  std::vector<float> send = std::vector<float>(kMessage, 1);
-  std::vector<float> recv = std::vector<float>(kMessage);
+// What a rank gives and gets; lent if that is asked for.
+class Buffers {
+ public:
+  explicit Buffers(bool lends)
+      : ordinary_(lends ? 0 : 2 * kMessage),
+        lent_(lends ? static_cast<float*>(allocate(2 * kMessage * sizeof(float))) : nullptr),
+        send(lends ? lent_.get() : ordinary_.data()),
+        recv(send + kMessage) {
+    std::fill_n(send, kMessage, 1.0f);
+  }
+
+ private:
+  struct Free {
+    void operator()(float* memory) const { deallocate(memory); }
+  };
+  std::vector<float> ordinary_;
+  std::unique_ptr<float, Free> lent_;
+
+ public:
+  float* const send;
+  float* const recv;
 };
 static_assert(kMessage >= kPart * kMostRanks);
 
@@ -138,10 +156,11 @@ const std::vector<FaultyCall>& faulty_messages() {
 
 std::string describe(const FaultCell& cell) {
   const Injection& it = cell.fault;
-  return text("fault %d in %s (%s) of %d ranks, rank=%d,op=%d,step=%d", static_cast<int>(it.what),
+  return text("fault %d in %s (%s%s) of %d ranks, rank=%d,op=%d,step=%d", static_cast<int>(it.what),
               cell.call->name,
               *cell.call->shape != '\0' ? cell.call->shape : name_of(cell.call->algorithm),
-              cell.ranks, it.rank, static_cast<int>(it.op), static_cast<int>(it.step));
+              cell.lends ? ", lent memory" : "", cell.ranks, it.rank, static_cast<int>(it.op),
+              static_cast<int>(it.step));
 }
 
 std::vector<Place> places_of(const FaultyCall& call, int ranks) {
@@ -160,7 +179,7 @@ std::vector<Place> places_of(const FaultyCall& call, int ranks) {
     mine.on_messages = [&](std::uint64_t first_number, std::size_t) { begins(first_number); };
     mine.decorate = decorate_with<CountedMessages>(plan, &places);
     Communicator comm(bootstrap, mine);
-    Buffers buffers;
+    Buffers buffers(false);
     call.make(comm, buffers.send, buffers.recv);
   });
   std::vector<Place> all;
@@ -189,8 +208,9 @@ std::vector<FaultCell> cells_of(What what, int first_step, bool has_steps,
 Ending run_rank(const FaultCell& cell, Bootstrap& bootstrap, double timeout_s,
                 std::optional<Communicator>& comm) {
   return ending_of([&] {
-    Buffers buffers;
+    Buffers buffers(cell.lends);
     Options options = cell_options(*cell.call, timeout_s);
+    if (cell.lends) options.direct_from_bytes = 1;
     options.control = cell.control;
     inject(options, cell.fault, bootstrap);
     comm.emplace(bootstrap, options);

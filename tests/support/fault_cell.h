@@ -23,7 +23,7 @@ namespace ringside::test {
 struct FaultyCall {
   const char* name;  // as in sentences: "all_reduce"
   Algorithm algorithm;
-  void (*make)(Communicator& comm, std::vector<float>& send, std::vector<float>& recv);
+  void (*make)(Communicator& comm, float* send, float* recv);
   // Of messages: to whom a rank sends.
   int (*receiver)(int rank, int ranks) = nullptr;
   const char* shape = "";  // "chain"
@@ -36,6 +36,7 @@ struct FaultCell {
   int ranks = 2;
   Injection fault;  // op is from kFaultyOp on where it is to happen
   ControlChoice control = ControlChoice::automatic;
+  bool lends = false;  // buffers from allocate(), and all that does not fit a cell is lent
 };
 inline constexpr std::uint64_t kFaultyOp = 2;
 

@@ -57,11 +57,53 @@ class GenerousCredit : public PeerWindowAround {
   int credit_cell_;
 };
 
+// Where every message is a loan, each credit is one more than the one before. The pause is for the
+// lender, who takes himself for free to write.
+class EarlyReturn : public PeerWindowAround {
+ public:
+  EarlyReturn(std::unique_ptr<PeerWindow> inner, int credit_cell)
+      : PeerWindowAround(std::move(inner)), credit_cell_(credit_cell) {}
+  void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
+    if (cell == credit_cell_) returned_ = value.sequence;
+    PeerWindowAround::signal(cell, value, payload, payload_bytes);
+  }
+  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
+    const std::byte* at = PeerWindowAround::borrow(loan, bytes);
+    PeerWindowAround::signal(credit_cell_, {returned_ + 1, 0}, nullptr, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return at;
+  }
+
+ private:
+  int credit_cell_;
+  std::uint32_t returned_ = 0;
+};
+
+class SlowBorrow : public PeerWindowAround {
+ public:
+  SlowBorrow(std::unique_ptr<PeerWindow> inner, std::chrono::milliseconds pause)
+      : PeerWindowAround(std::move(inner)), pause_(pause) {}
+  std::byte* mapped() const override { return inner_->mapped(); }
+  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
+    std::this_thread::sleep_for(pause_);
+    const std::byte* at = PeerWindowAround::borrow(loan, bytes);
+    std::this_thread::sleep_for(pause_);
+    return at;
+  }
+
+ private:
+  std::chrono::milliseconds pause_;
+};
+
 }  // namespace
 
 Options::Decorate late_put() { return decorate_with<LatePut>(); }
 Options::Decorate generous_credit(int credit_cell) {
   return decorate_with<GenerousCredit>(credit_cell);
+}
+Options::Decorate early_return(int credit_cell) { return decorate_with<EarlyReturn>(credit_cell); }
+Options::Decorate slow_borrow(std::chrono::milliseconds pause) {
+  return decorate_with<SlowBorrow>(pause);
 }
 
 }  // namespace ringside::test

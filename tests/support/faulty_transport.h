@@ -1,13 +1,19 @@
 // Decorators around a real transport, for Options::decorate: each does one thing differently.
 //
-//     unmapped          correct, but without mapped(): the way that sockets and RDMA will go
+//     unmapped          correct, but without mapped() or loans: the way that sockets and RDMA will
+//                       go
 //     late_put          a signal is sent before the put that it announces
 //     generous_credit   a receiver that returns credit for messages which it has not read
+//     early_return      a receiver that gives a loan back before it has read it, so that its lender
+//                       does not wait
+//     slow_borrow       correct, but slow: it pauses before it looks for a loan, and before it
+//                       reads
 //
 // The faulty ones are negative controls. A test that has never been seen to fail proves little, so
 // tests/test_controls.cc shows each of them to the tests that must notice it.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -29,9 +35,19 @@ class PeerWindowAround : public PeerWindow {
   }
   void flush() override { inner_->flush(); }
   std::byte* mapped() const override { return nullptr; }
+  bool takes_loans() const override { return inner_->takes_loans(); }
+  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
+    return inner_->borrow(loan, bytes);
+  }
 
  protected:
   std::unique_ptr<PeerWindow> inner_;
+};
+
+class UnmappedPeerWindow : public PeerWindowAround {
+ public:
+  using PeerWindowAround::PeerWindowAround;
+  bool takes_loans() const override { return false; }
 };
 
 class TransportAround : public Transport {
@@ -66,8 +82,10 @@ Options::Decorate decorate_with(Arguments... arguments) {
   };
 }
 
-inline Options::Decorate unmapped() { return decorate_with<PeerWindowAround>(); }
+inline Options::Decorate unmapped() { return decorate_with<UnmappedPeerWindow>(); }
 Options::Decorate late_put();
 Options::Decorate generous_credit(int credit_cell);
+Options::Decorate early_return(int credit_cell);
+Options::Decorate slow_borrow(std::chrono::milliseconds pause);
 
 }  // namespace ringside::test

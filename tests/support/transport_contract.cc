@@ -9,6 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "comm/allocate.h"
+#include "comm/allocations.h"
+#include "comm/error.h"
 #include "comm/shm.h"
 #include "tests/support/test.h"
 
@@ -275,6 +278,84 @@ std::string check_outlives_owner(const TransportUnderTest& it) {
     pair.to_right->flush();
   }
   return "";
+}
+
+std::string check_loans(const TransportUnderTest& it) {
+  constexpr std::size_t kCount = 3, kBytes = 100'000;
+  Pair pair(it, 64);
+  if (!pair.to_left->takes_loans()) return "";
+  std::byte* owned[kCount];
+  Loan loans[kCount];
+  const std::byte* seen[kCount] = {};
+  std::string verdict;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    owned[i] = static_cast<std::byte*>(allocate(kBytes));
+    loans[i] = Allocations::of_this_process().find(owned[i] + i * 1001).from;
+  }
+  for (std::uint32_t round = 0; round < 10 && verdict.empty(); ++round)
+    for (std::uint32_t i = 0; i < kCount; ++i) {
+      fill(owned[i], kBytes, round * 10 + i);
+      const std::byte* at = pair.to_left->borrow(loans[i], kBytes - i * 1001);
+      if (seen[i] != nullptr && at != seen[i]) verdict = "a loan lies elsewhere the second time";
+      if (std::memcmp(at, owned[i] + i * 1001, kBytes - i * 1001) != 0)
+        verdict = "what is lent is not what is read";
+      seen[i] = at;
+    }
+  for (std::byte* memory : owned) deallocate(memory);
+  pair.left_window.reset();
+  pair.to_right.reset();
+  pair.left.reset();
+  // To read on is pointless, and no fault. All but the last page is gone.
+  for (std::size_t i = 0; i < kCount; ++i) {
+    if (!all_zero(seen[i], kBytes - 2 * kPageBytes)) verdict = "what was given back is still there";
+    [[maybe_unused]] const volatile std::byte last = seen[i][kBytes - i * 1001 - 1];
+  }
+  return verdict;
+}
+
+std::string check_no_loans(const TransportUnderTest& it) {
+  constexpr std::size_t kBytes = 10'000;
+  Pair pair(it, 64);
+  if (!pair.to_left->takes_loans()) return "";
+  void* memory = allocate(kBytes);
+  void* past = allocate(kBytes);
+  const std::uint64_t number = Allocations::of_this_process().find(memory).from.allocation;
+  const std::uint64_t gone = Allocations::of_this_process().find(past).from.allocation;
+  deallocate(past);
+  constexpr std::uint64_t kFar = UINT64_MAX;
+  const struct {
+    Loan loan;
+    std::size_t bytes;
+    const char* part;
+  } cases[] = {
+      {{number, 0}, 3 * kPageBytes + 1, "lends bytes that lie outside of its allocation"},
+      {{number, 3 * kPageBytes}, 1, "lends bytes that lie outside"},
+      {{number, 3 * kPageBytes + 1}, 0, "lends bytes that lie outside"},
+      {{number, kFar}, 2, "lends bytes that lie outside"},
+      {{number, kFar - 10}, 100, "lends bytes that lie outside"},
+      {{number, 8}, SIZE_MAX, "lends bytes that lie outside"},
+      {{gone, 0}, 1, "g"},  // has given back, or: it is gone
+      {{0, 0}, 1, "g"},
+      {{number + 1'000'000, 0}, 1, "g"},
+  };
+  std::string verdict;
+  // Twice: what was refused must not be known afterwards.
+  for (int again = 0; again < 2; ++again)
+    for (const auto& bad : cases) {
+      std::string sentence = "nothing";
+      try {
+        pair.to_left->borrow(bad.loan, bad.bytes);
+      } catch (const Error& error) {
+        sentence = error.what();
+      }
+      if (!sentence.starts_with("rank 0 ") || sentence.find(bad.part) == std::string::npos)
+        verdict = formatted("allocation %llu, %zu bytes: %s",
+                            static_cast<unsigned long long>(bad.loan.allocation), bad.bytes,
+                            sentence.c_str());
+    }
+  pair.to_left->borrow({number, 0}, kBytes);
+  deallocate(memory);
+  return verdict;
 }
 
 }  // namespace ringside::test

@@ -46,6 +46,11 @@ std::string check_cells_are_apart(const TransportUnderTest& it);
 std::string check_flush_frees_source(const TransportUnderTest& it, int rounds);
 std::string check_two_writers(const TransportUnderTest& it, int rounds);
 std::string check_outlives_owner(const TransportUnderTest& it);
+// Promise 6, where loans are taken: the bytes are those of the owner's memory, at one address for
+// one loan; also after it was given back, and its owner has gone.
+std::string check_loans(const TransportUnderTest& it);
+// What cannot be a loan is refused, with a sentence that names the rank.
+std::string check_no_loans(const TransportUnderTest& it);
 
 // Waits until the cell's sequence is at least `sequence`; false when that takes more than 10 s.
 bool wait_for(Transport& transport, const Cell& cell, std::uint32_t sequence);
