@@ -4,52 +4,57 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <limits>
 #include <vector>
 
+#include "comm/clock_bill.h"
 #include "comm/protocol.h"
 
 namespace ringside {
 
 class TimedChannel {
  public:
-  explicit TimedChannel(int slots)
-      : slots_(slots), times_(2 * static_cast<std::size_t>(slots), 0.0) {}
+  explicit TimedChannel(int slots) : slots_(slots), messages_(static_cast<std::size_t>(slots)) {}
 
-  // When the sender may know that the next message has a slot. Empty: that depends on a release
-  // which has not happened yet.
-  std::optional<double> credit_ns(double latency_ns) const {
-    if (may_send(sent_, 0, slots_)) return 0.0;
-    const std::uint32_t batch = credit_batch(slots_);
-    const std::uint32_t needed = sent_ + 1 - static_cast<std::uint32_t>(slots_);
-    const std::uint32_t returned = (needed + batch - 1) / batch * batch;
-    if (returned > consumed_) return std::nullopt;
-    return released_at(returned) + latency_ns;
+  // When the message was read whose credit says that the next one has a slot. Null: it has not been
+  // read yet. Long ago where the slot has never been used.
+  const Moment* room() const {
+    static constexpr Moment kLongAgo{-std::numeric_limits<double>::infinity(), {}};
+    if (may_send(sent_, 0, slots_)) return &kLongAgo;
+    for (std::uint32_t it = sent_ + 1 - static_cast<std::uint32_t>(slots_); it <= consumed_; ++it)
+      if (of(it).lent || credit_due(it, slots_)) return &of(it).read;
+    return nullptr;
   }
-  void put(double arrival_ns) { times_[slot(++sent_)] = arrival_ns; }
+  void put(const Moment& arrival, bool lent) {
+    Timed& next = of(++sent_);
+    next.arrival = arrival;
+    next.lent = lent;
+  }
 
-  // When the oldest message that has not been read arrives. Empty: it has not been sent.
-  std::optional<double> arrival_ns() const {
-    if (sent_ == consumed_) return std::nullopt;
-    return times_[slot(consumed_ + 1)];
+  // When the oldest message that has not been read arrives. Null: it has not been sent.
+  const Moment* arrival() const {
+    return sent_ == consumed_ ? nullptr : &of(consumed_ + 1).arrival;
   }
-  void release(double now_ns) { released_at(++consumed_) = now_ns; }
+  // Of the oldest message that has not been read.
+  bool lent() const { return of(consumed_ + 1).lent; }
+  void release(const Moment& now) { of(++consumed_).read = now; }
 
   bool is_idle() const { return sent_ == consumed_; }
 
  private:
+  struct Timed {
+    Moment arrival;
+    Moment read;
+    bool lent = false;  // then its credit does not wait for others
+  };
   std::size_t slot(std::uint32_t message) const {
     return static_cast<std::size_t>(slot_of(message, slots_));
   }
-  double& released_at(std::uint32_t message) {
-    return times_[static_cast<std::size_t>(slots_) + slot(message)];
-  }
-  double released_at(std::uint32_t message) const {
-    return times_[static_cast<std::size_t>(slots_) + slot(message)];
-  }
+  Timed& of(std::uint32_t message) { return messages_[slot(message)]; }
+  const Timed& of(std::uint32_t message) const { return messages_[slot(message)]; }
 
   int slots_;
-  std::vector<double> times_;  // of arrival by slot, then of release
+  std::vector<Timed> messages_;  // by slot
   std::uint32_t sent_ = 0;
   std::uint32_t consumed_ = 0;
 };

@@ -1,10 +1,10 @@
 // What a word costs on a machine: a core's work on bytes, and a message's way.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <vector>
 
+#include "comm/clock_bill.h"
 #include "comm/clock_lane.h"
 #include "comm/machine.h"
 #include "comm/ring.h"
@@ -32,14 +32,17 @@ class ClockCosts {
     const bool scratch = from == Place::carry || from == Place::kept;
     return of(bytes) * (copy_slot_ + (scratch ? copy_slot_ : copy_buffer_)) / 2;
   }
-  double copy_from_slot_ns(std::size_t bytes) const {
-    return of(bytes) * (copy_slot_ + copy_buffer_) / 2;
+  // `lent`: the message lies in its sender's buffer.
+  double copy_from_slot_ns(std::size_t bytes, bool lent) const {
+    return of(bytes) * ((lent ? copy_buffer_ : copy_slot_) + copy_buffer_) / 2;
   }
   double keep_ns(std::size_t bytes) const { return of(bytes) * copy_buffer_; }
-  // Slot + own input.
-  double reduce_ns(Place to, std::size_t bytes) const {
+  // Message + own input.
+  double reduce_ns(Place to, std::size_t bytes, bool lent) const {
     const bool scratch = to == Place::carry || to == Place::kept;
-    return of(bytes) * (reduce_slot_ + reduce_buffer_ + (scratch ? reduce_slot_ : reduce_buffer_)) /
+    return of(bytes) *
+           ((lent ? reduce_buffer_ : reduce_slot_) + reduce_buffer_ +
+            (scratch ? reduce_slot_ : reduce_buffer_)) /
            3;
   }
 
@@ -73,18 +76,18 @@ class ClockPorts {
   double latency_ns(int from, int to) const { return link(from, to).latency_ns; }
   bool is_wire(int from, int to) const { return link(from, to).is_wire(); }
 
-  // A message that is ready at `now_ns`: when all of it has arrived.
-  double arrival_ns(int from, int to, std::size_t bytes, double now_ns) {
+  // A message that is ready at `now`: when all of it has arrived.
+  Moment arrival(int from, int to, std::size_t bytes, const Moment& now) {
     const Link& way = link(from, to);
-    if (!way.is_wire()) return now_ns + way.latency_ns;
+    if (!way.is_wire()) return now.after(Term::flags, way.latency_ns);
     const bool inside = same_host(from, to);
-    double& out = inside ? rank_out_[index(from)] : host_out_[host(from)];
-    double& in = inside ? rank_in_[index(to)] : host_in_[host(to)];
+    Moment& out = inside ? rank_out_[index(from)] : host_out_[host(from)];
+    Moment& in = inside ? rank_in_[index(to)] : host_in_[host(to)];
     const double busy_ns = static_cast<double>(bytes) / way.bandwidth_gbs;
-    const double start_ns = std::max(now_ns, out);
-    out = start_ns + busy_ns;
-    in = std::max(start_ns + way.latency_ns, in) + busy_ns;
-    return in;
+    out.wait_for(now);
+    in.wait_for(out.after(Term::flags, way.latency_ns));
+    out.pay(Term::wires, busy_ns);
+    return in.pay(Term::wires, busy_ns);
   }
 
  private:
@@ -97,7 +100,7 @@ class ClockPorts {
 
   const Machine& machine_;
   std::vector<int> host_of_;  // kept, as a division costs more than the rest
-  std::vector<double> rank_out_, rank_in_, host_out_, host_in_;
+  std::vector<Moment> rank_out_, rank_in_, host_out_, host_in_;
 };
 
 }  // namespace ringside

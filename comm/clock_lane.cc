@@ -3,8 +3,8 @@
 #include "comm/clock_lane.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
-#include <optional>
 #include <unordered_map>
 
 #include "comm/circle.h"
@@ -19,8 +19,8 @@ namespace {
 constexpr std::size_t kWindowBytes = std::size_t{128} << 20;  // of all ranks
 
 struct Runner {
-  double clock_ns = 0;
-  double halfway_ns = 0;  // when the first half of the calls was over
+  Moment clock;
+  Moment halfway;         // when the first half of the calls was over
   std::size_t slice = 0;  // of all calls
   std::size_t next = 0;   // the word it is in
   std::size_t first = 0;  // the window's first word
@@ -29,6 +29,12 @@ struct Runner {
   bool sent = false;
   bool received = false;
   bool carry_in_slot = false;
+  bool reclaiming = false;  // its words are said, but what it has lent may not have been read
+  int lent = 0;             // messages that have not been read yet
+  Moment returned;          // when it knows that those which have been read have been
+  bool views_lent = false;  // what it looks at
+  std::array<Traffic, kPaths> sent_by = {};
+  std::size_t received_bytes = 0;
   std::vector<ClockStep> window;
 };
 
@@ -66,7 +72,9 @@ class World {
     }
     price.messages = messages_;
     price.words = words_;
-    price.time_ns = time_ns();
+    price.bill = bill();
+    for (const double ns : price.bill) price.time_ns += ns;
+    note_traffic(price);
     return price;
   }
 
@@ -74,13 +82,32 @@ class World {
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
   int wrap(int rank) const { return (rank % call_.ranks + call_.ranks) % call_.ranks; }
 
-  double time_ns() const {
-    double last_ns = 0, later_ns = 0;
-    for (const Runner& it : runners_) {
-      last_ns = std::max(last_ns, it.clock_ns);
-      later_ns += (it.clock_ns - it.halfway_ns) / call_.ranks;
+  Bill bill() const {
+    Bill bill = {};
+    if (call_.calls == 1) {
+      const auto earlier = [](const Runner& a, const Runner& b) { return a.clock.ns < b.clock.ns; };
+      return std::max_element(runners_.begin(), runners_.end(), earlier)->clock.bill;
     }
-    return call_.calls == 1 ? last_ns : later_ns / (call_.calls - call_.calls / 2);
+    const double shares = 1.0 * call_.ranks * (call_.calls - call_.calls / 2);
+    for (const Runner& it : runners_)
+      for (std::size_t term = 0; term < kTerms; ++term)
+        bill[term] += (it.clock.bill[term] - it.halfway.bill[term]) / shares;
+    return bill;
+  }
+
+  void note_traffic(Price& price) const {
+    const auto calls = static_cast<std::size_t>(call_.calls);
+    std::size_t most = 0;
+    for (const Runner& it : runners_) {
+      std::size_t bytes = 0;
+      for (const Traffic& way : it.sent_by) bytes += way.bytes;
+      price.busiest_bytes =
+          std::max({price.busiest_bytes, bytes / calls, it.received_bytes / calls});
+      if (&it != &runners_[0] && bytes <= most) continue;
+      most = bytes;
+      for (std::size_t path = 0; path < kPaths; ++path)
+        price.sent[path] = {it.sent_by[path].messages / calls, it.sent_by[path].bytes / calls};
+    }
   }
 
   // --- programs ---
@@ -96,13 +123,13 @@ class World {
   // Skips what there is nothing of, and notes when calls begin and end.
   void begin_slice(int rank) {
     Runner& it = runners_[index(rank)];
-    if (it.slice == call_.slices * index(call_.calls / 2)) it.halfway_ns = it.clock_ns;
+    if (it.slice == call_.slices * index(call_.calls / 2)) it.halfway = it.clock;
     if (it.slice < all_slices_ && it.words == 0) it.slice = all_slices_;
     if (it.slice == all_slices_) {
       --unfinished_;
       return;
     }
-    if (it.slice % call_.slices == 0) it.clock_ns += costs_.call_ns();
+    if (it.slice % call_.slices == 0) it.clock.pay(Term::call, costs_.call_ns());
   }
 
   bool finished(int rank) const { return runners_[index(rank)].slice == all_slices_; }
@@ -118,12 +145,34 @@ class World {
     it.begun = false;
     ++words_;
     if (++it.next == it.words) {
-      it.next = 0;
-      ++it.slice;
-      begin_slice(rank);
+      it.reclaiming = call_.lend_from_bytes != SIZE_MAX && (it.slice + 1) % call_.slices == 0;
+      if (!it.reclaiming) end_slice(rank);
+    } else {
+      keep_up(rank);
     }
-    if (finished(rank)) return;
+  }
+
+  void end_slice(int rank) {
+    Runner& it = runners_[index(rank)];
+    it.next = 0;
+    ++it.slice;
+    begin_slice(rank);
+    if (!finished(rank)) keep_up(rank);
+  }
+
+  void keep_up(int rank) {
+    const Runner& it = runners_[index(rank)];
     if (it.next < it.first || it.next >= it.first + it.window.size()) look_ahead(rank, it.next);
+  }
+
+  // A call is over when everything that was lent in it has been read. False: not known yet.
+  bool reclaim(int rank) {
+    Runner& it = runners_[index(rank)];
+    if (it.lent > 0) return false;
+    it.clock.wait_for(it.returned);
+    it.reclaiming = false;
+    end_slice(rank);
+    return true;
   }
 
   std::size_t bytes_of(int rank, int chunk) const {
@@ -153,8 +202,13 @@ class World {
   bool advance(int rank, bool forced) {
     bool progress = false;
     while (!finished(rank)) {
-      const ClockStep& step = step_of(rank);
       Runner& it = runners_[index(rank)];
+      if (it.reclaiming) {
+        if (!reclaim(rank)) break;
+        progress = true;
+        continue;
+      }
+      const ClockStep& step = step_of(rank);
       if (!it.begun) {
         it.begun = true;
         it.sent = !step.sends;
@@ -177,20 +231,20 @@ class World {
   Half half(int rank, const ClockStep& step, bool forced) {
     Runner& it = runners_[index(rank)];
     if (it.sent && it.received) return Half::none;
-    std::optional<double> credit_ns, arrival_ns;
-    if (!it.sent)
-      credit_ns = outgoing(rank, step).credit_ns(ports_.latency_ns(rank, to(rank, step)));
-    const bool at_once = credit_ns && *credit_ns <= it.clock_ns;
-    if (!it.received && !at_once) arrival_ns = incoming(rank, step).arrival_ns();
+    const Moment *room = nullptr, *arrival = nullptr;
+    const double back_ns = it.sent ? 0 : ports_.latency_ns(rank, to(rank, step));
+    if (!it.sent) room = outgoing(rank, step).room();
+    const bool at_once = room != nullptr && room->ns + back_ns <= it.clock.ns;
+    if (!it.received && !at_once) arrival = incoming(rank, step).arrival();
     const bool both = !it.sent && !it.received;
-    if (both && !at_once && !(credit_ns && arrival_ns) && !forced) return Half::none;
-    if (credit_ns && (!arrival_ns || *credit_ns <= *arrival_ns)) {
-      it.clock_ns = std::max(it.clock_ns, *credit_ns);
+    if (both && !at_once && (room == nullptr || arrival == nullptr) && !forced) return Half::none;
+    if (room != nullptr && (arrival == nullptr || room->ns + back_ns <= arrival->ns)) {
+      if (!at_once) it.clock = room->after(Term::credits, back_ns);
       send(rank, step);
       return Half::out;
     }
-    if (!arrival_ns) return Half::none;
-    it.clock_ns = std::max(it.clock_ns, *arrival_ns);
+    if (arrival == nullptr) return Half::none;
+    it.clock.wait_for(*arrival);
     receive(rank, step);
     return Half::in;
   }
@@ -200,32 +254,51 @@ class World {
     const int peer = to(rank, step);
     const bool whole = step.word == Word::show;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.send_chunk);
-    const bool in_slot = step.send_place == Place::carry && it.carry_in_slot;
-    it.clock_ns += costs_.message_ns();
-    if (!ports_.is_wire(rank, peer) && !in_slot && bytes > kInlineBytes)
-      it.clock_ns += costs_.copy_to_slot_ns(step.send_place, bytes);
-    outgoing(rank, step).put(ports_.arrival_ns(rank, peer, bytes, it.clock_ns));
+    const Path path = path_of(rank, step, bytes);
+    it.clock.pay(Term::ends, costs_.message_ns());
+    if (path == Path::slot && !ports_.is_wire(rank, peer))
+      it.clock.pay(Term::into_slots, costs_.copy_to_slot_ns(step.send_place, bytes));
+    const bool lent = path == Path::lent;
+    outgoing(rank, step).put(ports_.arrival(rank, peer, bytes, it.clock), lent);
     it.sent = true;
+    it.lent += lent;
+    Traffic& way = it.sent_by[static_cast<std::size_t>(path)];
+    ++way.messages;
+    way.bytes += bytes;
     ++messages_;
+  }
+
+  Path path_of(int rank, const ClockStep& step, std::size_t bytes) const {
+    if (bytes <= kInlineBytes) return Path::cell;
+    const Place from = step.send_place;
+    if (from == Place::carry && runners_[index(rank)].carry_in_slot) return Path::sum;
+    const bool lies_still = from == Place::input || from == Place::output;
+    const bool may_lend = lies_still && !(step.word == Word::show && call_.in_place);
+    if (may_lend && bytes >= call_.lend_from_bytes && !ports_.is_wire(rank, to(rank, step)))
+      return Path::lent;
+    return Path::slot;
   }
 
   void receive(int rank, const ClockStep& step) {
     Runner& it = runners_[index(rank)];
     it.received = true;
-    it.clock_ns += costs_.message_ns();
+    it.clock.pay(Term::ends, costs_.message_ns());
     const bool whole = step.word == Word::look;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
+    it.received_bytes += bytes;
     if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
-      it.clock_ns += costs_.slot_ns();
-    if (whole) return;  // it stays in its slot until look_away
+      it.clock.pay(Term::lines, costs_.slot_ns());
+    const bool lent = incoming(rank, step).lent();
+    it.views_lent = whole && lent;
+    if (whole) return;  // it stays where it is until look_away
     // Where the sum goes is chosen before it is computed: a slot that becomes free meanwhile is
     // not seen.
     if (step.receive_place == Place::carry)
       it.carry_in_slot = it.sent && bytes > kInlineBytes && slot_is_free(rank);
     if (step.word == Word::exchange_reduce)
-      it.clock_ns += costs_.reduce_ns(step.receive_place, bytes);
+      it.clock.pay(Term::additions, costs_.reduce_ns(step.receive_place, bytes, lent));
     else
-      it.clock_ns += costs_.copy_from_slot_ns(bytes);
+      it.clock.pay(Term::from_slots, costs_.copy_from_slot_ns(bytes, lent));
     release(from(rank, step), rank, step.from == kRing);
   }
 
@@ -233,28 +306,39 @@ class World {
   bool slot_is_free(int rank) const {
     const int right = wrap(rank + 1);
     if (ports_.is_wire(rank, right)) return false;
-    const auto credit_ns = ring_[index(rank)].credit_ns(ports_.latency_ns(rank, right));
-    return credit_ns && *credit_ns <= runners_[index(rank)].clock_ns;
+    const Moment* room = ring_[index(rank)].room();
+    return room != nullptr &&
+           room->ns + ports_.latency_ns(rank, right) <= runners_[index(rank)].clock.ns;
   }
 
   // A channel of the mesh that is idle is forgotten where its credit can never matter: of 4,096
   // ranks there are 16 million.
   void release(int source, int target, bool ring) {
-    const double now_ns = runners_[index(target)].clock_ns;
-    if (ring) return ring_[index(source)].release(now_ns);
+    if (ring) return release(ring_[index(source)], source, target);
     const std::uint64_t key = static_cast<std::uint64_t>(source) << 32 | index(target);
     const auto found = mesh_.find(key);
     if (found == mesh_.end()) return;  // a text that looks away from what it has not looked at
-    found->second.release(now_ns);
+    release(found->second, source, target);
     if (all_slices_ == 1 && found->second.is_idle()) mesh_.erase(found);
+  }
+  void release(TimedChannel& channel, int source, int target) {
+    const Moment& now = runners_[index(target)].clock;
+    if (channel.lent()) {
+      Runner& lender = runners_[index(source)];
+      --lender.lent;
+      lender.returned.wait_for(now.after(Term::credits, ports_.latency_ns(source, target)));
+    }
+    channel.release(now);
   }
 
   void local(int rank, const ClockStep& step) {
     Runner& it = runners_[index(rank)];
     if (step.word == Word::keep && !call_.in_place)
-      it.clock_ns += costs_.keep_ns(bytes_of(rank, step.receive_chunk));
+      it.clock.pay(Term::own_part, costs_.keep_ns(bytes_of(rank, step.receive_chunk)));
     if (step.word == Word::fold)
-      it.clock_ns += costs_.reduce_ns(Place::output, step.folded * call_.element_bytes);
+      it.clock.pay(
+          Term::additions,
+          costs_.reduce_ns(Place::output, step.folded * call_.element_bytes, it.views_lent));
     if (step.word == Word::look_away)
       for (int peer = 0; peer < call_.ranks; ++peer)
         if (peer != rank) release(peer, rank, false);
@@ -263,11 +347,20 @@ class World {
   std::string deadlock() const {
     return circle_of_waits(call_.ranks, [&](int rank) {
       if (finished(rank)) return Wait{.ended = true};
+      if (runners_[index(rank)].reclaiming)
+        return Wait{.peer = reader_of(rank), .for_what = "read what it was lent"};
       const ClockStep& step = step_of(rank);
       if (!runners_[index(rank)].received)
         return Wait{.peer = from(rank, step), .for_what = "send"};
       return Wait{.peer = to(rank, step), .for_what = "make room"};
     });
+  }
+
+  // Somebody who has not read what the rank has sent to him.
+  int reader_of(int rank) const {
+    for (const auto& [key, channel] : mesh_)
+      if (key >> 32 == index(rank) && !channel.is_idle()) return static_cast<int>(key & UINT32_MAX);
+    return wrap(rank + 1);
   }
 
   const Machine& machine_;

@@ -11,7 +11,10 @@
 //   keep, fold the copy or the additions
 //
 // As on the host lane, a partial sum is computed straight into the neighbour's slot where stores
-// reach it and there is credit, and a message that fits into a cell is not copied to a slot.
+// reach it and there is credit, and a message that fits into a cell is not copied to a slot. Nor is
+// one that is lent: of lend_from_bytes or more, by stores, from the sender's input or output. It is
+// read where it lies, its credit goes back alone, and the sender's call ends when he knows that all
+// that he has lent has been read. A one-shot in place lends nothing: its sums would cover it.
 //
 // What a byte costs: a copy has two ends, an addition three, and each lies in a buffer of the call
 // or in a slot. Each end pays its share (1/2, 1/3) of the machine's rate for operands as long as
@@ -39,10 +42,13 @@
 // all that is said of that here is that work takes as many times as long.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "comm/chunks.h"
+#include "comm/clock_bill.h"
 #include "comm/clock_program.h"
 #include "comm/machine.h"
 
@@ -59,10 +65,26 @@ struct ClockCall {
   std::size_t buffer_bytes = 0;  // of a buffer: the mean of input and output
   std::size_t slot_bytes = 0;    // of the slots of a channel that messages go round
   bool in_place = false;         // then there is nothing to keep
+  // Messages from this length on are lent where they can be. SIZE_MAX: none.
+  std::size_t lend_from_bytes = SIZE_MAX;
   // The same call so many times, one right after another: as a program does that measures.
   int calls = 1;
   // How many words of a program are kept at a time. 0: as many as 128 MiB hold for all ranks.
   std::size_t window_words = 0;
+};
+
+// How a message's bytes come to its receiver.
+enum class Path : unsigned char {
+  cell,  // in the flag's own line
+  slot,  // copied there (or put on a wire)
+  sum,   // in a slot too, but computed there: nobody copies it
+  lent,  // not at all: they are read where they lie
+};
+inline constexpr std::size_t kPaths = 4;
+
+struct Traffic {
+  std::size_t messages = 0;
+  std::size_t bytes = 0;
 };
 
 struct Price {
@@ -72,6 +94,13 @@ struct Price {
   double time_ns = 0;
   std::size_t messages = 0;
   std::size_t words = 0;
+  // Of the same time: what it is made of. Of several calls it is the difference of two bills, and
+  // where they were led to by different ranks a term may come out a little below zero.
+  Bill bill = {};
+  // Of one call: what the rank sends that sends the most bytes, by Path; and the most bytes that
+  // any rank sends or receives.
+  std::array<Traffic, kPaths> sent = {};
+  std::size_t busiest_bytes = 0;
 };
 
 // What is kept of all programs is 128 MiB at most, whatever their length.

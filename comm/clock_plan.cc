@@ -11,8 +11,6 @@
 namespace ringside {
 namespace {
 
-constexpr std::size_t kElementBytes = 4;
-
 std::size_t ranks_of(const Question& it) { return static_cast<std::size_t>(it.ranks); }
 
 // The mean of input and output, of the rank that has most of both.
@@ -39,27 +37,30 @@ std::string cannot_price(const Machine& machine, const Question& it) {
 }
 
 std::size_t whole_bytes(const Question& it) {
-  const std::size_t unit = kElementBytes * (in_parts(it.kind) ? ranks_of(it) : 1);
+  const std::size_t unit = it.element_bytes * (in_parts(it.kind) ? ranks_of(it) : 1);
   return it.bytes / unit * unit;
 }
 
 ClockCall clock_call(const Machine& machine, const Question& it) {
   ClockCall call;
   const bool one_shot = it.algorithm == Algorithm::one_shot;
-  const std::size_t whole = whole_bytes(it);
+  const std::size_t whole = whole_bytes(it), each = it.element_bytes;
   call.ranks = it.ranks;
   call.calls = it.calls;
-  call.element_bytes = kElementBytes;
+  call.element_bytes = each;
   call.whole_bytes = whole;
-  call.chunks = Chunks{whole / kElementBytes, it.kind == Kind::broadcast ? 1 : it.ranks};
+  call.chunks = is_ragged(it.kind)
+                    ? Chunks{it.counts}
+                    : Chunks{whole / each, it.kind == Kind::broadcast ? 1 : it.ranks};
   const ChannelShape& shape = uses_mesh(it.kind) || one_shot ? machine.mesh : machine.ring;
-  call.slice_count = shape.slot_bytes / kElementBytes;
+  call.slice_count = shape.slot_bytes / each;
   call.slices = slices_for(call.chunks.longest(), call.slice_count);
-  call.buffer_bytes = buffer_bytes(it.kind, whole, whole / ranks_of(it));
+  call.buffer_bytes = buffer_bytes(it.kind, whole, call.chunks.longest() * each);
   const std::size_t message_bytes =
-      one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * kElementBytes;
+      one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * each;
   call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
   call.in_place = it.kind == Kind::broadcast;
+  call.lend_from_bytes = it.lend_from_bytes;
   return call;
 }
 
@@ -70,8 +71,10 @@ ClockText clock_text(const Question& it) {
         return [](ClockWindow& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); };
       return [](ClockWindow& lane, const Ring& ring) { all_reduce(lane, ring); };
     case Kind::reduce_scatter:
+    case Kind::reduce_scatter_v:
       return [](ClockWindow& lane, const Ring& ring) { reduce_scatter(lane, ring); };
     case Kind::all_gather:
+    case Kind::all_gather_v:
       return [](ClockWindow& lane, const Ring& ring) { all_gather(lane, ring); };
     case Kind::reduce:
       return [](ClockWindow& lane, const Ring& ring) { reduce(lane, ring, 0); };

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "comm/clock_lane.h"
 #include "comm/machine.h"
@@ -11,13 +13,16 @@
 
 namespace ringside {
 
-// What is to be priced: f32, out of place, from root 0 where there is one.
+// What is to be priced: out of place, from root 0 where there is one.
 struct Question {
   Kind kind = Kind::all_reduce;
   Algorithm algorithm = Algorithm::ring;  // or one_shot, for an all_reduce
   std::size_t bytes = 0;  // of the whole buffer; of all parts where ranks have parts
   int ranks = 2;
   int calls = 1;
+  std::size_t lend_from_bytes = SIZE_MAX;  // as in ClockCall: where buffers can be lent
+  std::size_t element_bytes = 4;
+  std::vector<std::size_t> counts = {};  // elements of each rank, for the operations on _v
 };
 
 // One-shots of more ranks are not priced: to say n² folds on each of n ranks takes its time.
@@ -31,7 +36,7 @@ std::string cannot_price(const Machine& machine, const Question& question);
 std::size_t whole_bytes(const Question& question);
 
 // About how many words price() will run: rank 1's for all ranks but rank 0, which may be a root. A
-// million of them take some 30 to 150 ms.
+// million of them take some 40 to 250 ms.
 double words_to_price(const Machine& machine, const Question& question);
 
 ClockCall clock_call(const Machine& machine, const Question& question);

@@ -391,6 +391,7 @@ std::vector<Edge> Communicator::ring_edges() const {
 std::size_t Communicator::one_shot_most_bytes() const {
   return ringside::one_shot_most_bytes(impl_->planner);
 }
+std::size_t Communicator::lend_from_bytes() const { return impl_->planner.lend_from_bytes; }
 
 std::optional<std::string> Communicator::broken() const {
   const std::optional<Error> cause = impl_->first_cause();

@@ -180,6 +180,9 @@ class Communicator {
   std::vector<Edge> ring_edges() const;
   // An all_reduce of at most so many bytes takes one step instead of a ring's (one_shot.h).
   std::size_t one_shot_most_bytes() const;
+  // Pieces of so many bytes or more are read where they lie, if that is memory from allocate()
+  // (allocate.h). SIZE_MAX: none are.
+  std::size_t lend_from_bytes() const;
   const Options& options() const;
 
   // The sentence that broke this communicator; none while it works.

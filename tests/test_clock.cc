@@ -9,27 +9,14 @@
 #include "comm/clock_plan.h"
 #include "comm/error.h"
 #include "comm/ring.h"
+#include "tests/support/clock_machines.h"
 #include "tests/support/proof_texts.h"
 #include "tests/support/test.h"
 
 namespace ringside {
 namespace {
 
-constexpr double kLatency_ns = 1000;
-constexpr double kBandwidth_gbs = 4;
-
-// One host, wires, nothing else.
-Machine pure(int ranks, int slots = 64) {
-  Machine it;
-  it.name = "pure";
-  it.ranks_per_host = ranks;
-  it.same_host = {kLatency_ns, kBandwidth_gbs};
-  it.ring = it.mesh = {slots, std::size_t{1} << 20};
-  return it;
-}
-
-// One slice, and chunks of equal length.
-std::size_t bytes_for(int ranks) { return static_cast<std::size_t>(ranks) * 4096; }
+using namespace test::clock;
 
 double formula_ns(Kind kind, Algorithm algorithm, int ranks) {
   const double n = ranks;
@@ -52,11 +39,6 @@ double formula_ns(Kind kind, Algorithm algorithm, int ranks) {
   }
 }
 
-void check_close(test::Context& t, double price_ns, double expected_ns, const std::string& what) {
-  CHECK_MSG(std::abs(price_ns - expected_ns) < 1e-9 * expected_ns, "%s: %.6f ns and not %.6f",
-            what.c_str(), price_ns, expected_ns);
-}
-
 constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
                            Kind::broadcast,  Kind::reduce,         Kind::gather,
                            Kind::scatter,    Kind::all_to_all};
@@ -64,21 +46,6 @@ constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gat
 // The formula's terms for messages of `bytes`.
 double hop_ns(std::size_t bytes) {
   return kLatency_ns + static_cast<double>(bytes) / kBandwidth_gbs;
-}
-
-// All ranks on one host that share memory.
-Machine stores(int ranks, int slots = 4) {
-  Machine it = pure(ranks, slots);
-  it.same_host = {kLatency_ns, 0};
-  it.copy = {{1, 8.0}};
-  it.reduce = {{1, 2.0}};
-  return it;
-}
-constexpr double kCopy_ns = 4096 / 8.0;  // of the 4096 bytes that bytes_for() gives a rank
-constexpr double kReduce_ns = 4096 / 2.0;
-
-Price price_of(const Machine& machine, Kind kind, int ranks, int calls = 1) {
-  return price(machine, Question{kind, Algorithm::ring, bytes_for(ranks), ranks, calls});
 }
 
 // A text of one's own, with the sizes of an all_reduce.

@@ -228,6 +228,48 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
   CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
 }
 
+RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
+  const Words arguments = with({"--explain", "-b", "8", "-e", "128K", "-f", "16384"}, kFew);
+  for (const Words& argv : all_ways(2, arguments)) {
+    const RunResult result = test::run(argv, {.timeout_s = 60});
+    check_good(t, result);
+    CHECK_EQ(rows_of(result.out).size(), 2u);
+    for (const char* part :
+         {"# fitted: a call ", "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
+          "#   ring: 128K > 32K: ", "#   bytes: copied into slots;", "#   floor ", "#   + gap ",
+          "#   predicted ", "#   unexplained "})
+      CHECK_MSG(contains(result.out, part), "no '%s' in: %s", part, result.out.c_str());
+  }
+  check_refused(t, {bench(), "--threads", "1", "--explain"}, "--explain wants at least two ranks");
+}
+
+RINGSIDE_TEST(bench_tool, explain_in_json_adds_up) {
+  if (!test::run({"sh", "-c", "command -v python3"}).ok()) SKIP("there is no python3 here");
+  const Words arguments =
+      with({"--explain", "--json", "--op", "all", "--memory", "allocate", "-b", "64K", "-e", "64K"},
+           kFew);
+  const RunResult result = test::run(all_ways(3, arguments).front(), {.timeout_s = 60});
+  CHECK_EQ(result.exit_code, 0);
+  const std::string path = text("/tmp/ringside-explain-%d.json", static_cast<int>(::getpid()));
+  std::ofstream(path) << result.out;
+  const RunResult parsed = test::run(
+      {"python3", "-c",
+       "import json; run = json.load(open('" + path +
+           "'))\n"
+           "assert run['fitted_ns']['call'] >= 0 and len(run['rows']) == 12, run\n"
+           "for row in run['rows']:\n"
+           "  it = row['explain']; time = row['out_of_place']['time_us']\n"
+           "  assert abs(sum(it['floor_us'].values()) - row['floor']['time_us']) < 1e-2, row\n"
+           "  if 'unpriced' in it: assert row['op'] == 'send_recv', row; continue\n"
+           "  total = it['predicted_total_us']\n"
+           "  assert abs(sum(it['predicted_us'].values()) - total) < 1e-2, row\n"
+           "  assert abs(total + it['unexplained_us'] - time) < 1e-2, row\n"
+           "  lent = it['sent']['lent']['bytes'] > 0\n"
+           "  assert lent == (row['op'] != 'barrier'), row\n"});
+  std::remove(path.c_str());
+  CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
+}
+
 RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
   for (const Words& argv : all_ways(2, {"--frobnicate"}))
     check_refused(t, argv, "there is no option --frobnicate");

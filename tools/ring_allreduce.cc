@@ -4,6 +4,7 @@
 //
 // Only rank 0 prints results. What the others have to say is gathered by the library itself.
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "tools/common/arguments.h"
 #include "tools/common/binding.h"
 #include "tools/common/demo.h"
+#include "tools/common/explain_words.h"
 #include "tools/common/measure.h"
 #include "tools/common/picture.h"
 #include "tools/common/report.h"
@@ -83,17 +85,24 @@ std::string proof(const Halves& halves) {
       equal ? "equal" : text("%zu DIFFER", halves.different).c_str());
 }
 
-std::vector<Row> run_table(Communicator& comm, const Arguments& arguments) {
+// With --explain below each row what it is made of, out of place.
+std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
+                           const std::optional<Surroundings>& here) {
   std::vector<Row> rows;
   Buffers buffers(arguments.end_bytes);
   const auto show = [&](const std::string& words) {
     if (!arguments.json) print(comm, words);
   };
+  if (here) show(explain_head(here->machine));
   for_each_operation(arguments, comm.size(), [&](const Operation& what) {
     if (rows.empty() || rows.back().what.kind != what.kind)
       show(text("# %s\n", name_of(what.kind)) + table_head());
-    rows.push_back(measure_row(comm, nullptr, buffers, what, arguments, true));
-    show(table_row(rows.back()));
+    Row row = measure_row(comm, nullptr, buffers, what, arguments, true);
+    if (here && comm.rank() == 0)
+      row.explanation = explain(*here, what, sides_of(buffers, what, false, 0, comm.size()));
+    show(table_row(row));
+    if (row.explanation) show(explain_words(*row.explanation, row.out_of_place.time_us));
+    rows.push_back(std::move(row));
   });
   show(table_foot(rows));
   return rows;
@@ -140,8 +149,10 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
     halves = compare_all_reduce(comm);
     if (talk) print(comm, proof(halves));
   }
-  check_memory(comm, arguments.end_bytes, 0);
-  const std::vector<Row> rows = run_table(comm, arguments);
+  check_memory(comm, arguments.end_bytes, arguments.explain ? 4 * arguments.end_bytes : 0);
+  std::optional<Surroundings> here;
+  if (arguments.explain) here = look_around(bootstrap, comm, 2 * arguments.end_bytes);
+  const std::vector<Row> rows = run_table(comm, arguments, here);
   if (arguments.json) print(comm, json(comm, bootstrap.name(), demo, halves, rows));
   comm.barrier();
   return demo.right && halves.different == 0 && wrong_in(rows) == 0 ? 0 : 1;

@@ -62,6 +62,7 @@ enum LongOption {
   kPeer,
   kLimit,
   kMemory,
+  kExplain,
   kFault,
   kTrace,
   kHelp
@@ -71,6 +72,7 @@ enum LongOption {
 constexpr std::array kCommonOptions = {
     option{"op", required_argument, nullptr, kOp},
     option{"json", no_argument, nullptr, kJson},
+    option{"explain", no_argument, nullptr, kExplain},
     option{"threads", required_argument, nullptr, kThreads},
     option{"fault", required_argument, nullptr, kFault},
     option{"trace", required_argument, nullptr, kTrace},
@@ -148,6 +150,10 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       break;
     case kLimit:
       it.limit = true;
+      break;
+    case kExplain:
+      it.explain = true;
+      it.limit |= tool == Tool::bench;  // the explanation begins at the floor
       break;
     case kMemory:
       it.memory = read_memory(value);

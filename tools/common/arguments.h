@@ -32,6 +32,7 @@ struct Arguments {
   std::string peer;                // bench: the library beside ringside; empty: none
   bool limit = false;              // bench
   Memory memory = Memory::any;     // bench: where the buffers come from
+  bool explain = false;            // what each row is made of; in bench with the limit
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
   std::string trace;               // the file for the timeline; empty: none
   bool help = false;

@@ -15,6 +15,7 @@
 #include "tools/common/board_cost.h"
 #include "tools/common/comparison.h"
 #include "tools/common/core_distance.h"
+#include "tools/common/explain_words.h"
 #include "tools/common/peer.h"
 #include "tools/common/report.h"
 #include "tools/common/sweep.h"
@@ -44,15 +45,28 @@ class Bench {
   }
 
   int run() {
-    BenchRun run{
-        arguments_, bootstrap_.name(), this_machine(), peer_ ? peer_->version() : "", {}, {}, {},
-        {}};
+    BenchRun run{arguments_,
+                 bootstrap_.name(),
+                 this_machine(),
+                 peer_ ? peer_->version() : "",
+                 {},
+                 {},
+                 {},
+                 {},
+                 {}};
     const auto probe = [&](const char* when) -> std::optional<MachineProbe> {
       if (!compares()) return std::nullopt;
       progress(when);
       return probe_machine(bootstrap_, probe_options_);
     };
-    run.before = probe("probing the machine");
+    if (arguments_.explain) {
+      progress("probing the machine, and fitting to it");
+      surroundings_ = look_around(bootstrap_, comm_, probe_options_.most_bytes);
+      run.before = surroundings_->probe;
+      run.fitted = surroundings_->machine;
+    } else {
+      run.before = probe("probing the machine");
+    }
     if (arguments_.limit) run.board_ns = board_cost_ns();
     show(header(run));
     measure(run);
@@ -111,6 +125,7 @@ class Bench {
     if (run.board_ns)
       words += text("# board: a call's notes for the other ranks take %.1f ns of each time below\n",
                     *run.board_ns);
+    if (surroundings_) words += explain_head(surroundings_->machine);
     if (binding_.own_cores()) words += "# each rank is bound to a core of its own\n";
     if (comm_.size() > run.machine.cores)
       words += "# more ranks than cores: times and rates of large sizes hold the turns of others\n";
@@ -142,8 +157,12 @@ class Bench {
       Row row = measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares());
       if (arguments_.limit)
         row.floor = floor_of(what.kind, comm_.size(), row.size_bytes, *run.before);
+      if (surroundings_ && comm_.rank() == 0)
+        row.explanation =
+            explain(*surroundings_, what, sides_of(buffers, what, false, 0, comm_.size()));
       run.rows.push_back(row);
-      show(compares() ? comparison_row(row, look_) : table_row(row));
+      show((compares() ? comparison_row(row, look_) : table_row(row)) +
+           (row.explanation ? explain_words(*row.explanation, row.out_of_place.time_us) : ""));
     });
   }
 
@@ -171,6 +190,7 @@ class Bench {
   std::unique_ptr<Peer> peer_;
   bool terminal_ = false;
   ComparisonLook look_;
+  std::optional<Surroundings> surroundings_;  // with --explain
 };
 
 }  // namespace

@@ -75,6 +75,10 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
                      cores_moved(run.before->flag_ns, run.after->flag_ns) ? "true" : "false")
               : "") +
          (run.board_ns ? text("  \"board_ns\": %.2f,\n", *run.board_ns) : "") +
+         (run.fitted
+              ? text("  \"fitted_ns\": {\"call\": %.2f, \"message\": %.2f, \"slot\": %.2f},\n",
+                     run.fitted->call_ns, run.fitted->message_ns, run.fitted->slot_ns)
+              : "") +
          text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(run.rows)) +
          json_summary("peer", peer_summary(run.rows)) +
          json_summary("floor", floor_summary(run.rows)) +

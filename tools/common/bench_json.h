@@ -21,6 +21,7 @@ struct BenchRun {
   std::optional<MachineProbe> before, after;  // with --peer or --limit
   std::optional<double> board_ns;             // with --limit: board_cost.h
   std::vector<Row> rows;
+  std::optional<ringside::Machine> fitted;  // with --explain, on rank 0
 };
 
 std::string bench_json(const BenchRun& run, const Communicator& comm);

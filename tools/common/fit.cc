@@ -213,7 +213,8 @@ Machine fitted(Machine machine, const std::vector<Measured>& calls) {
   return best;
 }
 
-Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked) {
+Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked,
+                std::size_t probe_bytes) {
   const int ranks = bootstrap.size();
   const Deadline deadline = Deadline::after_seconds(options.timeout_s);
   const int cores =
@@ -225,8 +226,9 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
   for (const Question& it : asked(slots)) questions.push_back(it);
   std::size_t most_bytes = 4096;
   for (const Question& it : questions) most_bytes = std::max(most_bytes, it.bytes);
-  const ProbeOptions probing{options.timeout_s, options.interrupted,
-                             std::clamp(2 * most_bytes, kLeastProbe, kMostProbe)};
+  const ProbeOptions probing{
+      options.timeout_s, options.interrupted,
+      std::clamp(std::max(2 * most_bytes, probe_bytes), kLeastProbe, kMostProbe)};
 
   std::vector<MachineProbe> probes;
   std::vector<std::vector<double>> times_us(questions.size());
@@ -239,8 +241,8 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
   caller.ring().barrier();
 
   Fit fit;
-  if (bootstrap.rank() != 0) return fit;
   fit.probe = medians(probes);
+  if (bootstrap.rank() != 0) return fit;
   for (std::size_t i = 0; i < questions.size(); ++i)
     fit.calls.push_back(
         {questions[i], quartiles_of(times_us[i]).median, 0, static_cast<std::ptrdiff_t>(i) < own});

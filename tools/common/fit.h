@@ -40,19 +40,21 @@ struct Measured {
 inline double residual(const Measured& it) { return it.priced_us / it.measured_us - 1; }
 
 struct Fit {
-  Machine machine;
+  ringside::Machine machine;
   MachineProbe probe;
   std::vector<Measured> calls;  // the fitted ones, then those that were asked for
 };
 
 // What is to be predicted and measured on a machine with these slots; the same on all ranks.
-using Asked = std::function<std::vector<Question>(const Machine& slots)>;
+using Asked = std::function<std::vector<Question>(const ringside::Machine& slots)>;
 
-// Collective: probes, times the fit's own calls and those that are asked for, fits on rank 0. Only
-// rank 0's answer is filled in. Throws Error.
-Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked);
+// Collective: probes, times the fit's own calls and those that are asked for, fits on rank 0. The
+// probe is every rank's, the rest only rank 0's. `probe_bytes`: of the largest copy that is probed,
+// if that is more than what is asked for needs. Throws Error.
+Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked,
+                std::size_t probe_bytes = 0);
 
 // The pure part: `machine` with the three times that suit `calls` best.
-Machine fitted(Machine machine, const std::vector<Measured>& calls);
+ringside::Machine fitted(ringside::Machine machine, const std::vector<Measured>& calls);
 
 }  // namespace ringside::tools

@@ -94,6 +94,7 @@ std::string ring_allreduce_help() {
 
 What is shown
   --no-demo   only the table
+  --explain   below each row what its time is made of; ask for few sizes
   --json      one JSON object, for machines
   --help      this
 )" + kColumns +
@@ -115,6 +116,8 @@ Beside what
               the same processes on the same buffers, in turns
   --limit     the floor: what flags and bytes must take here, as probed just before; docs/08
               With either, a flag is timed before and after: have the CPUs moved meanwhile?
+  --explain   the same, and below each row how the call is carried out and what its time is made
+              of, from the floor to what was measured; ask for few sizes
   --threads N ranks as threads of this process
   --json      one JSON object, for machines
   --help      this

@@ -25,6 +25,7 @@
 #include "comm/operation.h"
 #include "tools/common/arguments.h"
 #include "tools/common/call.h"
+#include "tools/common/explain.h"
 #include "tools/common/limit.h"
 
 namespace ringside::tools {
@@ -64,6 +65,7 @@ struct Row {
   std::optional<Timing> in_place;
   std::optional<PeerTiming> peer;
   std::optional<Floor> floor;
+  std::optional<Explanation> explanation;
 };
 
 // Collective. `peer` may be null; `in_place`: measure that too, where there is such a call.

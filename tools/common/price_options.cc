@@ -176,7 +176,7 @@ Here, the ranks first measure flags, copies and additions (α, β, γ), then tim
 of 24 and 768 bytes. Three times are fitted to those: of a call, of a message at either end, of a
 slot. All sizes of the table are predicted from that. off = predicted / measured − 1.
 
-4,096 ranks take about 5 seconds a row and 150 MiB. One-shots are priced up to 512 ranks.
+4,096 ranks take about 8 seconds a row and 150 MiB. One-shots are priced up to 512 ranks.
 Exit status: 0 done; 1 a rank failed; 2 a bad option or machine.
 )";
 }

@@ -3,6 +3,7 @@
 
 #include "comm/error.h"
 #include "comm/json.h"
+#include "tools/common/explain_words.h"
 
 namespace ringside::tools {
 namespace {
@@ -116,6 +117,8 @@ std::string json_rows(const std::vector<Row>& rows) {
     if (row.in_place) list += ",\n     \"in_place\": " + json_side(*row.in_place);
     if (row.peer) list += ",\n     \"peer\": " + json_peer(*row.peer);
     if (row.floor) list += ",\n     \"floor\": " + json_floor(row);
+    if (row.explanation)
+      list += ",\n     \"explain\": " + explain_json(*row.explanation, row.out_of_place.time_us);
     list += "}";
   }
   return "[" + list + "\n  ]";
