@@ -121,8 +121,8 @@ void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
   done_reading(*in.end);
 }
 
-// A loan's first use may ask its owner for the memory. If that fails because a rank has died, or has
-// failed and given its memory back, that is what there is to say.
+// A loan's first use may ask its owner for the memory. If that fails because a rank has died, or
+// has failed and given its memory back, that is what there is to say.
 const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
   try {
     return end.message(bytes);

@@ -98,7 +98,8 @@ RINGSIDE_TEST(faults, corrupt_messages_are_named_in_every_cell) {
 // Nobody says anything else where messages are loans. Whoever fails gives his memory back at once.
 RINGSIDE_TEST(faults, every_cell_of_lent_memory_is_named) {
   for (const What what : {What::stall, What::drop_signal, What::corrupt_header}) {
-    std::vector<FaultCell> cells = test::cells_of(what, 1, true, faulty_calls(), 3);
+    std::vector<FaultCell> cells =
+        test::cells_of(what, 1, true, faulty_calls(), kUnderTsan ? 2 : 3);
     for (FaultCell& cell : cells) cell.lends = true;
     check_matrix(t, cells, what == What::corrupt_header ? kLater_s : kSoon_s);
   }
