@@ -116,4 +116,12 @@ RINGSIDE_TEST(allocate_processes, rank_stopped_with_loans_out_is_named_when_time
   }
 }
 
+RINGSIDE_TEST(allocate_processes, rank_stopped_before_its_first_loan_is_read_is_named) {
+  Job job;
+  const RunResult result = job.run(ranks_of(3, {"stop-having-lent", "--rank", "1"}),
+                                   {.environment = {"RINGSIDE_TIMEOUT=1"}, .timeout_s = 60});
+  check_failed(t, job, result, kAtOnce_s);
+  for (const int rank : {0, 2}) check_says(t, result, rank, {"rank 1 (pid ", " is stopped"});
+}
+
 }  // namespace ringside
