@@ -57,8 +57,9 @@ void Allocations::remove(void* memory) {
                                    memory));
   const SealedMemory& it = found->second.memory;
   const std::size_t end_page = it.mapping->bytes() - kPageBytes;
-  ::fallocate(it.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-              static_cast<off_t>(end_page));
+  if (!it.is_from_pool)
+    ::fallocate(it.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                static_cast<off_t>(end_page));
   end_of(*it.mapping)->given_back.store(1, std::memory_order_release);
   by_start_.erase(found);
   count_.store(by_start_.size(), std::memory_order_release);

@@ -52,6 +52,13 @@ class Allocations {
   std::uint64_t last_ = 0;
 };
 
+// Looks up what of a call's buffers (HostCall) can be lent.
+template <class Call>
+void find_lendable(Call& call) {
+  call.input_lendable = Allocations::of_this_process().find(call.input);
+  call.output_lendable = Allocations::of_this_process().find(call.output);
+}
+
 // Whether the memory behind a reader's mapping has been given back by its owner: then the mapping
 // is of no more use.
 bool was_given_back(const Mapping& mapping);

@@ -7,9 +7,9 @@
 //   ReceiveEnd  waits for that cell, reads the slot, and returns credit to a cell of the sender's
 //               window
 //
-// A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone. So
-// does one of any length whose bytes the receiver can read where they are (a loan): the cell says
-// where. Credit for a loan goes back at once, as its owner waits for it.
+// A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone.
+// So does one of any length whose bytes the receiver can read where they are (a loan): the cell
+// says where. Credit for a loan goes back at once, as its owner waits for it.
 //
 // Each end belongs to one thread. The ends never wait: they say whether something is possible yet,
 // and whoever uses them waits (waiter.h), because only he knows what else could be done meanwhile.
@@ -174,7 +174,8 @@ class ReceiveEnd {
   // Are the arrived message's bytes in memory of its sender?
   bool is_loan() const { return is_loan_; }
 
-  // The arrived message's bytes. For a loan: throws what borrow() throws.
+  // The arrived message's bytes. For a loan what borrow() says: null if they are to be asked for
+  // again, and its errors.
   const std::byte* message(std::size_t bytes) const {
     const std::byte* payload = own_->cell(place_.first_cell + next_slot_).payload;
     if (is_loan_) [[unlikely]]

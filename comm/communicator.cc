@@ -98,7 +98,7 @@ struct Communicator::Impl {
     const Call entry{++number, ++collectives, plan.call.what, chain, coarse_now_ms()};
     waiter.enter(entry);  // first: a rank that comes when all is over has not entered the call
     peers.board().note(entry);
-    find_lendable(plan.call);
+    if (plan.call.may_lend()) find_lendable(plan.call);
     HostLane lane(plan.call, edges, peers, waiter, scratch);
     if (options.trace == nullptr) [[likely]]
       plan.algorithm.on_host(lane, ring, plan.call.what);
@@ -106,13 +106,6 @@ struct Communicator::Impl {
       trace(lane, plan);
     lane.settle();
     peers.board().note_finished(number);
-  }
-
-  // Small calls, which have nothing to lend, do not ask.
-  static void find_lendable(HostCall& call) {
-    if (call.chunks.total() * call.element_bytes < call.lend_from_bytes) return;
-    call.input_lendable = Allocations::of_this_process().find(call.input);
-    call.output_lendable = Allocations::of_this_process().find(call.output);
   }
 
   void trace(HostLane& lane, const Plan& plan) {

@@ -59,8 +59,8 @@ class Control {
   virtual void raise_alarm() = 0;
 
   // Is an alarm there, for whoever looks at his cell, when raise_alarm() returns? Only then may
-  // ranks lend memory (host_lane.cc): one that has failed lets its caller write to what others still
-  // read. It may also have heard of somebody else's alarm before they have, and so passes it on.
+  // ranks lend memory (host_lane.cc): one that has failed lets its caller write to what others
+  // still read. It may also have heard of somebody else's alarm before they have, and passes it on.
   virtual bool alarms_at_once() const { return false; }
   virtual void pass_on_alarm(int /*origin*/) {}
 

@@ -79,6 +79,7 @@ Presence SharedControl::presence(int peer) {
 void SharedControl::pass_on_alarm(int origin) {
   for (const std::unique_ptr<PeerWindow>& window : windows_)
     if (window) window->signal(alarm_cell_, {static_cast<std::uint32_t>(origin) + 1, 1});
+  store_before_what_follows();  // the caller's next stores may be into what this rank has lent
 }
 
 }  // namespace ringside

@@ -167,39 +167,62 @@ void FdServer::answer(int connection) {
   send_with_fd(connection, Reply{known ? 1u : 0u}, known ? found->second : -1);
 }
 
+FdRequest::FdRequest(const SocketName& name, const Secret& secret, Shared kind,
+                     std::uint64_t number, int owner)
+    : name_(name),
+      secret_(secret),
+      kind_(kind),
+      number_(number),
+      owner_(owner),
+      socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+  if (!socket_) throw_system("cannot make a Unix socket");
+}
+
+// False while the owner's queue of connections is full.
+bool FdRequest::ask() {
+  const Address address = address_of(name_);
+  const auto* to = reinterpret_cast<const sockaddr*>(&address.un);
+  if (::connect(socket_.get(), to, address.bytes) != 0) {
+    if (errno == EAGAIN || errno == EINTR) return false;
+    throw_system(text("cannot reach rank %d's shared memory (is its process gone?)", owner_));
+  }
+  const Request request{secret_, kind_, number_};
+  if (!same_user(socket_.get()))
+    throw Error(Fault::protocol, text("what answers for rank %d belongs to another user", owner_));
+  if (::send(socket_.get(), &request, sizeof request, MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(sizeof request))
+    throw_system(text("cannot ask rank %d for its shared memory", owner_));
+  return true;
+}
+
+UniqueFd FdRequest::poll(int wait_ms) {
+  if (!asked_) asked_ = ask();
+  if (!asked_) {
+    if (wait_ms > 0) ::usleep(1000);
+    return {};
+  }
+  pollfd waiting{socket_.get(), POLLIN, 0};
+  if (::poll(&waiting, 1, wait_ms) <= 0) return {};
+  Reply reply{};
+  UniqueFd fd = receive_with_fd(socket_.get(), reply, owner_);
+  if (!fd)
+    throw Error(Fault::system,
+                text("rank %d refused to hand out %s %llu of its shared memory: it is gone", owner_,
+                     kind_ == Shared::window ? "window" : "allocation",
+                     static_cast<unsigned long long>(number_)));
+  return fd;
+}
+
 UniqueFd fetch_fd(const SocketName& name, const Secret& secret, Shared kind, std::uint64_t number,
                   int owner, Deadline deadline) {
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) throw_system("cannot make a Unix socket");
-  const Address address = address_of(name);
-  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address.un), address.bytes) !=
-         0) {
-    // EAGAIN: the owner's queue of connections is full for the moment.
-    if (errno != EAGAIN && errno != EINTR)
-      throw_system(text("cannot reach rank %d's shared memory (is its process gone?)", owner));
-    if (deadline.passed())
-      throw Error(Fault::timeout, text("rank %d did not take a connection in time", owner));
-    ::usleep(1000);
-  }
-  const Request request{secret, kind, number};
-  if (!same_user(socket.get()))
-    throw Error(Fault::protocol, text("what answers for rank %d belongs to another user", owner));
-  if (::send(socket.get(), &request, sizeof request, MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(sizeof request))
-    throw_system(text("cannot ask rank %d for its shared memory", owner));
-  pollfd waiting{socket.get(), POLLIN, 0};
-  while (::poll(&waiting, 1, deadline.poll_ms(1000)) <= 0)
+  FdRequest request(name, secret, kind, number, owner);
+  for (;;) {
+    UniqueFd fd = request.poll(deadline.poll_ms(1000));
+    if (fd) return fd;
     if (deadline.passed())
       throw Error(Fault::timeout,
                   text("rank %d did not hand out its shared memory in time", owner));
-  Reply reply{};
-  UniqueFd fd = receive_with_fd(socket.get(), reply, owner);
-  if (!fd)
-    throw Error(Fault::system,
-                text("rank %d refused to hand out %s %llu of its shared memory: it is gone", owner,
-                     kind == Shared::window ? "window" : "allocation",
-                     static_cast<unsigned long long>(number)));
-  return fd;
+  }
 }
 
 }  // namespace ringside

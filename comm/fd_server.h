@@ -62,8 +62,32 @@ class FdServer {
 // What a peer can ask for: a window, or an allocation.
 enum class Shared : std::uint32_t { window, allocation };
 
-// The other side: asks the server `name` for a memory by its number. Throws Error{system, timeout};
-// `owner` names the rank in the sentence.
+// The other side: asks the server `name` for a memory by its number. `owner` names the rank in
+// sentences.
+class FdRequest {
+ public:
+  FdRequest(const SocketName& name, const Secret& secret, Shared kind, std::uint64_t number,
+            int owner);
+
+  // The descriptor, or an empty one if it has not come yet; waits for it for at most `wait_ms`.
+  // Throws Error{system, protocol}.
+  UniqueFd poll(int wait_ms = 0);
+
+  std::uint64_t number() const { return number_; }
+
+ private:
+  bool ask();
+
+  SocketName name_;
+  Secret secret_;
+  Shared kind_;
+  std::uint64_t number_;
+  int owner_;
+  UniqueFd socket_;
+  bool asked_ = false;
+};
+
+// The same, and waits for the answer. Throws Error{system, protocol, timeout}.
 UniqueFd fetch_fd(const SocketName& name, const Secret& secret, Shared kind, std::uint64_t number,
                   int owner, Deadline deadline);
 

@@ -121,14 +121,18 @@ void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
   done_reading(*in.end);
 }
 
-// A loan's first use may ask its owner for the memory. If that fails because a rank has died, or
-// has failed and given its memory back, that is what there is to say.
+// An allocation's first loan is waited for: its owner is asked for the memory. If that fails
+// because a rank has died, or has failed and given its memory back, that is what there is to say.
 const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
+  const auto words = [&] { return at_step() + text(" for memory that rank %d lends", from_rank); };
   try {
-    return end.message(bytes);
-  } catch (const Error&) {
-    waiter_.check_alive(
-        [&] { return at_step() + text(" for memory that rank %d lends", from_rank); });
+    const std::byte* message = end.message(bytes);
+    if (message == nullptr) [[unlikely]]
+      waiter_.wait(
+          from_rank, [&] { return (message = end.message(bytes)) != nullptr; }, words, position());
+    return message;
+  } catch (const Error& error) {
+    if (error.fault() == Fault::system || error.fault() == Fault::left) waiter_.check_alive(words);
     throw;
   }
 }
@@ -137,7 +141,10 @@ const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std:
 // while there was no alarm, what has been read was what was meant; and nothing that was made of it
 // may go on before that is known.
 void HostLane::done_reading(ReceiveEnd& end) {
-  if (end.is_loan()) waiter_.check_alarm();
+  if (end.is_loan()) {
+    read_before_what_follows();
+    waiter_.check_alarm();
+  }
   end.release();
 }
 

@@ -66,6 +66,7 @@ struct HostCall {
     return slice_of(chunks[chunk], slice, slice_count);
   }
   std::size_t whole_bytes() const { return what.count * element_bytes; }
+  bool may_lend() const { return chunks.total() * element_bytes >= lend_from_bytes; }
 };
 
 // Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its

@@ -103,11 +103,16 @@ bool MessageBatch::receive_slice(Transfer& transfer) {
   const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
   const std::size_t bytes = r.count * element_bytes;
   auto* target = static_cast<std::byte*>(transfer.message.target);
+  const std::byte* message = end.message(bytes);
+  if (message == nullptr) return false;  // lent, and its owner has not answered yet
   if (transfer.streams)
-    copy_bytes_streaming(target + r.begin * element_bytes, end.message(bytes), bytes);
+    copy_bytes_streaming(target + r.begin * element_bytes, message, bytes);
   else if (bytes > 0)
-    copy_bytes(target + r.begin * element_bytes, end.message(bytes), bytes);
-  if (end.is_loan()) waiter_.check_alarm();  // as HostLane::done_reading does
+    copy_bytes(target + r.begin * element_bytes, message, bytes);
+  if (end.is_loan()) {  // as in HostLane::done_reading
+    read_before_what_follows();
+    waiter_.check_alarm();
+  }
   end.release();
   ++transfer.done;
   return true;

@@ -141,8 +141,8 @@ class World {
     return progress;
   }
 
-  // When all words are said, and all loans have been read: what a caller does next to his buffers is
-  // his affair.
+  // When all words are said, and all loans have been read: what a caller does next to his buffers
+  // is his affair.
   bool try_return(int rank) {
     Runner& runner = runners_[index(rank)];
     if (runner.returned || (runner.loans_out > 0 && !rules_.leave_early)) return false;

@@ -39,7 +39,7 @@ SealedMemory from_huge_page_pool(std::size_t bytes) {
   if (at == MAP_FAILED) return {};
   auto mapping = std::make_shared<Mapping>(at, whole);
   if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return {};
-  return {std::move(fd), std::move(mapping)};
+  return {std::move(fd), std::move(mapping), true};
 }
 
 SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_huge_pages) {
@@ -71,7 +71,7 @@ SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_
     throw_system(text("cannot allocate %zu bytes of shared memory; %s", bytes, advice));
   }
   if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) throw_system("cannot seal shared memory");
-  return {std::move(fd), std::move(mapping)};
+  return {std::move(fd), std::move(mapping), false};
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ inline constexpr std::size_t kPageBytes = 4096;
 struct SealedMemory {
   UniqueFd fd;
   std::shared_ptr<Mapping> mapping;  // at least the bytes that were asked for
+  // From the pool of huge pages. A hole in such a file may be SIGBUS for whoever reads it.
+  bool is_from_pool = false;
 };
 
 // Zeroed, mapped, and no page missing. Throws Error{system}; `advice` ends the sentence when there

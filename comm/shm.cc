@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -121,9 +122,11 @@ class BorrowedMappings {
  public:
   explicit BorrowedMappings(const Owner& owner) : owner_(owner) {}
 
+  // Null while the owner has not answered yet.
   const std::byte* find(const Loan& loan, std::size_t bytes) {
-    if (latest_ >= known_.size() || known_[latest_].number != loan.allocation)
-      look_up(loan.allocation);
+    if ((latest_ >= known_.size() || known_[latest_].number != loan.allocation) &&
+        !look_up(loan.allocation))
+      return nullptr;
     const Mapping& it = *known_[latest_].mapping;
     if (loan.offset_bytes > it.bytes() || bytes > it.bytes() - loan.offset_bytes)
       throw Error(Fault::protocol,
@@ -137,34 +140,46 @@ class BorrowedMappings {
     std::shared_ptr<Mapping> mapping;
   };
 
-  void look_up(std::uint64_t number) {
+  bool look_up(std::uint64_t number) {
     const auto found = std::find_if(known_.begin(), known_.end(),
                                     [&](const Known& it) { return it.number == number; });
     latest_ = static_cast<std::size_t>(found - known_.begin());
-    if (found != known_.end()) return;
+    if (found != known_.end()) return true;
+    std::shared_ptr<Mapping> mapping = owner_.is_here ? share(number) : ask_for(number);
+    if (!mapping) return false;
     // The moment at which there would be more: what the peer has given back goes.
     std::erase_if(known_, [](const Known& it) { return was_given_back(*it.mapping); });
-    known_.push_back({number, map(number)});
+    known_.push_back({number, std::move(mapping)});
     latest_ = known_.size() - 1;
+    return true;
   }
 
-  std::shared_ptr<Mapping> map(std::uint64_t number) const {
-    if (owner_.is_here) {
-      std::shared_ptr<Mapping> mapping = Allocations::of_this_process().mapping(number);
-      if (!mapping)
-        throw Error(Fault::left, text("rank %d has given back memory that it lends", owner_.rank));
-      return mapping;
+  std::shared_ptr<Mapping> share(std::uint64_t number) const {
+    std::shared_ptr<Mapping> mapping = Allocations::of_this_process().mapping(number);
+    if (!mapping)
+      throw Error(Fault::left, text("rank %d has given back memory that it lends", owner_.rank));
+    return mapping;
+  }
+
+  // One question at a time: a loan is asked for until it is there.
+  std::shared_ptr<Mapping> ask_for(std::uint64_t number) {
+    if (!question_ || question_->number() != number)
+      question_.emplace(owner_.socket, owner_.secret, Shared::allocation, number, owner_.rank);
+    try {
+      const UniqueFd fd = question_->poll();
+      if (!fd) return nullptr;
+      question_.reset();
+      return map_sealed_memory(fd.get(), Access::read, owner_.rank);
+    } catch (const Error&) {
+      question_.reset();
+      throw;
     }
-    // Asked of a thread of the peer's that does nothing else, so it answers soon or not at all.
-    constexpr double kAnswerWithin_s = 20;
-    const UniqueFd fd = fetch_fd(owner_.socket, owner_.secret, Shared::allocation, number,
-                                 owner_.rank, Deadline::after_seconds(kAnswerWithin_s));
-    return map_sealed_memory(fd.get(), Access::read, owner_.rank);
   }
 
   Owner owner_;
   std::vector<Known> known_;
   std::size_t latest_ = 0;  // of known_: the one that was used last
+  std::optional<FdRequest> question_;
 };
 
 class ShmPeerWindow : public PeerWindow {

@@ -26,8 +26,8 @@
 
 namespace ringside {
 
-// In a message's flag the top bit says that the message is a loan (transport.h), of which the cell's
-// payload tells. It is not part of the fingerprint.
+// In a message's flag the top bit says that the message is a loan (transport.h), of which the
+// cell's payload tells. It is not part of the fingerprint.
 inline constexpr std::uint32_t kLoanBit = std::uint32_t{1} << 31;
 
 struct Signal {
@@ -49,6 +49,20 @@ constexpr std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
   return static_cast<std::int32_t>(a - b);
 }
 static_assert(ahead(3, 0xffff'fffeu) == 5 && ahead(0xffff'fffeu, 3) == -5);
+
+// What was read above this line was read before anything below it is looked at. The ThreadSanitizer
+// of GCC does not know fences; there, and on x86, reads come in order anyway.
+inline void read_before_what_follows() {
+#if !defined(__SANITIZE_THREAD__)
+  std::atomic_thread_fence(std::memory_order_acquire);
+#endif
+}
+// What was stored above this line is seen before what is stored below it.
+inline void store_before_what_follows() {
+#if !defined(__SANITIZE_THREAD__)
+  std::atomic_thread_fence(std::memory_order_release);
+#endif
+}
 
 inline constexpr std::size_t kLineBytes = 64;
 inline constexpr std::size_t kInlineBytes = kLineBytes - sizeof(std::uint64_t);

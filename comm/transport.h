@@ -25,8 +25,9 @@
 //      never keeps this rank from receiving.
 //   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
 //      owner has gone: writing into it never faults.
-//   6. What borrow() returned stays readable until the PeerWindow ends. Whoever lent it does not
-//      write there before he knows that it has been read; the transport does not see to that.
+//   6. What borrow() returned stays readable until the next borrow(), even if its owner has gone.
+//      Whoever lent it does not write there before he knows that it has been read; the transport
+//      does not see to that.
 #pragma once
 
 #include <array>
@@ -101,9 +102,9 @@ class PeerWindow {
   // Can the peer read, where it lies, what this rank lends?
   virtual bool takes_loans() const { return false; }
 
-  // Where `bytes` bytes that the peer has lent can be read by this rank. An allocation's first loan
-  // may take a while (it is mapped); later ones do not. Throws Error{protocol} for what cannot be a
-  // loan, Error{system, timeout} where it cannot be had.
+  // Where `bytes` bytes that the peer has lent can be read by this rank. Null if that takes a while
+  // (an allocation's first loan: its owner is asked for it): call it again. Does not wait. Throws
+  // Error{protocol} for what cannot be a loan, Error{system} where it cannot be had.
   virtual const std::byte* borrow(const Loan& loan, std::size_t bytes) {
     throw Error(Fault::protocol, text("a loan of %zu bytes (allocation %llu) came over a transport "
                                       "that has none",

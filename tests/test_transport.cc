@@ -231,7 +231,7 @@ RINGSIDE_TEST(shm, a_loan_can_only_be_read) {
   Pair pair(kShmSocket, 64);
   void* memory = allocate(4096);
   const Loan loan = Allocations::of_this_process().find(memory).from;
-  const std::byte* borrowed = pair.to_left->borrow(loan, 4096);
+  const std::byte* borrowed = borrow_from(*pair.to_left, loan, 4096);
   UniqueFd zero(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
   REQUIRE(zero);
   CHECK_EQ(::read(zero.get(), memory, 1), 1);
@@ -249,7 +249,7 @@ RINGSIDE_TEST(shm, mappings_of_loans_are_kept_and_do_not_pile_up) {
   const std::size_t before = memfd_mappings(), descriptors = open_descriptors();
   std::vector<void*> owned;
   const auto borrow = [&](void* memory) {
-    pair.to_left->borrow(Allocations::of_this_process().find(memory).from, 100);
+    borrow_from(*pair.to_left, Allocations::of_this_process().find(memory).from, 100);
   };
   for (std::size_t i = 1; i <= 5; ++i) {
     owned.push_back(allocate(100'000));

@@ -114,7 +114,6 @@ find_mpich() {
   [ $have_mpi = 1 ] || return 0
   mpich=$(command -v mpicc.mpich) && words=$($mpich -compile-info) || return 0
   have_mpich=1 mpich_cflags='' mpich_libs=''
-  # Both kinds of flags are in one line, behind a C compiler's name.
   for word in $words $($mpich -link-info); do
     case $word in
       -I*) mpich_cflags="$mpich_cflags $word" ;;
@@ -150,12 +149,9 @@ find_cublas() {
   have_cublas=0
   [ $have_cuda = 1 ] || return 0  # said once is enough
   # Loaded at run time, like NCCL.
-  if [ -e "$cuda_root/include/cublas_v2.h" ] || has cublas; then
-    have_cublas=1
-    found cublas cublas_v2.h
-  else
-    absent cublas "no cublas_v2.h: on a GPU there is the matrix product in a fixed order alone"
-  fi
+  ! { [ -e "$cuda_root/include/cublas_v2.h" ] || has cublas; } || have_cublas=1
+  [ $have_cublas = 0 ] || found cublas cublas_v2.h
+  [ $have_cublas = 1 ] || absent cublas "no cublas_v2.h: on a GPU only our own matrix product"
 }
 
 find_nccl() {
@@ -382,8 +378,8 @@ write_targets() {
     link_program tests/ringside_cuda_tests "$objects$support" "$criterion_library"
 }
 
-# The two files that know MPI once more, with the other's header.  They come before the archives,
-# whose files of the same names are then not asked for, and nor is the first MPI.
+# The files that know MPI, with the other's header.  They come before the archives, whose files of
+# the same names are then not asked for, and nor is the first MPI.
 write_bench_mpich() {
   objects=
   for file in comm/bootstrap_mpi.cc tools/common/peer_mpi.cc tools/bench.cc; do

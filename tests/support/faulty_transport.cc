@@ -69,6 +69,7 @@ class EarlyReturn : public PeerWindowAround {
   }
   const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
     const std::byte* at = PeerWindowAround::borrow(loan, bytes);
+    if (at == nullptr) return at;
     PeerWindowAround::signal(credit_cell_, {returned_ + 1, 0}, nullptr, 0);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     return at;

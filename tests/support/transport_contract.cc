@@ -295,7 +295,7 @@ std::string check_loans(const TransportUnderTest& it) {
   for (std::uint32_t round = 0; round < 10 && verdict.empty(); ++round)
     for (std::uint32_t i = 0; i < kCount; ++i) {
       fill(owned[i], kBytes, round * 10 + i);
-      const std::byte* at = pair.to_left->borrow(loans[i], kBytes - i * 1001);
+      const std::byte* at = borrow_from(*pair.to_left, loans[i], kBytes - i * 1001);
       if (seen[i] != nullptr && at != seen[i]) verdict = "a loan lies elsewhere the second time";
       if (std::memcmp(at, owned[i] + i * 1001, kBytes - i * 1001) != 0)
         verdict = "what is lent is not what is read";
@@ -344,7 +344,7 @@ std::string check_no_loans(const TransportUnderTest& it) {
     for (const auto& bad : cases) {
       std::string sentence = "nothing";
       try {
-        pair.to_left->borrow(bad.loan, bad.bytes);
+        borrow_from(*pair.to_left, bad.loan, bad.bytes);
       } catch (const Error& error) {
         sentence = error.what();
       }
@@ -353,9 +353,17 @@ std::string check_no_loans(const TransportUnderTest& it) {
                             static_cast<unsigned long long>(bad.loan.allocation), bad.bytes,
                             sentence.c_str());
     }
-  pair.to_left->borrow({number, 0}, kBytes);
+  borrow_from(*pair.to_left, {number, 0}, kBytes);
   deallocate(memory);
   return verdict;
+}
+
+const std::byte* borrow_from(PeerWindow& lender, const Loan& loan, std::size_t bytes) {
+  for (int i = 0; i < 10'000; ++i) {
+    if (const std::byte* at = lender.borrow(loan, bytes)) return at;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  throw Error(Fault::timeout, "a loan was not there within 10 s");
 }
 
 }  // namespace ringside::test

@@ -52,6 +52,9 @@ std::string check_loans(const TransportUnderTest& it);
 // What cannot be a loan is refused, with a sentence that names the rank.
 std::string check_no_loans(const TransportUnderTest& it);
 
+// Asks for a loan until it is there. Throws what borrow() throws.
+const std::byte* borrow_from(PeerWindow& lender, const Loan& loan, std::size_t bytes);
+
 // Waits until the cell's sequence is at least `sequence`; false when that takes more than 10 s.
 bool wait_for(Transport& transport, const Cell& cell, std::uint32_t sequence);
 
