@@ -39,7 +39,8 @@ struct Explanation {
   std::size_t slice_bytes = 0;  // that a message carries at most
   bool streams = false;         // results go past the caches
   // What the rank sends that sends the most (whether a sum finds a free slot in time to be computed
-  // there is the clock lane's word; the rest is the plan's); and what the busiest link carries, and must at least.
+  // there is the clock lane's word; the rest is the plan's); and what the busiest link carries, and
+  // must at least.
   std::array<Traffic, kPaths> sent = {};
   std::size_t busiest_bytes = 0;
   double least_bytes = 0;
