@@ -146,10 +146,9 @@ find_cuda() {
 }
 
 find_cublas() {
-  have_cublas=0
+  have_cublas=0  # loaded at run time, like NCCL
   [ $have_cuda = 1 ] || return 0  # said once is enough
-  # Loaded at run time, like NCCL.
-  ! { [ -e "$cuda_root/include/cublas_v2.h" ] || has cublas; } || have_cublas=1
+  if [ -e "$cuda_root/include/cublas_v2.h" ] || has cublas; then have_cublas=1; fi
   [ $have_cublas = 0 ] || found cublas cublas_v2.h
   [ $have_cublas = 1 ] || absent cublas "no cublas_v2.h: on a GPU only our own matrix product"
 }
