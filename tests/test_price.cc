@@ -94,6 +94,27 @@ RINGSIDE_TEST(price, every_operation_has_a_price) {
   for (const Words& row : rows) CHECK(std::stod(row[1]) > 0);
 }
 
+// Two ranks that share memory: a copy of each message less, and the flag back.
+RINGSIDE_TEST(price, what_is_lent_costs_no_copy) {
+  const auto time_us = [](const Words& more) {
+    const Words argv = {tool(), "--machine", "2cores", "--op", "all_gather",
+                        "-b",   "1M",        "-e",     "1M"};
+    return std::stod(rows_of(run(with(argv, more)).out).at(0).at(1));
+  };
+  const double any_us = time_us({});
+  CHECK_EQ(time_us({"--memory", "any"}), any_us);
+  CHECK(time_us({"--memory", "allocate"}) < 0.8 * any_us);
+  const RunResult here = run({tool(), "--threads", "2", "--memory", "allocate", "--op",
+                              "all_gather", "-b", "64K", "-e", "64K"},
+                             {.timeout_s = 60});
+  check_ends(t, here, 0, 60);
+  CHECK_EQ(rows_of(here.out).size(), 1u);
+  CHECK(contains(here.out, " on here, memory from allocate: predicted beside measured\n"));
+  const RunResult wrong = run({tool(), "--memory", "mine"});
+  check_ends(t, wrong, 2);
+  CHECK(contains(wrong.err, "--memory mine is not known; there are any and allocate"));
+}
+
 RINGSIDE_TEST(price, a_description_can_be_taken_and_changed) {
   const RunResult shown = run({tool(), "--machine", "2x8xH200", "--show-machine"});
   check_ends(t, shown, 0);

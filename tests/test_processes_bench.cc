@@ -236,7 +236,7 @@ RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
     CHECK_EQ(rows_of(result.out).size(), 2u);
     for (const char* part :
          {"# fitted: a call ", "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
-          "#   ring: 128K > 32K: ", "#   bytes: copied into slots;", "#   floor ", "#   + gap ",
+          "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   floor ", "#   + gap ",
           "#   predicted ", "#   unexplained "})
       CHECK_MSG(contains(result.out, part), "no '%s' in: %s", part, result.out.c_str());
   }

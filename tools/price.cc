@@ -43,8 +43,9 @@ struct Setting {
   int ranks;
   int calls = 1;                               // in a loop
   Algorithm algorithm = Algorithm::automatic;  // what the communicator would be told
+  std::size_t lend_from_bytes = SIZE_MAX;      // and from when on buffers are lent, if they can be
   Question question(Kind kind, Algorithm by, std::size_t bytes) const {
-    return {kind, by, bytes, ranks, calls};
+    return {kind, by, bytes, ranks, calls, lend_from_bytes};
   }
 };
 
@@ -158,13 +159,18 @@ std::string describe_prices(const PriceOptions& options) {
   for (const int n : ranks)
     if (const std::string why = cannot_price(machine, {.ranks = n}); !why.empty())
       throw Error(Fault::usage, why);
+  const std::size_t lend_from =
+      options.memory == Memory::allocate ? tool_options().direct_from_bytes : SIZE_MAX;
+  const auto setting = [&](int n) {
+    return Setting{machine, n, 1, Algorithm::automatic, lend_from};
+  };
   for (const Kind kind : options.kinds)
-    for (const int n : ranks) questions_of({machine, n}, options, kind);  // before the first
+    for (const int n : ranks) questions_of(setting(n), options, kind);  // before the first
   std::vector<PriceTable> tables;
   std::string words;
   for (const Kind kind : options.kinds)
     for (const int n : ranks) {
-      tables.push_back(price_table({machine, n}, options, kind));
+      tables.push_back(price_table(setting(n), options, kind));
       words += words_of(machine, tables.back());
     }
   return options.json ? price_json(machine, nullptr, tables) : words;
@@ -245,9 +251,11 @@ int price_here(Bootstrap& bootstrap, const PriceOptions& options) {
   check_memory(bootstrap, options);
   check_file(bootstrap, options.write_file);
   Communicator comm(bootstrap, tool_options());
+  const std::size_t lend_from =
+      options.memory == Memory::allocate ? comm.lend_from_bytes() : SIZE_MAX;
   const CoreBinding binding(comm);
   const auto setting = [&](const Machine& machine) {
-    return Setting{machine, ranks, kLoopCalls, comm.options().algorithm};
+    return Setting{machine, ranks, kLoopCalls, comm.options().algorithm, lend_from};
   };
   const Here here{
       fit_machine(bootstrap, tool_options(),

@@ -107,11 +107,6 @@ std::string read_peer(const char* value) {
   return value;
 }
 
-Memory read_memory(const char* value) {
-  if (const std::optional<Memory> memory = parse_memory(value)) return *memory;
-  throw Error(Fault::usage, text("--memory %s is not known; there are any and allocate", value));
-}
-
 void read_option(int letter, const char* value, Tool tool, Arguments& it) {
   switch (letter) {
     case 'b':

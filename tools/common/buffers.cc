@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "comm/allocate.h"
+#include "comm/error.h"
 
 namespace ringside::tools {
 
@@ -13,6 +14,11 @@ std::optional<Memory> parse_memory(const char* name) {
   for (const Memory it : kAllMemory)
     if (std::strcmp(name, name_of(it)) == 0) return it;
   return std::nullopt;
+}
+
+Memory read_memory(const char* value) {
+  if (const std::optional<Memory> memory = parse_memory(value)) return *memory;
+  throw Error(Fault::usage, text("--memory %s is not known; there are any and allocate", value));
 }
 
 Buffers::Buffers(std::size_t bytes, Memory memory)

@@ -17,6 +17,8 @@ enum class Memory { any, allocate };
 // "any", "allocate": as the option --memory has it.
 const char* name_of(Memory memory);
 std::optional<Memory> parse_memory(const char* name);
+// For the option's reader. Throws Error{usage}.
+Memory read_memory(const char* value);
 inline constexpr Memory kAllMemory[] = {Memory::any, Memory::allocate};
 
 // Two buffers, made and touched once for the largest size. Throws Error{system}, std::bad_alloc.

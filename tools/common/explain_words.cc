@@ -28,7 +28,7 @@ const Column kColumns[] = {
     {"additions", 10, {Term::additions}},
 };
 constexpr const char* kPathNames[kPaths] = {"cell", "slot", "sum", "lent"};
-constexpr const char* kPathWords[kPaths] = {"in the flag's own line", "copied into slots",
+constexpr const char* kPathWords[kPaths] = {"in the flag's own line", "copied to slots",
                                             "computed in slots", "read where they lie"};
 constexpr const char* kTermNames[kTerms] = {"call",     "ends",     "lines",      "flags",
                                             "credits",  "wires",    "into_slots", "from_slots",
@@ -39,6 +39,7 @@ constexpr const char* kLegend =
 # through the ranks is spent on. call: before the first word; ends: of messages; lines: second cache
 # lines of messages; flags, credits: on their way there, and back; copies to slots, and from them or
 # from where the bytes lie; own part: input to output. gap = predicted - floor, term by term.
+# streamed: results are stored past the caches.
 )";
 
 std::string us_words(double us) {
@@ -47,13 +48,16 @@ std::string us_words(double us) {
   return text("%.*f", std::abs(us) < 1e5 ? 1 : 0, us);
 }
 
-// To four digits or so.
+// At most five characters for what is long enough to be cut.
 std::string size_words(std::size_t bytes) {
   const auto size = static_cast<double>(bytes);
   if (bytes < 10 * 1024 && bytes % 1024 != 0) return text("%zu B", bytes);
-  if (bytes < std::size_t{1} << 20) return text("%.*fK", bytes % 1024 == 0 ? 0 : 1, size / 1024);
-  const double mib = size / (1 << 20);
-  return text("%.*fM", bytes % (1 << 20) == 0 ? 0 : 1, mib);
+  const auto decimals = [](double units) {
+    return units < 100 && units != std::floor(units) ? 1 : 0;
+  };
+  const double kib = size / 1024, mib = kib / 1024;
+  if (mib < 1) return text("%.*fK", decimals(kib), kib);
+  return text("%.*fM", decimals(mib), mib);
 }
 
 std::string count_words(std::size_t count, const char* what) {
@@ -90,7 +94,7 @@ std::string path_words(const Explanation& it) {
     words += kPathWords[path];
   }
   if (words.empty()) return "no bytes: the flags are the message";
-  return words + (it.streams ? "; results stored past the caches" : "; results by ordinary stores");
+  return words + (it.streams ? "; streamed" : "; plain stores");
 }
 
 std::string bill_head() {

@@ -26,10 +26,10 @@ constexpr std::size_t kFitBytes[] = {24, 768};
 // Calls of both algorithms need two communicators, as the choice is a communicator's.
 class Caller {
  public:
-  Caller(Bootstrap& bootstrap, Options options, std::size_t most_bytes)
+  Caller(Bootstrap& bootstrap, Options options, std::size_t most_bytes, Memory memory)
       : ring_(bootstrap, with(options, Algorithm::ring)),
         one_shot_(bootstrap, with(options, Algorithm::one_shot)),
-        buffers_(most_bytes) {}
+        buffers_(most_bytes, memory) {}
 
   // Mean over the ranks of the mean time of a call.
   double time_us(const Question& it) {
@@ -232,7 +232,9 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
 
   std::vector<MachineProbe> probes;
   std::vector<std::vector<double>> times_us(questions.size());
-  Caller caller(bootstrap, options, most_bytes);
+  const bool lends = std::any_of(questions.begin(), questions.end(),
+                                 [](const Question& it) { return it.lend_from_bytes != SIZE_MAX; });
+  Caller caller(bootstrap, options, most_bytes, lends ? Memory::allocate : Memory::any);
   for (int round = 0; round < kRounds; ++round) {
     if (round < kProbes) probes.push_back(probe_machine(bootstrap, probing));
     for (std::size_t i = 0; i < questions.size(); ++i)

@@ -36,7 +36,18 @@ std::vector<Kind> read_kinds(const char* value) {
               text("--op %s is not known; there are %sand all", value, names.c_str()));
 }
 
-enum LongOption { kOp = 256, kRanks, kMachine, kHere, kShow, kWrite, kThreads, kJson, kHelp };
+enum LongOption {
+  kOp = 256,
+  kRanks,
+  kMachine,
+  kHere,
+  kShow,
+  kWrite,
+  kThreads,
+  kMemory,
+  kJson,
+  kHelp
+};
 
 const option kLongOptions[] = {
     {"minbytes", required_argument, nullptr, 'b'},
@@ -49,6 +60,7 @@ const option kLongOptions[] = {
     {"show-machine", no_argument, nullptr, kShow},
     {"write", required_argument, nullptr, kWrite},
     {"threads", required_argument, nullptr, kThreads},
+    {"memory", required_argument, nullptr, kMemory},
     {"json", no_argument, nullptr, kJson},
     {"help", no_argument, nullptr, kHelp},
     {nullptr, 0, nullptr, 0},
@@ -90,6 +102,9 @@ void read_option(int letter, const char* value, PriceOptions& it, bool& here) {
       break;
     case kThreads:
       it.threads = read_int("--threads", value, 2, 64);
+      break;
+    case kMemory:
+      it.memory = read_memory(value);
       break;
     case kJson:
       it.json = true;
@@ -159,6 +174,9 @@ What is priced (sizes in bytes, or with K M G; powers of 1024)
   --ranks N[,N…]   2 to 4096, on a described machine                            all it has
   --here           this machine, with the ranks that there are                  without --machine
   --threads N      here: N ranks that are threads             4, where no launcher made any ranks
+  --memory M       any, or allocate: from ringside::allocate, read where it lies     any
+                   (by stores; what goes over wires is copied all the same). Here, the loops
+                   that are timed never change their input: what is lent may be found in a cache
 
 What is shown
   --write FILE     the machine that was fitted here, as a description

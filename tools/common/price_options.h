@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/operation.h"
+#include "tools/common/buffers.h"
 
 namespace ringside::tools {
 
@@ -18,6 +19,7 @@ struct PriceOptions {
   std::string machine;     // a name or a file; empty: here
   std::string write_file;
   int threads = 0;
+  Memory memory = Memory::any;  // what the buffers are
   bool show_machine = false;
   bool json = false;
   bool help = false;

@@ -6,6 +6,7 @@
 #include "comm/error.h"
 #include "comm/json.h"
 #include "comm/machine_text.h"
+#include "tools/common/buffers.h"
 #include "tools/common/report.h"
 
 namespace ringside::tools {
@@ -33,6 +34,11 @@ bool measured(const PriceTable& table) {
   return false;
 }
 
+// In memory that can be read where it lies.
+bool lends(const PriceTable& table) {
+  return !table.rows.empty() && table.rows[0].calls[0].question.lend_from_bytes != SIZE_MAX;
+}
+
 std::string json_call(const PricedCall& it, bool best) {
   std::string words = text("{\"algorithm\": \"%s\", ", name_of(it.question.algorithm));
   if (!it.priced_us) return words + "\"predicted_us\": null}";
@@ -55,7 +61,8 @@ std::string json_table(const PriceTable& table) {
             calls + "]}";
   }
   std::string words =
-      text("    {\"op\": \"%s\", \"ranks\": %d,\n     ", name_of(table.kind), table.ranks);
+      text("    {\"op\": \"%s\", \"ranks\": %d, \"memory\": \"%s\",\n     ", name_of(table.kind),
+           table.ranks, name_of(lends(table) ? Memory::allocate : Memory::any));
   if (table.crossover)
     words +=
         text("\"one_shot_pays_up_to_bytes\": %zu, \"that_is_a_whole_slot\": %s,\n     ",
@@ -117,6 +124,7 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
       text("# %s, %d ranks on %s", name_of(table.kind), table.ranks, machine.name.c_str());
   if (table.ranks > machine.ranks())
     words += text(" (%d hosts of the same kind)", machine.host_of(table.ranks - 1) + 1);
+  if (lends(table)) words += ", memory from allocate";
   words += here ? ": predicted beside measured" : ": described, not measured here";
   if (table.rows.empty())
     return words + "\n# at no size here does each rank have a whole element\n";
