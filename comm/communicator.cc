@@ -100,11 +100,12 @@ struct Communicator::Impl {
     peers.board().note(entry);
     if (plan.call.may_lend()) find_lendable(plan.call);
     HostLane lane(plan.call, edges, peers, waiter, scratch);
-    if (options.trace == nullptr) [[likely]]
+    if (options.trace == nullptr) [[likely]] {
       plan.algorithm.on_host(lane, ring, plan.call.what);
-    else
+      lane.settle();
+    } else {
       trace(lane, plan);
-    lane.settle();
+    }
     peers.board().note_finished(number);
   }
 
@@ -112,6 +113,7 @@ struct Communicator::Impl {
     TraceScope span(*options.trace, TracedCall{number, plan.call.what, plan.algorithm.name});
     TraceLane traced(lane, plan.call, ring, *options.trace);
     plan.algorithm.on_trace(traced, ring, plan.call.what);
+    lane.settle();
     span.done();
   }
 

@@ -118,34 +118,18 @@ void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
     copy_bytes_streaming(target, message, bytes);
   else if (bytes > 0)
     copy_bytes(target, message, bytes);
-  done_reading(*in.end);
+  waiter_.done_reading(*in.end);
 }
 
-// An allocation's first loan is waited for: its owner is asked for the memory. If that fails
-// because a rank has died, or has failed and given its memory back, that is what there is to say.
+// An allocation's first loan is waited for: its owner is asked for the memory.
 const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
   const auto words = [&] { return at_step() + text(" for memory that rank %d lends", from_rank); };
-  try {
-    const std::byte* message = end.message(bytes);
-    if (message == nullptr) [[unlikely]]
-      waiter_.wait(
-          from_rank, [&] { return (message = end.message(bytes)) != nullptr; }, words, position());
-    return message;
-  } catch (const Error& error) {
-    if (error.fault() == Fault::system || error.fault() == Fault::left) waiter_.check_alive(words);
-    throw;
-  }
-}
-
-// A rank that has failed lets its caller write to what it has lent, but raises the alarm before. So
-// while there was no alarm, what has been read was what was meant; and nothing that was made of it
-// may go on before that is known.
-void HostLane::done_reading(ReceiveEnd& end) {
-  if (end.is_loan()) {
-    read_before_what_follows();
-    waiter_.check_alarm();
-  }
-  end.release();
+  const std::byte* message = waiter_.read(end, bytes, words);
+  if (message == nullptr) [[unlikely]]
+    waiter_.wait(
+        from_rank, [&] { return (message = waiter_.read(end, bytes, words)) != nullptr; }, words,
+        position());
+  return message;
 }
 
 std::byte* HostLane::target_of(Piece piece, Range r, bool sent) {
@@ -228,7 +212,7 @@ void HostLane::fold(int chunk, int from, int order) {
 
 void HostLane::look_away() {
   for (std::optional<ReceiveEnd>& end : edges_.from)
-    if (end) done_reading(*end);
+    if (end) waiter_.done_reading(*end);
 }
 
 void HostLane::settle() {

@@ -174,7 +174,6 @@ class HostLane {
   std::byte* carry_target(std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);
   const std::byte* message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes);
-  void done_reading(ReceiveEnd& end);
   Loan loan_of(const Out& out) const;
   void wait_for_loans(std::optional<SendEnd>& end, int rank);
   std::size_t whole_bytes() const { return call_.whole_bytes(); }

@@ -103,17 +103,13 @@ bool MessageBatch::receive_slice(Transfer& transfer) {
   const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
   const std::size_t bytes = r.count * element_bytes;
   auto* target = static_cast<std::byte*>(transfer.message.target);
-  const std::byte* message = end.message(bytes);
+  const std::byte* message = waiter_.read(end, bytes, [&] { return where(transfer); });
   if (message == nullptr) return false;  // lent, and its owner has not answered yet
   if (transfer.streams)
     copy_bytes_streaming(target + r.begin * element_bytes, message, bytes);
   else if (bytes > 0)
     copy_bytes(target + r.begin * element_bytes, message, bytes);
-  if (end.is_loan()) {  // as in HostLane::done_reading
-    read_before_what_follows();
-    waiter_.check_alarm();
-  }
-  end.release();
+  waiter_.done_reading(end);
   ++transfer.done;
   return true;
 }

@@ -235,6 +235,15 @@ void Waiter::check_dead(Ready ready, Where where) {
   throw_dead(*dead, where);
 }
 
+const std::byte* Waiter::read_loan(const ReceiveEnd& end, std::size_t bytes, Where where) {
+  try {
+    return end.message(bytes);
+  } catch (const Error& error) {
+    if (error.fault() == Fault::system || error.fault() == Fault::left) check_alive(where);
+    throw;
+  }
+}
+
 void Waiter::check_alive(Where where) {
   const Clock::time_point start = Clock::now();
   while (Clock::now() - start < kExplainedWithin) {

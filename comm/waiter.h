@@ -47,10 +47,26 @@ class Waiter {
   // Throws if another rank has raised the alarm, or another thread of this one has aborted.
   void check_alarm();
 
-  // Throws if a rank has failed or is dead: for what has gone wrong and may be explained by that. A
-  // process that is killed closes its sockets some time before it is known to have ended, so it
-  // takes a moment to find out.
-  void check_alive(FunctionRef<std::string()> where);
+  // Where an arrived message can be read; null if it is lent and its owner has not answered yet. If
+  // it cannot be had because a rank has died, or has failed and given its memory back, that is what
+  // the Error says.
+  const std::byte* read(const ReceiveEnd& end, std::size_t bytes,
+                        FunctionRef<std::string()> where) {
+    if (!end.is_loan()) [[likely]]
+      return end.message(bytes);
+    return read_loan(end, bytes, where);
+  }
+
+  // What read() gave is not needed any more. A rank that has failed lets its caller write to what
+  // it has lent, but raises the alarm before. So while there was no alarm, what has been read was
+  // what was meant; and nothing that was made of it may go on before that is known.
+  void done_reading(ReceiveEnd& end) {
+    if (end.is_loan()) {
+      read_before_what_follows();
+      check_alarm();
+    }
+    end.release();
+  }
 
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
   std::string here() const;
@@ -74,6 +90,11 @@ class Waiter {
 
   // The same stages, noted in the trace: for whoever was not ready at once.
   void wait_traced(int peer, Ready ready, Where where, std::uint64_t position);
+  const std::byte* read_loan(const ReceiveEnd& end, std::size_t bytes, Where where);
+  // Throws if a rank has failed or is dead: for what has gone wrong and may be explained by that. A
+  // process that is killed closes its sockets some time before it is known to have ended, so it
+  // takes a moment to find out.
+  void check_alive(Where where);
   void wait_patiently(int peer, Ready ready, Where where, std::uint64_t position);
   // Each returns if waiting still makes sense, and throws its sentence if not. A message may have
   // come just before its sender went, so ready() is asked once more before anything is thrown.

@@ -107,6 +107,18 @@ RINGSIDE_TEST(allocate_processes, rank_killed_before_its_first_loan_is_read_is_n
   }
 }
 
+// A receiver of a message has no ring to look at: what it reads, or cannot read, has to tell it.
+RINGSIDE_TEST(allocate_processes, sender_killed_before_its_first_loan_is_read_is_named) {
+  for (const int ranks : {2, 3}) {
+    Job job;
+    const RunResult result = job.run(
+        ranks_of(ranks, {"die-having-lent", "--rank", "1", "--what", "send"}), {.timeout_s = 40});
+    check_failed(t, job, result, kAtOnce_s);
+    for (int rank = 0; rank < ranks; ++rank)
+      if (rank != 1) check_says(t, result, rank, {"rank 1 (pid ", "has died; seen while"});
+  }
+}
+
 RINGSIDE_TEST(allocate_processes, rank_stopped_with_loans_out_is_named_when_time_is_up) {
   for (const char* memory : {"lent", "fresh"}) {
     Job job;

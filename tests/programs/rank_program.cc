@@ -14,7 +14,7 @@
 //   stall --rank R --op K          rank R makes no K-th call, and stays
 //   lend                           every operation on lent memory, against the oracle
 //   die-having-lent --rank R       rank R is killed when it has just lent memory for the first time
-//   stop-having-lent --rank R      the same with SIGSTOP
+//   stop-having-lent --rank R      the same with SIGSTOP; --what send: in send, not all_gather
 //
 // loop takes --memory lent (from allocate()), or --memory fresh (the same, anew for each call).
 // An Error is printed to stderr as `rank R: SENTENCE`, and the exit status is then 1.
@@ -195,10 +195,16 @@ class SignalledHavingLent : public test::PeerWindowAround {
   int signal_number_;
 };
 
-void gather_lent(Communicator& comm) {
+void lend_once(Communicator& comm, const Arguments& arguments) {
   auto* at = static_cast<float*>(
       allocate(kCount * sizeof(float) * static_cast<std::size_t>(comm.size() + 1)));
-  comm.all_gather(at, at + kCount, kCount, DType::f32);
+  if (arguments.what != "send")
+    comm.all_gather(at, at + kCount, kCount, DType::f32);
+  else if (comm.rank() != arguments.rank)
+    comm.recv(at, kCount, DType::f32, arguments.rank);
+  for (int to = 0; arguments.what == "send" && to < comm.size(); ++to)
+    if (comm.rank() == arguments.rank && to != arguments.rank)
+      comm.send(at, kCount, DType::f32, to);
   comm.barrier();
 }
 
@@ -252,7 +258,7 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
     } else if (arguments.mode == "lend") {
       lend(comm);
     } else if (having_lent) {
-      gather_lent(comm);
+      lend_once(comm, arguments);
     } else if (arguments.mode == "die-in-probe") {
       die_in_probe(bootstrap, arguments);
     } else if (arguments.mode == "mismatch") {
