@@ -24,7 +24,7 @@ namespace ringside {
 
 // Chunk p of the root's output is rank p's input.
 template <class Lane, class Ring>
-void gather(Lane& lane, const Ring& ring, int root) {
+RINGSIDE_HD void gather(Lane& lane, const Ring& ring, int root) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
     if (ring.rank != root) {
       lane.send_to(root, Piece{Place::input, ring.rank}, slice);
@@ -40,7 +40,7 @@ void gather(Lane& lane, const Ring& ring, int root) {
 
 // The other way: rank p's output is chunk p of the root's input.
 template <class Lane, class Ring>
-void scatter(Lane& lane, const Ring& ring, int root) {
+RINGSIDE_HD void scatter(Lane& lane, const Ring& ring, int root) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
     if (ring.rank != root) {
       lane.receive_from(root, Piece{Place::output, ring.rank, true}, slice);
@@ -58,7 +58,7 @@ void scatter(Lane& lane, const Ring& ring, int root) {
 // k everybody sends k ranks to the right and receives from k ranks to the left, so no two ranks
 // send to the same one at a time.
 template <class Lane, class Ring>
-void all_to_all(Lane& lane, const Ring& ring) {
+RINGSIDE_HD void all_to_all(Lane& lane, const Ring& ring) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
     lane.keep(ring.rank, slice);
     for (int k = 1; k < ring.size; ++k) {
@@ -72,7 +72,7 @@ void all_to_all(Lane& lane, const Ring& ring) {
 // Reduce = reduce-scatter + gather: the same order of additions as all_reduce, so the same bits.
 // Only the root has an output; the others keep their finished chunk until it is sent.
 template <class Lane, class Ring>
-void reduce(Lane& lane, const Ring& ring, int root) {
+RINGSIDE_HD void reduce(Lane& lane, const Ring& ring, int root) {
   const Place mine = ring.rank == root ? Place::output : Place::kept;
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
     reduce_scatter_slice(lane, ring, slice, mine, mine == Place::output);

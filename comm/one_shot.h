@@ -38,7 +38,7 @@ constexpr std::size_t one_shot_pays_up_to(int size) {
 }
 
 template <class Lane, class Ring>
-void all_reduce_one_shot(Lane& lane, const Ring& ring) {
+RINGSIDE_HD void all_reduce_one_shot(Lane& lane, const Ring& ring) {
   for (int k = 1; k < ring.size; ++k) lane.show(ring.after(ring.rank, k));
   for (int k = 1; k <= ring.size; ++k) lane.look(ring.after(ring.rank, k));
   if (ring.steps() == 0) lane.keep(ring.rank, 0);

@@ -6,8 +6,7 @@
 #include <utility>
 
 #include "comm/error.h"
-#include "comm/mesh.h"
-#include "comm/one_shot.h"
+#include "comm/texts.h"
 
 namespace ringside {
 namespace {
@@ -116,8 +115,7 @@ Plan reduce_scatter_in(const Planner& planner, const Operation& what, const void
   Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
   plan.call.output_first = parts.own_first;
   add_reduction(planner, plan.call);
-  plan.algorithm = text_of(
-      "ring", [](auto& lane, const Ring& ring, const Operation&) { reduce_scatter(lane, ring); });
+  plan.algorithm = text_of<Text::reduce_scatter>("ring");
   return plan;
 }
 
@@ -126,8 +124,7 @@ Plan all_gather_in(const Planner& planner, const Operation& what, const void* se
   check_part_in_whole(planner, what.kind, send, recv, parts);
   Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
   plan.call.input_first = parts.own_first;
-  plan.algorithm = text_of(
-      "ring", [](auto& lane, const Ring& ring, const Operation&) { all_gather(lane, ring); });
+  plan.algorithm = text_of<Text::all_gather>("ring");
   return plan;
 }
 
@@ -168,12 +165,9 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
                    Chunks{count, planner.size}, 2 * (planner.size - 1));
   add_reduction(planner, plan.call);
   if (total_bytes <= one_shot_most_bytes(planner))
-    plan.algorithm = text_of("one-shot", [](auto& lane, const Ring& ring, const Operation&) {
-      all_reduce_one_shot(lane, ring);
-    });
+    plan.algorithm = text_of<Text::all_reduce_one_shot>("one-shot");
   else
-    plan.algorithm = text_of(
-        "ring", [](auto& lane, const Ring& ring, const Operation&) { all_reduce(lane, ring); });
+    plan.algorithm = text_of<Text::all_reduce>("ring");
   return plan;
 }
 
@@ -225,16 +219,13 @@ Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DTy
   const bool passes_on = Ring{planner.rank, planner.size}.right() != root;
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, count}, buffer, buffer,
                    Chunks{count, 1}, planner.rank != root && passes_on ? 2 : 1);
-  plan.algorithm = text_of("chain", [](auto& lane, const Ring& ring, const Operation& what) {
-    broadcast(lane, ring, what.root);
-  });
+  plan.algorithm = text_of<Text::broadcast>("chain");
   return plan;
 }
 
 Plan plan_barrier(const Planner& planner) {
   Plan plan = make(planner, {}, nullptr, nullptr, Chunks{0, planner.size}, planner.size - 1);
-  plan.algorithm =
-      text_of("ring", [](auto& lane, const Ring& ring, const Operation&) { barrier(lane, ring); });
+  plan.algorithm = text_of<Text::barrier>("ring");
   return plan;
 }
 
@@ -251,9 +242,7 @@ Plan plan_reduce(const Planner& planner, const void* send, void* recv, std::size
   Plan plan = make(planner, {kind, dtype, reduction, root, count}, send, recv,
                    Chunks{count, planner.size}, steps + (is_root ? steps : 1));
   add_reduction(planner, plan.call);
-  plan.algorithm = text_of(
-      "ring and mesh",
-      [](auto& lane, const Ring& ring, const Operation& what) { reduce(lane, ring, what.root); });
+  plan.algorithm = text_of<Text::reduce>("ring and mesh");
   return plan;
 }
 
@@ -269,9 +258,7 @@ Plan plan_gather(const Planner& planner, const void* send, void* recv, std::size
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, send_count}, send, recv,
                    parts.chunks, is_root ? planner.size - 1 : 1);
   plan.call.input_first = parts.own_first;
-  plan.algorithm = text_of("mesh", [](auto& lane, const Ring& ring, const Operation& what) {
-    gather(lane, ring, what.root);
-  });
+  plan.algorithm = text_of<Text::gather>("mesh");
   return plan;
 }
 
@@ -287,9 +274,7 @@ Plan plan_scatter(const Planner& planner, const void* send, void* recv, std::siz
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, recv_count}, send, recv,
                    parts.chunks, is_root ? planner.size - 1 : 1);
   plan.call.output_first = parts.own_first;
-  plan.algorithm = text_of("mesh", [](auto& lane, const Ring& ring, const Operation& what) {
-    scatter(lane, ring, what.root);
-  });
+  plan.algorithm = text_of<Text::scatter>("mesh");
   return plan;
 }
 
@@ -302,8 +287,7 @@ Plan plan_all_to_all(const Planner& planner, const void* send, void* recv, std::
   check_apart(planner, kind, send, parts.whole_bytes, recv, parts.whole_bytes);
   Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, count}, send, recv, parts.chunks,
                    planner.size - 1);
-  plan.algorithm = text_of(
-      "mesh", [](auto& lane, const Ring& ring, const Operation&) { all_to_all(lane, ring); });
+  plan.algorithm = text_of<Text::all_to_all>("mesh");
   return plan;
 }
 

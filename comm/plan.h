@@ -15,6 +15,7 @@
 #include "comm/operation.h"
 #include "comm/options.h"
 #include "comm/ring.h"
+#include "comm/texts.h"
 #include "comm/trace_lane.h"
 
 namespace ringside {
@@ -33,14 +34,17 @@ struct Planner {
 // An algorithm's one text, for each lane that may read it.
 struct AlgorithmText {
   const char* name = nullptr;
+  Text text{};
   void (*on_host)(HostLane& lane, const Ring& ring, const Operation& what) = nullptr;
   void (*on_trace)(TraceLane& lane, const Ring& ring, const Operation& what) = nullptr;
 };
 
-// `text` is a lambda that captures nothing and takes any lane.
-template <class Generic>
-AlgorithmText text_of(const char* name, const Generic& text) {
-  return {name, text, text};
+template <Text kText>
+AlgorithmText text_of(const char* name) {
+  const auto read = [](auto& lane, const Ring& ring, const Operation& what) {
+    read_text<kText>(lane, ring, what.root);
+  };
+  return {name, kText, read, read};
 }
 
 struct Plan {

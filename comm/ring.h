@@ -47,6 +47,8 @@
 
 #include <cstddef>
 
+#include "kernels/hd.h"
+
 namespace ringside {
 
 // Which chunk, when. Pure arithmetic; chunk numbers are taken modulo the ring's size.
@@ -54,18 +56,18 @@ struct Ring {
   int rank = 0;
   int size = 1;
 
-  constexpr int steps() const { return size - 1; }
-  constexpr int right() const { return wrap(rank + 1); }
-  constexpr int left() const { return wrap(rank - 1); }
-  constexpr int after(int position, int steps) const { return wrap(position + steps); }
+  RINGSIDE_HD constexpr int steps() const { return size - 1; }
+  RINGSIDE_HD constexpr int right() const { return wrap(rank + 1); }
+  RINGSIDE_HD constexpr int left() const { return wrap(rank - 1); }
+  RINGSIDE_HD constexpr int after(int position, int steps) const { return wrap(position + steps); }
 
-  constexpr int reduce_send(int step) const { return wrap(rank - 1 - step); }
-  constexpr int reduce_receive(int step) const { return wrap(rank - 2 - step); }
-  constexpr int gather_send(int step) const { return wrap(rank - step); }
-  constexpr int gather_receive(int step) const { return wrap(rank - 1 - step); }
+  RINGSIDE_HD constexpr int reduce_send(int step) const { return wrap(rank - 1 - step); }
+  RINGSIDE_HD constexpr int reduce_receive(int step) const { return wrap(rank - 2 - step); }
+  RINGSIDE_HD constexpr int gather_send(int step) const { return wrap(rank - step); }
+  RINGSIDE_HD constexpr int gather_receive(int step) const { return wrap(rank - 1 - step); }
 
  private:
-  constexpr int wrap(int position) const { return (position % size + size) % size; }
+  RINGSIDE_HD constexpr int wrap(int position) const { return (position % size + size) % size; }
 };
 
 // What is received in the last step of the reduce-scatter is the chunk that the rank owns.
@@ -81,7 +83,7 @@ enum class Place : unsigned char { input, carry, output, kept };
 // call. It says nothing about what is done, but a lane may keep such bytes out of its caches.
 struct Piece {
   constexpr Piece() = default;
-  constexpr Piece(Place where, int which, bool is_at_rest = false)
+  RINGSIDE_HD constexpr Piece(Place where, int which, bool is_at_rest = false)
       : place(where), rests(is_at_rest), chunk(which) {}
 
   Place place = Place::input;
@@ -93,8 +95,8 @@ static_assert(sizeof(Piece) == 8, "words pass it in a register");
 // One slice of a reduce-scatter: afterwards rank r's output chunk r holds every rank's
 // contribution.
 template <class Lane, class Ring>
-void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice,
-                          Place result = Place::output, bool rests = false) {
+RINGSIDE_HD void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice,
+                                      Place result = Place::output, bool rests = false) {
   if (ring.steps() == 0) lane.keep(ring.rank, slice);
   for (int step = 0; step < ring.steps(); ++step) {
     const bool first = step == 0;
@@ -108,20 +110,20 @@ void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice,
 
 // One slice of an all-gather: takes output chunk r of each rank r to the output of all.
 template <class Lane, class Ring>
-void all_gather_slice(Lane& lane, const Ring& ring, std::size_t slice) {
+RINGSIDE_HD void all_gather_slice(Lane& lane, const Ring& ring, std::size_t slice) {
   for (int step = 0; step < ring.steps(); ++step)
     lane.exchange(Piece{Place::output, ring.gather_send(step)},
                   Piece{Place::output, ring.gather_receive(step), step == ring.steps() - 1}, slice);
 }
 
 template <class Lane, class Ring>
-void reduce_scatter(Lane& lane, const Ring& ring) {
+RINGSIDE_HD void reduce_scatter(Lane& lane, const Ring& ring) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice)
     reduce_scatter_slice(lane, ring, slice, Place::output, true);
 }
 
 template <class Lane, class Ring>
-void all_gather(Lane& lane, const Ring& ring) {
+RINGSIDE_HD void all_gather(Lane& lane, const Ring& ring) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
     lane.keep(ring.rank, slice);
     all_gather_slice(lane, ring, slice);
@@ -130,7 +132,7 @@ void all_gather(Lane& lane, const Ring& ring) {
 
 // The sentence, as code.
 template <class Lane, class Ring>
-void all_reduce(Lane& lane, const Ring& ring) {
+RINGSIDE_HD void all_reduce(Lane& lane, const Ring& ring) {
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
     reduce_scatter_slice(lane, ring, slice);
     all_gather_slice(lane, ring, slice);
@@ -141,7 +143,7 @@ void all_reduce(Lane& lane, const Ring& ring) {
 // waits in a circle; slices follow each other along it, so a long buffer is on all links at once.
 // The whole buffer is chunk 0.
 template <class Lane, class Ring>
-void broadcast(Lane& lane, const Ring& ring, int root) {
+RINGSIDE_HD void broadcast(Lane& lane, const Ring& ring, int root) {
   const bool is_root = ring.rank == root;
   const bool passes_on = ring.steps() > 0 && ring.right() != root;
   for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
@@ -155,7 +157,7 @@ void broadcast(Lane& lane, const Ring& ring, int root) {
 
 // Nobody leaves an all-gather before hearing of everyone else, even if there is nothing to gather.
 template <class Lane, class Ring>
-void barrier(Lane& lane, const Ring& ring) {
+RINGSIDE_HD void barrier(Lane& lane, const Ring& ring) {
   all_gather(lane, ring);
 }
 

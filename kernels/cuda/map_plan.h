@@ -35,22 +35,38 @@ struct MapPlan {
   unsigned shift[2];    // bytes, of each input, where the vectors begin
 };
 
+// The cut alone, for whoever has another number of inputs. `shifted`: does one of them lie otherwise?
+struct MapCut {
+  std::size_t head;     // elements
+  std::size_t vectors;  // of 16 bytes
+};
+
+// How many elements lie before the first boundary of `out`.
+RINGSIDE_HD constexpr std::size_t elements_to_boundary(std::uintptr_t out,
+                                                       std::size_t element_bytes) {
+  return (kVectorBytes - out % kVectorBytes) % kVectorBytes / element_bytes;
+}
+
+RINGSIDE_HD constexpr MapCut cut_map(std::uintptr_t out, std::size_t count,
+                                     std::size_t element_bytes, bool shifted) {
+  if (out % element_bytes != 0) return {count, 0};
+  const std::size_t each = kVectorBytes / element_bytes;
+  const std::size_t head = elements_to_boundary(out, element_bytes) + (shifted ? each : 0);
+  if (head > count) return {count, 0};
+  MapCut cut{head, (count - head) / each};
+  const std::size_t tail_bytes = (count - head - cut.vectors * each) * element_bytes;
+  if (shifted && cut.vectors > 0 && tail_bytes < kVectorBytes) --cut.vectors;
+  return cut;
+}
+
 constexpr MapPlan plan_map(std::uintptr_t out, std::uintptr_t in0, std::uintptr_t in1,
                            std::size_t count, std::size_t element_bytes) {
-  MapPlan plan{count, 0, {0, 0}};
-  if (out % element_bytes != 0) return plan;
-  const std::size_t each = kVectorBytes / element_bytes;
-  std::size_t head = (kVectorBytes - out % kVectorBytes) % kVectorBytes / element_bytes;
-  plan.shift[0] = static_cast<unsigned>((in0 + head * element_bytes) % kVectorBytes);
-  plan.shift[1] = static_cast<unsigned>((in1 + head * element_bytes) % kVectorBytes);
-  const bool shifted = plan.shift[0] != 0 || plan.shift[1] != 0;
-  if (shifted) head += each;
-  if (head > count) return plan;
-  plan.head = head;
-  plan.vectors = (count - head) / each;
-  const std::size_t tail_bytes = (count - head - plan.vectors * each) * element_bytes;
-  if (shifted && plan.vectors > 0 && tail_bytes < kVectorBytes) --plan.vectors;
-  return plan;
+  const std::size_t lead = elements_to_boundary(out, element_bytes) * element_bytes;
+  const auto shift0 = static_cast<unsigned>((in0 + lead) % kVectorBytes);
+  const auto shift1 = static_cast<unsigned>((in1 + lead) % kVectorBytes);
+  const MapCut cut = cut_map(out, count, element_bytes, shift0 != 0 || shift1 != 0);
+  if (cut.head == count) return {count, 0, {0, 0}};
+  return {cut.head, cut.vectors, {shift0, shift1}};
 }
 
 }  // namespace ringside::cuda
