@@ -12,7 +12,8 @@ namespace {
 
 Operation unpack_words(std::uint64_t words, std::uint64_t count) {
   Operation what;
-  what.kind = static_cast<Kind>(words >> 48 & 0xff);
+  what.kind = static_cast<Kind>(words >> 48 & 0x7f);
+  what.on_device = (words >> 55 & 1) != 0;
   what.dtype = static_cast<DType>(words >> 40 & 0xff);
   what.reduction = static_cast<Reduction>(words >> 32 & 0xff);
   const auto word = static_cast<std::uint32_t>(words);

@@ -3,7 +3,8 @@
 //     Communicator comm(bootstrap);
 //     comm.all_reduce(grad.data(), grad.data(), grad.size(), DType::f32, Reduction::avg);
 //
-// Buffers. Any pointer, any count (zero too), any alignment. Out of place, or in place: all_reduce
+// Buffers. Any pointer, of the host or of the GPU that was current when the communicator was made;
+// any count (zero too), any alignment. Out of place, or in place: all_reduce
 // and broadcast with the same buffer; reduce_scatter with recv = send + rank·count; all_gather with
 // send = recv + rank·count (elements); where the counts differ, the sum of those before this rank's
 // in the place of rank·count. Buffers that overlap in another way are refused.
@@ -67,7 +68,13 @@ struct RankInfo {
   int rank;
   std::string host;
   int pid;
-  std::string device;  // "cpu"
+  std::string device;  // "cpu", "NVIDIA H200"
+};
+
+// Who carries out calls on device memory ("device", "stream", "host"), in a word and a sentence.
+struct LaneInUse {
+  const char* name;
+  std::string why;
 };
 
 // split(): a rank with this colour, or any other negative one, gets no communicator.
@@ -160,6 +167,19 @@ class Communicator {
   Work recv_async(void* buffer, std::size_t count, DType dtype, int from);
   Work exchange_async(const std::vector<Message>& messages);
 
+  // The same calls on the memory of a device, in the order of one of its streams (a cudaStream_t):
+  // they begin when what is before them on the stream has ended, what is after them begins when
+  // they have, and the calling thread does not wait. A failure comes out of the Work and of every
+  // later call; what follows on the stream must not trust the buffers before. Where no lane can
+  // enqueue (device_lane()), they wait for the stream and return when all is done.
+  Work all_reduce_on(void* stream, const void* send, void* recv, std::size_t count, DType dtype,
+                     Reduction reduction);
+  Work reduce_scatter_on(void* stream, const void* send, void* recv, std::size_t recv_count,
+                         DType dtype, Reduction reduction);
+  Work all_gather_on(void* stream, const void* send, void* recv, std::size_t send_count,
+                     DType dtype);
+  Work broadcast_on(void* stream, void* buffer, std::size_t count, DType dtype, int root);
+
   // Collective: the ranks that give the same colour form a communicator of their own, in the order
   // of `key`, then of rank. A rank that gives kNoColor gets none. The new one is independent of
   // this one, and may live longer.
@@ -180,6 +200,8 @@ class Communicator {
   std::vector<Edge> ring_edges() const;
   // An all_reduce of at most so many bytes takes one step instead of a ring's (one_shot.h).
   std::size_t one_shot_most_bytes() const;
+  // Who carries out calls on device memory, and why.
+  LaneInUse device_lane() const;
   // Pieces of so many bytes or more are read where they lie, if that is memory from allocate()
   // (allocate.h). SIZE_MAX: none are.
   std::size_t lend_from_bytes() const;

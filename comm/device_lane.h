@@ -78,6 +78,7 @@ RINGSIDE_HD void store_word(std::uint32_t* at, std::uint32_t value) {
 struct Told {
   const unsigned char* at = nullptr;
   bool ok = false;
+  bool is_loan = false;
 };
 
 // A Block has
@@ -181,10 +182,12 @@ class DeviceLane {
 
   const DeviceCall& call_;
   Block& block_;
-  // The same in all threads, as all of them come by here. `lent_` is the leader's.
+  // The same in all threads, as all of them come by here. What is about
+  // loans is the leader's.
   View views_[kMostDeviceRanks] = {};
   const unsigned char* sources_[kMostDeviceRanks] = {};
-  std::uint32_t lent_[kMostDeviceRanks] = {};  // the newest loan to each peer; 0: none
+  std::uint32_t last_loan_[kMostDeviceRanks] = {};  // the number of the newest to each peer
+  std::uint32_t has_lent_ = 0;                      // a bit for each peer
   unsigned step_ = 0;
   bool broken_ = false;
 };
@@ -238,7 +241,8 @@ RINGSIDE_HD void DeviceLane<Block>::publish(int peer, const unsigned char* loan)
     DeviceCell& cell = call_.of[peer].cells[layout.cell(block(), call_.rank, slot)];
     if (loan != nullptr) {
       cell.loan = loan;
-      lent_[peer] = sent + 1;
+      last_loan_[peer] = sent + 1;
+      has_lent_ |= std::uint32_t{1} << peer;
     }
     store_release(&cell.bits,
                   device_signal(sent + 1, call_.fingerprint | (loan != nullptr ? kLoanBit : 0)));
@@ -294,7 +298,7 @@ RINGSIDE_HD Told DeviceLane<Block>::arrived(int peer) {
       store_word(&call_.trouble->abort, 1);  // this rank's other blocks need not go on
       return {};
     }
-    if ((mark & kLoanBit) != 0) return {cell.loan, true};
+    if ((mark & kLoanBit) != 0) return {cell.loan, true, true};
     return {call_.own.data + layout.byte(block(), peer, slot), true};
   });
   broken_ = !told.ok;
@@ -390,12 +394,7 @@ RINGSIDE_HD void DeviceLane<Block>::look(int rank) {
   }
   const Told message = arrived(rank);
   if (broken_) return;
-  // What is lent lies where its owner's input does, and not in this rank's window.
-  const std::size_t begin = call_.layout.byte(block(), rank, 0);
-  const bool in_slot =
-      message.at >= call_.own.data + begin &&
-      message.at < call_.own.data + call_.layout.byte(block(), rank, call_.layout.slots);
-  views_[rank] = {message.at, !in_slot};
+  views_[rank] = {message.at, message.is_loan};
 }
 
 // All contributions in one pass, when the last one is known. In place that is what makes it right,
@@ -426,7 +425,9 @@ RINGSIDE_HD void DeviceLane<Block>::settle() {
   if (broken_) return;
   block_.leader([&] {
     for (int peer = 0; peer < call_.size; ++peer)
-      if (lent_[peer] != 0 && !wait(peer, [&] { return returned(peer, lent_[peer]); })) return;
+      if ((has_lent_ >> peer & 1) != 0 &&
+          !wait(peer, [&] { return returned(peer, last_loan_[peer]); }))
+        return;
   });
 }
 
@@ -435,38 +436,7 @@ template <class Block>
 RINGSIDE_HD void carry_out(const DeviceCall& call, Block& block) {
   DeviceLane<Block> lane(call, block);
   const Ring ring{call.rank, call.size};
-  switch (call.text) {
-    case Text::all_reduce:
-      read_text<Text::all_reduce>(lane, ring, call.root);
-      break;
-    case Text::all_reduce_one_shot:
-      read_text<Text::all_reduce_one_shot>(lane, ring, call.root);
-      break;
-    case Text::reduce_scatter:
-      read_text<Text::reduce_scatter>(lane, ring, call.root);
-      break;
-    case Text::all_gather:
-      read_text<Text::all_gather>(lane, ring, call.root);
-      break;
-    case Text::broadcast:
-      read_text<Text::broadcast>(lane, ring, call.root);
-      break;
-    case Text::barrier:
-      read_text<Text::barrier>(lane, ring, call.root);
-      break;
-    case Text::reduce:
-      read_text<Text::reduce>(lane, ring, call.root);
-      break;
-    case Text::gather:
-      read_text<Text::gather>(lane, ring, call.root);
-      break;
-    case Text::scatter:
-      read_text<Text::scatter>(lane, ring, call.root);
-      break;
-    case Text::all_to_all:
-      read_text<Text::all_to_all>(lane, ring, call.root);
-      break;
-  }
+  read_any_text(call.text, lane, ring, call.root);
   lane.settle();
 }
 

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "comm/device.h"
 #include "comm/error.h"
 #include "comm/shm.h"
 
@@ -50,6 +51,7 @@ Identity identify_myself(const Options& options) {
   me.slot_count = options.slot_count;
   me.algorithm = static_cast<std::int32_t>(options.algorithm);
   me.control = static_cast<std::int32_t>(options.control);
+  me.has_device = options.device || has_current_device();
   try {
     options.check();
   } catch (const Error& error) {

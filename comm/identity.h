@@ -30,6 +30,7 @@ struct Identity {
   std::int32_t slot_count = 0;
   std::int32_t algorithm = 0;
   std::int32_t control = 0;
+  bool has_device = false;  // has made one current (device.h)
   // Why this rank cannot take part; empty if it can.
   std::array<char, 256> complaint{};
 };

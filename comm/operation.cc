@@ -21,6 +21,7 @@ std::string details(const Operation& what) {
     words += text(", from rank %d", what.root);
   else if (has_root(what.kind))
     words += text(", root %d", what.root);
+  if (what.on_device) words += ", on the device";
   return words + ")";
 }
 
@@ -82,6 +83,9 @@ std::string difference(const Operation& here, const Operation& there) {
                        name_of(there.reduction)));
   if ((has_root(here.kind) || here.kind == Kind::send_recv) && here.root != there.root)
     add(sentence, text("the root differs: %d here, %d there", here.root, there.root));
+  if (here.on_device != there.on_device)
+    add(sentence, here.on_device ? "the memory differs: a device's here, the host's there"
+                                 : "the memory differs: the host's here, a device's there");
   return sentence.empty() ? "nothing differs" : sentence;
 }
 

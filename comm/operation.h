@@ -46,6 +46,7 @@ struct Operation {
   // all parts together (all_gather_v, reduce_scatter_v).
   std::uint64_t count = 0;
   std::uint32_t layout = 0;  // all_gather_v, reduce_scatter_v: layout_of the ranks' counts
+  bool on_device = false;    // carried out on the ranks' devices (device_side.h)
 };
 
 // --- what kinds of call there are ---
@@ -78,7 +79,8 @@ constexpr bool uses_mesh(Kind kind) {
 constexpr std::uint64_t pack(const Operation& what) {
   const std::uint32_t word =
       is_ragged(what.kind) ? what.layout : static_cast<std::uint32_t>(what.root);
-  return static_cast<std::uint64_t>(what.kind) << 48 |
+  return static_cast<std::uint64_t>(what.on_device) << 55 |
+         static_cast<std::uint64_t>(what.kind) << 48 |
          static_cast<std::uint64_t>(what.dtype) << 40 |
          static_cast<std::uint64_t>(what.reduction) << 32 | word;
 }

@@ -69,6 +69,16 @@ void read_environment(Options& options) {
     else if (std::strcmp(value, "auto") != 0)
       refuse("RINGSIDE_CONTROL", value, "there are auto, shared and socket");
   }
+  if (const char* value = std::getenv("RINGSIDE_LANE")) {
+    if (std::strcmp(value, "host") == 0)
+      options.lane = LaneChoice::host;
+    else if (std::strcmp(value, "stream") == 0)
+      options.lane = LaneChoice::stream;
+    else if (std::strcmp(value, "device") == 0)
+      options.lane = LaneChoice::device;
+    else if (std::strcmp(value, "auto") != 0)
+      refuse("RINGSIDE_LANE", value, "there are auto, host, stream and device");
+  }
 }
 
 bool is_writable_folder(const std::string& path) {
@@ -99,6 +109,20 @@ const char* name_of(ControlChoice choice) {
       return "shared";
     case ControlChoice::socket:
       return "socket";
+  }
+  return "?";
+}
+
+const char* name_of(LaneChoice choice) {
+  switch (choice) {
+    case LaneChoice::automatic:
+      return "auto";
+    case LaneChoice::host:
+      return "host";
+    case LaneChoice::stream:
+      return "stream";
+    case LaneChoice::device:
+      return "device";
   }
   return "?";
 }

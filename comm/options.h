@@ -22,6 +22,13 @@ const char* name_of(Algorithm algorithm);
 enum class ControlChoice { automatic, shared, socket };
 const char* name_of(ControlChoice choice);
 
+// Who carries out a call whose buffers are a device's (device_side.h). Each can do what those before
+// it can.
+enum class LaneChoice { automatic, host, stream, device };
+const char* name_of(LaneChoice choice);
+
+class Device;
+
 inline constexpr std::size_t kMinSlotBytes = 8;  // one element of the widest type
 inline constexpr std::size_t kMaxSlotBytes = std::size_t{64} << 20;
 inline constexpr int kMaxSlots = 64;
@@ -44,6 +51,12 @@ struct Options {
   // (allocate.h): the receiver reads them there. Each rank may choose for itself.
   std::size_t direct_from_bytes = std::size_t{8} << 10;  // RINGSIDE_DIRECT_FROM=8K, or never
 
+  // Who carries out calls on device memory. A lane that the devices do not allow is not taken; what
+  // is, and why, tells Communicator::device_lane(). All ranks must choose alike.
+  LaneChoice lane = LaneChoice::automatic;                    // RINGSIDE_LANE=auto|host|stream|device
+  std::size_t device_slot_bytes = std::size_t{64} << 10;  // of each block's roads
+  std::size_t stream_slot_bytes = std::size_t{8} << 20;   // of the stream lane's
+
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600
 
@@ -64,6 +77,9 @@ struct Options {
   // Tests put their own transport, or a faulty decorator, around the real one here.
   using Decorate = std::function<std::unique_ptr<Transport>(std::unique_ptr<Transport>)>;
   Decorate decorate;
+
+  // Tests put a device of their own here, in place of the one that is current.
+  std::function<std::shared_ptr<Device>()> device;
 
   // Told of each collective before it begins: its number among the communicator's calls, and what
   // it will say it is, which may be changed. For tests and faults (fault_injection.h); groups that

@@ -6,6 +6,26 @@
 
 namespace ringside {
 
+std::vector<int> group_of(Communicator& parent, int color, int key) {
+  struct Choice {
+    int color;
+    int key;
+  };
+  const Choice mine{color, key};
+  std::vector<Choice> all(static_cast<std::size_t>(parent.size()));
+  parent.all_gather(&mine, all.data(), sizeof mine, DType::u8);
+  if (color < 0) return {};
+  std::vector<std::pair<int, int>> members;  // key, rank
+  for (int rank = 0; rank < parent.size(); ++rank) {
+    const Choice& it = all[static_cast<std::size_t>(rank)];
+    if (it.color == color) members.emplace_back(it.key, rank);
+  }
+  std::sort(members.begin(), members.end());
+  std::vector<int> ranks;
+  for (const auto& member : members) ranks.push_back(member.second);
+  return ranks;
+}
+
 SplitBootstrap::SplitBootstrap(Communicator& parent, std::vector<int> ranks)
     : parent_(parent), ranks_(std::move(ranks)) {
   rank_ = static_cast<int>(std::find(ranks_.begin(), ranks_.end(), parent.rank()) - ranks_.begin());

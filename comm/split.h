@@ -9,6 +9,10 @@
 
 namespace ringside {
 
+// Which ranks of the parent form this rank's group: those of its color, ordered by key and then by
+// rank. Collective. Empty for a negative color.
+std::vector<int> group_of(Communicator& parent, int color, int key);
+
 class SplitBootstrap : public Bootstrap {
  public:
   // `ranks`: the members as the parent numbers them, in their new order; this rank is among them.

@@ -40,31 +40,33 @@ void print_warning(const std::string& sentence) {
 // communicator is broken then, and others may be about to say why.
 class OnTheBoard {
  public:
-  explicit OnTheBoard(Board& board) : board_(board) {}
+  OnTheBoard(Board& board, bool notes) : board_(board), notes_(notes) {}
   void over() {
     if (noted_) board_.note_wait_over();
   }
   void note(int peer, std::int64_t since_ms, FunctionRef<std::string()> where,
             std::uint64_t position) {
-    if (noted_) return;
+    if (noted_ || !notes_) return;
     board_.note_wait({peer, since_ms, where(), position});
     noted_ = true;
   }
 
  private:
   Board& board_;
+  bool notes_;
   bool noted_ = false;
 };
 
 }  // namespace
 
-Waiter::Waiter(Peers& peers, const Options& options)
+Waiter::Waiter(Peers& peers, const Options& options, Notes notes)
     : peers_(peers),
       timeout_s_(options.timeout_s),
       warn_s_(options.warn_s),
       on_warning_(options.on_warning ? options.on_warning : print_warning),
       interrupted_(options.interrupted),
-      trace_(options.trace),
+      trace_(notes == Notes::on_board ? options.trace : nullptr),
+      notes_(notes),
       spins_(peers.more_ranks_than_cpus() ? kSpinsCrowded : kSpinsAlone) {}
 
 std::string Waiter::here() const {
@@ -96,7 +98,7 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t po
   const std::int64_t start_ms = coarse_now_ms();
   const Deadline warning = Deadline::after_seconds(warn_s_);
   bool warned = false;
-  OnTheBoard note(peers_.board());
+  OnTheBoard note(peers_.board(), notes_ == Notes::on_board);
   Clock::time_point next_process_check = start + kProcessCheck;
   while (!comes_in_a_few_turns()) {
     peers_.transport().progress();
@@ -179,9 +181,13 @@ void Waiter::check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t want
                 text("%s, %s: a flag from rank %d is out of sequence; its slots were overwritten "
                      "before they were read",
                      here().c_str(), where().c_str(), from_rank));
-  const std::uint32_t theirs = end.flag().fingerprint;
-  if (theirs == wanted) [[likely]]
+  if (end.flag().fingerprint == wanted) [[likely]]
     return;
+  throw_stranger(from_rank, end.flag().fingerprint, where);
+}
+
+void Waiter::throw_stranger(int from_rank, std::uint32_t theirs, Where where) const {
+  const std::uint32_t wanted = call_.fingerprint;
   peers_.refresh_boards();
   const Board* board = peers_.board_of(from_rank);
   const std::optional<Call> meant = board == nullptr ? std::nullopt : board->find(theirs);

@@ -24,7 +24,9 @@ namespace ringside {
 
 class Waiter {
  public:
-  Waiter(Peers& peers, const Options& options);
+  // Whether waits are noted on the rank's board. One thread may do that.
+  enum class Notes { on_board, none };
+  Waiter(Peers& peers, const Options& options, Notes notes = Notes::on_board);
 
   // Returns once ready() is true. `peer` is the rank that is waited for; `where` makes the words
   // for a sentence ("step 2 of 6, for chunk 5 from rank 2"), and is called only when something is
@@ -76,6 +78,10 @@ class Waiter {
   void check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t fingerprint,
                   FunctionRef<std::string()> where) const;
 
+  // A message of another call was found elsewhere: throws what check_flag would.
+  [[noreturn]] void throw_stranger(int from_rank, std::uint32_t theirs,
+                                   FunctionRef<std::string()> where) const;
+
  private:
   using Ready = FunctionRef<bool()>;
   using Where = FunctionRef<std::string()>;
@@ -114,6 +120,7 @@ class Waiter {
   std::function<void(const std::string&)> on_warning_;
   const std::atomic<int>* interrupted_;
   Trace* trace_;
+  Notes notes_;
   int spins_;
   Call call_{};
   std::optional<Clock::time_point> told_to_stop_;

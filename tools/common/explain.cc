@@ -18,7 +18,8 @@ namespace {
 constexpr double kMostWords = 2e7;  // of a price: some seconds
 
 Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
-  const auto [kind, dtype, reduction, root, count, layout] = what;
+  const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
+  (void)on_device;
   const std::vector<std::size_t> counts =
       is_ragged(kind) ? ragged_counts(count, planner.size) : std::vector<std::size_t>();
   switch (kind) {

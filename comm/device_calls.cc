@@ -1,0 +1,166 @@
+// Choosing the way and watching; the story is in device_side.h.
+#include "comm/device_calls.h"
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "comm/error.h"
+#include "comm/one_shot.h"
+
+namespace ringside {
+namespace {
+
+// Up to here one step of (n−1)·S bytes is taken on a device. By design: a step there costs about
+// 2 us, in which one rank's share of its memory's bandwidth moves some 100 KiB. Not measured yet.
+constexpr std::size_t device_one_shot_pays_up_to(int size) {
+  return (std::size_t{512} << 10) / static_cast<std::size_t>(size);
+}
+
+}  // namespace
+
+std::unique_ptr<DeviceCalls> DeviceCalls::open(Bootstrap& bootstrap, Peers& peers,
+                                               const Options& options) {
+  for (int peer = 0; peer < peers.size(); ++peer)
+    if (!peers.identity(peer).has_device) return nullptr;
+  std::shared_ptr<Device> device = options.device ? options.device() : current_device();
+  return std::unique_ptr<DeviceCalls>(new DeviceCalls(
+      DeviceSide::open(std::move(device), bootstrap, peers, options), peers, options));
+}
+
+DeviceCalls::DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const Options& options)
+    : side_(std::move(side)),
+      ring_{peers.rank(), peers.size()},
+      algorithm_(options.algorithm),
+      watcher_(peers, options, Waiter::Notes::none) {}
+
+DeviceCalls::~DeviceCalls() = default;
+
+LaneInUse DeviceCalls::lane() const {
+  const DeviceTerms& terms = side_->terms();
+  const LaneChoice lane = side_->lane();
+  if (lane == terms.best) return {ringside::name_of(lane), terms.why};
+  return {ringside::name_of(lane), "RINGSIDE_LANE says so"};
+}
+
+// --- which way ---
+
+bool DeviceCalls::takes(Plan& plan) {
+  HostCall& call = plan.call;
+  const BufferBytes bytes = buffer_bytes(call, ring_);
+  const bool input = bytes.input > 0 && is_here(call.input);
+  const bool output = bytes.output > 0 && is_here(call.output);
+  if (!input && !output) return false;
+  // The host's text for small messages is the device lane's too, but for other sizes.
+  const Text as_planned = plan.algorithm.text;
+  if (call.what.kind == Kind::all_reduce) {
+    const std::size_t most = algorithm_ == Algorithm::ring       ? 0
+                             : algorithm_ == Algorithm::one_shot ? SIZE_MAX
+                                                                 : device_one_shot_pays_up_to(ring_.size);
+    const bool one_shot = ring_.size > 1 &&
+                          side_->lane_for(plan) == LaneChoice::device &&
+                          call.whole_bytes() <= std::min(most, side_->one_shot_most_bytes());
+    plan.algorithm.text = one_shot ? Text::all_reduce_one_shot : Text::all_reduce;
+  }
+  const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);
+  if (all && side_->lane_for(plan) != LaneChoice::host) {
+    call.what.on_device = true;
+    return true;
+  }
+  plan.algorithm.text = as_planned;
+  return false;
+}
+
+std::optional<Staging> DeviceCalls::stage(HostCall& call) {
+  if (!is_here(call.input) && !is_here(call.output)) return std::nullopt;
+  std::optional<Staging> staging(side_->device());
+  staging->stage(call, ring_);
+  return staging;
+}
+
+std::optional<Staging> DeviceCalls::stage(std::vector<Message>& messages) {
+  bool any = false;
+  for (const Message& it : messages) any |= is_here(it.buffer());
+  if (!any) return std::nullopt;
+  std::optional<Staging> staging(side_->device());
+  staging->stage(messages);
+  return staging;
+}
+
+// --- under way ---
+
+void DeviceCalls::watch(const DeviceSide::Ticket& ticket, Waiter& waiter) {
+  const auto where = [&] { return "waiting for the device" + side_->waits_for(); };
+  waiter.wait(side_->awaited(), [&] { return side_->is_done(ticket); }, where);
+  if (const std::optional<DeviceSide::Stranger> it = side_->stranger())
+    waiter.throw_stranger(it->rank, it->fingerprint, where);
+}
+
+void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
+  DeviceSide::Ticket ticket;
+  {
+    const std::lock_guard lock(side_mutex_);
+    ticket = side_->enqueue(plan, nullptr);
+    last_ = ticket;
+  }
+  watch(ticket, waiter);
+  const std::lock_guard lock(side_mutex_);
+  last_.reset();
+  side_->give_back(ticket);
+}
+
+Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
+                          std::function<void(const Error&)> fail) {
+  DeviceSide::Ticket ticket;
+  {
+    const std::lock_guard lock(side_mutex_);
+    ticket = side_->enqueue(plan, stream);
+    last_ = ticket;
+  }
+  return watchers_.submit([this, ticket, entry, fail = std::move(fail)] {
+    try {
+      watcher_.enter(entry);
+      watch(ticket, watcher_);
+    } catch (const Error& error) {
+      fail(error);
+      throw;
+    } catch (const std::exception& error) {
+      const Error sentence(Fault::system, text("%s: %s", watcher_.here().c_str(), error.what()));
+      fail(sentence);
+      throw sentence;
+    }
+    const std::lock_guard lock(side_mutex_);
+    if (last_ && last_->done == ticket.done) last_.reset();
+    side_->give_back(ticket);
+  });
+}
+
+void DeviceCalls::finish(Device::Stream stream, Waiter& waiter) {
+  const Device::Event mark = side_->device().make_event();
+  side_->device().record(mark, stream);
+  waiter.wait(side_->awaited(), [&] { return side_->device().is_done(mark); },
+              [] { return std::string("waiting for what is before it on the stream"); });
+  side_->device().end_event(mark);
+}
+
+// --- the end ---
+
+void DeviceCalls::break_off() noexcept {
+  try {
+    side_->break_off();
+  } catch (const std::exception&) {
+    // A device that does not even take this does not carry anything out either.
+  }
+}
+
+void DeviceCalls::wait_for_end() noexcept {
+  const std::lock_guard lock(side_mutex_);
+  if (!last_) return;
+  try {
+    for (int i = 0; i < 10'000 && !side_->is_done(*last_); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  } catch (const std::exception&) {
+  }
+}
+
+}  // namespace ringside
