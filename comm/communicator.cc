@@ -174,8 +174,8 @@ std::vector<RankInfo> Communicator::ranks() const {
   std::vector<RankInfo> infos;
   for (int rank = 0; rank < size(); ++rank) {
     const Identity& it = impl_->peers.identity(rank);
-    infos.push_back({rank, it.host.data(), it.pid,
-                     impl_->device ? impl_->device->name_of(rank) : "cpu"});
+    infos.push_back(
+        {rank, it.host.data(), it.pid, impl_->device ? impl_->device->name_of(rank) : "cpu"});
   }
   return infos;
 }

@@ -279,7 +279,7 @@ struct Communicator::Impl {
   std::optional<Error> cause;
   std::optional<FlightOnSignal> on_signal;
   std::unique_ptr<DeviceCalls> device;  // null where some rank has none
-  std::unique_ptr<Engine> engine;  // last, so that it ends first
+  std::unique_ptr<Engine> engine;       // last, so that it ends first
 };
 
 }  // namespace ringside

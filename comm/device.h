@@ -22,11 +22,11 @@ namespace ringside {
 // What a rank tells the others of its device. Trivially copyable.
 struct DeviceFacts {
   bool present = false;
-  std::array<char, 64> name{};            // for people: "NVIDIA H200"
-  std::array<unsigned char, 16> uuid{};   // equal: the same device
-  std::uint64_t process = 0;              // process_nonce()
-  std::int32_t ordinal = 0;               // as its own process counts
-  std::int32_t resident_blocks = 0;       // of the collectives' kernel, on an empty device
+  std::array<char, 64> name{};           // for people: "NVIDIA H200"
+  std::array<unsigned char, 16> uuid{};  // equal: the same device
+  std::uint64_t process = 0;             // process_nonce()
+  std::int32_t ordinal = 0;              // as its own process counts
+  std::int32_t resident_blocks = 0;      // of the collectives' kernel, on an empty device
   // Kernels of several processes run at once (CUDA's multi-process service).
   bool shared_by_processes = false;
 };
@@ -84,7 +84,8 @@ class Device {
   // The stream goes on when the cell's sequence is there, or further; or on the abort word.
   virtual void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
                      const DeviceTrouble* trouble) = 0;
-  // Notes in `trouble` if the cell's fingerprint is another one; `from` is its sender.
+  // If the cell's fingerprint is another one: notes that in `trouble`, and the stream goes on only
+  // after the abort word, so nothing that is wrong is passed on. `from` is the cell's sender.
   virtual void check(Stream stream, const DeviceCell* cell, std::uint32_t fingerprint, int from,
                      DeviceTrouble* trouble) = 0;
   // The device lane's kernel, with so many blocks.

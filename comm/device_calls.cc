@@ -54,11 +54,11 @@ bool DeviceCalls::takes(Plan& plan) {
   // The host's text for small messages is the device lane's too, but for other sizes.
   const Text as_planned = plan.algorithm.text;
   if (call.what.kind == Kind::all_reduce) {
-    const std::size_t most = algorithm_ == Algorithm::ring       ? 0
-                             : algorithm_ == Algorithm::one_shot ? SIZE_MAX
-                                                                 : device_one_shot_pays_up_to(ring_.size);
-    const bool one_shot = ring_.size > 1 &&
-                          side_->lane_for(plan) == LaneChoice::device &&
+    const std::size_t most = algorithm_ == Algorithm::ring ? 0
+                             : algorithm_ == Algorithm::one_shot
+                                 ? SIZE_MAX
+                                 : device_one_shot_pays_up_to(ring_.size);
+    const bool one_shot = ring_.size > 1 && side_->lane_for(plan) == LaneChoice::device &&
                           call.whole_bytes() <= std::min(most, side_->one_shot_most_bytes());
     plan.algorithm.text = one_shot ? Text::all_reduce_one_shot : Text::all_reduce;
   }
@@ -91,9 +91,13 @@ std::optional<Staging> DeviceCalls::stage(std::vector<Message>& messages) {
 
 void DeviceCalls::watch(const DeviceSide::Ticket& ticket, Waiter& waiter) {
   const auto where = [&] { return "waiting for the device" + side_->waits_for(); };
-  waiter.wait(side_->awaited(), [&] { return side_->is_done(ticket); }, where);
+  waiter.wait(
+      side_->awaited(), [&] { return side_->is_done(ticket) || side_->stranger(); }, where);
   if (const std::optional<DeviceSide::Stranger> it = side_->stranger())
     waiter.throw_stranger(it->rank, it->fingerprint, where);
+  // A rank that fails raises the alarm and then lets its streams run out, with whatever they hold.
+  // So while there is no alarm, what has come was meant.
+  waiter.check_alarm();
 }
 
 void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
@@ -123,10 +127,12 @@ Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream st
       watch(ticket, watcher_);
     } catch (const Error& error) {
       fail(error);
+      wait_for_end();
       throw;
     } catch (const std::exception& error) {
       const Error sentence(Fault::system, text("%s: %s", watcher_.here().c_str(), error.what()));
       fail(sentence);
+      wait_for_end();
       throw sentence;
     }
     const std::lock_guard lock(side_mutex_);
@@ -138,8 +144,9 @@ Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream st
 void DeviceCalls::finish(Device::Stream stream, Waiter& waiter) {
   const Device::Event mark = side_->device().make_event();
   side_->device().record(mark, stream);
-  waiter.wait(side_->awaited(), [&] { return side_->device().is_done(mark); },
-              [] { return std::string("waiting for what is before it on the stream"); });
+  waiter.wait(
+      side_->awaited(), [&] { return side_->device().is_done(mark); },
+      [] { return std::string("waiting for what is before it on the stream"); });
   side_->device().end_event(mark);
 }
 
@@ -153,12 +160,15 @@ void DeviceCalls::break_off() noexcept {
   }
 }
 
+// A peer that has not failed yet may write to a flag that was pushed far ahead, and so take it back.
 void DeviceCalls::wait_for_end() noexcept {
   const std::lock_guard lock(side_mutex_);
   if (!last_) return;
   try {
-    for (int i = 0; i < 10'000 && !side_->is_done(*last_); ++i)
+    for (int i = 0; i < 5'000 && !side_->is_done(*last_); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      side_->break_off();
+    }
   } catch (const std::exception&) {
   }
 }

@@ -205,6 +205,7 @@ RINGSIDE_HD_CALL void DeviceLane<Block>::put(int peer, Piece piece, std::size_t 
   const Told slot = room(peer);
   if (broken_) return;
   const bool lends = piece.place != Place::kept && lends_to(peer, bytes);
+  // (A piece that no slot holds is lent: DeviceSide::lends_all_of sees to that.)
   if (!lends) copy(const_cast<unsigned char*>(slot.at), source, bytes);
   publish(peer, lends ? source : nullptr);
 }

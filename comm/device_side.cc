@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::size_t kLine = sizeof(DeviceCell);
 constexpr int kDeviceSlots = 2;  // device_lane.h tells why not one
+// Of a piece that is lent. A step costs a block some 2 us of waiting, in which it could move about
+// 100 KiB: pieces should be several times that. By design; not measured yet.
+constexpr std::size_t kLentPieceBytes = std::size_t{512} << 10;
 constexpr auto kEndsWithin = std::chrono::seconds(10);
 
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
@@ -117,6 +120,7 @@ struct DeviceOffer {
   DeviceHandle handle;
   std::int32_t lane = 0;
   std::uint64_t slot_bytes = 0, stream_slot_bytes = 0;
+  bool lends = false;       // its buffers to all others
   char sentence[400] = {};  // why it cannot take part; empty: it can
 };
 
@@ -176,7 +180,12 @@ std::unique_ptr<DeviceSide> DeviceSide::open(std::shared_ptr<Device> device, Boo
   std::vector<DeviceHandle> handles;
   for (const DeviceOffer& it : offers) handles.push_back(it.handle);
   attempt(mine.sentence, [&] { side->open_peers(side->facts_, handles); });
+  const std::uint32_t everyone = (std::uint32_t{1} << peers.size()) - 1;
+  mine.lends = (side->common_.readers | std::uint32_t{1} << peers.rank()) == everyone &&
+               side->common_.lend_from_bytes <= side->layout_.slot_bytes;
   offers = bootstrap.all_gather(mine, deadline);
+  side->terms_.all_lend =
+      std::all_of(offers.begin(), offers.end(), [](const DeviceOffer& it) { return it.lends; });
   // No way for one pair of devices is none for this communicator; the host's always goes.
   for (std::size_t peer = 0; peer < offers.size(); ++peer)
     if (offers[peer].sentence[0] != '\0' && side->terms_.best != LaneChoice::host) {
@@ -305,6 +314,15 @@ void DeviceSide::enqueue_on_streams(const Plan& plan, Device::Stream stream) {
   }
 }
 
+// Pieces that every rank lends need no slot, so they may be longer than one. Not partial sums, which
+// have no other place, nor what is kept, nor one-shot's, as all chunks are in one message there.
+bool DeviceSide::lends_all_of(const DeviceCall& call) const {
+  if (!terms_.all_lend || call.text == Text::reduce || call.text == Text::all_reduce_one_shot)
+    return false;
+  const bool sums = call.text == Text::all_reduce || call.text == Text::reduce_scatter;
+  return !sums || size_ == 2;
+}
+
 // Small calls are cut finer, so that every block has its share; but no share below a few KiB, which
 // one block moves as fast.
 DeviceCall DeviceSide::device_call(const Plan& plan) const {
@@ -334,11 +352,13 @@ DeviceCall DeviceSide::device_call(const Plan& plan) const {
   // Whole lines, so that slices begin where vectors do if the buffer does.
   const std::size_t line = kLine / call.element_bytes;
   const std::size_t share = (std::max(each, least) + line - 1) / line * line;
-  call.slice_count = std::min(share, layout_.slot_bytes / call.element_bytes);
+  const std::size_t most =
+      lends_all_of(call) ? std::max(kLentPieceBytes, layout_.slot_bytes) : layout_.slot_bytes;
+  call.slice_count = std::min(share, most / call.element_bytes);
   // Here a message holds all chunks, and a block has one slice of each.
   if (call.text == Text::all_reduce_one_shot)
-    call.slice_count = std::max(each, std::min(share, layout_.slot_bytes / call.element_bytes /
-                                                          index(size_)));
+    call.slice_count =
+        std::max(each, std::min(share, layout_.slot_bytes / call.element_bytes / index(size_)));
   call.slices = slices_for(longest, call.slice_count);
   return call;
 }
@@ -408,8 +428,8 @@ void DeviceSide::part() {
     device_->close(facts_[index(peer)], window);
   }
   for (const Device::Event it : events_) device_->end_event(it);
-  for (const Device::Event it : {last_, begin_, road_.received, road_.scratch_free[0],
-                                 road_.scratch_free[1]})
+  for (const Device::Event it :
+       {last_, begin_, road_.received, road_.scratch_free[0], road_.scratch_free[1]})
     if (it != nullptr) device_->end_event(it);
   for (const Device::Stream it : {stream_, road_.out, road_.in}) device_->end_stream(it);
   device_->free(own_);

@@ -34,6 +34,7 @@ struct DeviceTerms {
   LaneChoice best = LaneChoice::host;  // never automatic
   std::string why;                     // "all ranks are threads of one process"
   int blocks = 0;                      // of each rank's kernel
+  bool all_lend = false;               // every rank reads every other's buffers where they lie
 };
 
 // A device's kernels get this share of what it can have resident, so that others' can run too.
@@ -55,9 +56,7 @@ class DeviceSide {
   Device& device() { return *device_; }
   const DeviceTerms& terms() const { return terms_; }
 
-  std::string name_of(int rank) const {
-    return facts_[static_cast<std::size_t>(rank)].name.data();
-  }
+  std::string name_of(int rank) const { return facts_[static_cast<std::size_t>(rank)].name.data(); }
 
   // Who carries out calls; single ones may need one that can do more.
   LaneChoice lane() const;
@@ -98,6 +97,7 @@ class DeviceSide {
   void make_own(const DeviceTerms& terms);
   void open_peers(const std::vector<DeviceFacts>& facts, const std::vector<DeviceHandle>& handles);
   DeviceCall device_call(const Plan& plan) const;
+  bool lends_all_of(const DeviceCall& call) const;
   int blocks_for(const DeviceCall& call) const;
   void enqueue_on_streams(const Plan& plan, Device::Stream stream);
   Device::Event event();
@@ -110,9 +110,9 @@ class DeviceSide {
   DeviceTerms terms_;
   std::vector<DeviceFacts> facts_;
   DeviceLayout layout_;
-  unsigned char* window_ = nullptr;               // this rank's; the peers have it open
-  std::vector<unsigned char*> windows_;           // the peers', by rank; null: not open
-  unsigned char* own_ = nullptr;                  // this rank's alone
+  unsigned char* window_ = nullptr;      // this rank's; the peers have it open
+  std::vector<unsigned char*> windows_;  // the peers', by rank; null: not open
+  unsigned char* own_ = nullptr;         // this rank's alone
   DeviceTrouble* trouble_ = nullptr;
   DeviceCall common_;  // what is the same for every call
   StreamRoad road_;

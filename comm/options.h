@@ -53,7 +53,7 @@ struct Options {
 
   // Who carries out calls on device memory. A lane that the devices do not allow is not taken; what
   // is, and why, tells Communicator::device_lane(). All ranks must choose alike.
-  LaneChoice lane = LaneChoice::automatic;                    // RINGSIDE_LANE=auto|host|stream|device
+  LaneChoice lane = LaneChoice::automatic;                // RINGSIDE_LANE=auto|host|stream|device
   std::size_t device_slot_bytes = std::size_t{64} << 10;  // of each block's roads
   std::size_t stream_slot_bytes = std::size_t{8} << 20;   // of the stream lane's
 

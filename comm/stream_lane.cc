@@ -17,8 +17,7 @@ void StreamLane::put(Piece piece, std::size_t slice) {
   if (piece.place != Place::input) device_.wait_for(road_.out, road_.received);
   device_.copy(road_.out, road_.right_slots + slot_byte(slot), source,
                r.count * call_.element_bytes);
-  device_.signal(road_.out, &road_.right_cells[slot],
-                 device_signal(road_.sent, call_.fingerprint));
+  device_.signal(road_.out, &road_.right_cells[slot], device_signal(road_.sent, call_.fingerprint));
   if (piece.place == Place::carry) device_.record(road_.scratch_free[carry_], road_.out);
 }
 
@@ -26,8 +25,7 @@ void StreamLane::take(Piece piece, std::size_t slice, bool reduces) {
   const Range r = range(piece.chunk, slice);
   const int slot = slot_after(road_.consumed);
   ++road_.consumed;
-  device_.await(road_.in, &road_.own_cells[slot], device_signal(road_.consumed, 0),
-                trouble_);
+  device_.await(road_.in, &road_.own_cells[slot], device_signal(road_.consumed, 0), trouble_);
   // Fingerprints are chained (operation.h), so the first message of a call speaks for the rest.
   if (!checked_)
     device_.check(road_.in, &road_.own_cells[slot], call_.fingerprint, road_.left, trouble_);

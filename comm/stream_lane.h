@@ -47,7 +47,7 @@ struct StreamRoad {
   int left = 0;
   unsigned char* scratch[2] = {};
 
-  Device::Event received = nullptr;   // the last order on `in`
+  Device::Event received = nullptr;    // the last order on `in`
   Device::Event scratch_free[2] = {};  // the last copy out of each scratch
   std::uint32_t sent = 0;
   std::uint32_t consumed = 0;

@@ -210,9 +210,9 @@ bool CudaDevice::lets_read(const DeviceFacts& reader) {
 DeviceTrouble* CudaDevice::make_trouble() {
   const Current current(ordinal_);
   void* memory = nullptr;
-  check_cuda(cudaHostAlloc(&memory, sizeof(DeviceTrouble),
-                           cudaHostAllocPortable | cudaHostAllocMapped),
-             "pinned memory for the abort word");
+  check_cuda(
+      cudaHostAlloc(&memory, sizeof(DeviceTrouble), cudaHostAllocPortable | cudaHostAllocMapped),
+      "pinned memory for the abort word");
   return new (memory) DeviceTrouble;
 }
 
@@ -302,9 +302,8 @@ void CudaDevice::signal(Stream stream, DeviceCell* cell, std::uint64_t bits) {
 void CudaDevice::await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
                        const DeviceTrouble* trouble) {
   const Current current(ordinal_);
-  if (wait_value_ != nullptr &&
-      wait_value_(of(stream), reinterpret_cast<CUdeviceptr>(&cell->bits), bits,
-                  wait_flags_) == CUDA_SUCCESS)
+  if (wait_value_ != nullptr && wait_value_(of(stream), reinterpret_cast<CUdeviceptr>(&cell->bits),
+                                            bits, wait_flags_) == CUDA_SUCCESS)
     return;
   launch_await(cell, bits, trouble, {of(stream)});
 }

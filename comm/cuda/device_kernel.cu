@@ -27,6 +27,7 @@ __global__ void check_kernel(const DeviceCell* cell, std::uint32_t fingerprint, 
   const std::uint32_t mark = device_fingerprint(load_acquire(&cell->bits));
   if (mark == fingerprint || load_word(&trouble->abort) != 0) return;
   store_release(&trouble->found, kTroubleFound | static_cast<std::uint64_t>(from) << 32 | mark);
+  while (load_word(&trouble->abort) == 0) continue;
 }
 
 __global__ void signal_kernel(DeviceCell* cell, std::uint64_t bits) {

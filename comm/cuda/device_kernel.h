@@ -12,7 +12,7 @@ inline constexpr unsigned kDeviceThreads = 512;
 // Enqueues it. Every rank of the call must do so, and all kernels must be resident at once.
 void launch_device_call(const DeviceCall& call, unsigned blocks, const cuda::Launch& launch);
 
-// Notes in `trouble` if the cell's fingerprint is another one (Device::check).
+// What Device::check says.
 void launch_check(const DeviceCell* cell, std::uint32_t fingerprint, int from,
                   DeviceTrouble* trouble, const cuda::Launch& launch);
 

@@ -53,8 +53,8 @@ void play_kernel(const DeviceCall& call, int blocks, unsigned threads_a_block) {
   std::vector<std::thread> players;
   for (int i = 0; i < blocks; ++i)
     players.emplace_back([&, i] {
-      CpuBlock block(static_cast<std::size_t>(i), static_cast<std::size_t>(blocks),
-                     threads_a_block, call.progress + call.layout.road(i, 0));
+      CpuBlock block(static_cast<std::size_t>(i), static_cast<std::size_t>(blocks), threads_a_block,
+                     call.progress + call.layout.road(i, 0));
       carry_out(call, block);
     });
   for (std::thread& player : players) player.join();
@@ -202,8 +202,8 @@ class CpuDevice : public Device {
     of(stream).push([=] {
       const std::uint32_t mark = device_fingerprint(load_acquire(&cell->bits));
       if (mark == fingerprint || load_word(&trouble->abort) != 0) return;
-      store_release(&trouble->found,
-                    kTroubleFound | static_cast<std::uint64_t>(from) << 32 | mark);
+      store_release(&trouble->found, kTroubleFound | static_cast<std::uint64_t>(from) << 32 | mark);
+      while (load_word(&trouble->abort) == 0) ::sched_yield();
     });
   }
   void launch(Stream stream, const DeviceCall& call, int blocks) override {
@@ -232,8 +232,8 @@ class CpuDevice : public Device {
     }
     std::uint64_t word = 0;
     std::memcpy(&word, from_host, sizeof word);
-    std::memcpy(static_cast<char*>(to) + sizeof word, static_cast<const char*>(from_host) + sizeof word,
-                bytes - sizeof word);
+    std::memcpy(static_cast<char*>(to) + sizeof word,
+                static_cast<const char*>(from_host) + sizeof word, bytes - sizeof word);
     store_release(static_cast<std::uint64_t*>(to), word);
   }
 
