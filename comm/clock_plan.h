@@ -16,7 +16,7 @@ namespace ringside {
 // What is to be priced: out of place, from root 0 where there is one.
 struct Question {
   Kind kind = Kind::all_reduce;
-  Algorithm algorithm = Algorithm::ring;  // or one_shot, for an all_reduce
+  Algorithm algorithm = Algorithm::ring;  // or one_shot, two_shot, for an all_reduce
   std::size_t bytes = 0;  // of the whole buffer; of all parts where ranks have parts
   int ranks = 2;
   int calls = 1;
