@@ -29,10 +29,10 @@ std::string cannot_price(const Machine& machine, const Question& it) {
   if (it.ranks > machine.ranks_per_host && !machine.joins_hosts)
     return text("%s has %d ranks on a host and no link between hosts, so there is no place for %d",
                 machine.name.c_str(), machine.ranks_per_host, it.ranks);
-  if (it.algorithm != Algorithm::one_shot) return "";
-  if (it.ranks > kMostOneShotRanks)
-    return text("a one-shot is priced for at most %d ranks", kMostOneShotRanks);
-  if (whole_bytes(it) > machine.mesh.slot_bytes)
+  if (it.algorithm != Algorithm::one_shot && it.algorithm != Algorithm::two_shot) return "";
+  if (it.ranks > kMostShotRanks)
+    return text("a %s is priced for at most %d ranks", name_of(it.algorithm), kMostShotRanks);
+  if (it.algorithm == Algorithm::one_shot && whole_bytes(it) > machine.mesh.slot_bytes)
     return text("a one-shot's message is at most a slot, here %zu bytes", machine.mesh.slot_bytes);
   return "";
 }

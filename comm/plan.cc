@@ -176,9 +176,10 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
                    Chunks{count, planner.size}, 2 * (planner.size - 1));
   add_reduction(planner, plan.call);
   const std::size_t one_shot = one_shot_most_bytes(planner);
+  const std::size_t two_shot = two_shot_most_bytes(planner);
   if (one_shot > 0 && total_bytes <= one_shot) {
     plan.algorithm = text_of<Text::all_reduce_one_shot>("one-shot");
-  } else if (const std::size_t most = two_shot_most_bytes(planner); most > 0 && total_bytes <= most) {
+  } else if (two_shot > 0 && total_bytes <= two_shot) {
     plan.algorithm = text_of<Text::all_reduce_two_shot>("two-shot");
     cut_for(plan.call, planner.pair_slot_bytes);
     plan.call.steps_per_slice *= 2;  // each message out is a step, and each message in

@@ -94,9 +94,10 @@ const Value& ProofMemory::view(int from, int chunk, std::size_t slice) const {
   const std::vector<Value>& pieces = from == rank_ ? own_ : channel->front().pieces;
   const Value& found = pieces.size() == 1 ? pieces[0] : pieces[static_cast<std::size_t>(chunk)];
   if (found.chunk != chunk || found.slice != slice)
-    throw Refuted{text("rank %d folds chunk %d of slice %zu, and of rank %d it looks at chunk %d of "
-                       "slice %zu",
-                       rank_, chunk, slice, from, found.chunk, found.slice)};
+    throw Refuted{
+        text("rank %d folds chunk %d of slice %zu, and of rank %d it looks at chunk %d of "
+             "slice %zu",
+             rank_, chunk, slice, from, found.chunk, found.slice)};
   if (from != rank_ && channel->front().lender != nullptr)
     channel->front().lender->check_lent({channel->front().place, chunk}, found, rank_);
   return found;

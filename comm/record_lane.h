@@ -82,8 +82,8 @@ class WordLane {
   void show(int peer) { note({Word::show, std::nullopt, std::nullopt, 0, peer, kRing}); }
   void look(int rank, int chunk = kWholeInput, std::size_t slice = 0) {
     const Piece piece{Place::input, chunk};
-    note({Word::look, std::nullopt, chunk == kWholeInput ? std::nullopt : std::optional(piece), slice,
-          kRing, rank});
+    note({Word::look, std::nullopt, chunk == kWholeInput ? std::nullopt : std::optional(piece),
+          slice, kRing, rank});
   }
   void fold(int chunk, int from, int order, std::size_t slice = 0) {
     const Piece piece{Place::output, chunk};

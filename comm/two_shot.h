@@ -37,8 +37,20 @@
 
 namespace ringside {
 
-// Up to so many bytes the two steps are faster than the ring's 2(n−1); 0: never.
-constexpr std::size_t two_shot_pays_up_to(int) { return 0; }
+// Up to so many bytes the two steps are faster than the ring's 2(n−1); 0: never, as of two ranks,
+// whose ring has two steps too. Medians of 3 to 5 runs in turns, out of place, on 2 cores, in µs
+// (RINGSIDE_ALGORITHM=ring|two-shot mpirun -n N ./tools/bench --op all_reduce -b 32K -e 256K):
+//
+//             3 ranks         4 ranks         6 ranks         8 ranks
+//            ring   two      ring   two      ring   two      ring   two
+//     32K    17.4  14.0      27.8  21.0      53.3  34.8      96.4  59.5
+//     64K    27.1  22.6      44.1  40.7      70.8  54.2       131  95.1
+//    128K    43.6  40.0      62.0  58.5      96.9  97.2       164   172
+//    256K    71.8  75.6       127   107       171   198       336   361
+//
+// At 128K it is a draw. Buffers that are lent (allocate.h) would go on winning, up to 8M with 4
+// ranks; but whether a buffer can be lent is each rank's own affair, and all must choose alike.
+constexpr std::size_t two_shot_pays_up_to(int size) { return size < 3 ? 0 : std::size_t{64} << 10; }
 
 template <class Lane, class Ring>
 RINGSIDE_HD void all_reduce_two_shot(Lane& lane, const Ring& ring) {

@@ -2,6 +2,7 @@
 // reasons in words.
 #include "tools/common/explain.h"
 
+#include <algorithm>
 #include <numeric>
 #include <string_view>
 
@@ -60,8 +61,10 @@ std::string bytes_words(std::size_t bytes) {
 
 // Of an all_reduce, the only operation with a choice.
 std::string why_all_reduce(const Planner& planner, std::size_t bytes) {
-  const std::string size = bytes_words(bytes), most = bytes_words(one_shot_most_bytes(planner));
-  const bool fits = bytes <= one_shot_most_bytes(planner);
+  const std::size_t one_shot = one_shot_most_bytes(planner),
+                    two_shot = two_shot_most_bytes(planner);
+  const std::string size = bytes_words(bytes), most = bytes_words(std::max(one_shot, two_shot));
+  const bool fits = bytes <= one_shot;
   switch (planner.algorithm) {
     case Algorithm::ring:
       return "RINGSIDE_ALGORITHM=ring says so (comm/ring.h)";
@@ -74,9 +77,10 @@ std::string why_all_reduce(const Planner& planner, std::size_t bytes) {
     case Algorithm::automatic:
       break;
   }
-  if (fits) return size + " ≤ " + most + ": all to all in one step (comm/one_shot.h)";
-  if (const std::size_t two_shot = two_shot_most_bytes(planner); bytes <= two_shot)
-    return size + " ≤ " + bytes_words(two_shot) + ": two steps, and the fewest bytes (comm/two_shot.h)";
+  if (fits)
+    return size + " ≤ " + bytes_words(one_shot) + ": all to all in one step (comm/one_shot.h)";
+  if (bytes <= two_shot)
+    return size + " ≤ " + most + ": two steps, and the fewest bytes (comm/two_shot.h)";
   return size + " > " + most + ": more steps, but the fewest bytes (comm/ring.h)";
 }
 
