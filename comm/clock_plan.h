@@ -25,8 +25,8 @@ struct Question {
   std::vector<std::size_t> counts = {};  // elements of each rank, for the operations on _v
 };
 
-// One-shots and two-shots of more ranks are not priced: to say n² folds on each of n ranks takes its
-// time, and n² messages that are all on their way at once take memory.
+// One-shots and two-shots of more ranks are not priced: to say n² folds on each of n ranks takes
+// its time, and n² messages that are all on their way at once take memory.
 inline constexpr int kMostShotRanks = 512;
 
 // A sentence if the machine has no such ranks, or the algorithm does not go there; else empty.

@@ -58,8 +58,8 @@ RINGSIDE_TEST(clock_bill, a_one_shot_lends_out_of_place) {
               2 * kCopy_ns + kLatency_ns + 2 * kReduce_ns, "in place");
 }
 
-// A two-shot lends in place as well, and half a buffer is added, not all: in slices of any length. The
-// call ends when the last loans are known to have been read.
+// A two-shot lends in place as well, and half a buffer is added, not all: in slices of any length.
+// The call ends when the last loans are known to have been read.
 RINGSIDE_TEST(clock_bill, a_two_shot_lends_in_place_too) {
   const Question question{Kind::all_reduce, Algorithm::two_shot, bytes_for(2), 2, 1, 57};
   for (const std::size_t slot_bytes : {bytes_for(2), bytes_for(2) / 8}) {

@@ -1,7 +1,7 @@
 // What the bits promise, as a matrix of hashes: for a given world size the same input gives the
 // same bits on every rank, in every run, with every slot size and count, by every algorithm, in
-// place or not, whether the ranks are threads or processes. The calls and the inputs are in tests/support/hash_cases.h;
-// that all ranks agree is checked there, call by call.
+// place or not, whether the ranks are threads or processes. The calls and the inputs are in
+// tests/support/hash_cases.h; that all ranks agree is checked there, call by call.
 //
 // Equal hashes prove nothing if hashes cannot differ. So the controls show that they do: for
 // another order of additions, a lost or doubled contribution, one flipped bit. And the numbers of
