@@ -1,5 +1,5 @@
-// Which algorithm runs changes no bit: the ring, the one-shot, the two-shot and reduce are asked the
-// same, and their answers are compared byte for byte.
+// Which algorithm runs changes no bit: the ring, the one-shot, the two-shot and reduce are asked
+// the same, and their answers are compared byte for byte.
 #include <atomic>
 #include <cstring>
 
