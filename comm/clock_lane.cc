@@ -180,6 +180,14 @@ class World {
     return slice_of(call_.chunks[chunk], slice, call_.slice_count).count * call_.element_bytes;
   }
 
+  // Slices are cut from folds of one chunk only; a one-shot, which folds all, has one slice.
+  std::size_t folded_bytes(int rank, const ClockStep& step) const {
+    const std::size_t all = step.folded * call_.element_bytes;
+    if (call_.slices == 1 || all == 0) return all;
+    const std::size_t chunk_bytes = call_.chunks[step.receive_chunk].count * call_.element_bytes;
+    return all / chunk_bytes * bytes_of(rank, step.receive_chunk);
+  }
+
   // --- edges ---
   int to(int rank, const ClockStep& step) const {
     return step.to == kRing ? wrap(rank + 1) : step.to;
@@ -283,14 +291,15 @@ class World {
     Runner& it = runners_[index(rank)];
     it.received = true;
     it.clock.pay(Term::ends, costs_.message_ns());
-    const bool whole = step.word == Word::look;
+    const bool looks = step.word == Word::look;
+    const bool whole = looks && step.receive_chunk == kWholeInput;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
     it.received_bytes += bytes;
     if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
       it.clock.pay(Term::lines, costs_.slot_ns());
     const bool lent = incoming(rank, step).lent();
-    it.views_lent = whole && lent;
-    if (whole) return;  // it stays where it is until look_away
+    it.views_lent = looks && lent;
+    if (looks) return;  // it stays where it is until look_away
     // Where the sum goes is chosen before it is computed: a slot that becomes free meanwhile is
     // not seen.
     if (step.receive_place == Place::carry)
@@ -319,7 +328,8 @@ class World {
     const auto found = mesh_.find(key);
     if (found == mesh_.end()) return;  // a text that looks away from what it has not looked at
     release(found->second, source, target);
-    if (all_slices_ == 1 && found->second.is_idle()) mesh_.erase(found);
+    if (all_slices_ == 1 && call_.pair_messages <= machine_.mesh.slots && found->second.is_idle())
+      mesh_.erase(found);
   }
   void release(TimedChannel& channel, int source, int target) {
     const Moment& now = runners_[index(target)].clock;
@@ -336,9 +346,8 @@ class World {
     if (step.word == Word::keep && !call_.in_place)
       it.clock.pay(Term::own_part, costs_.keep_ns(bytes_of(rank, step.receive_chunk)));
     if (step.word == Word::fold)
-      it.clock.pay(
-          Term::additions,
-          costs_.reduce_ns(Place::output, step.folded * call_.element_bytes, it.views_lent));
+      it.clock.pay(Term::additions,
+                   costs_.reduce_ns(Place::output, folded_bytes(rank, step), it.views_lent));
     if (step.word == Word::look_away)
       for (int peer = 0; peer < call_.ranks; ++peer)
         if (peer != rank) release(peer, rank, false);

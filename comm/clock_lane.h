@@ -14,7 +14,8 @@
 // reach it and there is credit, and a message that fits into a cell is not copied to a slot. Nor is
 // one that is lent: of lend_from_bytes or more, by stores, from the sender's input or output. It is
 // read where it lies, its credit goes back alone, and the sender's call ends when he knows that all
-// that he has lent has been read. A one-shot in place lends nothing: its sums would cover it.
+// that he has lent has been read. A one-shot in place lends nothing: its sums would cover it. A
+// two-shot does.
 //
 // What a byte costs: a copy has two ends, an addition three, and each lies in a buffer of the call
 // or in a slot. Each end pays its share (1/2, 1/3) of the machine's rate for operands as long as
@@ -64,6 +65,7 @@ struct ClockCall {
   std::size_t whole_bytes = 0;   // of all chunks: what the word show sends
   std::size_t buffer_bytes = 0;  // of a buffer: the mean of input and output
   std::size_t slot_bytes = 0;    // of the slots of a channel that messages go round
+  int pair_messages = 1;         // that a rank sends to another on the mesh, a slice
   bool in_place = false;         // then there is nothing to keep
   // Messages from this length on are lent where they can be. SIZE_MAX: none.
   std::size_t lend_from_bytes = SIZE_MAX;

@@ -7,6 +7,7 @@
 #include "comm/mesh.h"
 #include "comm/one_shot.h"
 #include "comm/ring.h"
+#include "comm/two_shot.h"
 
 namespace ringside {
 namespace {
@@ -28,10 +29,10 @@ std::string cannot_price(const Machine& machine, const Question& it) {
   if (it.ranks > machine.ranks_per_host && !machine.joins_hosts)
     return text("%s has %d ranks on a host and no link between hosts, so there is no place for %d",
                 machine.name.c_str(), machine.ranks_per_host, it.ranks);
-  if (it.algorithm != Algorithm::one_shot) return "";
-  if (it.ranks > kMostOneShotRanks)
-    return text("a one-shot is priced for at most %d ranks", kMostOneShotRanks);
-  if (whole_bytes(it) > machine.mesh.slot_bytes)
+  if (it.algorithm != Algorithm::one_shot && it.algorithm != Algorithm::two_shot) return "";
+  if (it.ranks > kMostShotRanks)
+    return text("a %s is priced for at most %d ranks", name_of(it.algorithm), kMostShotRanks);
+  if (it.algorithm == Algorithm::one_shot && whole_bytes(it) > machine.mesh.slot_bytes)
     return text("a one-shot's message is at most a slot, here %zu bytes", machine.mesh.slot_bytes);
   return "";
 }
@@ -52,13 +53,16 @@ ClockCall clock_call(const Machine& machine, const Question& it) {
   call.chunks = is_ragged(it.kind)
                     ? Chunks{it.counts}
                     : Chunks{whole / each, it.kind == Kind::broadcast ? 1 : it.ranks};
-  const ChannelShape& shape = uses_mesh(it.kind) || one_shot ? machine.mesh : machine.ring;
+  const bool two_shot = it.algorithm == Algorithm::two_shot;
+  const bool mesh = uses_mesh(it.kind) || one_shot || two_shot;
+  const ChannelShape& shape = mesh ? machine.mesh : machine.ring;
   call.slice_count = shape.slot_bytes / each;
   call.slices = slices_for(call.chunks.longest(), call.slice_count);
   call.buffer_bytes = buffer_bytes(it.kind, whole, call.chunks.longest() * each);
   const std::size_t message_bytes =
       one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * each;
   call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
+  call.pair_messages = two_shot ? 2 : 1;
   call.in_place = it.kind == Kind::broadcast;
   call.lend_from_bytes = it.lend_from_bytes;
   return call;
@@ -69,6 +73,8 @@ ClockText clock_text(const Question& it) {
     case Kind::all_reduce:
       if (it.algorithm == Algorithm::one_shot)
         return [](ClockWindow& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); };
+      if (it.algorithm == Algorithm::two_shot)
+        return [](ClockWindow& lane, const Ring& ring) { all_reduce_two_shot(lane, ring); };
       return [](ClockWindow& lane, const Ring& ring) { all_reduce(lane, ring); };
     case Kind::reduce_scatter:
     case Kind::reduce_scatter_v:

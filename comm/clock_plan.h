@@ -16,7 +16,7 @@ namespace ringside {
 // What is to be priced: out of place, from root 0 where there is one.
 struct Question {
   Kind kind = Kind::all_reduce;
-  Algorithm algorithm = Algorithm::ring;  // or one_shot, for an all_reduce
+  Algorithm algorithm = Algorithm::ring;  // or one_shot, two_shot, for an all_reduce
   std::size_t bytes = 0;  // of the whole buffer; of all parts where ranks have parts
   int ranks = 2;
   int calls = 1;
@@ -25,8 +25,9 @@ struct Question {
   std::vector<std::size_t> counts = {};  // elements of each rank, for the operations on _v
 };
 
-// One-shots of more ranks are not priced: to say n² folds on each of n ranks takes its time.
-inline constexpr int kMostOneShotRanks = 512;
+// One-shots and two-shots of more ranks are not priced: to say n² folds on each of n ranks takes
+// its time, and n² messages that are all on their way at once take memory.
+inline constexpr int kMostShotRanks = 512;
 
 // A sentence if the machine has no such ranks, or the algorithm does not go there; else empty.
 std::string cannot_price(const Machine& machine, const Question& question);

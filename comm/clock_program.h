@@ -7,7 +7,7 @@
 // window up lets the text be said again and keeps the next one: saying a word costs a nanosecond.
 //
 // Words that move nothing and take no time here (finish) are left out, and the folds of a one-shot,
-// n² of them, become one word with all their bytes.
+// n² of them, or of a two-shot's slice become one word with all their bytes.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ struct ClockStep {
   int from;
   int send_chunk;
   int receive_chunk;
-  std::size_t folded;  // elements, of all folds in a row
+  std::size_t folded;  // elements of whole chunks, of all folds in a row; a slice has its share
 };
 
 // Keeps words first, first + 1, … first + most − 1.
@@ -60,7 +60,8 @@ class ClockWindow : public WordLane<ClockWindow> {
   void store(const Step& step) {
     const Piece none{Place::input, 0};
     const Piece send = step.send.value_or(none);
-    const Piece receive = step.receive.value_or(none);
+    const bool whole = step.word == Word::look && !step.receive;
+    const Piece receive = whole ? Piece{Place::input, kWholeInput} : step.receive.value_or(none);
     const bool receives = step.word == Word::look
                               ? step.from != rank_
                               : step.word == Word::exchange_reduce || step.word == Word::exchange ||

@@ -170,7 +170,7 @@ void HostLane::keep(int chunk, std::size_t slice) {
 
 void HostLane::show(int peer) {
   ++step_;
-  Out out = to_peer(peer, Piece{Place::input, kWhole});
+  Out out = to_peer(peer, Piece{Place::input, kWholeInput});
   out.source = call_.input;
   out.bytes = whole_bytes();
   // In place this rank's own sums are about to cover what the others would still read.
@@ -178,30 +178,33 @@ void HostLane::show(int peer) {
   if (!try_send(out)) wait_for_room(out);
 }
 
-// In place the output is about to cover the own input, so that is copied; it is small.
-void HostLane::look(int rank) {
-  if (rank == peers_.rank()) {
-    own_view_ = call_.input;
-    if (call_.input != call_.output || whole_bytes() == 0) return;
-    copy_bytes(scratch_.kept(), call_.input, whole_bytes());
-    own_view_ = scratch_.kept();
-    return;
-  }
-  ++step_;
+void HostLane::look(int rank, int chunk, std::size_t slice) {
+  looked_ = chunk == kWholeInput ? Range{0, call_.chunks.total()} : range(chunk, slice);
+  if (rank == peers_.rank()) return set_aside_own();
+  step_ = next_step(slice);
+  slice_ = slice;
   Out none;
-  wait_for_message(none, from_peer(rank, Piece{Place::input, kWhole}));
+  wait_for_message(none, from_peer(rank, Piece{Place::input, chunk}));
+}
+
+// In place the output is about to cover the own input, so that is copied; it is at most a slot.
+void HostLane::set_aside_own() {
+  own_view_ = input_at(looked_);
+  if (call_.input != call_.output || looked_.count == 0) return;
+  copy_bytes(scratch_.kept(), own_view_, looked_.count * call_.element_bytes);
+  own_view_ = scratch_.kept();
 }
 
 // Where rank `rank`'s contribution to a range can be read.
 const std::byte* HostLane::view(int rank, Range r) {
-  const bool own = rank == peers_.rank();
-  const std::byte* whole =
-      own ? own_view_ : message_of(*edges_.from[index(rank)], rank, whole_bytes());
-  return whole + r.begin * call_.element_bytes;
+  const std::byte* first = own_view_;
+  if (rank != peers_.rank())
+    first = message_of(*edges_.from[index(rank)], rank, looked_.count * call_.element_bytes);
+  return first + (r.begin - looked_.begin) * call_.element_bytes;
 }
 
-void HostLane::fold(int chunk, int from, int order) {
-  const Range r = range(chunk, 0);
+void HostLane::fold(int chunk, int from, int order, std::size_t slice) {
+  const Range r = range(chunk, slice);
   if (r.count == 0) return;
   const std::byte* contribution = view(from, r);
   if (order == 1)
@@ -210,7 +213,7 @@ void HostLane::fold(int chunk, int from, int order) {
     call_.reduce(output_at(r), order == 2 ? first_ : output_at(r), contribution, r.count);
 }
 
-void HostLane::look_away() {
+void HostLane::look_away(std::size_t) {
   for (std::optional<ReceiveEnd>& end : edges_.from)
     if (end) waiter_.done_reading(*end);
 }
@@ -238,7 +241,7 @@ void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {
 }
 
 std::string HostLane::name_of(Piece piece) const {
-  return piece.chunk == kWhole ? "all of the input" : text("chunk %d", piece.chunk);
+  return piece.chunk == kWholeInput ? "all of the input" : text("chunk %d", piece.chunk);
 }
 
 std::string HostLane::at_step() const {

@@ -118,11 +118,11 @@ class HostLane {
   void finish(Piece piece, std::size_t slice);
   void keep(int chunk, std::size_t slice);
 
-  // The words of one_shot.h. The whole input is one message.
+  // The words of one_shot.h, where the whole input is one message, and of two_shot.h.
   void show(int peer);
-  void look(int rank);
-  void fold(int chunk, int from, int order);
-  void look_away();
+  void look(int rank, int chunk = kWholeInput, std::size_t slice = 0);
+  void fold(int chunk, int from, int order, std::size_t slice = 0);
+  void look_away(std::size_t slice = 0);
 
   // The end of a call: waits until everything that was lent has been read.
   void settle();
@@ -139,8 +139,6 @@ class HostLane {
   }
 
  private:
-  static constexpr int kWhole = -1;  // in a chunk's place: all chunks, as show sends them
-
   // The two halves of a step. A null end means that the step has no such half.
   struct Out {
     SendEnd* end = nullptr;
@@ -178,6 +176,7 @@ class HostLane {
   void wait_for_loans(std::optional<SendEnd>& end, int rank);
   std::size_t whole_bytes() const { return call_.whole_bytes(); }
   const std::byte* view(int rank, Range r);
+  void set_aside_own();
 
   Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
   const std::byte* input_at(Range r) const {
@@ -199,7 +198,8 @@ class HostLane {
   Waiter& waiter_;
   Scratch& scratch_;
   const std::byte* first_ = nullptr;     // the contribution that the second one is added to
-  const std::byte* own_view_ = nullptr;  // this rank's input, or its copy
+  Range looked_;                         // what every rank looks at: all, or a slice of a chunk
+  const std::byte* own_view_ = nullptr;  // this rank's part of it, or its copy
   const std::byte* carry_ = nullptr;     // null while the carry is in the neighbour's slot
   bool received_ = false;                // anything, in this call
   bool has_lent_ = false;

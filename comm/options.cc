@@ -58,8 +58,10 @@ void read_environment(Options& options) {
       options.algorithm = Algorithm::ring;
     else if (std::strcmp(value, "one-shot") == 0)
       options.algorithm = Algorithm::one_shot;
+    else if (std::strcmp(value, "two-shot") == 0)
+      options.algorithm = Algorithm::two_shot;
     else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_ALGORITHM", value, "there are auto, ring and one-shot");
+      refuse("RINGSIDE_ALGORITHM", value, "there are auto, ring, one-shot and two-shot");
   }
   if (const char* value = std::getenv("RINGSIDE_CONTROL")) {
     if (std::strcmp(value, "shared") == 0)
@@ -97,6 +99,8 @@ const char* name_of(Algorithm algorithm) {
       return "ring";
     case Algorithm::one_shot:
       return "one-shot";
+    case Algorithm::two_shot:
+      return "two-shot";
   }
   return "?";
 }

@@ -79,6 +79,12 @@ void check_part_in_whole(const Planner& planner, Kind kind, const void* part, co
   check_apart(planner, kind, part, layout.own_bytes, whole, layout.whole_bytes);
 }
 
+// Pieces on the mesh must fit the slots of pairs, which may be smaller than the ring's.
+void cut_for(HostCall& call, std::size_t slot_bytes) {
+  call.slice_count = slot_bytes / call.element_bytes;
+  call.slices = slices_for(call.chunks.longest(), call.slice_count);
+}
+
 Plan make(const Planner& planner, const Operation& what, const void* send, void* recv,
           const Chunks& chunks, int steps) {
   Plan plan{};
@@ -87,11 +93,8 @@ Plan make(const Planner& planner, const Operation& what, const void* send, void*
   call.input = bytes(send);
   call.output = bytes(recv);
   call.element_bytes = bytes_of(what.dtype);
-  // Pieces on the mesh must fit the slots of pairs, which may be smaller than the ring's.
-  const bool mesh = uses_mesh(what.kind);
-  call.slice_count = (mesh ? planner.pair_slot_bytes : planner.slot_bytes) / call.element_bytes;
   call.chunks = chunks;
-  call.slices = slices_for(chunks.longest(), call.slice_count);
+  cut_for(call, uses_mesh(what.kind) ? planner.pair_slot_bytes : planner.slot_bytes);
   call.steps_per_slice = steps;
   call.lend_from_bytes = planner.lend_from_bytes;
   call.streams = chunks.total() * call.element_bytes >= planner.stream_from_bytes;
@@ -131,9 +134,17 @@ Plan all_gather_in(const Planner& planner, const Operation& what, const void* se
 }  // namespace
 
 std::size_t one_shot_most_bytes(const Planner& planner) {
-  if (planner.size < 2 || planner.algorithm == Algorithm::ring) return 0;
+  if (planner.size < 2) return 0;
   if (planner.algorithm == Algorithm::one_shot) return planner.pair_slot_bytes;
+  if (planner.algorithm != Algorithm::automatic) return 0;
   return std::min(planner.pair_slot_bytes, one_shot_pays_up_to(planner.size));
+}
+
+std::size_t two_shot_most_bytes(const Planner& planner) {
+  if (planner.size < 2) return 0;
+  if (planner.algorithm == Algorithm::two_shot) return SIZE_MAX;
+  if (planner.algorithm != Algorithm::automatic) return 0;
+  return two_shot_pays_up_to(planner.size);
 }
 
 void refuse(const Planner& planner, Kind kind, const std::string& why) {
@@ -164,10 +175,17 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
   Plan plan = make(planner, {kind, dtype, reduction, 0, count}, send, recv,
                    Chunks{count, planner.size}, 2 * (planner.size - 1));
   add_reduction(planner, plan.call);
-  if (total_bytes <= one_shot_most_bytes(planner))
+  const std::size_t one_shot = one_shot_most_bytes(planner);
+  const std::size_t two_shot = two_shot_most_bytes(planner);
+  if (one_shot > 0 && total_bytes <= one_shot) {
     plan.algorithm = text_of<Text::all_reduce_one_shot>("one-shot");
-  else
+  } else if (two_shot > 0 && total_bytes <= two_shot) {
+    plan.algorithm = text_of<Text::all_reduce_two_shot>("two-shot");
+    cut_for(plan.call, planner.pair_slot_bytes);
+    plan.call.steps_per_slice *= 2;  // each message out is a step, and each message in
+  } else {
     plan.algorithm = text_of<Text::all_reduce>("ring");
+  }
   return plan;
 }
 

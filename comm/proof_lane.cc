@@ -130,7 +130,7 @@ class World {
     if (!runner.begun) begin(rank, *step);
     bool progress = false;
     if (!runner.sent && try_send(rank)) progress = true;
-    if (!runner.received && try_receive(rank)) progress = true;
+    if (!runner.received && may_receive(rank) && try_receive(rank)) progress = true;
     if (runner.sent && runner.received) {
       if (!sends(*step) && !receives(rank, *step)) local(rank, *step);
       ++runner.next;
@@ -173,9 +173,9 @@ class World {
       case Word::finish:
         return memory.finish(*step.receive, step.slice);
       case Word::look:
-        return memory.look_at_own();
+        return memory.look_at_own(step.receive, step.slice);
       case Word::fold:
-        return memory.fold(step.receive->chunk, step.from, step.order);
+        return memory.fold(step.receive->chunk, step.from, step.order, step.slice);
       default:  // look_away
         for (const int peer : memory.look_away()) release(peer, channel(peer, rank, false));
     }
@@ -234,6 +234,18 @@ class World {
     runner.sent = true;
   }
 
+  // In order: only after the send, and a sum that goes on needs its place in the right neighbour's
+  // slot before it is received.
+  bool may_receive(int rank) {
+    if (!rules_.in_order) return true;
+    return runners_[index(rank)].sent && !lacks_place(rank);
+  }
+  bool lacks_place(int rank) {
+    const Step& step = *current(rank);
+    if (!rules_.in_order || !step.receive || step.receive->place != Place::carry) return false;
+    return !channel(rank, wrap(rank + 1), true).may_send();
+  }
+
   bool try_receive(int rank) {
     const Step& step = *current(rank);
     SymbolChannel& in = incoming(rank, step);
@@ -242,6 +254,7 @@ class World {
     runner.chain = std::max(runner.chain, in.front().chain);
     runner.received = true;
     if (step.word == Word::look) {
+      if (step.receive) check_name(rank, step, in.front().pieces.front());
       memories_[index(rank)].look_at(step.from, in);
       return true;
     }
@@ -255,19 +268,26 @@ class World {
 
   void take(int rank, const Step& step, Value value) {
     ProofMemory& memory = memories_[index(rank)];
-    const int expected = memory.name_at(*step.receive);
-    if (value.chunk != expected || value.slice != step.slice)
-      throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu",
-                         rank, expected, step.slice, value.chunk, value.slice)};
+    check_name(rank, step, value);
     if (step.word == Word::exchange_reduce) memory.add_own(value, step.slice);
     memory.write(*step.receive, step.slice, value);
   }
 
-  std::string deadlock() const {
+  void check_name(int rank, const Step& step, const Value& value) const {
+    const int expected = memories_[index(rank)].name_at(*step.receive);
+    if (value.chunk != expected || value.slice != step.slice)
+      throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu",
+                         rank, expected, step.slice, value.chunk, value.slice)};
+  }
+
+  std::string deadlock() {
     return circle_of_waits(size_, [&](int rank) {
       const Step* step = current(rank);
       if (step == nullptr) return Wait{.ended = runners_[index(rank)].returned};
-      if (!runners_[index(rank)].received)
+      const Runner& runner = runners_[index(rank)];
+      if (runner.sent && lacks_place(rank))
+        return Wait{.peer = wrap(rank + 1), .for_what = "make room"};
+      if (!runner.received && (runner.sent || !rules_.in_order))
         return Wait{.peer = from(rank, *step), .for_what = "send"};
       return Wait{.peer = to(rank, *step), .for_what = rules_.slots == 0 ? "receive" : "make room"};
     });

@@ -14,8 +14,8 @@
 //   no overrun   no slot is overwritten before it was read
 //   no deadlock  no circle of ranks waits for each other; if one does, it is printed
 //
-// A message of one_shot.h is a whole input. It stays in its slot from look to look_away, and each
-// fold reads it there.
+// A message of one_shot.h is a whole input, of two_shot.h's first step a piece of one. It stays in
+// its slot from look to look_away, and each fold reads it there.
 //
 // Does one run prove something about all timings? For the deadlock and the values, yes: ranks
 // decide nothing by timing, each channel has one writer and one reader, and such a network (Kahn,
@@ -48,6 +48,11 @@ struct ProofRules {
   int root = 0;  // where there is one
   // Pieces of input and output are lent (host_lane.h): read where they lie, when they are taken.
   bool lends = false;
+  // A joint word sends first, waiting for room; then, if what it receives is a sum that goes on
+  // (carry), waits for room in the right neighbour's next slot, as it is computed straight into it;
+  // and only then waits for what it receives. So does a lane that has no scratch memory and looks
+  // at one thing at a time (device_lane.h). Without it a word does whatever can be done first.
+  bool in_order = false;
   // Negative controls: a sender that does not ask for room; a rank that returns from its call while
   // others still read what it has lent; and one that in a one-shot in place lends its input.
   bool ignore_credit = false;

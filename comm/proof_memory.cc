@@ -82,35 +82,41 @@ void ProofMemory::look_at(int peer, const SymbolChannel& channel) {
   looked_[static_cast<std::size_t>(peer)] = &channel;
 }
 
-void ProofMemory::look_at_own() { own_ = whole_input(); }
+void ProofMemory::look_at_own(const std::optional<Piece>& piece, std::size_t slice) {
+  own_ = piece ? std::vector{read(*piece, slice, "looks at its")} : whole_input();
+}
 
-const Value& ProofMemory::view(int from, int chunk) const {
-  const auto c = static_cast<std::size_t>(chunk);
-  if (from == rank_ && !own_.empty()) return own_[c];
-  if (const SymbolChannel* channel = looked_[static_cast<std::size_t>(from)]) {
-    const Message& shown = channel->front();
-    if (shown.lender != nullptr)
-      shown.lender->check_lent({Place::input, chunk}, shown.pieces[c], rank_);
-    return shown.pieces[c];
-  }
-  throw Refuted{text("rank %d folds rank %d's chunk %d %s", rank_, from, chunk,
-                     looked_away_ ? "after it has looked away" : "without having looked at it")};
+const Value& ProofMemory::view(int from, int chunk, std::size_t slice) const {
+  const SymbolChannel* channel = looked_[static_cast<std::size_t>(from)];
+  if (from == rank_ ? own_.empty() : channel == nullptr)
+    throw Refuted{text("rank %d folds rank %d's chunk %d %s", rank_, from, chunk,
+                       looked_away_ ? "after it has looked away" : "without having looked at it")};
+  const std::vector<Value>& pieces = from == rank_ ? own_ : channel->front().pieces;
+  const Value& found = pieces.size() == 1 ? pieces[0] : pieces[static_cast<std::size_t>(chunk)];
+  if (found.chunk != chunk || found.slice != slice)
+    throw Refuted{
+        text("rank %d folds chunk %d of slice %zu, and of rank %d it looks at chunk %d of "
+             "slice %zu",
+             rank_, chunk, slice, from, found.chunk, found.slice)};
+  if (from != rank_ && channel->front().lender != nullptr)
+    channel->front().lender->check_lent({channel->front().place, chunk}, found, rank_);
+  return found;
 }
 
 // The first contribution is only remembered; the second makes a sum of the two.
-void ProofMemory::fold(int chunk, int from, int order) {
-  const Value& contribution = view(from, chunk);
+void ProofMemory::fold(int chunk, int from, int order, std::size_t slice) {
+  const Value& contribution = view(from, chunk, slice);
   if (order == 1) {
     first_ = contribution;
     return;
   }
-  if (order == 2 && (!first_ || first_->chunk != chunk))
+  if (order == 2 && (!first_ || first_->chunk != chunk || first_->slice != slice))
     throw Refuted{
         text("rank %d adds a second contribution to chunk %d, which has no first", rank_, chunk)};
-  if (order == 2) write({Place::output, chunk}, 0, *first_);
-  if (read({Place::output, chunk}, 0, "adds to").finished)
+  if (order == 2) write({Place::output, chunk}, slice, *first_);
+  if (read({Place::output, chunk}, slice, "adds to").finished)
     throw Refuted{text("rank %d adds to chunk %d, which is finished", rank_, chunk)};
-  append(slot(*this, {Place::output, chunk}, 0)->fold, contribution.fold);
+  append(slot(*this, {Place::output, chunk}, slice)->fold, contribution.fold);
 }
 
 std::vector<int> ProofMemory::look_away() {

@@ -36,12 +36,13 @@ class ProofMemory {
   void keep(int chunk, std::size_t slice);
   void finish(Piece piece, std::size_t slice);
 
-  // The words of one_shot.h. A peer's input is read where it lies, in its slot, each time that it
-  // is needed; the own one as it was when it was looked at.
+  // The words of one_shot.h and two_shot.h. A peer's input is read where it lies, in its slot, each
+  // time that it is needed; the own one as it was when it was looked at. A look without a piece is
+  // at the whole input.
   std::vector<Value> whole_input() const;
   void look_at(int peer, const SymbolChannel& channel);
-  void look_at_own();
-  void fold(int chunk, int from, int order);
+  void look_at_own(const std::optional<Piece>& piece, std::size_t slice);
+  void fold(int chunk, int from, int order, std::size_t slice);
   // Whose slots may now be written again.
   std::vector<int> look_away();
 
@@ -64,7 +65,7 @@ class ProofMemory {
     const bool apart = piece.place == Place::output && !self.in_place_;
     return (apart ? self.output_ : self.input_)[self.at(piece.chunk, slice)];
   }
-  const Value& view(int from, int chunk) const;
+  const Value& view(int from, int chunk, std::size_t slice) const;
 
   Claim claim_;
   int rank_;
@@ -79,7 +80,7 @@ class ProofMemory {
   Slot kept_;
 
   std::vector<const SymbolChannel*> looked_;  // by rank; null: not looked at
-  std::vector<Value> own_;                    // this rank's input, when it was looked at
+  std::vector<Value> own_;                    // of this rank's input, when it was looked at
   bool looked_away_ = false;
   Slot first_;  // the contribution that the second one is added to
 };

@@ -25,7 +25,7 @@ enum class Word : unsigned char {
   finish,
   keep,
   show,  // one_shot.h's; `to` is the peer
-  look,  // `from` is the rank
+  look,  // `from` is the rank; `receive` is the piece, or nothing for the whole input
   fold,  // `receive` is the chunk, `from` the contributor, `order` its number from 1
   look_away,
 };
@@ -80,12 +80,18 @@ class WordLane {
   }
 
   void show(int peer) { note({Word::show, std::nullopt, std::nullopt, 0, peer, kRing}); }
-  void look(int rank) { note({Word::look, std::nullopt, std::nullopt, 0, kRing, rank}); }
-  void fold(int chunk, int from, int order) {
-    const Piece piece{Place::output, chunk};
-    note({Word::fold, std::nullopt, piece, 0, kRing, from, order});
+  void look(int rank, int chunk = kWholeInput, std::size_t slice = 0) {
+    const Piece piece{Place::input, chunk};
+    note({Word::look, std::nullopt, chunk == kWholeInput ? std::nullopt : std::optional(piece),
+          slice, kRing, rank});
   }
-  void look_away() { note({Word::look_away, std::nullopt, std::nullopt, 0}); }
+  void fold(int chunk, int from, int order, std::size_t slice = 0) {
+    const Piece piece{Place::output, chunk};
+    note({Word::fold, std::nullopt, piece, slice, kRing, from, order});
+  }
+  void look_away(std::size_t slice = 0) {
+    note({Word::look_away, std::nullopt, std::nullopt, slice});
+  }
 
  private:
   void note(const Step& step) { static_cast<Listener*>(this)->note(step); }
@@ -115,11 +121,11 @@ void perform(Lane& lane, const Step& step) {
     case Word::show:
       return lane.show(step.to);
     case Word::look:
-      return lane.look(step.from);
+      return lane.look(step.from, step.receive ? step.receive->chunk : kWholeInput, step.slice);
     case Word::fold:
-      return lane.fold(step.receive->chunk, step.from, step.order);
+      return lane.fold(step.receive->chunk, step.from, step.order, step.slice);
     case Word::look_away:
-      return lane.look_away();
+      return lane.look_away(step.slice);
   }
 }
 

@@ -92,6 +92,9 @@ struct Piece {
 };
 static_assert(sizeof(Piece) == 8, "words pass it in a register");
 
+// In a chunk's place: all of them, as one_shot.h shows them.
+inline constexpr int kWholeInput = -1;
+
 // One slice of a reduce-scatter: afterwards rank r's output chunk r holds every rank's
 // contribution.
 template <class Lane, class Ring>

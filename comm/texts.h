@@ -7,6 +7,7 @@
 #include "comm/mesh.h"
 #include "comm/one_shot.h"
 #include "comm/ring.h"
+#include "comm/two_shot.h"
 #include "kernels/hd.h"
 
 namespace ringside {
@@ -14,6 +15,7 @@ namespace ringside {
 enum class Text : std::uint8_t {
   all_reduce,
   all_reduce_one_shot,
+  all_reduce_two_shot,
   reduce_scatter,
   all_gather,
   broadcast,
@@ -35,6 +37,7 @@ template <Text kText, class Lane, class Ring>
 RINGSIDE_HD void read_text(Lane& lane, const Ring& ring, int root) {
   if constexpr (kText == Text::all_reduce) all_reduce(lane, ring);
   if constexpr (kText == Text::all_reduce_one_shot) all_reduce_one_shot(lane, ring);
+  if constexpr (kText == Text::all_reduce_two_shot) all_reduce_two_shot(lane, ring);
   if constexpr (kText == Text::reduce_scatter) reduce_scatter(lane, ring);
   if constexpr (kText == Text::all_gather) all_gather(lane, ring);
   if constexpr (kText == Text::broadcast) broadcast(lane, ring, root);

@@ -25,6 +25,7 @@ double formula_ns(Kind kind, Algorithm algorithm, int ranks) {
   switch (kind) {
     case Kind::all_reduce:
       if (algorithm == Algorithm::one_shot) return kLatency_ns + (n - 1) * wire_ns;
+      if (algorithm == Algorithm::two_shot) return 2 * kLatency_ns + 2 * part;
       return 2 * (n - 1) * kLatency_ns + 2 * part;
     case Kind::reduce_scatter:
     case Kind::all_gather:
@@ -74,8 +75,9 @@ void mutant_all_reduce(ClockWindow& lane, const Ring& ring) {
 RINGSIDE_TEST(clock, prices_are_the_formulas_for_2_to_64_ranks) {
   for (int ranks = 2; ranks <= 64; ++ranks)
     for (const Kind kind : kKinds)
-      for (const Algorithm algorithm : {Algorithm::ring, Algorithm::one_shot}) {
-        if (algorithm == Algorithm::one_shot && kind != Kind::all_reduce) continue;
+      for (const Algorithm algorithm :
+           {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot}) {
+        if (algorithm != Algorithm::ring && kind != Kind::all_reduce) continue;
         const Question question{kind, algorithm, bytes_for(ranks), ranks, 1};
         const Price it = price(pure(ranks), question);
         CHECK_EQ(it.why, "");
@@ -105,20 +107,43 @@ RINGSIDE_TEST(clock, a_thousand_ranks_and_any_window_of_their_programs) {
 
 // What a window stands on: the words of one slice are those of all.
 RINGSIDE_TEST(clock, the_slices_of_every_text_are_alike) {
-  for (const Claim claim : test::kAllClaims)
-    for (const int size : {1, 2, 5}) {
-      const std::vector<Program> one = test::programs_of(claim, size, 1);
-      const std::vector<Program> three = test::programs_of(claim, size, 3);
-      for (std::size_t rank = 0; rank < one.size(); ++rank) {
-        Program repeated;
-        for (std::size_t slice = 0; slice < 3; ++slice)
-          for (Step step : one[rank]) {
-            step.slice = slice;
-            repeated.push_back(step);
-          }
-        CHECK_EQ(test::show(three[rank]), test::show(repeated));
-      }
+  const auto check = [&](const std::vector<Program>& one, const std::vector<Program>& three) {
+    for (std::size_t rank = 0; rank < one.size(); ++rank) {
+      Program repeated;
+      for (std::size_t slice = 0; slice < 3; ++slice)
+        for (Step step : one[rank]) {
+          step.slice = slice;
+          repeated.push_back(step);
+        }
+      CHECK_EQ(test::show(three[rank]), test::show(repeated));
     }
+  };
+  for (const int size : {1, 2, 5}) {
+    for (const Claim claim : test::kAllClaims)
+      check(test::programs_of(claim, size, 1), test::programs_of(claim, size, 3));
+    check(test::two_shot_programs(size, 1), test::two_shot_programs(size, 3));
+  }
+}
+
+// Slices of a two-shot follow one another: k of them take k times as long. With one slot each step
+// but the first waits besides until its peers have heard that the step before has been read.
+RINGSIDE_TEST(clock, slices_of_a_two_shot) {
+  constexpr std::size_t kSlice = 4096;
+  for (const int ranks : {2, 3, 8})
+    for (const int slices : {1, 2, 10})
+      for (const int slots : {1, 4}) {
+        Machine machine = pure(ranks);
+        machine.mesh.slot_bytes = kSlice;
+        machine.mesh.slots = slots;
+        const std::size_t bytes = kSlice * static_cast<std::size_t>(slices * ranks);
+        const Question question{Kind::all_reduce, Algorithm::two_shot, bytes, ranks, 1};
+        const Price it = price(machine, question);
+        const double a_slice_ns = 2 * kLatency_ns + 2 * (ranks - 1) * kSlice / kBandwidth_gbs;
+        const int credits = slots == 1 ? 2 * slices - 1 : 0;
+        check_close(t, it.time_ns, slices * a_slice_ns + credits * kLatency_ns,
+                    text("%d ranks, %d slices, %d slots", ranks, slices, slots));
+        CHECK_EQ(it.messages, static_cast<std::size_t>(2 * ranks * (ranks - 1) * slices));
+      }
 }
 
 // A chain is a pipeline: k slices take k − 1 message times more than one, and not k times as long.

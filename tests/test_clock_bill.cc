@@ -58,6 +58,24 @@ RINGSIDE_TEST(clock_bill, a_one_shot_lends_out_of_place) {
               2 * kCopy_ns + kLatency_ns + 2 * kReduce_ns, "in place");
 }
 
+// A two-shot lends in place as well, and half a buffer is added, not all: in slices of any length.
+// The call ends when the last loans are known to have been read.
+RINGSIDE_TEST(clock_bill, a_two_shot_lends_in_place_too) {
+  const Question question{Kind::all_reduce, Algorithm::two_shot, bytes_for(2), 2, 1, 57};
+  for (const std::size_t slot_bytes : {bytes_for(2), bytes_for(2) / 8}) {
+    Machine machine = stores(2);
+    machine.mesh.slot_bytes = slot_bytes;
+    ClockCall call = clock_call(machine, question);
+    for (const bool in_place : {false, true}) {
+      call.in_place = in_place;
+      const Price it = price(machine, call, clock_text(question));
+      CHECK_EQ(it.sent[static_cast<std::size_t>(Path::lent)].bytes, bytes_for(2));
+      const double slices = static_cast<double>(call.slices);
+      check_close(t, it.time_ns, (2 * slices + 1) * kLatency_ns + kReduce_ns + kCopy_ns, "lent");
+    }
+  }
+}
+
 // Four slots give their credit back in pairs, but not that of a lent message. So the fifth leaves
 // when the first has been read.
 RINGSIDE_TEST(clock_bill, credit_of_the_lent_comes_alone) {

@@ -31,20 +31,20 @@ std::vector<Shape> shapes() {
   std::vector<Shape> all = {{8, 1},
                             {64, 1, ring},
                             {64, 2, one_shot},
+                            {64, 1, two_shot},
                             {256, 3, ring},
                             {4096, 4},
                             {defaults.slot_bytes, defaults.slot_count},
                             {64, 2, ring, false},
                             {256, 2, ring, true, true},
                             {256, 3, ring, true, false, Lending::in_turn},
-                            {64, 2, one_shot, true, false, Lending::in_turn}};
+                            {64, 2, one_shot, true, false, Lending::in_turn},
+                            {256, 2, two_shot, true, true, Lending::in_turn}};
   // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
   if (kUnderTsan)
-    all = {{8, 1},
-           {64, 2, one_shot},
-           {256, 3, ring},
-           {64, 2, ring, false},
-           {256, 2, automatic, true, false, Lending::in_turn}};
+    all = {
+        {8, 1},         {64, 2, one_shot},    {64, 2, two_shot},
+        {256, 3, ring}, {64, 2, ring, false}, {256, 2, automatic, true, false, Lending::in_turn}};
   return all;
 }
 

@@ -1,10 +1,12 @@
-// Which algorithm runs changes no bit: the ring, the one-shot all-reduce and reduce are asked the
-// same, and their answers are compared byte for byte.
+// Which algorithm runs changes no bit: the ring, the one-shot, the two-shot and reduce are asked
+// the same, and their answers are compared byte for byte.
 #include <atomic>
 #include <cstring>
 
 #include "comm/bootstrap_threads.h"
 #include "comm/one_shot.h"
+#include "comm/plan.h"
+#include "comm/two_shot.h"
 #include "tests/support/collective_case.h"
 #include "tests/support/faulty_transport.h"
 
@@ -27,8 +29,9 @@ struct Rivals {
   explicit Rivals(Bootstrap& bootstrap)
       : ring(bootstrap, with_algorithm(Algorithm::ring)),
         one_shot(bootstrap, with_algorithm(Algorithm::one_shot)),
+        two_shot(bootstrap, with_algorithm(Algorithm::two_shot)),
         automatic(bootstrap, with_algorithm(Algorithm::automatic)) {}
-  Communicator ring, one_shot, automatic;
+  Communicator ring, one_shot, two_shot, automatic;
 };
 
 struct Question {
@@ -62,6 +65,8 @@ void compare(Context& t, Rivals& rivals, const Question& q) {
   check(answer(rivals.ring, input, q, true), "the ring in place");
   check(answer(rivals.one_shot, input, q, false), "one-shot");
   check(answer(rivals.one_shot, input, q, true), "one-shot in place");
+  check(answer(rivals.two_shot, input, q, false), "two-shot");
+  check(answer(rivals.two_shot, input, q, true), "two-shot in place");
   check(answer(rivals.automatic, input, q, true), "auto");
   const int root = static_cast<int>(q.count) % size;
   Bytes reduced(input.size());
@@ -70,11 +75,11 @@ void compare(Context& t, Rivals& rivals, const Question& q) {
   if (rank == root) check(reduced, "reduce");
 }
 
-// The last two lie on both sides of what a slot holds.
+// The last three: on both sides of what a slot holds, and several slices of each chunk.
 std::vector<std::size_t> counts(int ranks, DType dtype) {
   const auto n = static_cast<std::size_t>(ranks);
   const std::size_t fits = kSlotBytes / bytes_of(dtype);
-  return {0, 1, n - 1, n, n + 1, 7, 100, fits, fits + 1};
+  return {0, 1, n - 1, n, n + 1, 7, 100, fits, fits + 1, 2 * n * fits + 3};
 }
 
 void compare_all(Context& t, int ranks) {
@@ -119,7 +124,7 @@ int messages_of(int ranks, Algorithm algorithm, std::size_t bytes) {
 
 }  // namespace
 
-RINGSIDE_TEST(algorithms, ring_one_shot_and_reduce_have_the_same_bits) {
+RINGSIDE_TEST(algorithms, ring_one_shot_two_shot_and_reduce_have_the_same_bits) {
   for (int ranks = 1; ranks <= 8; ++ranks) compare_all(t, ranks);
 }
 
@@ -131,6 +136,35 @@ RINGSIDE_TEST(algorithms, messages_tell_which_one_ran) {
     CHECK_EQ(messages_of(n, Algorithm::automatic, 8), one_shot);
     CHECK_EQ(messages_of(n, Algorithm::one_shot, kSlotBytes), one_shot);
     CHECK_EQ(messages_of(n, Algorithm::one_shot, kSlotBytes + 1), ring);
+  }
+}
+
+// The two-shot sends as many messages as the ring, so here the plan says which one runs: between
+// the one-shot and the ring where ranks are three or more, everywhere where it is forced.
+RINGSIDE_TEST(algorithms, the_plan_names_the_two_shot) {
+  const auto text_of = [](int ranks, Algorithm algorithm, std::size_t bytes) {
+    const Planner planner{0, ranks, 131072, 65536, algorithm};
+    Bytes data(bytes + 1);
+    const Plan plan =
+        plan_all_reduce(planner, data.data(), data.data(), bytes, DType::u8, Reduction::sum);
+    return plan.algorithm.text;
+  };
+  using enum Algorithm;
+  for (const int ranks : {3, 4, 8}) {
+    const std::size_t small = one_shot_pays_up_to(ranks), middle = two_shot_pays_up_to(ranks);
+    CHECK(small < middle);
+    CHECK(text_of(ranks, automatic, small) == Text::all_reduce_one_shot);
+    CHECK(text_of(ranks, automatic, small + 1) == Text::all_reduce_two_shot);
+    CHECK(text_of(ranks, automatic, middle) == Text::all_reduce_two_shot);
+    CHECK(text_of(ranks, automatic, middle + 1) == Text::all_reduce);
+  }
+  for (const std::size_t bytes : {0, 1, 65536, 1 << 20}) {
+    CHECK(text_of(2, automatic, bytes) != Text::all_reduce_two_shot);
+    CHECK(text_of(1, two_shot, bytes) == Text::all_reduce);
+    for (const int ranks : {2, 3, 8}) {
+      CHECK(text_of(ranks, two_shot, bytes) == Text::all_reduce_two_shot);
+      CHECK(text_of(ranks, ring, bytes) == Text::all_reduce);
+    }
   }
 }
 

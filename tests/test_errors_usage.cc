@@ -196,6 +196,7 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
       {"RINGSIDE_ALGORITHM", ""},
       {"RINGSIDE_ALGORITHM", "Ring"},
       {"RINGSIDE_ALGORITHM", "one_shot"},
+      {"RINGSIDE_ALGORITHM", "two shots"},
       {"RINGSIDE_CONTROL", ""},
       {"RINGSIDE_CONTROL", "sockets"},
   };
@@ -217,4 +218,6 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
   CHECK_EQ(options.slot_count, 7);
   CHECK_EQ(options.timeout_s, 2.5);
   CHECK(options.algorithm == Algorithm::one_shot);
+  const Environment two_shot("RINGSIDE_ALGORITHM", "two-shot");
+  CHECK(Options::from_environment().algorithm == Algorithm::two_shot);
 }

@@ -1,7 +1,7 @@
 // What the bits promise, as a matrix of hashes: for a given world size the same input gives the
-// same bits on every rank, in every run, with every slot size and count, in place or not, whether
-// the ranks are threads or processes. The calls and the inputs are in tests/support/hash_cases.h;
-// that all ranks agree is checked there, call by call.
+// same bits on every rank, in every run, with every slot size and count, by every algorithm, in
+// place or not, whether the ranks are threads or processes. The calls and the inputs are in
+// tests/support/hash_cases.h; that all ranks agree is checked there, call by call.
 //
 // Equal hashes prove nothing if hashes cannot differ. So the controls show that they do: for
 // another order of additions, a lost or doubled contribution, one flipped bit. And the numbers of
@@ -144,6 +144,20 @@ RINGSIDE_TEST(hash, same_bits_with_every_slot) {
         const std::string words = text("%d ranks, %d slots of %zu", size, slot_count, slot_bytes);
         check_same(t, cases, base, hashes(size, cases, options_with(slot_bytes, slot_count)),
                    words.c_str());
+      }
+  }
+}
+
+RINGSIDE_TEST(hash, same_bits_with_every_algorithm) {
+  const std::vector<Operation> cases = hash_cases();
+  for (const int size : {2, 3, 4}) {
+    const std::vector<std::uint64_t> base = hashes(size, cases);
+    for (const Algorithm algorithm : {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot})
+      for (const bool in_place : {false, true}) {
+        Options options = options_with(4096, 2);
+        options.algorithm = algorithm;
+        check_same(t, cases, base, hashes(size, cases, options, {.in_place = in_place}),
+                   name_of(algorithm));
       }
   }
 }

@@ -70,16 +70,18 @@ RINGSIDE_TEST(price, a_described_machine_of_2_to_4096_ranks) {
                  "measured here\n"));
 }
 
-// 8 ranks by the tuner's figures: 6.6 + 14 × 0.6 µs, and a one-shot of one step.
-RINGSIDE_TEST(price, ring_and_one_shot_side_by_side) {
+// 8 ranks by the tuner's figures: 6.6 + 14 × 0.6 µs, a one-shot of one step, a two-shot of two.
+RINGSIDE_TEST(price, the_algorithms_side_by_side) {
   const RunResult result =
       run({tool(), "--machine", "8xH200", "-b", "4", "-e", "256K", "-f", "65536"});
   check_ends(t, result, 0);
   const std::vector<Words> rows = rows_of(result.out);
   REQUIRE(rows.size() == 2);
-  CHECK((rows[0] == Words{"4", "15.00", "0.00", "7.20", "0.00", "one-shot"}));
+  CHECK((rows[0] == Words{"4", "15.00", "0.00", "7.20", "0.00", "7.80", "0.00", "one-shot"}));
   CHECK_EQ(rows[1][3], "-");  // it does not fit a slot
-  CHECK_EQ(rows[1].back(), "ring");
+  CHECK_EQ(rows[1].back(), "two-shot");
+  // Of two ranks it would be the ring.
+  CHECK(!contains(run({tool(), "--machine", "2cores", "-e", "64"}).out, "two-shot"));
   CHECK(contains(result.out,
                  "better one up to 131072 bytes, which is a whole slot; ringside takes "
                  "it up to 8192"));

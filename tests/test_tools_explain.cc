@@ -89,6 +89,7 @@ RINGSIDE_TEST(explain, terms_add_up_to_the_price_and_to_the_floor) {
         Question like{kind, Algorithm::ring, it.size_bytes, ranks};
         like.calls = it.size_bytes <= 4096 ? tools::kLoopCalls : 1;
         if (it.algorithm == "one-shot") like.algorithm = Algorithm::one_shot;
+        if (it.algorithm == "two-shot") like.algorithm = Algorithm::two_shot;
         if (is_ragged(kind)) like.counts = tools::ragged_counts(it.size_bytes / 4, ranks);
         CHECK_MSG(about(total_us(it.predicted), price(around.machine, like).time_ns / 1e3), "%s",
                   name.c_str());
@@ -136,6 +137,10 @@ RINGSIDE_TEST(explain, the_algorithm_and_why) {
   says(explained(ring, Kind::all_reduce, 128), "ring", "RINGSIDE_ALGORITHM=ring says so");
   says(explained(one_shot, Kind::all_reduce, 64 * kKiB), "one-shot", "RINGSIDE_ALGORITHM=one-shot");
   says(explained(one_shot, Kind::all_reduce, kMiB), "ring", "1M do not fit a slot");
+  const Surroundings two_shot = here(3, Algorithm::two_shot);
+  says(explained(two_shot, Kind::all_reduce, kMiB), "two-shot", "RINGSIDE_ALGORITHM=two-shot");
+  says(explained(here(3), Kind::all_reduce, 48 * kKiB), "two-shot", "48K ≤ 64K: two steps");
+  says(explained(here(3), Kind::all_reduce, 96 * kKiB), "ring", "96K > 64K: more steps");
   says(explained(here(2), Kind::broadcast, kMiB), "chain", "from rank to rank");
   says(explained(here(2), Kind::all_to_all, kMiB), "mesh", "in step k");
 }

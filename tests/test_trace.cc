@@ -66,7 +66,8 @@ void check_sound(Context& t, const Timeline& it, int ranks) {
   for (const std::string& half : it.half_arrows) CHECK_MSG(false, "%s", half.c_str());
 }
 
-// Every word that there is: collectives, ragged ones, one-shot, messages, blocking and not.
+// Every word that there is: collectives, ragged ones, one-shot, two-shot, messages, blocking and
+// not.
 void call_everything(Communicator& comm) {
   const int n = comm.size(), me = comm.rank();
   const auto size = static_cast<std::size_t>(n);
@@ -122,7 +123,7 @@ double sum_of(const std::vector<const Slice*>& slices, const char* what) {
 
 RINGSIDE_TEST(trace, everything_nests_and_every_arrow_has_two_ends) {
   for (const int ranks : {1, 2, 3, 5})
-    for (const Algorithm algorithm : {Algorithm::automatic, Algorithm::ring}) {
+    for (const Algorithm algorithm : {Algorithm::automatic, Algorithm::ring, Algorithm::two_shot}) {
       const std::string file = traced(t, ranks, small_slots(algorithm), call_everything);
       const Timeline it = read_timeline(file);
       check_sound(t, it, ranks);
@@ -183,6 +184,39 @@ RINGSIDE_TEST(trace, a_ring_all_reduce_is_its_2_n_minus_1_steps_in_order) {
     CHECK_EQ(received_bytes, sent_bytes);
     CHECK_EQ(it.arrows, slices * static_cast<std::size_t>(2 * (ranks - 1) * ranks));
   }
+}
+
+// Two slices: each has both steps.
+RINGSIDE_TEST(trace, a_two_shot_has_its_words_in_each_slice) {
+  constexpr unsigned kRanks = 3;
+  Options options = small_slots(Algorithm::two_shot);
+  const std::size_t count = kRanks * (options.slot_bytes / sizeof(float)) * 2;
+  const Timeline it = read_timeline(traced(t, kRanks, options, [&](Communicator& comm) {
+    std::vector<float> x(count, 1.0f);
+    comm.all_reduce(x.data(), x.data(), x.size(), DType::f32, Reduction::sum);
+  }));
+  check_sound(t, it, kRanks);
+  for (const auto& [rank, track] : it.ranks) {
+    CHECK_EQ(track.all("call").at(0)->args.at("algorithm").words, "two-shot");
+    const auto steps = [&](const std::string& name) { return track.all("step", name).size(); };
+    const int own = rank, right = (rank + 1) % 3, left = (rank + 2) % 3;
+    CHECK_EQ(steps(text("step 1: send chunk %d", right)), 2u);
+    CHECK_EQ(steps(text("step 2: send chunk %d", left)), 2u);
+    CHECK_EQ(steps(text("step 3: look at chunk %d of rank %d", own, right)), 2u);
+    CHECK_EQ(steps(text("step 4: look at chunk %d of rank %d", own, left)), 2u);
+    CHECK_EQ(steps("look at the own input"), 2u);
+    CHECK_EQ(steps(text("fold chunk %d of rank ", own)), 2 * kRanks);
+    CHECK_EQ(steps("look away"), 2u);
+    CHECK_EQ(steps(text("step 5: send chunk %d", own)), 2u);
+    CHECK_EQ(steps(text("step 6: send chunk %d", own)), 2u);
+    CHECK_EQ(steps(text("step 7: receive chunk %d", right)), 2u);
+    CHECK_EQ(steps(text("step 8: receive chunk %d", left)), 2u);
+    // 2(n−1)/n·S, as on a ring.
+    CHECK_EQ(sum_of(track.all("step"), "sent_bytes"),
+             2.0 * (kRanks - 1) / kRanks * static_cast<double>(count * sizeof(float)));
+    CHECK_EQ(sum_of(track.all("step"), "received_bytes"), sum_of(track.all("step"), "sent_bytes"));
+  }
+  CHECK_EQ(it.arrows, 2 * 2 * kRanks * (kRanks - 1));
 }
 
 RINGSIDE_TEST(trace, a_one_shot_has_its_own_words) {
@@ -282,6 +316,7 @@ RINGSIDE_TEST(trace, a_step_said_again_is_the_same_word) {
     return lane.program();
   };
   std::vector<Program> all = one_shot_programs(3);
+  for (const Program& program : two_shot_programs(3, 2)) all.push_back(program);
   for (const Claim claim : kAllClaims)
     for (const Program& program : programs_of(claim, 4, 2, 1)) all.push_back(program);
   for (const Program& program : all) {

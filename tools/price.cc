@@ -49,10 +49,11 @@ struct Setting {
   }
 };
 
-// The algorithms that an operation can take.
-std::vector<Algorithm> algorithms_of(Kind kind) {
-  if (kind == Kind::all_reduce) return {Algorithm::ring, Algorithm::one_shot};
-  return {Algorithm::ring};
+// The algorithms that an operation can take. A two-shot of two ranks is the ring in other words.
+std::vector<Algorithm> algorithms_of(Kind kind, int ranks) {
+  if (kind != Kind::all_reduce) return {Algorithm::ring};
+  if (ranks < 3) return {Algorithm::ring, Algorithm::one_shot};
+  return {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot};
 }
 
 // A row that takes seconds says so, on a terminal and nowhere else.
@@ -116,7 +117,7 @@ std::vector<std::size_t> sizes_of(const PriceOptions& options, Kind kind, int ra
 std::vector<Question> questions_of(const Setting& setting, const PriceOptions& options, Kind kind) {
   std::vector<Question> questions;
   for (const std::size_t bytes : sizes_of(options, kind, setting.ranks))
-    for (const Algorithm algorithm : algorithms_of(kind)) {
+    for (const Algorithm algorithm : algorithms_of(kind, setting.ranks)) {
       const Question it = setting.question(kind, algorithm, bytes);
       if (!cannot_price(setting.machine, it).empty()) continue;
       if (const double words = words_to_price(setting.machine, it); words > kMostWords)
@@ -135,7 +136,7 @@ PriceTable price_table(const Setting& setting, const PriceOptions& options, Kind
     show_progress(
         text("price: %s, %d ranks, %s", name_of(kind), setting.ranks, short_bytes(bytes).c_str()));
     PriceRow row{bytes, {}};
-    for (const Algorithm algorithm : algorithms_of(kind))
+    for (const Algorithm algorithm : algorithms_of(kind, setting.ranks))
       row.calls.push_back(priced(setting.machine, setting.question(kind, algorithm, bytes)));
     table.rows.push_back(std::move(row));
   }

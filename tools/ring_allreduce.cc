@@ -36,15 +36,19 @@ void print(const Communicator& comm, const std::string& words) {
   std::fflush(stdout);
 }
 
-// "all_reduce: auto, which is one-shot up to 16K bytes and the ring above"
+// "all_reduce: auto, which is one-shot up to 16K bytes, two-shot up to 64K and the ring above"
 std::string algorithm(const Communicator& comm) {
   const Algorithm chosen = comm.options().algorithm;
   const std::size_t most_bytes = comm.one_shot_most_bytes();
   const std::string words = text("all_reduce: %s", name_of(chosen));
-  if (chosen == Algorithm::ring) return words;
+  if (chosen == Algorithm::ring || (chosen == Algorithm::two_shot && comm.size() > 1)) return words;
   if (most_bytes == 0) return words + ", which is the ring";
-  return words + text(", which is one-shot up to %s bytes and the ring above",
-                      short_bytes(most_bytes).c_str());
+  const std::size_t two_shot = two_shot_most_bytes(planner_of(comm));
+  return words + text(", which is one-shot up to %s bytes%s and the ring above",
+                      short_bytes(most_bytes).c_str(),
+                      two_shot > most_bytes
+                          ? text(", two-shot up to %s", short_bytes(two_shot).c_str()).c_str()
+                          : "");
 }
 
 std::string who_is_there(const Communicator& comm, const char* bootstrap, bool own_cores) {

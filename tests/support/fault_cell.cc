@@ -134,6 +134,7 @@ const std::vector<FaultyCall>& faulty_calls() {
   static const std::vector<FaultyCall> calls = {
       {"all_reduce", Algorithm::ring, all_reduce},
       {"all_reduce", Algorithm::one_shot, all_reduce},
+      {"all_reduce", Algorithm::two_shot, all_reduce},
       {"reduce_scatter", Algorithm::ring, reduce_scatter},
       {"all_gather", Algorithm::ring, all_gather},
       {"broadcast", Algorithm::ring, broadcast},

@@ -13,6 +13,7 @@
 #include "comm/proof_lane.h"
 #include "comm/record_lane.h"
 #include "comm/ring.h"
+#include "comm/two_shot.h"
 
 namespace ringside::test {
 
@@ -44,10 +45,15 @@ inline std::vector<Program> programs_of(Claim claim, int size, std::size_t slice
   });
 }
 
-// The other text that makes the claim of all_reduce.
+// The other texts that make the claim of all_reduce.
 inline std::vector<Program> one_shot_programs(int size) {
   return record_all(size, 1,
                     [](RecordLane& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); });
+}
+
+inline std::vector<Program> two_shot_programs(int size, std::size_t slices) {
+  return record_all(size, slices,
+                    [](RecordLane& lane, const Ring& ring) { all_reduce_two_shot(lane, ring); });
 }
 
 // The real templates on another ring: `MutantRing{rank, size}` has Ring's members, one of them

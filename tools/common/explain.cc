@@ -2,6 +2,7 @@
 // reasons in words.
 #include "tools/common/explain.h"
 
+#include <algorithm>
 #include <numeric>
 #include <string_view>
 
@@ -48,8 +49,11 @@ Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
   }
 }
 
-bool is_one_shot(const Plan& plan) {
-  return std::string_view(plan.algorithm.name) == name_of(Algorithm::one_shot);
+bool is_one_shot(const Plan& plan) { return plan.algorithm.text == Text::all_reduce_one_shot; }
+
+Algorithm algorithm_of(const Plan& plan) {
+  if (is_one_shot(plan)) return Algorithm::one_shot;
+  return plan.algorithm.text == Text::all_reduce_two_shot ? Algorithm::two_shot : Algorithm::ring;
 }
 
 std::string bytes_words(std::size_t bytes) {
@@ -58,18 +62,26 @@ std::string bytes_words(std::size_t bytes) {
 
 // Of an all_reduce, the only operation with a choice.
 std::string why_all_reduce(const Planner& planner, std::size_t bytes) {
-  const std::string size = bytes_words(bytes), most = bytes_words(one_shot_most_bytes(planner));
-  const bool fits = bytes <= one_shot_most_bytes(planner);
+  const std::size_t one_shot = one_shot_most_bytes(planner),
+                    two_shot = two_shot_most_bytes(planner);
+  const std::string size = bytes_words(bytes), most = bytes_words(std::max(one_shot, two_shot));
+  const bool fits = bytes <= one_shot;
   switch (planner.algorithm) {
     case Algorithm::ring:
       return "RINGSIDE_ALGORITHM=ring says so (comm/ring.h)";
     case Algorithm::one_shot:
       if (fits) return "RINGSIDE_ALGORITHM=one-shot says so, and it fits a slot (comm/one_shot.h)";
       return size + " do not fit a slot, though one-shot was asked for (comm/ring.h)";
+    case Algorithm::two_shot:
+      if (planner.size > 1) return "RINGSIDE_ALGORITHM=two-shot says so (comm/two_shot.h)";
+      return "one rank has nobody to take two steps with (comm/ring.h)";
     case Algorithm::automatic:
       break;
   }
-  if (fits) return size + " ≤ " + most + ": all to all in one step (comm/one_shot.h)";
+  if (fits)
+    return size + " ≤ " + bytes_words(one_shot) + ": all to all in one step (comm/one_shot.h)";
+  if (bytes <= two_shot)
+    return size + " ≤ " + most + ": two steps, and the fewest bytes (comm/two_shot.h)";
   return size + " > " + most + ": more steps, but the fewest bytes (comm/ring.h)";
 }
 
@@ -119,7 +131,7 @@ Question question_of(const Planner& planner, const Operation& what, const Plan& 
                      std::size_t size_bytes) {
   Question it;
   it.kind = what.kind;
-  it.algorithm = is_one_shot(plan) ? Algorithm::one_shot : Algorithm::ring;
+  it.algorithm = algorithm_of(plan);
   it.bytes = size_bytes;
   it.ranks = planner.size;
   it.calls = size_bytes <= kBatchedBytes ? kLoopCalls : 1;  // as measure.h does

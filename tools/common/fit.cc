@@ -23,12 +23,13 @@ constexpr std::size_t kLeastProbe = std::size_t{4} << 20, kMostProbe = std::size
 // Off the powers of two that tables have: 24 B travel in a cell, 768 B in a slot.
 constexpr std::size_t kFitBytes[] = {24, 768};
 
-// Calls of both algorithms need two communicators, as the choice is a communicator's.
+// Calls of each algorithm need a communicator, as the choice is a communicator's.
 class Caller {
  public:
   Caller(Bootstrap& bootstrap, Options options, std::size_t most_bytes, Memory memory)
       : ring_(bootstrap, with(options, Algorithm::ring)),
         one_shot_(bootstrap, with(options, Algorithm::one_shot)),
+        two_shot_(bootstrap, with(options, Algorithm::two_shot)),
         buffers_(most_bytes, memory) {}
 
   // Mean over the ranks of the mean time of a call.
@@ -60,13 +61,19 @@ class Caller {
   }
 
   void call(const Question& it) {
-    Communicator& comm = it.algorithm == Algorithm::one_shot ? one_shot_ : ring_;
+    Communicator& comm = of(it.algorithm);
     const Operation what = operation_of(it.kind, DType::f32, Reduction::sum, it.bytes, it.ranks);
     Ringside(comm).call(what, sides_of(buffers_, what, false, comm.rank(), comm.size()));
   }
 
+  Communicator& of(Algorithm algorithm) {
+    if (algorithm == Algorithm::one_shot) return one_shot_;
+    return algorithm == Algorithm::two_shot ? two_shot_ : ring_;
+  }
+
   Communicator ring_;
   Communicator one_shot_;
+  Communicator two_shot_;
   Buffers buffers_;
 };
 

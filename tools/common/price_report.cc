@@ -132,10 +132,10 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
   std::string names = text("#%10s", ""), titles = text("#%10s", "size"),
               units = text("#%10s", "(B)");
   for (std::size_t i = 0; i < columns; ++i) {
-    names += text(here ? "%30s" : "%22s", column_name(table.rows[0].calls[i]));
-    titles += here ? text("%12s%11s%7s", "predicted", "measured", "off")
-                   : text("%12s%10s", "predicted", "busbw");
-    units += here ? text("%12s%11s%7s", "(us)", "(us)", "(%)") : text("%12s%10s", "(us)", "(GB/s)");
+    names += text(here ? "%26s" : "%20s", column_name(table.rows[0].calls[i]));
+    titles += here ? text("%11s%10s%5s", "predicted", "measured", "off")
+                   : text("%11s%9s", "predicted", "busbw");
+    units += here ? text("%11s%10s%5s", "(us)", "(us)", "(%)") : text("%11s%9s", "(us)", "(GB/s)");
   }
   words += "\n";
   if (columns > 1) words += names + "\n", titles += "   best";
@@ -148,12 +148,12 @@ std::string price_row(const PriceRow& row) {
   for (const PricedCall& it : row.calls) here |= it.measured_us.has_value();
   for (const PricedCall& it : row.calls) {
     if (!it.priced_us)
-      words += here ? text("%12s%11s%7s", "-", "-", "-") : text("%12s%10s", "-", "-");
+      words += here ? text("%11s%10s%5s", "-", "-", "-") : text("%11s%9s", "-", "-");
     else if (it.measured_us)
-      words += text("%12s%11s%7s", number(*it.priced_us).c_str(), number(*it.measured_us).c_str(),
+      words += text("%11s%10s%5s", number(*it.priced_us).c_str(), number(*it.measured_us).c_str(),
                     percent(it).c_str());
     else
-      words += text("%12s%10s", number(*it.priced_us).c_str(), number(it.busbw_gbs).c_str());
+      words += text("%11s%9s", number(*it.priced_us).c_str(), number(it.busbw_gbs).c_str());
   }
   if (row.best() != nullptr) words += std::string("   ") + name_of(row.best()->question.algorithm);
   return words + "\n";

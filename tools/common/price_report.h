@@ -19,7 +19,7 @@ struct PricedCall {
   std::size_t messages = 0;  // of one call, all ranks together
 };
 
-// One size of one operation: the ring, and for all_reduce the one-shot beside it.
+// One size of one operation: the ring, and for all_reduce one-shot and two-shot beside it.
 struct PriceRow {
   std::size_t size_bytes = 0;
   std::vector<PricedCall> calls;

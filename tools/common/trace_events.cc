@@ -40,8 +40,9 @@ std::string step_words(const TracedStep& it) {
     case Word::show:
       return text("show the input to rank %d", it.to);
     case Word::look:
-      return it.received == 0 ? "look at the own input"
-                              : text("look at the input of rank %d", it.from);
+      if (it.received == 0) return "look at the own input";
+      if (!it.step.receive) return text("look at the input of rank %d", it.from);
+      return text("look at chunk %d of rank %d", it.step.receive->chunk, it.from);
     case Word::fold:
       return text("fold chunk %d of rank %d", it.step.receive->chunk, it.step.from);
     case Word::look_away:
