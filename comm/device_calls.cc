@@ -1,20 +1,33 @@
 // Choosing the way and watching; the story is in device_side.h.
 #include "comm/device_calls.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
 
 #include "comm/error.h"
-#include "comm/one_shot.h"
 
 namespace ringside {
 namespace {
 
-// Up to here one step of (n−1)·S bytes is taken on a device. By design: a step there costs about
-// 2 us, in which one rank's share of its memory's bandwidth moves some 100 KiB. Not measured yet.
-constexpr std::size_t device_one_shot_pays_up_to(int size) {
-  return (std::size_t{512} << 10) / static_cast<std::size_t>(size);
+// Which text an all_reduce on the device lane follows. By design, and not measured yet: a step costs
+// about 2 us there, in which a rank's share of its memory's bandwidth moves some 100 KiB; so a
+// one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond that, two steps
+// are fewer than the ring's. Where pieces are lent two-shot reads and writes each byte once, and
+// partial sums stay in registers; elsewhere its n−2 copies cost more than steps at some size.
+constexpr std::size_t kDeviceOneShotBytes = std::size_t{512} << 10;
+constexpr std::size_t kDeviceTwoShotBytes = std::size_t{8} << 20;
+
+Text text_on_device(Algorithm chosen, std::size_t bytes, int size, const DeviceSide& side) {
+  if (size < 2 || chosen == Algorithm::ring) return Text::all_reduce;
+  if (chosen == Algorithm::two_shot) return Text::all_reduce_two_shot;
+  const std::size_t pays =
+      chosen == Algorithm::one_shot ? SIZE_MAX : kDeviceOneShotBytes / static_cast<unsigned>(size);
+  if (bytes <= std::min(pays, side.one_shot_most_bytes())) return Text::all_reduce_one_shot;
+  if (chosen == Algorithm::one_shot || size == 2) return Text::all_reduce;
+  return side.terms().all_lend || bytes <= kDeviceTwoShotBytes ? Text::all_reduce_two_shot
+                                                               : Text::all_reduce;
 }
 
 }  // namespace
@@ -51,17 +64,12 @@ bool DeviceCalls::takes(Plan& plan) {
   const bool input = bytes.input > 0 && is_here(call.input);
   const bool output = bytes.output > 0 && is_here(call.output);
   if (!input && !output) return false;
-  // The host's text for small messages is the device lane's too, but for other sizes.
+  // A device has bounds of its own between the texts of an all_reduce, and a stream only the ring.
   const Text as_planned = plan.algorithm.text;
-  if (call.what.kind == Kind::all_reduce) {
-    const std::size_t most = algorithm_ == Algorithm::ring ? 0
-                             : algorithm_ == Algorithm::one_shot
-                                 ? SIZE_MAX
-                                 : device_one_shot_pays_up_to(ring_.size);
-    const bool one_shot = ring_.size > 1 && side_->lane_for(plan) == LaneChoice::device &&
-                          call.whole_bytes() <= std::min(most, side_->one_shot_most_bytes());
-    plan.algorithm.text = one_shot ? Text::all_reduce_one_shot : Text::all_reduce;
-  }
+  if (call.what.kind == Kind::all_reduce)
+    plan.algorithm.text = side_->lane() == LaneChoice::device
+                              ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
+                              : Text::all_reduce;
   const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);
   if (all && side_->lane_for(plan) != LaneChoice::host) {
     call.what.on_device = true;

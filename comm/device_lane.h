@@ -124,21 +124,22 @@ class DeviceLane {
     take(from, receive, slice, false);
   }
 
-  // The words of one_shot.h, for this block's share of each chunk.
+  // The words of one_shot.h, for this block's share of each chunk, and of two_shot.h.
   RINGSIDE_HD void show(int peer);
-  RINGSIDE_HD void look(int rank);
-  RINGSIDE_HD void fold(int chunk, int from, int order);
-  RINGSIDE_HD void look_away();
+  RINGSIDE_HD void look(int rank, int chunk = kWholeInput, std::size_t slice = 0);
+  RINGSIDE_HD void fold(int chunk, int from, int order, std::size_t slice = 0);
+  RINGSIDE_HD void look_away(std::size_t slice = 0);
 
   // The end of a call: waits until everything that was lent has been read.
   RINGSIDE_HD void settle();
 
  private:
-  // Where another rank's whole input can be read: as it is, or its block's shares of the chunks,
-  // one after the other.
+  // What can be read of another rank's input: all of it as it lies there, its block's shares of the
+  // chunks one after the other, or the one piece that is looked at.
+  enum class Seen : unsigned char { whole, shares, piece };
   struct View {
     const unsigned char* at = nullptr;
-    bool is_whole = false;
+    Seen what = Seen::whole;
   };
 
   RINGSIDE_HD_CALL void put(int peer, Piece piece, std::size_t slice);
@@ -387,26 +388,30 @@ RINGSIDE_HD void DeviceLane<Block>::show(int peer) {
 }
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::look(int rank) {
+RINGSIDE_HD void DeviceLane<Block>::look(int rank, int chunk, std::size_t) {
   if (broken_) return;
   if (rank == call_.rank) {
-    views_[rank] = {call_.input, true};
+    views_[rank] = {call_.input - call_.input_first * call_.element_bytes, Seen::whole};
     return;
   }
   const Told message = arrived(rank);
   if (broken_) return;
-  views_[rank] = {message.at, message.is_loan};
+  const Seen seen = chunk != kWholeInput ? Seen::piece
+                    : message.is_loan    ? Seen::whole
+                                         : Seen::shares;
+  views_[rank] = {message.at, seen};
 }
 
 // All contributions in one pass, when the last one is known. In place that is what makes it right,
 // too: an element is read from all before it is written.
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::fold(int chunk, int from, int order) {
+RINGSIDE_HD void DeviceLane<Block>::fold(int chunk, int from, int order, std::size_t slice) {
   if (broken_) return;
-  const Range r = range(chunk, 0);
+  const Range r = range(chunk, slice);
   const View& view = views_[from];
-  const std::size_t first =
-      view.is_whole ? r.begin : static_cast<std::size_t>(chunk) * call_.slice_count;
+  std::size_t first = 0;
+  if (view.what == Seen::whole) first = r.begin;
+  if (view.what == Seen::shares) first = static_cast<std::size_t>(chunk) * call_.slice_count;
   sources_[order - 1] = view.at + first * call_.element_bytes;
   if (order < call_.size) return;
   unsigned char* target = output_at(r);
@@ -416,7 +421,7 @@ RINGSIDE_HD void DeviceLane<Block>::fold(int chunk, int from, int order) {
 }
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::look_away() {
+RINGSIDE_HD void DeviceLane<Block>::look_away(std::size_t) {
   for (int peer = 0; peer < call_.size && !broken_; ++peer)
     if (peer != call_.rank) release(peer);
 }

@@ -84,7 +84,7 @@ DeviceTerms terms_of(const std::vector<DeviceFacts>& everyone) {
       ++sharing;
       several_processes |= it.process != other.process && !it.shared_by_processes;
     }
-    terms.blocks = std::min(terms.blocks, it.resident_blocks / sharing / kResidentShare);
+    terms.blocks = std::min(terms.blocks, resident_share(it.resident_blocks, sharing));
   }
   terms.best = LaneChoice::stream;
   if (several_processes) {
@@ -266,7 +266,8 @@ LaneChoice DeviceSide::lane_for(const Plan& plan) const {
 }
 
 std::size_t DeviceSide::one_shot_most_bytes() const {
-  return layout_.slot_bytes * index(layout_.blocks);
+  // Chunks are cut for blocks and rounded up, so not quite all of it.
+  return layout_.slot_bytes * index(layout_.blocks) / 2;
 }
 
 Device::Event DeviceSide::event() {

@@ -37,8 +37,11 @@ struct DeviceTerms {
   bool all_lend = false;               // every rank reads every other's buffers where they lie
 };
 
-// A device's kernels get this share of what it can have resident, so that others' can run too.
-inline constexpr int kResidentShare = 2;
+// Of what a device can have resident the kernels of a communicator's ranks take at most three
+// quarters, so that others' can run beside them.
+constexpr int resident_share(int resident_blocks, int ranks) {
+  return resident_blocks * 3 / 4 / ranks;
+}
 // More blocks than this move no more bytes on an H200, by design; not measured yet.
 inline constexpr int kMostBlocks = 64;
 

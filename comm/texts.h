@@ -63,6 +63,7 @@ template <class Lane, class Ring>
 RINGSIDE_HD void read_any_text(Text text, Lane& lane, const Ring& ring, int root) {
   read_ring_text(text, lane, ring, root);
   if (text == Text::all_reduce_one_shot) read_text<Text::all_reduce_one_shot>(lane, ring, root);
+  if (text == Text::all_reduce_two_shot) read_text<Text::all_reduce_two_shot>(lane, ring, root);
   if (text == Text::reduce) read_text<Text::reduce>(lane, ring, root);
   if (text == Text::gather) read_text<Text::gather>(lane, ring, root);
   if (text == Text::scatter) read_text<Text::scatter>(lane, ring, root);

@@ -102,8 +102,12 @@ RINGSIDE_TEST(device, cutting_changes_no_bit) {
         device.threads_a_block = threads;
         Options options = on_device(LaneChoice::device, device);
         options.device_slot_bytes = slot_bytes;
-        options.algorithm = threads == 1 ? Algorithm::ring : Algorithm::one_shot;
-        run_kind(t, 3, options, Kind::all_reduce);
+        for (const Algorithm algorithm :
+             {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot}) {
+          options.algorithm = algorithm;
+          options.direct_from_bytes = blocks == 7 ? 1 : SIZE_MAX;
+          run_kind(t, 3, options, Kind::all_reduce);
+        }
         run_kind(t, 3, options, Kind::reduce_scatter_v);
       }
 }
@@ -130,7 +134,7 @@ RINGSIDE_TEST(device, the_lane_is_what_the_devices_allow) {
   check(on_device(LaneChoice::stream), "stream", "RINGSIDE_LANE");
   check(on_device(LaneChoice::automatic, {.several_processes = true}), "stream", "without MPS");
   check(on_device(LaneChoice::device, {.several_processes = true}), "stream", "without MPS");
-  check(on_device(LaneChoice::automatic, {.resident_blocks = 3}), "stream", "too many ranks");
+  check(on_device(LaneChoice::automatic, {.resident_blocks = 2}), "stream", "too many ranks");
   check(on_device(LaneChoice::automatic, {.no_way = true}), "host", "no way between");
   check(test_options(), "host", "made a device current");
 }

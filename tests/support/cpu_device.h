@@ -17,10 +17,10 @@
 namespace ringside::test {
 
 struct CpuDeviceOptions {
-  int resident_blocks = 12;        // of all ranks' kernels together, times two (kResidentShare)
-  unsigned threads_a_block = 5;    // no power of two: strides must not show
-  bool several_processes = false;  // says that ranks are processes without MPS
-  bool no_way = false;             // a peer's memory cannot be opened
+  int resident_blocks = 12;               // for all ranks' kernels together (resident_share)
+  unsigned threads_a_block = 5;           // no power of two: strides must not show
+  bool several_processes = false;         // says that ranks are processes without MPS
+  bool no_way = false;                    // a peer's memory cannot be opened
   std::atomic<bool>* owns_all = nullptr;  // null: it owns every address
 };
 
