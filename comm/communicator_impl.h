@@ -1,5 +1,5 @@
-// What a communicator is made of: lets plans be carried out, here, on its engine or on a device, and
-// notes how they end. comm/communicator.cc gives it the public face.
+// What a communicator is made of: lets plans be carried out, here, on its engine or on a device,
+// and notes how they end. comm/communicator.cc gives it the public face.
 #pragma once
 
 #include <atomic>

@@ -11,11 +11,11 @@
 namespace ringside {
 namespace {
 
-// Which text an all_reduce on the device lane follows. By design, and not measured yet: a step costs
-// about 2 us there, in which a rank's share of its memory's bandwidth moves some 100 KiB; so a
-// one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond that, two steps
-// are fewer than the ring's. Where pieces are lent two-shot reads and writes each byte once, and
-// partial sums stay in registers; elsewhere its n−2 copies cost more than steps at some size.
+// Which text an all_reduce on the device lane follows. By design, and not measured yet: a step
+// costs about 2 us there, in which a rank's share of its memory's bandwidth moves some 100 KiB; so
+// a one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond that, two
+// steps are fewer than the ring's. Where pieces are lent two-shot reads and writes each byte once,
+// and partial sums stay in registers; elsewhere its n−2 copies cost more than steps at some size.
 constexpr std::size_t kDeviceOneShotBytes = std::size_t{512} << 10;
 constexpr std::size_t kDeviceTwoShotBytes = std::size_t{8} << 20;
 
@@ -168,7 +168,8 @@ void DeviceCalls::break_off() noexcept {
   }
 }
 
-// A peer that has not failed yet may write to a flag that was pushed far ahead, and so take it back.
+// A peer that has not failed yet may write to a flag that was pushed far ahead, and so take it
+// back.
 void DeviceCalls::wait_for_end() noexcept {
   const std::lock_guard lock(side_mutex_);
   if (!last_) return;

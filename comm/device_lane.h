@@ -8,8 +8,8 @@
 // What is different from host_lane.h, and why
 //   Order.   A word sends first and receives then, and waits for room in between. On the host that
 //            could deadlock for want of a slot; here it cannot as long as a road has two: message m
-//            needs m − 2 to have been consumed, whose receiver waited for message m − 1 at most, and
-//            so on down to the first one (proof_lane.h's rule `in_order` proves it).
+//            needs m − 2 to have been consumed, whose receiver waited for message m − 1 at most,
+//            and so on down to the first one (proof_lane.h's rule `in_order` proves it).
 //   Carry.   A partial sum is always computed straight into the right neighbour's slot. There is no
 //            scratch, and nothing is copied twice.
 //   Loans.   Where a peer can load this rank's memory (threads of one process; GPUs with peer
@@ -19,76 +19,25 @@
 //            and folds them all in one pass when the last one is named.
 //
 // Who carries it out is a template's argument. On a GPU (comm/cuda/gpu_block.h) one thread, the
-// *leader*, does what must be done once, and all others follow; on a CPU (tests/support/cpu_block.h)
-// one thread plays all of them. So everything but the hardware's own promises is tested where there
-// is no GPU: slots, flags, credit, order, cutting, and the ends of waits.
-//
-// Memory order, in full: the threads' stores ─ barrier of the block ─ the leader's release of the
-// flag at system scope; the peer's leader acquires it ─ barrier ─ its threads' loads. Both are
-// PTX's: causality passes through barriers (PTX ISA, "memory consistency model").
+// *leader*, does what must be done once, and all others follow; on a CPU
+// (tests/support/cpu_block.h) one thread plays all of them. So everything but the hardware's own
+// promises is tested where there is no GPU: slots, flags, credit, order, cutting, and the ends of
+// waits.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "comm/chunks.h"
+#include "comm/device_block.h"
 #include "comm/device_call.h"
+#include "comm/device_flag.h"
 #include "comm/ring.h"
 #include "comm/signal.h"
 #include "kernels/cuda/fold.h"
 
 namespace ringside {
 
-// --- flags, from either kind of processor ---
-
-RINGSIDE_HD std::uint64_t load_acquire(const std::uint64_t* at) {
-#if defined(__CUDA_ARCH__)
-  std::uint64_t value;
-  asm volatile("ld.acquire.sys.global.u64 %0, [%1];" : "=l"(value) : "l"(at) : "memory");
-  return value;
-#else
-  return __atomic_load_n(at, __ATOMIC_ACQUIRE);
-#endif
-}
-RINGSIDE_HD void store_release(std::uint64_t* at, std::uint64_t value) {
-#if defined(__CUDA_ARCH__)
-  asm volatile("st.release.sys.global.u64 [%0], %1;" ::"l"(at), "l"(value) : "memory");
-#else
-  __atomic_store_n(at, value, __ATOMIC_RELEASE);
-#endif
-}
-RINGSIDE_HD std::uint32_t load_word(const std::uint32_t* at) {
-#if defined(__CUDA_ARCH__)
-  std::uint32_t value;
-  asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(at) : "memory");
-  return value;
-#else
-  return __atomic_load_n(at, __ATOMIC_RELAXED);
-#endif
-}
-RINGSIDE_HD void store_word(std::uint32_t* at, std::uint32_t value) {
-#if defined(__CUDA_ARCH__)
-  asm volatile("st.relaxed.sys.global.u32 [%0], %1;" ::"l"(at), "r"(value) : "memory");
-#else
-  __atomic_store_n(at, value, __ATOMIC_RELAXED);
-#endif
-}
-
-// What a leader tells its block: where something is, and whether there is anything at all.
-struct Told {
-  const unsigned char* at = nullptr;
-  bool ok = false;
-  bool is_loan = false;
-};
-
-// A Block has
-//    index(), count()      which block of how many
-//    tell(f)               the leader's f() → Told, known to all threads; a barrier before anybody
-//                          goes on
-//    leader(f)             the leader alone; nobody waits for it
-//    together(f)           f(thread, threads) on each thread, and a barrier
-//    progress(road)        DeviceProgress& of this block towards a peer, for the leader alone
-//    relax()               between two looks at a flag
 template <class Block>
 class DeviceLane {
  public:

@@ -1,13 +1,14 @@
-// Windows in device memory, orders to the lanes, and the end of both; the story is in device_side.h.
+// Windows in device memory, orders to the lanes, and the end of both; the story is in
+// device_side.h.
 #include "comm/device_side.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <mutex>
 #include <thread>
 #include <utility>
 
+#include "comm/device_leftovers.h"
 #include "comm/error.h"
 #include "comm/one_shot.h"
 
@@ -24,80 +25,7 @@ constexpr auto kEndsWithin = std::chrono::seconds(10);
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 std::size_t lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
-bool one_device(const DeviceFacts& a, const DeviceFacts& b) { return a.uuid == b.uuid; }
-
-// Windows whose peers have not all parted yet, of communicators that are gone. A peer's last credit
-// may still be on its way into one, so its memory is freed only when all have said goodbye; looked
-// at whenever a communicator comes or goes.
-struct Leftover {
-  std::shared_ptr<Device> device;
-  unsigned char* window;
-  std::size_t goodbye_byte;
-  int rank, size;
-
-  bool is_over() const {
-    std::vector<DeviceCell> cells(index(size));
-    device->read(cells.data(), window + goodbye_byte, cells.size() * kLine);
-    for (int peer = 0; peer < size; ++peer)
-      if (peer != rank && cells[index(peer)].bits == 0) return false;
-    return true;
-  }
-};
-
-std::mutex leftover_mutex;
-std::vector<Leftover>& leftovers() {
-  static auto* const all = new std::vector<Leftover>;  // never destroyed: threads may outlive main
-  return *all;
-}
-
-void sweep_leftovers() {
-  const std::lock_guard lock(leftover_mutex);
-  std::erase_if(leftovers(), [](const Leftover& it) {
-    try {
-      if (!it.is_over()) return false;
-    } catch (const std::exception&) {
-      return true;  // the device is gone, and its memory with it
-    }
-    it.device->free(it.window);
-    return true;
-  });
-}
-
 }  // namespace
-
-DeviceTerms terms_of(const std::vector<DeviceFacts>& everyone) {
-  DeviceTerms terms;
-  if (everyone.size() > index(kMostDeviceRanks)) {
-    terms.why = text("more than %d ranks", kMostDeviceRanks);
-    return terms;
-  }
-  terms.blocks = kMostBlocks;
-  bool several_processes = false;
-  for (const DeviceFacts& it : everyone) {
-    if (!it.present) {
-      terms.why = "not every rank has made a device current";
-      return terms;
-    }
-    int sharing = 0;
-    for (const DeviceFacts& other : everyone) {
-      if (!one_device(it, other)) continue;
-      ++sharing;
-      several_processes |= it.process != other.process && !it.shared_by_processes;
-    }
-    terms.blocks = std::min(terms.blocks, resident_share(it.resident_blocks, sharing));
-  }
-  terms.best = LaneChoice::stream;
-  if (several_processes) {
-    terms.why = "several processes share a device without MPS, so their kernels take turns";
-  } else if (terms.blocks < 1) {
-    terms.why = "too many ranks share a device for all their kernels to run at once";
-  } else {
-    terms.best = LaneChoice::device;
-    terms.why = "the kernels of all ranks run at once";
-  }
-  terms.blocks = std::max(terms.blocks, 1);
-  return terms;
-}
 
 // --- setting up ---
 
@@ -315,8 +243,9 @@ void DeviceSide::enqueue_on_streams(const Plan& plan, Device::Stream stream) {
   }
 }
 
-// Pieces that every rank lends need no slot, so they may be longer than one. Not partial sums, which
-// have no other place, nor what is kept, nor one-shot's, as all chunks are in one message there.
+// Pieces that every rank lends need no slot, so they may be longer than one. Not partial sums,
+// which have no other place, nor what is kept, nor one-shot's, as all chunks are in one message
+// there.
 bool DeviceSide::lends_all_of(const DeviceCall& call) const {
   if (!terms_.all_lend || call.text == Text::reduce || call.text == Text::all_reduce_one_shot)
     return false;
@@ -435,8 +364,7 @@ void DeviceSide::part() {
   for (const Device::Stream it : {stream_, road_.out, road_.in}) device_->end_stream(it);
   device_->free(own_);
   device_->free_trouble(trouble_);
-  const std::lock_guard lock(leftover_mutex);
-  leftovers().push_back({device_, window_, at.goodbyes, rank_, size_});
+  leave_window({device_, window_, at.goodbyes, rank_, size_});
 }
 
 }  // namespace ringside

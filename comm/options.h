@@ -22,8 +22,8 @@ const char* name_of(Algorithm algorithm);
 enum class ControlChoice { automatic, shared, socket };
 const char* name_of(ControlChoice choice);
 
-// Who carries out a call whose buffers are a device's (device_side.h). Each can do what those before
-// it can.
+// Who carries out a call whose buffers are a device's (device_side.h). Each can do what those
+// before it can.
 enum class LaneChoice { automatic, host, stream, device };
 const char* name_of(LaneChoice choice);
 

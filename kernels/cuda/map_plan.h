@@ -35,7 +35,8 @@ struct MapPlan {
   unsigned shift[2];    // bytes, of each input, where the vectors begin
 };
 
-// The cut alone, for whoever has another number of inputs. `shifted`: does one of them lie otherwise?
+// The cut alone, for whoever has another number of inputs. `shifted`: does one of them lie
+// otherwise?
 struct MapCut {
   std::size_t head;     // elements
   std::size_t vectors;  // of 16 bytes
