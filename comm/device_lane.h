@@ -20,7 +20,7 @@
 //
 // Who carries it out is a template's argument. On a GPU (comm/cuda/gpu_block.h) one thread, the
 // *leader*, does what must be done once, and all others follow; on a CPU
-// (tests/support/cpu_block.h) one thread plays all of them. So everything but the hardware's own
+// (tests/support/cpu_device.cc) one thread plays all of them. So everything but the hardware's own
 // promises is tested where there is no GPU: slots, flags, credit, order, cutting, and the ends of
 // waits.
 #pragma once
