@@ -140,6 +140,7 @@ struct Communicator::Impl {
   // A call on the caller's stream: ordered here and now, and then watched.
   Work enqueue(Plan plan, void* stream) {
     if (engine && !engine->idle()) engine->submit([] {}).wait();  // it counts calls, too
+    if (device && stream != nullptr) device->check_stream(stream);
     Work work;
     carry_out([&](Impl& self) { work = self.order(plan, stream); });
     return work;

@@ -29,6 +29,10 @@ struct DeviceFacts {
   std::int32_t resident_blocks = 0;      // of the collectives' kernel, on an empty device
   // Kernels of several processes run at once (CUDA's multi-process service).
   bool shared_by_processes = false;
+  // Streams that can wait for each other's work without standing in each other's way, and how many
+  // this process has already. Of CUDA's streams several may share a queue of the hardware.
+  std::int32_t connections = 0;
+  std::int32_t streams = 0;
 };
 
 // What a rank hands out so that others can reach its memory.
@@ -68,6 +72,8 @@ class Device {
   virtual void end_event(Event event) noexcept = 0;
   virtual void record(Event event, Stream stream) = 0;
   virtual void wait_for(Stream stream, Event event) = 0;
+  // Does work that names no stream wait for this one, and this one for that?
+  virtual bool is_blocking(Stream stream) = 0;
   // What callers have enqueued on the device without naming a stream comes before.
   virtual void wait_for_default(Stream stream) = 0;
   // Has everything before the record() come to its end? Never waits.

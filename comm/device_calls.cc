@@ -50,13 +50,19 @@ DeviceCalls::DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const O
 DeviceCalls::~DeviceCalls() = default;
 
 LaneInUse DeviceCalls::lane() const {
-  const DeviceTerms& terms = side_->terms();
-  const LaneChoice lane = side_->lane();
-  if (lane == terms.best) return {ringside::name_of(lane), terms.why};
-  return {ringside::name_of(lane), "RINGSIDE_LANE says so"};
+  return {ringside::name_of(side_->terms().lane), side_->terms().why};
 }
 
 // --- which way ---
+
+void DeviceCalls::check_stream(Device::Stream stream) const {
+  if (side_->takes_stream(stream)) return;
+  throw Error(Fault::usage,
+              text("rank %d: this stream waits for work that names no stream, and ranks that are "
+                   "threads of one process could wait for each other so; make it with "
+                   "cudaStreamNonBlocking",
+                   ring_.rank));
+}
 
 bool DeviceCalls::takes(Plan& plan) {
   HostCall& call = plan.call;
@@ -67,7 +73,7 @@ bool DeviceCalls::takes(Plan& plan) {
   // A device has bounds of its own between the texts of an all_reduce, and a stream only the ring.
   const Text as_planned = plan.algorithm.text;
   if (call.what.kind == Kind::all_reduce)
-    plan.algorithm.text = side_->lane() == LaneChoice::device
+    plan.algorithm.text = side_->terms().lane == LaneChoice::device
                               ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
                               : Text::all_reduce;
   const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);

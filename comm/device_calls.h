@@ -28,6 +28,9 @@ class DeviceCalls {
   LaneInUse lane() const;
   std::string name_of(int rank) const { return side_->name_of(rank); }
 
+  // Throws Error{usage} if calls cannot be made on this stream.
+  void check_stream(Device::Stream stream) const;
+
   // Does the call go to the device? Then the plan is made fit for it. If not, its buffers may still
   // be the device's: they are then staged.
   bool takes(Plan& plan);

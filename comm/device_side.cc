@@ -66,6 +66,7 @@ void attempt(char (&sentence)[400], const Body& body) {
 DeviceSide::DeviceSide(std::shared_ptr<Device> device, int rank, int size, const Options& options)
     : device_(std::move(device)), rank_(rank), size_(size), options_(options) {
   windows_.resize(index(size));
+  road_.left = Ring{rank, size}.left();
 }
 
 std::unique_ptr<DeviceSide> DeviceSide::open(std::shared_ptr<Device> device, Bootstrap& bootstrap,
@@ -96,8 +97,8 @@ std::unique_ptr<DeviceSide> DeviceSide::open(std::shared_ptr<Device> device, Boo
                        peer));
     side->facts_.push_back(it.facts);
   }
-  side->terms_ = terms_of(side->facts_);
-  if (side->terms_.best == LaneChoice::host) return side;
+  side->terms_ = terms_of(side->facts_, options.lane);
+  if (side->terms_.lane == LaneChoice::host) return side;
 
   attempt(mine.sentence, [&] {
     side->make_own(side->terms_);
@@ -116,8 +117,8 @@ std::unique_ptr<DeviceSide> DeviceSide::open(std::shared_ptr<Device> device, Boo
       std::all_of(offers.begin(), offers.end(), [](const DeviceOffer& it) { return it.lends; });
   // No way for one pair of devices is none for this communicator; the host's always goes.
   for (std::size_t peer = 0; peer < offers.size(); ++peer)
-    if (offers[peer].sentence[0] != '\0' && side->terms_.best != LaneChoice::host) {
-      side->terms_.best = LaneChoice::host;
+    if (offers[peer].sentence[0] != '\0' && side->terms_.lane != LaneChoice::host) {
+      side->terms_.lane = LaneChoice::host;
       side->terms_.why = text("rank %zu: %s", peer, offers[peer].sentence);
     }
   return side;
@@ -136,15 +137,14 @@ void DeviceSide::make_own(const DeviceTerms& terms) {
   stream_ = device_->make_stream();
   begin_ = device_->make_event();
 
-  road_.out = device_->make_stream();
-  road_.in = device_->make_stream();
+  if (terms.lane == LaneChoice::stream) road_.out = device_->make_stream();
+  road_.in = stream_;
   road_.received = device_->make_event();
   for (int i = 0; i < 2; ++i) {
     road_.scratch_free[i] = device_->make_event();
     road_.scratch[i] = own_ + scratch + index(i) * stream_slot;
   }
   road_.slot_bytes = stream_slot;
-  road_.left = Ring{rank_, size_}.left();
   const auto cells_of = [&](unsigned char* window) {
     return reinterpret_cast<DeviceCell*>(window + at.stream_cells);
   };
@@ -182,15 +182,17 @@ void DeviceSide::open_peers(const std::vector<DeviceFacts>& facts,
 
 // --- calls ---
 
-LaneChoice DeviceSide::lane() const {
-  const bool chosen = options_.lane != LaneChoice::automatic && options_.lane < terms_.best;
-  return chosen ? options_.lane : terms_.best;
-}
-
 LaneChoice DeviceSide::lane_for(const Plan& plan) const {
-  LaneChoice lane = this->lane();
+  LaneChoice lane = terms_.lane;
   if (lane == LaneChoice::stream && !on_ring_only(plan.algorithm.text)) lane = LaneChoice::host;
   return lane;
+}
+
+bool DeviceSide::takes_stream(Device::Stream stream) {
+  for (int peer = 0; peer < size_; ++peer)
+    if (peer != rank_ && facts_[index(peer)].process == facts_[index(rank_)].process)
+      return !device_->is_blocking(stream);
+  return true;
 }
 
 std::size_t DeviceSide::one_shot_most_bytes() const {
@@ -206,8 +208,7 @@ Device::Event DeviceSide::event() {
 }
 
 DeviceSide::Ticket DeviceSide::enqueue(const Plan& plan, Device::Stream stream) {
-  const bool own = stream == nullptr;
-  if (own) {
+  if (stream == nullptr) {
     stream = stream_;
     device_->wait_for_default(stream);
   }
@@ -300,19 +301,24 @@ int DeviceSide::blocks_for(const DeviceCall& call) const {
 // --- what is known of a call under way ---
 
 std::optional<DeviceSide::Stranger> DeviceSide::stranger() const {
+  if (trouble_ == nullptr) return std::nullopt;
   const std::uint64_t found = __atomic_load_n(&trouble_->found, __ATOMIC_ACQUIRE);
   if ((found & kTroubleFound) == 0) return std::nullopt;
   return Stranger{static_cast<int>(found >> 32 & 0xff), static_cast<std::uint32_t>(found)};
 }
 
+std::uint64_t DeviceSide::told_wait() const {
+  return trouble_ == nullptr ? 0 : __atomic_load_n(&trouble_->waits_for, __ATOMIC_ACQUIRE);
+}
+
 int DeviceSide::awaited() const {
-  const std::uint64_t waits = __atomic_load_n(&trouble_->waits_for, __ATOMIC_ACQUIRE);
+  const std::uint64_t waits = told_wait();
   const auto rank = static_cast<int>(static_cast<std::uint32_t>(waits)) - 1;
   return rank < 0 || rank >= size_ ? road_.left : rank;
 }
 
 std::string DeviceSide::waits_for() const {
-  const std::uint64_t waits = __atomic_load_n(&trouble_->waits_for, __ATOMIC_ACQUIRE);
+  const std::uint64_t waits = told_wait();
   if (waits == 0) return "";
   return text(" in step %u, for rank %d", static_cast<unsigned>(waits >> 32), awaited());
 }
@@ -361,7 +367,8 @@ void DeviceSide::part() {
   for (const Device::Event it :
        {last_, begin_, road_.received, road_.scratch_free[0], road_.scratch_free[1]})
     if (it != nullptr) device_->end_event(it);
-  for (const Device::Stream it : {stream_, road_.out, road_.in}) device_->end_stream(it);
+  for (const Device::Stream it : {stream_, road_.out})
+    if (it != nullptr) device_->end_stream(it);
   device_->free(own_);
   device_->free_trouble(trouble_);
   leave_window({device_, window_, at.goodbyes, rank_, size_});

@@ -44,8 +44,9 @@ class DeviceSide {
 
   std::string name_of(int rank) const { return facts_[static_cast<std::size_t>(rank)].name.data(); }
 
-  // Who carries out calls; single ones may need one that can do more.
-  LaneChoice lane() const;
+  // Can a call on this stream wait for other ranks' calls? Where ranks are threads of one process,
+  // a stream that waits for work that names no stream could wait for its own peer.
+  bool takes_stream(Device::Stream stream);
   // Who carries out a call whose buffers are the device's: a pure function of the call and of what
   // all ranks agreed on.
   LaneChoice lane_for(const Plan& plan) const;
@@ -87,6 +88,7 @@ class DeviceSide {
   int blocks_for(const DeviceCall& call) const;
   void enqueue_on_streams(const Plan& plan, Device::Stream stream);
   Device::Event event();
+  std::uint64_t told_wait() const;  // DeviceTrouble::waits_for
   void part();
 
   std::shared_ptr<Device> device_;

@@ -136,6 +136,10 @@ RINGSIDE_TEST(device, the_lane_is_what_the_devices_allow) {
   check(on_device(LaneChoice::device, {.several_processes = true}), "stream", "without MPS");
   check(on_device(LaneChoice::automatic, {.resident_blocks = 2}), "stream", "too many ranks");
   check(on_device(LaneChoice::automatic, {.no_way = true}), "host", "no way between");
+  check(on_device(LaneChoice::automatic, {.connections = 5}), "device", "run at once");
+  check(on_device(LaneChoice::automatic, {.connections = 4}), "host", "MAX_CONNECTIONS");
+  check(on_device(LaneChoice::stream, {.connections = 7}), "stream", "RINGSIDE_LANE");
+  check(on_device(LaneChoice::stream, {.connections = 6}), "host", "MAX_CONNECTIONS");
   check(test_options(), "host", "made a device current");
 }
 
@@ -329,6 +333,23 @@ RINGSIDE_TEST(device, calls_on_a_stream_are_in_its_order_and_do_not_wait) {
       device->end_stream(stream);
       device->end_stream(other);
     });
+}
+
+RINGSIDE_TEST(device, a_stream_on_which_ranks_could_wait_for_each_other_is_refused) {
+  run_as_threads(2, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, on_device(LaneChoice::device, {.is_blocking = true}));
+    const std::shared_ptr<Device> device = make_cpu_device();
+    const Device::Stream stream = device->make_stream();
+    std::vector<float> values(kMany, 1);
+    const Ending ending = ending_of([&] {
+      comm.all_reduce_on(stream, values.data(), values.data(), kMany, DType::f32, Reduction::sum);
+    });
+    CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
+                  contains(ending.sentence, "cudaStreamNonBlocking"),
+              "%s", ending.sentence.c_str());
+    all_reduce(comm);  // nothing was sent
+    device->end_stream(stream);
+  });
 }
 
 RINGSIDE_TEST(device, a_call_on_a_stream_that_fails_tells_its_work_and_every_later_call) {

@@ -3,7 +3,11 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <new>
@@ -63,10 +67,34 @@ Function driver_function(const char* name) {
   return reinterpret_cast<Function>(found);
 }
 
+// Of this process, for communicators.
+std::atomic<int> streams{0};
+
+// What CUDA reads when it starts; it says 8 to those who say nothing.
+int connections() {
+  const char* const value = std::getenv("CUDA_DEVICE_MAX_CONNECTIONS");
+  const int number = value == nullptr ? 0 : std::atoi(value);
+  return number < 1 ? 8 : std::min(number, 32);
+}
+
 bool attribute(CUdevice_attribute which, int ordinal) {
   const auto get = driver_function<decltype(&cuDeviceGetAttribute)>("cuDeviceGetAttribute");
   int value = 0;
   return get != nullptr && get(&value, which, ordinal) == CUDA_SUCCESS && value != 0;
+}
+
+// One for all communicators of the process on this device, and never ended: streams are few
+// (device_terms.h). What is done on it is short and waits for nothing.
+cudaStream_t stream_beside(int ordinal) {
+  static std::mutex mutex;
+  static std::array<cudaStream_t, 64> all{};
+  const std::lock_guard lock(mutex);
+  cudaStream_t& it = all.at(static_cast<std::size_t>(ordinal));
+  if (it != nullptr) return it;
+  int least = 0, greatest = 0;
+  check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for priorities");
+  check_cuda(cudaStreamCreateWithPriority(&it, cudaStreamNonBlocking, greatest), "a stream");
+  return it;
 }
 
 }  // namespace
@@ -93,17 +121,12 @@ CudaDevice::CudaDevice() {
   // Before any kernel of ours waits for another.
   cuda::load_loops();
   load_device_kernels();
-  int least = 0, greatest = 0;
-  check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for priorities");
-  check_cuda(cudaStreamCreateWithPriority(&beside_, cudaStreamNonBlocking, greatest), "a stream");
+  beside_ = stream_beside(ordinal_);
   check_cuda(cudaEventCreateWithFlags(&default_mark_, cudaEventDisableTiming), "an event");
   probe_flags();
 }
 
-CudaDevice::~CudaDevice() {
-  cudaEventDestroy(default_mark_);
-  cudaStreamDestroy(beside_);
-}
+CudaDevice::~CudaDevice() { cudaEventDestroy(default_mark_); }
 
 // Not asked for but tried: a stream writes a flag and waits for it.
 void CudaDevice::probe_flags() {
@@ -138,6 +161,8 @@ DeviceFacts CudaDevice::facts() {
   facts.process = process_nonce();
   facts.ordinal = ordinal_;
   facts.resident_blocks = resident_blocks();
+  facts.connections = connections();
+  facts.streams = streams.load(std::memory_order_relaxed);
   facts.shared_by_processes = attribute(CU_DEVICE_ATTRIBUTE_MPS_ENABLED, ordinal_);
   return facts;
 }
@@ -226,11 +251,14 @@ Device::Stream CudaDevice::make_stream() {
   const Current current(ordinal_);
   cudaStream_t stream = nullptr;
   check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+  ++streams;
   return stream;
 }
 
 void CudaDevice::end_stream(Stream stream) noexcept {
-  if (stream != nullptr) cudaStreamDestroy(of(stream));
+  if (stream == nullptr) return;
+  cudaStreamDestroy(of(stream));
+  --streams;
 }
 
 Device::Event CudaDevice::make_event() {
@@ -252,6 +280,12 @@ void CudaDevice::record(Event event, Stream stream) {
 void CudaDevice::wait_for(Stream stream, Event event) {
   const Current current(ordinal_);
   check_cuda(cudaStreamWaitEvent(of(stream), event_of(event), 0), "cudaStreamWaitEvent");
+}
+
+bool CudaDevice::is_blocking(Stream stream) {
+  unsigned flags = 0;
+  check_cuda(cudaStreamGetFlags(of(stream), &flags), "looking at a stream");
+  return (flags & cudaStreamNonBlocking) == 0;
 }
 
 void CudaDevice::wait_for_default(Stream stream) {

@@ -37,6 +37,7 @@ class CudaDevice : public Device {
   void end_event(Event event) noexcept override;
   void record(Event event, Stream stream) override;
   void wait_for(Stream stream, Event event) override;
+  bool is_blocking(Stream stream) override;
   void wait_for_default(Stream stream) override;
   bool is_done(Event event) override;
 

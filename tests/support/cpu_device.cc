@@ -117,6 +117,7 @@ class CpuDevice : public Device {
     static std::atomic<std::uint64_t> processes{0};
     facts.process = options_.several_processes ? ++processes : process_nonce();
     facts.resident_blocks = options_.resident_blocks;
+    facts.connections = options_.connections;
     return facts;
   }
   bool owns(const void* address) override {
@@ -170,6 +171,7 @@ class CpuDevice : public Device {
       while (!passed->load(std::memory_order_acquire)) ::sched_yield();
     });
   }
+  bool is_blocking(Stream) override { return options_.is_blocking; }
   void wait_for_default(Stream) override {}
   bool is_done(Event event) override {
     return event_of(event).latest->load(std::memory_order_acquire);

@@ -17,9 +17,11 @@
 namespace ringside::test {
 
 struct CpuDeviceOptions {
-  int resident_blocks = 12;               // for all ranks' kernels together (resident_share)
-  unsigned threads_a_block = 5;           // no power of two: strides must not show
-  bool several_processes = false;         // says that ranks are processes without MPS
+  int resident_blocks = 12;        // for all ranks' kernels together (resident_share)
+  unsigned threads_a_block = 5;    // no power of two: strides must not show
+  bool several_processes = false;  // says that ranks are processes without MPS
+  int connections = 32;
+  bool is_blocking = false;               // says so of every stream
   bool no_way = false;                    // a peer's memory cannot be opened
   std::atomic<bool>* owns_all = nullptr;  // null: it owns every address
 };
