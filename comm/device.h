@@ -97,6 +97,9 @@ class Device {
   // The device lane's kernel, with so many blocks.
   virtual void launch(Stream stream, const DeviceCall& call, int blocks) = 0;
 
+  // Waits for what callers have enqueued without naming a stream.
+  virtual void settle_default() = 0;
+
   // --- beside the streams: at once, whatever they wait for ---
   // Waits until the bytes are there.
   virtual void read(void* to_host, const void* from, std::size_t bytes) = 0;

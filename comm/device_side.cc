@@ -325,15 +325,20 @@ std::string DeviceSide::waits_for() const {
 
 // --- the end ---
 
+// Any thread may call it, and again: a peer that has not heard yet may take a flag back.
 void DeviceSide::break_off() {
-  broken_ = true;
   if (trouble_ == nullptr) return;
+  const std::lock_guard lock(break_mutex_);
   __atomic_store_n(&trouble_->abort, 1u, __ATOMIC_RELEASE);
-  // Further than anything that a stream may wait for, and not yet behind it.
-  DeviceCell far{};
-  far.bits = device_signal(std::max(road_.sent, road_.consumed) + (1u << 30), 0);
-  for (int cell = 0; cell <= StreamRoad::kSlots; ++cell)
-    device_->write(road_.own_cells + cell, &far, sizeof far);
+  if (terms_.lane != LaneChoice::stream) return;
+  constexpr int kCells = StreamRoad::kSlots + 1;
+  // Further than anything that a stream may wait for, which is at most a few from where it stands.
+  if (!broken_) device_->read(far_, road_.own_cells, sizeof far_);
+  for (int cell = 0; cell < kCells && !broken_; ++cell)
+    far_[cell].bits = device_signal(device_sequence(far_[cell].bits) + (1u << 30), 0);
+  broken_ = true;
+  for (int cell = 0; cell < kCells; ++cell)
+    device_->write(road_.own_cells + cell, &far_[cell], sizeof far_[cell]);
 }
 
 DeviceSide::~DeviceSide() {

@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -110,7 +111,9 @@ class DeviceSide {
   Device::Event begin_ = nullptr;
   std::vector<Device::Event> events_;  // to be used again
   bool any_ = false;                   // a call has been made
+  std::mutex break_mutex_;
   bool broken_ = false;
+  DeviceCell far_[StreamRoad::kSlots + 1] = {};  // what flags are pushed to then
 };
 
 }  // namespace ringside

@@ -36,7 +36,10 @@ std::byte* Staging::staged(const void* address, std::size_t bytes, bool reads, b
   copy.there = const_cast<void*>(address);
   copy.here.resize(bytes);
   copy.writes = writes;
-  if (reads) device_->read(copy.here.data(), address, bytes);
+  if (reads) {
+    device_->settle_default();
+    device_->read(copy.here.data(), address, bytes);
+  }
   return copy.here.data();
 }
 

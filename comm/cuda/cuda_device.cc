@@ -361,9 +361,12 @@ void CudaDevice::copy_beside(void* to, const void* from, std::size_t bytes) {
   check_cuda(cudaStreamSynchronize(beside_), "a copy");
 }
 
-// What callers have enqueued without naming a stream comes before; nothing waits for a write.
+void CudaDevice::settle_default() {
+  const Current current(ordinal_);
+  check_cuda(cudaStreamSynchronize(cudaStreamLegacy), "waiting for the default stream");
+}
+
 void CudaDevice::read(void* to_host, const void* from, std::size_t bytes) {
-  wait_for_default(beside_);
   copy_beside(to_host, from, bytes);
 }
 

@@ -52,6 +52,7 @@ class CudaDevice : public Device {
              DeviceTrouble* trouble) override;
   void launch(Stream stream, const DeviceCall& call, int blocks) override;
 
+  void settle_default() override;
   void read(void* to_host, const void* from, std::size_t bytes) override;
   void write(void* to, const void* from_host, std::size_t bytes) override;
 
