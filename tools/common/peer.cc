@@ -34,7 +34,8 @@ bool is_peer(const std::string& name) { return name == "mpi" || name == "gloo"; 
 
 std::string peer_names() { return "mpi and gloo"; }
 
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s) {
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s,
+                                [[maybe_unused]] const RankGpus* gpus) {
   return name == "mpi" ? make_mpi(bootstrap) : make_gloo(bootstrap, timeout_s);
 }
 

@@ -25,8 +25,9 @@ std::string peer_names();
 
 // Collective. Throws Error{usage} where the peer is not in this build, or cannot join ranks that
 // were started in this way. `timeout_s` is that of a wait, in the peer too if it lets its
-// callers say so; 0: none.
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s);
+// callers say so; 0: none. `gpus`: whose memory the buffers are; null: they are the host's.
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s,
+                                const RankGpus* gpus = nullptr);
 
 #ifdef RINGSIDE_HAVE_MPI
 std::unique_ptr<Peer> make_mpi_peer();
