@@ -266,6 +266,7 @@ left_out() {  # files that a missing package takes with it
     comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) [ $have_mpi = 0 ] ;;
     comm/*verbs*.cc) [ $have_verbs = 0 ] ;;
     tools/common/peer_gloo.cc) [ $have_gloo = 0 ] ;;
+    tools/common/peer_nccl.cc|tests/fakes/nccl.cc) [ $have_nccl = 0 ] || [ $have_cuda = 0 ] ;;
     kernels/cuda/blas.cc) [ $have_cublas = 0 ] ;;
     *.cu|*/cuda/*.cc|*_cuda.cc) [ $have_cuda = 0 ] ;;
     *) false ;;
@@ -320,6 +321,9 @@ rule shared
   command = $CXX -shared -Wl,-soname,libringside.so.$major $\
     -Wl,--version-script=tools/libringside.map -Wl,-z,defs -o \$out \$in \$libs
   description = LIB  \$out
+rule fake
+  command = $CXX -shared -o \$out \$in
+  description = LIB  \$out
 rule link
   command = $CXX $sanitize -o \$out \$in \$libs
   description = LINK \$out
@@ -365,6 +369,10 @@ write_targets() {
     link_program "${program%.cc}" "$objects$support_archive$tool_objects" \
       "-Wl,--as-needed $criterion_library"
   done
+
+  # A library that plays NCCL, which tests have the bench load in its place.
+  compile tests/fakes/nccl.cc
+  [ -z "$objects" ] || echo "build $out/tests/libfake_nccl.so: fake$objects"
 
   compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
   link_program tests/ringside_tests "$objects$support$tool_objects" "$criterion_library"

@@ -143,8 +143,8 @@ class Bench {
               ? "# memory: ordinary\n"
               : "# memory: from ringside::allocate; the other ranks may read it where it lies\n";
     if (peer_)
-      words += text("# peer %s: %s; the same processes and buffers, in turns\n", peer_->name(),
-                    run.peer_version.c_str());
+      words += text("# peer %s: %s%s\n", peer_->name(), run.peer_version.c_str(),
+                    peer_->takes_part() ? "; the same processes and buffers, in turns" : "");
     if (run.before) words += machine_words(*run.before);
     if (!run.gpu_copy.empty())
       words += "# of its memory, read + written:\n" + rates_words("copy", run.gpu_copy);
