@@ -79,12 +79,7 @@ find_libraries() {
   done
 }
 
-library() {
-  case $1 in
-    verbs) echo -libverbs ;;
-    *) echo "-l$1" ;;
-  esac
-}
+library() { if [ "$1" = verbs ]; then echo -libverbs; else echo "-l$1"; fi; }
 
 consequence() {
   case $1 in
@@ -321,9 +316,6 @@ rule shared
   command = $CXX -shared -Wl,-soname,libringside.so.$major $\
     -Wl,--version-script=tools/libringside.map -Wl,-z,defs -o \$out \$in \$libs
   description = LIB  \$out
-rule fake
-  command = $CXX -shared -o \$out \$in
-  description = LIB  \$out
 rule link
   command = $CXX $sanitize -o \$out \$in \$libs
   description = LINK \$out
@@ -372,7 +364,7 @@ write_targets() {
 
   # A library that plays NCCL, which tests have the bench load in its place.
   compile tests/fakes/nccl.cc
-  [ -z "$objects" ] || echo "build $out/tests/libfake_nccl.so: fake$objects"
+  [ -z "$objects" ] || printf '%s\n  libs = -shared\n' "build $out/tests/libfake_nccl.so: link$objects"
 
   compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
   link_program tests/ringside_tests "$objects$support$tool_objects" "$criterion_library"
@@ -382,7 +374,7 @@ write_targets() {
   [ $have_cuda = 1 ] || return 0
   compile $(sources cu tests/cuda) $(sources cc tests/cuda)
   [ -z "$objects" ] ||
-    link_program tests/ringside_cuda_tests "$objects$support" "$criterion_library"
+    link_program tests/ringside_cuda_tests "$objects$support$tool_objects" "$criterion_library"
 }
 
 # The files that know MPI, with the other's header.  They come before the archives, whose files of
