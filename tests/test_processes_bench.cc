@@ -279,7 +279,7 @@ RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
   check_refused(t, with(it, {"--op", "send/recv"}),
                 "send_recv, reduce_scatter_v, all_gather_v, barrier and all");
   check_refused(t, with(it, {"--memory", "pinned"}),
-                "--memory pinned is not known; there are any and allocate");
+                "--memory pinned is not known; there are any, allocate and device");
   check_refused(t, with(it, {"--no-demo"}), "there is no option --no-demo");
   // Ranks that mpirun has not started cannot join it, and a build may not know it at all.
   check_refused(t, with(it, {"--peer", "mpi"}), "--peer mpi ");

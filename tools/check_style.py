@@ -178,7 +178,7 @@ def rule_is_built(file):
     """The build finds sources by glob; a source that no glob finds would rot unseen."""
     if file.path.endswith((".cc", ".cu")):
         places = (r"(kernels|comm|parallel)/.*|tools/(common/)?[^/]*\.cc|"
-                  r"tests/((programs|support)/)?[^/]*\.cc|tests/cuda/.*|"
+                  r"tests/((programs|support|fakes)/)?[^/]*\.cc|tests/cuda/.*|"
                   r"docs/example/[^/]*\.cc")  # by its own Makefile, in tests/test_install.cc
         if not re.fullmatch(places, file.path):
             yield 1, "no rule of tools/configure.sh builds a source in this place"

@@ -79,12 +79,7 @@ find_libraries() {
   done
 }
 
-library() {
-  case $1 in
-    verbs) echo -libverbs ;;
-    *) echo "-l$1" ;;
-  esac
-}
+library() { if [ "$1" = verbs ]; then echo -libverbs; else echo "-l$1"; fi; }
 
 consequence() {
   case $1 in
@@ -266,6 +261,7 @@ left_out() {  # files that a missing package takes with it
     comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) [ $have_mpi = 0 ] ;;
     comm/*verbs*.cc) [ $have_verbs = 0 ] ;;
     tools/common/peer_gloo.cc) [ $have_gloo = 0 ] ;;
+    tools/common/peer_nccl.cc|tests/fakes/nccl.cc) [ $have_nccl = 0 ] || [ $have_cuda = 0 ] ;;
     kernels/cuda/blas.cc) [ $have_cublas = 0 ] ;;
     *.cu|*/cuda/*.cc|*_cuda.cc) [ $have_cuda = 0 ] ;;
     *) false ;;
@@ -366,6 +362,10 @@ write_targets() {
       "-Wl,--as-needed $criterion_library"
   done
 
+  # A library that plays NCCL, which tests have the bench load in its place.
+  compile tests/fakes/nccl.cc
+  [ -z "$objects" ] || printf '%s\n  libs = -shared\n' "build $out/tests/libfake_nccl.so: link$objects"
+
   compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
   link_program tests/ringside_tests "$objects$support$tool_objects" "$criterion_library"
 
@@ -374,7 +374,7 @@ write_targets() {
   [ $have_cuda = 1 ] || return 0
   compile $(sources cu tests/cuda) $(sources cc tests/cuda)
   [ -z "$objects" ] ||
-    link_program tests/ringside_cuda_tests "$objects$support" "$criterion_library"
+    link_program tests/ringside_cuda_tests "$objects$support$tool_objects" "$criterion_library"
 }
 
 # The files that know MPI, with the other's header.  They come before the archives, whose files of

@@ -15,6 +15,7 @@
 #include "tools/common/binding.h"
 #include "tools/common/demo.h"
 #include "tools/common/explain_words.h"
+#include "tools/common/gpu_limit.h"
 #include "tools/common/measure.h"
 #include "tools/common/picture.h"
 #include "tools/common/report.h"
@@ -89,11 +90,18 @@ std::string proof(const Halves& halves) {
       equal ? "equal" : text("%zu DIFFER", halves.different).c_str());
 }
 
+// With --memory device.
+struct OnGpu {
+  RankGpus gpus;
+  std::vector<Rate> copy;  // with --explain
+};
+
 // With --explain below each row what it is made of, out of place.
 std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
-                           const std::optional<Surroundings>& here) {
+                           const std::optional<Surroundings>& here, const OnGpu* gpu) {
   std::vector<Row> rows;
-  Buffers buffers(arguments.end_bytes);
+  Buffers buffers =
+      gpu != nullptr ? Buffers(arguments.end_bytes, gpu->gpus.mine) : Buffers(arguments.end_bytes);
   const auto show = [&](const std::string& words) {
     if (!arguments.json) print(comm, words);
   };
@@ -104,7 +112,12 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
     Row row = measure_row(comm, nullptr, buffers, what, arguments, true);
     if (here && comm.rank() == 0)
       row.explanation = explain(*here, what, sides_of(buffers, what, false, 0, comm.size()));
+    if (gpu != nullptr && arguments.explain)
+      row.on_gpu =
+          explain_on_gpu(comm, what, sides_of(buffers, what, false, comm.rank(), comm.size()),
+                         gpu_floor(what, gpu->gpus.busiest(), comm.size(), gpu->copy), gpu->copy);
     show(table_row(row));
+    if (row.on_gpu) show(explain_words(*row.on_gpu, row.out_of_place.time_us));
     if (row.explanation) show(explain_words(*row.explanation, row.out_of_place.time_us));
     rows.push_back(std::move(row));
   });
@@ -130,6 +143,8 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
               comm.options().slot_count) +
          text("  \"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
               name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
+         text("  \"lane\": \"%s\", \"lane_why\": %s,\n", comm.device_lane().name,
+              json_string(comm.device_lane().why).c_str()) +
          "  \"ranks\": [" + ranks + "\n  ],\n  \"edges\": [" + edges + "\n  ],\n" +
          text("  \"demo_right\": %s,\n", demo.right ? "true" : "false") +
          text(
@@ -141,6 +156,10 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
 }
 
 int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options) {
+  // First of all: a communicator looks at what is current when it is made.
+  std::optional<OnGpu> gpu;
+  if (arguments.memory == Memory::device)
+    gpu = {take_gpus(bootstrap, cuda_gpu, options.timeout_s), {}};
   Communicator comm(bootstrap, options);
   const CoreBinding binding(comm);
   const bool talk = arguments.demo && !arguments.json;
@@ -154,9 +173,16 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
     if (talk) print(comm, proof(halves));
   }
   check_memory(comm, arguments.end_bytes, arguments.explain ? 4 * arguments.end_bytes : 0);
+  if (gpu) {
+    check_gpu_memory(comm, gpu->gpus, arguments.end_bytes, 0);
+    if (arguments.explain)
+      gpu->copy =
+          probe_gpu_copy(bootstrap, *gpu->gpus.mine, arguments.end_bytes, options.timeout_s);
+    if (!arguments.json) print(comm, gpu_words(gpu->gpus, comm.device_lane()));
+  }
   std::optional<Surroundings> here;
-  if (arguments.explain) here = look_around(bootstrap, comm, 2 * arguments.end_bytes);
-  const std::vector<Row> rows = run_table(comm, arguments, here);
+  if (arguments.explain && !gpu) here = look_around(bootstrap, comm, 2 * arguments.end_bytes);
+  const std::vector<Row> rows = run_table(comm, arguments, here, gpu ? &*gpu : nullptr);
   if (arguments.json) print(comm, json(comm, bootstrap.name(), demo, halves, rows));
   comm.barrier();
   return demo.right && halves.different == 0 && wrong_in(rows) == 0 ? 0 : 1;
@@ -173,7 +199,7 @@ int main(int argc, char** argv) {
   }
   if (arguments.help) return print_once(kTool, help_text(Tool::ring_allreduce));
   return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
-    const Options options = tool_options(bootstrap, arguments.fault);
+    const Options options = with_lane(tool_options(bootstrap, arguments.fault), arguments);
     return run_traced(kTool, arguments.trace, bootstrap.rank(), options,
                       [&](const Options& all) { return run(bootstrap, arguments, all); });
   });

@@ -17,26 +17,40 @@ constexpr std::size_t kGuardBytes = 64;
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 // A buffer that lies `misaligned_bytes` off a cache line, between guards; at `place`, which has
-// room for all of that, or in memory of its own.
+// room for all of that, or in memory of its own. A far place has an image here, which is sent there
+// by address() and comes back by fetch().
 class Guarded {
  public:
   static std::size_t room(std::size_t bytes) { return 2 * kGuardBytes + 64 + bytes + kGuardBytes; }
 
-  Guarded(std::byte* place, std::size_t bytes, int misaligned_bytes)
-      : own_(place == nullptr ? room(bytes) : 0),
-        memory_(place == nullptr ? own_.data() : place),
+  Guarded(std::byte* place, FarMemory* far, std::size_t bytes, int misaligned_bytes)
+      : own_(place == nullptr || far != nullptr ? room(bytes) : 0),
+        place_(place),
+        far_(far),
+        memory_(own_.empty() ? place : own_.data()),
         bytes_(bytes) {
     std::memset(memory_, static_cast<int>(kGuard), room(bytes));
-    const auto at = reinterpret_cast<std::uintptr_t>(memory_) + kGuardBytes;
+    const std::byte* const lies = far == nullptr ? memory_ : place;
+    const auto at = reinterpret_cast<std::uintptr_t>(lies) + kGuardBytes;
     first_ = kGuardBytes + (64 - at % 64) + static_cast<std::size_t>(misaligned_bytes);
     std::memset(data(), static_cast<int>(kPoison), bytes);
   }
-  Guarded(std::byte* place, const Bytes& content, int misaligned_bytes)
-      : Guarded(place, content.size(), misaligned_bytes) {
+  Guarded(std::byte* place, FarMemory* far, const Bytes& content, int misaligned_bytes)
+      : Guarded(place, far, content.size(), misaligned_bytes) {
     fill(0, content);
   }
 
   std::byte* data() { return memory_ + first_; }
+  // For the call: everything is where it is to be.
+  std::byte* address() {
+    if (far_ == nullptr) return data();
+    far_->write(place_, memory_, room(bytes_));
+    return place_ + first_;
+  }
+  // After it.
+  void fetch() {
+    if (far_ != nullptr) far_->read(memory_, place_, room(bytes_));
+  }
   void fill(std::size_t at, const Bytes& content) {
     if (!content.empty()) std::memcpy(data() + at, content.data(), content.size());
   }
@@ -52,6 +66,8 @@ class Guarded {
 
  private:
   Bytes own_;
+  std::byte* place_;
+  FarMemory* far_;
   std::byte* memory_;
   std::size_t bytes_;
   std::size_t first_ = 0;
@@ -110,11 +126,15 @@ std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input
                           const Bytes& output, RankMemory& memory) {
   const RankMemory::Places at =
       memory.places(it, comm.rank(), Guarded::room(input.size()), Guarded::room(output.size()));
-  Guarded send(at.send, input, it.misaligned_bytes);
-  Guarded recv(at.recv, output.size(), (it.misaligned_bytes + 1) % 4);
+  Guarded send(at.send, at.far, input, it.misaligned_bytes);
+  Guarded recv(at.recv, at.far, output.size(), (it.misaligned_bytes + 1) % 4);
   const bool null = it.seed % 2 == 0 && comm.rank() != it.what.root;
-  call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : send.data(),
-       null && has_one_taker(it.what.kind) ? nullptr : recv.data());
+  const std::byte* const from = send.address();
+  std::byte* const to = recv.address();
+  call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : from,
+       null && has_one_taker(it.what.kind) ? nullptr : to);
+  send.fetch();
+  recv.fetch();
   if (memory.writes_at_once(it, comm.rank())) {
     send.overwrite();
     recv.overwrite();
@@ -129,15 +149,17 @@ std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input
 std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& input,
                              const Bytes& output, RankMemory& memory) {
   const std::size_t bytes = std::max(input.size(), output.size());
-  Guarded both(memory.places(it, comm.rank(), Guarded::room(bytes), 0).send, bytes,
-               it.misaligned_bytes);
+  const RankMemory::Places at = memory.places(it, comm.rank(), Guarded::room(bytes), 0);
+  Guarded both(at.send, at.far, bytes, it.misaligned_bytes);
   const std::size_t part_bytes = std::min(input.size(), output.size());
   const std::size_t own = it.counts.empty() ? index(comm.rank()) * part_bytes
                                             : first_of(it, comm.rank()) * bytes_of(it.what.dtype);
   const std::size_t input_at = input.size() < output.size() ? own : 0;
   const std::size_t output_at = output.size() < input.size() ? own : 0;
   both.fill(input_at, input);
-  call(comm, it, both.data() + input_at, both.data() + output_at);
+  std::byte* const memory_of_both = both.address();
+  call(comm, it, memory_of_both + input_at, memory_of_both + output_at);
+  both.fetch();
   if (memory.writes_at_once(it, comm.rank())) {
     both.overwrite();
     return "";
@@ -218,12 +240,14 @@ Expectation expect(const Case& it, int ranks) {
   return result;
 }
 
-void RankMemory::Free::operator()(std::byte* memory) const { deallocate(memory); }
-
-std::byte* RankMemory::Block::of(std::size_t wanted_bytes) {
+std::byte* RankMemory::Block::of(std::size_t wanted_bytes, const std::shared_ptr<FarMemory>& far) {
   if (wanted_bytes > bytes || !memory) {
     memory.reset();
-    memory.reset(static_cast<std::byte*>(allocate(wanted_bytes)));
+    if (far)
+      memory = {far->allocate(wanted_bytes), [far](std::byte* it) { far->free(it); }};
+    else
+      memory = {static_cast<std::byte*>(allocate(wanted_bytes)),
+                [](std::byte* it) { deallocate(it); }};
     bytes = wanted_bytes;
   }
   return memory.get();
@@ -231,18 +255,22 @@ std::byte* RankMemory::Block::of(std::size_t wanted_bytes) {
 
 RankMemory::Places RankMemory::places(const Case& it, int rank, std::size_t send_bytes,
                                       std::size_t recv_bytes) {
+  if (far_)
+    return {first_.of(send_bytes, far_), recv_bytes > 0 ? second_.of(recv_bytes, far_) : nullptr,
+            far_.get()};
   const std::size_t turn = it.seed / 2 + index(rank);
   const Lending now = lending_ == Lending::in_turn ? static_cast<Lending>(turn % 5) : lending_;
   // What comes second in an allocation begins anywhere.
   if (now == Lending::together) {
     const std::size_t second_at = send_bytes + turn % 64;
-    std::byte* all = first_.of(second_at + recv_bytes);
-    return {all, all + second_at};
+    std::byte* all = first_.of(second_at + recv_bytes, nullptr);
+    return {all, all + second_at, nullptr};
   }
   const bool lends_input = now == Lending::input || now == Lending::both;
   const bool lends_output = now == Lending::output || now == Lending::both;
-  return {lends_input || (lends_output && recv_bytes == 0) ? first_.of(send_bytes) : nullptr,
-          lends_output && recv_bytes > 0 ? second_.of(recv_bytes) : nullptr};
+  return {
+      lends_input || (lends_output && recv_bytes == 0) ? first_.of(send_bytes, nullptr) : nullptr,
+      lends_output && recv_bytes > 0 ? second_.of(recv_bytes, nullptr) : nullptr, nullptr};
 }
 
 // One buffer for both, if this rank has both: where one gives or takes, only that one does.
@@ -265,9 +293,14 @@ std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks) {
 
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
                const std::vector<Expectation>& expected, Lending lending) {
+  run_cases(t, ranks, options, cases, expected, [&](int) { return RankMemory(lending); });
+}
+
+void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
+               const std::vector<Expectation>& expected, const MemoryOf& memory_of) {
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
+    RankMemory mine = memory_of(bootstrap.rank());
     Communicator comm(bootstrap, options);
-    RankMemory mine(lending);
     for (std::size_t i = 0; i < cases.size(); ++i) {
       std::string wrong;
       try {

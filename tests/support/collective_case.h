@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,10 +57,24 @@ Expectation expect(const Case& a_case, int ranks);
 // one of these; so some ranks lend, and others do not.
 enum class Lending { nothing, input, output, both, together, in_turn };
 
-// A rank's memory from allocate(), for one call after another.
+// Memory that this processor does not reach, a GPU's say: buffers then have an image in the host's
+// memory, which is sent there before a call and fetched after it.
+class FarMemory {
+ public:
+  virtual ~FarMemory() = default;
+  virtual std::byte* allocate(std::size_t bytes) = 0;
+  virtual void free(std::byte* memory) noexcept = 0;
+  virtual void write(std::byte* to, const std::byte* from_host, std::size_t bytes) = 0;
+  virtual void read(std::byte* to_host, const std::byte* from, std::size_t bytes) = 0;
+};
+
+// A rank's memory from allocate(), or from elsewhere, for one call after another.
 class RankMemory {
  public:
   explicit RankMemory(Lending lending) : lending_(lending) {}
+  // All buffers are there.
+  explicit RankMemory(std::shared_ptr<FarMemory> far)
+      : lending_(Lending::nothing), far_(std::move(far)) {}
 
   // Two ranks of three do not look at what a call has brought: they write over all that they have
   // lent as soon as it returns. Whoever should still read there gets wrong bits, and the third, or
@@ -73,19 +88,18 @@ class RankMemory {
   struct Places {
     std::byte* send = nullptr;
     std::byte* recv = nullptr;
+    FarMemory* far = nullptr;  // where they are; null: the host's memory
   };
   Places places(const Case& a_case, int rank, std::size_t send_bytes, std::size_t recv_bytes);
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
   struct Block {
-    std::unique_ptr<std::byte, Free> memory;
+    std::shared_ptr<std::byte> memory;
     std::size_t bytes = 0;
-    std::byte* of(std::size_t wanted_bytes);
+    std::byte* of(std::size_t wanted_bytes, const std::shared_ptr<FarMemory>& far);
   };
   Lending lending_;
+  std::shared_ptr<FarMemory> far_;
   Block first_, second_;
 };
 
@@ -96,6 +110,10 @@ std::string perform(Communicator& comm, const Case& a_case, const Expectation& e
 // Runs all cases, one after another, on a communicator of `ranks` threads.
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
                const std::vector<Expectation>& expected, Lending lending = Lending::nothing);
+// The same, with each rank's memory, and what must come before its communicator, from `memory_of`.
+using MemoryOf = std::function<RankMemory(int rank)>;
+void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
+               const std::vector<Expectation>& expected, const MemoryOf& memory_of);
 std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks);
 
 // Options with which a hang becomes an error long before the test's own time is up.

@@ -62,6 +62,7 @@ enum LongOption {
   kPeer,
   kLimit,
   kMemory,
+  kLane,
   kExplain,
   kFault,
   kTrace,
@@ -72,6 +73,8 @@ enum LongOption {
 constexpr std::array kCommonOptions = {
     option{"op", required_argument, nullptr, kOp},
     option{"json", no_argument, nullptr, kJson},
+    option{"memory", required_argument, nullptr, kMemory},
+    option{"lane", required_argument, nullptr, kLane},
     option{"explain", no_argument, nullptr, kExplain},
     option{"threads", required_argument, nullptr, kThreads},
     option{"fault", required_argument, nullptr, kFault},
@@ -92,9 +95,7 @@ std::vector<option> options_of(Tool tool) {
   if (tool == Tool::ring_allreduce) {
     all = {{"no-demo", no_argument, nullptr, kNoDemo}};
   } else {
-    all = {{"peer", required_argument, nullptr, kPeer},
-           {"limit", no_argument, nullptr, kLimit},
-           {"memory", required_argument, nullptr, kMemory}};
+    all = {{"peer", required_argument, nullptr, kPeer}, {"limit", no_argument, nullptr, kLimit}};
   }
   all.insert(all.end(), kCommonOptions.begin(), kCommonOptions.end());
   return all;
@@ -105,6 +106,28 @@ std::string read_peer(const char* value) {
     throw Error(Fault::usage,
                 text("--peer %s is not known; there are %s", value, peer_names().c_str()));
   return value;
+}
+
+LaneChoice read_lane(const char* value) {
+  for (const LaneChoice lane :
+       {LaneChoice::automatic, LaneChoice::host, LaneChoice::stream, LaneChoice::device})
+    if (std::strcmp(value, name_of(lane)) == 0) return lane;
+  throw Error(Fault::usage,
+              text("--lane %s is not known; there are auto, host, stream and device", value));
+}
+
+// What only makes sense together.
+void check_memory_words(const Arguments& it, Tool tool) {
+  if (it.lane && it.memory != Memory::device)
+    throw Error(Fault::usage, "--lane is about device memory; add --memory device");
+  if (tool == Tool::ring_allreduce && it.memory == Memory::allocate)
+    throw Error(Fault::usage, "--memory allocate is bench's; here there are any and device");
+  if ((it.peer == "nccl") != (it.memory == Memory::device) && !it.peer.empty())
+    throw Error(Fault::usage, it.peer == "nccl"
+                                  ? "--peer nccl knows device memory alone; add --memory device"
+                                  : text("--peer %s is compared on the host's memory; on device "
+                                         "memory there is --peer nccl",
+                                         it.peer.c_str()));
 }
 
 void read_option(int letter, const char* value, Tool tool, Arguments& it) {
@@ -151,7 +174,10 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       it.limit |= tool == Tool::bench;  // the explanation begins at the floor
       break;
     case kMemory:
-      it.memory = read_memory(value);
+      it.memory = read_memory(value, true);
+      break;
+    case kLane:
+      it.lane = read_lane(value);
       break;
     case kFault:
       it.fault = parse_injection(value);
@@ -183,7 +209,13 @@ Arguments parse_arguments(int argc, char** argv, Tool tool) {
     throw Error(Fault::usage,
                 text("sizes run from -b to -e, at least 1 and at most 16G; %zu to %zu do not",
                      it.begin_bytes, it.end_bytes));
+  check_memory_words(it, tool);
   return it;
+}
+
+Options with_lane(Options options, const Arguments& arguments) {
+  if (arguments.lane) options.lane = *arguments.lane;
+  return options;
 }
 
 }  // namespace ringside::tools

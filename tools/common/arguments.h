@@ -8,6 +8,7 @@
 
 #include "comm/fault_injection.h"
 #include "comm/operation.h"
+#include "comm/options.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 #include "tools/common/buffers.h"
@@ -31,7 +32,8 @@ struct Arguments {
   bool demo = true;                // ring_allreduce
   std::string peer;                // bench: the library beside ringside; empty: none
   bool limit = false;              // bench
-  Memory memory = Memory::any;     // bench: where the buffers come from
+  Memory memory = Memory::any;     // where the buffers come from; ring_allreduce: any or device
+  std::optional<LaneChoice> lane;  // with device memory; nothing: as the environment says
   bool explain = false;            // what each row is made of; in bench with the limit
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
   std::string trace;               // the file for the timeline; empty: none
@@ -40,6 +42,9 @@ struct Arguments {
 
 // Reads argv. Throws Error{usage} with one sentence.
 Arguments parse_arguments(int argc, char** argv, Tool tool);
+
+// `options` with what the command line says of them.
+Options with_lane(Options options, const Arguments& arguments);
 
 // What --help prints.
 std::string help_text(Tool tool);

@@ -16,6 +16,7 @@
 #include "tools/common/comparison.h"
 #include "tools/common/core_distance.h"
 #include "tools/common/explain_words.h"
+#include "tools/common/gpu_limit.h"
 #include "tools/common/peer.h"
 #include "tools/common/report.h"
 #include "tools/common/sweep.h"
@@ -27,19 +28,25 @@ namespace {
 constexpr std::size_t kProbeBytes = std::size_t{512} << 20;
 constexpr std::size_t kLeastProbed = std::size_t{64} << 10;
 constexpr std::size_t kMostProbed = std::size_t{64} << 20;
+constexpr std::size_t kMostGpuProbed = std::size_t{1} << 30;  // two of its largest copies
 
 class Bench {
  public:
-  Bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options, std::FILE* out)
+  Bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options, std::FILE* out,
+        const MakeGpu& make_gpu)
       : bootstrap_(bootstrap),
         arguments_(arguments),
         out_(out),
+        gpus_(gpus_for(bootstrap, arguments, options, make_gpu)),
         comm_(bootstrap, options),
         binding_(comm_),
         probe_options_{options.timeout_s, options.interrupted,
                        most_probed(bootstrap.size(), arguments)} {
     check_memory(comm_, arguments.end_bytes, compares() ? 2 * probe_options_.most_bytes : 0);
-    if (!arguments.peer.empty()) peer_ = make_peer(arguments.peer, bootstrap, options.timeout_s);
+    if (gpus_)
+      check_gpu_memory(comm_, *gpus_, arguments.end_bytes, arguments.limit ? kMostGpuProbed : 0);
+    if (!arguments.peer.empty())
+      peer_ = make_peer(arguments.peer, bootstrap, options.timeout_s, gpus_ ? &*gpus_ : nullptr);
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
     look_ = {arguments.peer, arguments.limit, terminal_ && std::getenv("NO_COLOR") == nullptr};
   }
@@ -53,13 +60,20 @@ class Bench {
                  {},
                  {},
                  {},
+                 {},
+                 gpus_ ? &*gpus_ : nullptr,
                  {}};
+    // On device memory the host's flags and copies are no measure of anything.
     const auto probe = [&](const char* when) -> std::optional<MachineProbe> {
-      if (!compares()) return std::nullopt;
+      if (!compares() || gpus_) return std::nullopt;
       progress(when);
       return probe_machine(bootstrap_, probe_options_);
     };
-    if (arguments_.explain) {
+    if (gpus_ && arguments_.limit) {
+      progress("measuring how fast the GPU copies");
+      run.gpu_copy =
+          probe_gpu_copy(bootstrap_, *gpus_->mine, arguments_.end_bytes, probe_options_.timeout_s);
+    } else if (arguments_.explain) {
       progress("probing the machine, and fitting to it");
       surroundings_ = look_around(bootstrap_, comm_, probe_options_.most_bytes);
       run.before = surroundings_->probe;
@@ -67,7 +81,7 @@ class Bench {
     } else {
       run.before = probe("probing the machine");
     }
-    if (arguments_.limit) run.board_ns = board_cost_ns();
+    if (arguments_.limit && !gpus_) run.board_ns = board_cost_ns();
     show(header(run));
     measure(run);
     run.after = probe("probing the machine again");
@@ -96,6 +110,12 @@ class Bench {
            ::isatty(::fileno(out)) == 1;
   }
 
+  static std::optional<RankGpus> gpus_for(Bootstrap& bootstrap, const Arguments& arguments,
+                                          const Options& options, const MakeGpu& make) {
+    if (arguments.memory != Memory::device) return std::nullopt;
+    return take_gpus(bootstrap, make, options.timeout_s);
+  }
+
   bool compares() const { return !arguments_.peer.empty() || arguments_.limit; }
 
   void print(const std::string& words) const {
@@ -115,13 +135,19 @@ class Bench {
     std::string words = text("# bench: %d rank%s, bootstrap %s, on %s, %d cores, %s\n",
                              comm_.size(), comm_.size() == 1 ? "" : "s", run.bootstrap.c_str(),
                              run.machine.cpu.c_str(), run.machine.cores, run.machine.date.c_str());
-    words += arguments_.memory == Memory::any
-                 ? "# memory: ordinary\n"
-                 : "# memory: from ringside::allocate; the other ranks may read it where it lies\n";
+    if (gpus_)
+      words += gpu_words(*gpus_, comm_.device_lane());
+    else
+      words +=
+          arguments_.memory == Memory::any
+              ? "# memory: ordinary\n"
+              : "# memory: from ringside::allocate; the other ranks may read it where it lies\n";
     if (peer_)
-      words += text("# peer %s: %s; the same processes and buffers, in turns\n", peer_->name(),
-                    run.peer_version.c_str());
+      words += text("# peer %s: %s%s\n", peer_->name(), run.peer_version.c_str(),
+                    peer_->takes_part() ? "; the same processes and buffers, in turns" : "");
     if (run.before) words += machine_words(*run.before);
+    if (!run.gpu_copy.empty())
+      words += "# of its memory, read + written:\n" + rates_words("copy", run.gpu_copy);
     if (run.board_ns)
       words += text("# board: a call's notes for the other ranks take %.1f ns of each time below\n",
                     *run.board_ns);
@@ -148,22 +174,33 @@ class Bench {
   }
 
   void measure(BenchRun& run) {
-    Buffers buffers(arguments_.end_bytes, arguments_.memory);
+    Buffers buffers = gpus_ ? Buffers(arguments_.end_bytes, gpus_->mine)
+                            : Buffers(arguments_.end_bytes, arguments_.memory);
     for_each_operation(arguments_, comm_.size(), [&](const Operation& what) {
       if (run.rows.empty() || run.rows.back().what.kind != what.kind)
         show(text("# %s\n", row_name(what.kind)) +
              (compares() ? comparison_head(look_) : table_head()));
       progress(describe(what));
       Row row = measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares());
-      if (arguments_.limit)
+      if (gpus_)
+        look_at_gpu(run, row, sides_of(buffers, what, false, comm_.rank(), comm_.size()));
+      else if (arguments_.limit)
         row.floor = floor_of(what.kind, comm_.size(), row.size_bytes, *run.before);
       if (surroundings_ && comm_.rank() == 0)
         row.explanation =
             explain(*surroundings_, what, sides_of(buffers, what, false, 0, comm_.size()));
       run.rows.push_back(row);
       show((compares() ? comparison_row(row, look_) : table_row(row)) +
-           (row.explanation ? explain_words(*row.explanation, row.out_of_place.time_us) : ""));
+           (row.explanation ? explain_words(*row.explanation, row.out_of_place.time_us) : "") +
+           (row.on_gpu ? explain_words(*row.on_gpu, row.out_of_place.time_us) : ""));
     });
+  }
+
+  void look_at_gpu(const BenchRun& run, Row& row, Sides at) const {
+    if (!arguments_.limit) return;
+    row.floor = gpu_floor(row.what, gpus_->busiest(), comm_.size(), run.gpu_copy);
+    if (arguments_.explain)
+      row.on_gpu = explain_on_gpu(comm_, row.what, at, *row.floor, run.gpu_copy);
   }
 
   // Why rows that were asked for are not there.
@@ -184,6 +221,7 @@ class Bench {
   Bootstrap& bootstrap_;
   const Arguments& arguments_;
   std::FILE* const out_;
+  const std::optional<RankGpus> gpus_;  // before the communicator, which looks at what is current
   Communicator comm_;
   const CoreBinding binding_;
   const ProbeOptions probe_options_;
@@ -196,8 +234,8 @@ class Bench {
 }  // namespace
 
 int run_bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options,
-              std::FILE* out) {
-  return Bench(bootstrap, arguments, options, out).run();
+              std::FILE* out, const MakeGpu& make_gpu) {
+  return Bench(bootstrap, arguments, options, out, make_gpu).run();
 }
 
 }  // namespace ringside::tools

@@ -7,11 +7,13 @@
 #include "comm/bootstrap.h"
 #include "comm/options.h"
 #include "tools/common/arguments.h"
+#include "tools/common/gpu.h"
 
 namespace ringside::tools {
 
 // Collective. Rank 0 prints to `out`. Returns the exit status: 0, or 1 if a result was wrong.
+// `make_gpu`: where --memory device gets a rank's GPU from.
 int run_bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options,
-              std::FILE* out);
+              std::FILE* out, const MakeGpu& make_gpu = cuda_gpu);
 
 }  // namespace ringside::tools

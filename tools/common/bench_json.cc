@@ -28,7 +28,7 @@ std::string json_probe(const char* name, const std::optional<MachineProbe>& prob
 template <class List, class Name>
 std::string json_names(const List& values, const Name& name_of_one) {
   std::string list;
-  for (const auto value : values)
+  for (const auto& value : values)
     list += text("%s\"%s\"", list.empty() ? "" : ", ", name_of_one(value));
   return "[" + list + "]";
 }
@@ -43,6 +43,18 @@ std::string json_options(const Arguments& it) {
          ", \"redops\": " + json_names(it.reductions, [](Reduction r) { return name_of(r); }) +
          text(",\n    \"peer\": %s, \"limit\": %s, \"memory\": \"%s\"},\n",
               json_string(it.peer).c_str(), it.limit ? "true" : "false", name_of(it.memory));
+}
+
+// Whose memory, and who carries calls on it out.
+std::string json_gpus(const BenchRun& run, const Communicator& comm) {
+  if (run.gpus == nullptr) return "";
+  const LaneInUse lane = comm.device_lane();
+  return text("  \"gpus\": %s, \"ranks_on_busiest_gpu\": %zu,\n",
+              json_names(run.gpus->device_names, [](const std::string& it) { return it.c_str(); })
+                  .c_str(),
+              run.gpus->busiest().size()) +
+         text("  \"lane\": \"%s\", \"lane_why\": %s,\n", lane.name, json_string(lane.why).c_str()) +
+         "  \"gpu_copy\": " + json_rates(run.gpu_copy) + ",\n";
 }
 
 // `name`_geomean and `name`_worst, if any row has such a factor.
@@ -69,7 +81,8 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
          json_options(run.arguments) +
          text("  \"peer\": %s, \"peer_version\": %s,\n", json_string(run.arguments.peer).c_str(),
               json_string(run.peer_version).c_str()) +
-         json_probe("probe_before", run.before) + json_probe("probe_after", run.after) +
+         json_gpus(run, comm) + json_probe("probe_before", run.before) +
+         json_probe("probe_after", run.after) +
          (run.before && run.after
               ? text("  \"cores_moved\": %s,\n",
                      cores_moved(run.before->flag_ns, run.after->flag_ns) ? "true" : "false")

@@ -7,6 +7,7 @@
 
 #include "comm/communicator.h"
 #include "tools/common/arguments.h"
+#include "tools/common/gpu.h"
 #include "tools/common/machine.h"
 #include "tools/common/measure.h"
 #include "tools/common/probe.h"
@@ -22,6 +23,8 @@ struct BenchRun {
   std::optional<double> board_ns;             // with --limit: board_cost.h
   std::vector<Row> rows;
   std::optional<ringside::Machine> fitted;  // with --explain, on rank 0
+  const RankGpus* gpus = nullptr;           // with --memory device
+  std::vector<Rate> gpu_copy;               // with --limit on device memory: gpu.h
 };
 
 std::string bench_json(const BenchRun& run, const Communicator& comm);

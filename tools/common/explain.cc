@@ -18,37 +18,6 @@ namespace {
 
 constexpr double kMostWords = 2e7;  // of a price: some seconds
 
-Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
-  const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
-  (void)on_device;
-  const std::vector<std::size_t> counts =
-      is_ragged(kind) ? ragged_counts(count, planner.size) : std::vector<std::size_t>();
-  switch (kind) {
-    case Kind::all_reduce:
-      return plan_all_reduce(planner, at.send, at.recv, count, dtype, reduction);
-    case Kind::reduce_scatter:
-      return plan_reduce_scatter(planner, at.send, at.recv, count, dtype, reduction);
-    case Kind::all_gather:
-      return plan_all_gather(planner, at.send, at.recv, count, dtype);
-    case Kind::reduce_scatter_v:
-      return plan_reduce_scatter_v(planner, at.send, at.recv, counts, dtype, reduction);
-    case Kind::all_gather_v:
-      return plan_all_gather_v(planner, at.send, at.recv, counts, dtype);
-    case Kind::broadcast:
-      return plan_broadcast(planner, at.recv, count, dtype, root);
-    case Kind::reduce:
-      return plan_reduce(planner, at.send, at.recv, count, dtype, reduction, root);
-    case Kind::gather:
-      return plan_gather(planner, at.send, at.recv, count, dtype, root);
-    case Kind::scatter:
-      return plan_scatter(planner, at.send, at.recv, count, dtype, root);
-    case Kind::all_to_all:
-      return plan_all_to_all(planner, at.send, at.recv, count, dtype);
-    default:
-      return plan_barrier(planner);
-  }
-}
-
 bool is_one_shot(const Plan& plan) { return plan.algorithm.text == Text::all_reduce_one_shot; }
 
 Algorithm algorithm_of(const Plan& plan) {
@@ -162,6 +131,37 @@ void add_price(Explanation& it, const Surroundings& here, const Question& questi
 }
 
 }  // namespace
+
+Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
+  const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
+  (void)on_device;
+  const std::vector<std::size_t> counts =
+      is_ragged(kind) ? ragged_counts(count, planner.size) : std::vector<std::size_t>();
+  switch (kind) {
+    case Kind::all_reduce:
+      return plan_all_reduce(planner, at.send, at.recv, count, dtype, reduction);
+    case Kind::reduce_scatter:
+      return plan_reduce_scatter(planner, at.send, at.recv, count, dtype, reduction);
+    case Kind::all_gather:
+      return plan_all_gather(planner, at.send, at.recv, count, dtype);
+    case Kind::reduce_scatter_v:
+      return plan_reduce_scatter_v(planner, at.send, at.recv, counts, dtype, reduction);
+    case Kind::all_gather_v:
+      return plan_all_gather_v(planner, at.send, at.recv, counts, dtype);
+    case Kind::broadcast:
+      return plan_broadcast(planner, at.recv, count, dtype, root);
+    case Kind::reduce:
+      return plan_reduce(planner, at.send, at.recv, count, dtype, reduction, root);
+    case Kind::gather:
+      return plan_gather(planner, at.send, at.recv, count, dtype, root);
+    case Kind::scatter:
+      return plan_scatter(planner, at.send, at.recv, count, dtype, root);
+    case Kind::all_to_all:
+      return plan_all_to_all(planner, at.send, at.recv, count, dtype);
+    default:
+      return plan_barrier(planner);
+  }
+}
 
 double total_us(const Bill& bill) { return std::accumulate(bill.begin(), bill.end(), 0.0) / 1e3; }
 

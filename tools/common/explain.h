@@ -63,6 +63,10 @@ struct Surroundings {
 // The pure part. `at` is only looked up, not touched: whether it can be lent.
 Explanation explain(const Surroundings& here, const Operation& what, Sides at);
 
+// The plan that a call of `what` on these buffers gets from `planner`; not for send_recv, which has
+// none. Touches nothing.
+Plan plan_of(const Planner& planner, const Operation& what, Sides at);
+
 // Who plans for `comm`: what its ranks agreed on at the start.
 Planner planner_of(const Communicator& comm);
 

@@ -92,6 +92,10 @@ std::string ring_allreduce_help() {
          "  -n COUNT    timed calls a row                                 what 20 ms allow\n" +
          kMeasuredEnd + R"(              reduce gather scatter all_to_all, or all
 
+On what memory
+  --memory M  any: ordinary memory; device: a GPU's. Rank r takes GPU r modulo their number    any
+  --lane L    who carries calls on device memory out: auto host stream device                auto
+
 What is shown
   --no-demo   only the table
   --explain   below each row what its time is made of; ask for few sizes
@@ -109,12 +113,15 @@ std::string bench_help() {
 
 On what memory
   --memory M  any: ordinary memory; allocate: ringside::allocate's, which the other ranks may read
-              where it lies (comm/allocate.h). The peer gets the same                     any
+              where it lies (comm/allocate.h); device: a GPU's, rank r takes GPU r modulo their
+              number. The peer gets the same                                              any
+  --lane L    who carries calls on device memory out: auto host stream device             auto
 
 Beside what
   --peer NAME mpi: the MPI that mpirun has started; gloo: over TCP on this host. The same calls in
-              the same processes on the same buffers, in turns
-  --limit     the floor: what flags and bytes must take here, as probed just before; docs/08
+              the same processes on the same buffers, in turns; nccl: on device memory
+  --limit     the floor: what flags and bytes must take here, as probed just before; docs/08.
+              On device memory: reading each input and writing each output, at a copy's speed
               With either, a flag is timed before and after: have the CPUs moved meanwhile?
   --explain   the same, and below each row how the call is carried out and what its time is made
               of, from the floor to what was measured; ask for few sizes

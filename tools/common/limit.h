@@ -44,6 +44,7 @@ struct LeastWork {
   int flags = 0;
   std::size_t reduced_bytes = 0;
   std::size_t copied_bytes = 0;
+  std::size_t moved_bytes = 0;  // read and written by a GPU's memory (gpu_limit.h); else 0
 };
 
 // The ways to do it: one, or two where more bytes can buy fewer flags.

@@ -4,9 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 
-#include "comm/signal.h"
 #include "tools/common/oracle.h"
 
 namespace ringside::tools {
@@ -31,16 +29,11 @@ double us_since(steady_clock::time_point start) {
   return std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
 }
 
-// Changes a bit in each line. The lowest one: a number stays about what it was, and no NaN or
-// denormal number, which some processors add more slowly, comes of it.
-void rewrite(std::byte* at, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; i += kLineBytes) at[i] ^= std::byte{1};
-}
-
 class Stopwatch {
  public:
-  Stopwatch(Communicator& comm, const Operation& what, Sides at)
+  Stopwatch(Communicator& comm, Buffers& buffers, const Operation& what, Sides at)
       : comm_(comm),
+        buffers_(buffers),
         at_(at),
         input_bytes_(input_count(what, comm.rank(), comm.size()) * bytes_of(what.dtype)),
         batched_(whole_count(what, comm.size()) * bytes_of(what.dtype) <= kBatchedBytes) {}
@@ -55,11 +48,12 @@ class Stopwatch {
       it.library->recover();
       it.library->prepare();
     }
-    if (!batched_) rewrite(at_.send, input_bytes_);
+    const bool each = batched_ && !buffers_.on_device();
+    if (!each) buffers_.rewrite(at_.send, input_bytes_);
     comm_.barrier();
     const auto start = steady_clock::now();
     for (int i = 0; i < calls; ++i) {
-      if (batched_) rewrite(at_.send, input_bytes_);
+      if (each) buffers_.rewrite(at_.send, input_bytes_);
       it.library->call(it.what, at_);
     }
     const double time_us = us_since(start) / calls;
@@ -69,6 +63,7 @@ class Stopwatch {
 
  private:
   Communicator& comm_;
+  Buffers& buffers_;
   const Sides at_;
   const std::size_t input_bytes_;
   const bool batched_;
@@ -141,10 +136,12 @@ Series time_calls(Communicator& comm, const std::vector<Contender>& contenders,
   return series;
 }
 
-void fill(Communicator& comm, const Operation& what, Sides at) {
+void fill(Communicator& comm, Buffers& buffers, const Operation& what, Sides at) {
   const bool reduces = has_reduction(what.kind);
-  fill_input(at.send, input_count(what, comm.rank(), comm.size()), what.dtype,
-             reduces ? what.reduction : Reduction::sum, comm.rank());
+  const std::size_t count = input_count(what, comm.rank(), comm.size());
+  buffers.fill(at.send, count * bytes_of(what.dtype), [&](void* host) {
+    fill_input(host, count, what.dtype, reduces ? what.reduction : Reduction::sum, comm.rank());
+  });
 }
 
 Timing timing_of(const std::vector<double>& times_us, const Row& row, int size) {
@@ -180,17 +177,20 @@ int calls_of_sample(int calls, int sample, int samples) {
 
 std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
                        const Operation& what, bool in_place) {
-  constexpr int kPoison = 0xa5;
+  constexpr unsigned char kPoison = 0xa5;
   const int rank = comm.rank(), size = comm.size();
   const Sides at = sides_of(buffers, what, in_place, rank, size);
-  std::memset(at.recv, kPoison, output_count(what, rank, size) * bytes_of(what.dtype));
-  fill(comm, what, at);
+  const std::size_t output_bytes = output_count(what, rank, size) * bytes_of(what.dtype);
+  buffers.set(at.recv, kPoison, output_bytes);
+  fill(comm, buffers, what, at);
   library.prepare();
   library.call(what, at);
   library.recover();
+  std::vector<std::byte> room;
+  const void* const output = buffers.look(at.recv, output_bytes, room);
   auto wrong = static_cast<std::int64_t>(library.has_our_bits()
-                                             ? count_wrong(at.recv, what, rank, size)
-                                             : count_beyond_rounding(at.recv, what, rank, size));
+                                             ? count_wrong(output, what, rank, size)
+                                             : count_beyond_rounding(output, what, rank, size));
   comm.all_reduce(&wrong, &wrong, 1, DType::i64, Reduction::sum);
   return static_cast<std::size_t>(wrong);
 }
@@ -211,8 +211,8 @@ Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Opera
 
   const auto series_of = [&](bool one_buffer) {
     const Sides at = sides_of(buffers, what, one_buffer, comm.rank(), comm.size());
-    fill(comm, what, at);
-    return time_calls(comm, contenders, Stopwatch(comm, what, at), arguments);
+    fill(comm, buffers, what, at);
+    return time_calls(comm, contenders, Stopwatch(comm, buffers, what, at), arguments);
   };
   const Series series = series_of(false);
   row.samples = series[0].size();

@@ -8,7 +8,9 @@
 //   - Large calls are timed one by one, and the input is rewritten between them, outside the timed
 //     region. Up to kBatchedBytes a clock and a meeting of all ranks would cost as much as the
 //     call, so calls are timed in batches, and the few stores before each are inside, alike for
-//     everybody.
+//     everybody. (Not in a GPU's memory, where such a store is an order of its own and takes as
+//     long as the call: there the input changes before each batch. No cache that a kernel reads a
+//     peer's memory through outlives the kernel.)
 //   - Libraries are compared in pairs of samples taken one right after the other, in alternating
 //     order: when the machine is disturbed or the cores move, both sides of a pair feel it. Before
 //     each sample the library makes a call that is not timed, as the other has had the caches.
@@ -26,6 +28,7 @@
 #include "tools/common/arguments.h"
 #include "tools/common/call.h"
 #include "tools/common/explain.h"
+#include "tools/common/gpu_limit.h"
 #include "tools/common/limit.h"
 
 namespace ringside::tools {
@@ -66,6 +69,7 @@ struct Row {
   std::optional<PeerTiming> peer;
   std::optional<Floor> floor;
   std::optional<Explanation> explanation;
+  std::optional<GpuExplanation> on_gpu;  // in its place, for device memory
 };
 
 // Collective. `peer` may be null; `in_place`: measure that too, where there is such a call.

@@ -28,13 +28,25 @@ std::unique_ptr<Peer> make_gloo([[maybe_unused]] Bootstrap& bootstrap,
 #endif
 }
 
+std::unique_ptr<Peer> make_nccl([[maybe_unused]] Bootstrap& bootstrap,
+                                [[maybe_unused]] double timeout_s, const RankGpus* gpus) {
+  if (gpus == nullptr) throw Error(Fault::usage, "--peer nccl knows device memory alone");
+#if defined(RINGSIDE_HAVE_NCCL) && defined(RINGSIDE_HAVE_CUDA)
+  return make_nccl_peer(bootstrap, timeout_s, *gpus);
+#else
+  throw Error(Fault::usage, "--peer nccl is not in this build: there was no nccl.h");
+#endif
+}
+
 }  // namespace
 
-bool is_peer(const std::string& name) { return name == "mpi" || name == "gloo"; }
+bool is_peer(const std::string& name) { return name == "mpi" || name == "gloo" || name == "nccl"; }
 
-std::string peer_names() { return "mpi and gloo"; }
+std::string peer_names() { return "mpi, gloo and nccl"; }
 
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s) {
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s,
+                                const RankGpus* gpus) {
+  if (name == "nccl") return make_nccl(bootstrap, timeout_s, gpus);
   return name == "mpi" ? make_mpi(bootstrap) : make_gloo(bootstrap, timeout_s);
 }
 

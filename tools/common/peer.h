@@ -10,29 +10,36 @@
 
 #include "comm/bootstrap.h"
 #include "tools/common/call.h"
+#include "tools/common/gpu.h"
 
 namespace ringside::tools {
 
 class Peer : public Library {
  public:
-  // One line: what is installed here.
+  // One line: what is installed here; or why it takes no part in this run.
   virtual std::string version() const = 0;
+  // False: all of its columns stay empty.
+  virtual bool takes_part() const { return true; }
 };
 
-// "mpi, gloo": what --peer knows, whether it is installed or not.
+// "mpi, gloo and nccl": what --peer knows, whether it is installed or not.
 bool is_peer(const std::string& name);
 std::string peer_names();
 
 // Collective. Throws Error{usage} where the peer is not in this build, or cannot join ranks that
 // were started in this way. `timeout_s` is that of a wait, in the peer too if it lets its
-// callers say so; 0: none.
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s);
+// callers say so; 0: none. `gpus`: whose memory the buffers are; null: they are the host's.
+std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s,
+                                const RankGpus* gpus = nullptr);
 
 #ifdef RINGSIDE_HAVE_MPI
 std::unique_ptr<Peer> make_mpi_peer();
 #endif
 #ifdef RINGSIDE_HAVE_GLOO
 std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, double timeout_s);
+#endif
+#if defined(RINGSIDE_HAVE_NCCL) && defined(RINGSIDE_HAVE_CUDA)
+std::unique_ptr<Peer> make_nccl_peer(Bootstrap& bootstrap, double timeout_s, const RankGpus& gpus);
 #endif
 
 }  // namespace ringside::tools

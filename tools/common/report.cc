@@ -39,8 +39,9 @@ std::string json_peer(const PeerTiming& peer) {
 std::string json_floor(const Row& row) {
   return text("{\"time_us\": %.4f, \"flags\": %d, \"reduced_bytes\": %llu, ", row.floor->time_us,
               row.floor->work.flags, static_cast<ull>(row.floor->work.reduced_bytes)) +
-         text("\"copied_bytes\": %llu, \"distance\": %.4f}",
-              static_cast<ull>(row.floor->work.copied_bytes), distance_of(row));
+         text("\"copied_bytes\": %llu, \"moved_bytes\": %llu, \"distance\": %.4f}",
+              static_cast<ull>(row.floor->work.copied_bytes),
+              static_cast<ull>(row.floor->work.moved_bytes), distance_of(row));
 }
 
 int root_of(const Operation& what) { return has_root(what.kind) ? what.root : -1; }
@@ -119,6 +120,8 @@ std::string json_rows(const std::vector<Row>& rows) {
     if (row.floor) list += ",\n     \"floor\": " + json_floor(row);
     if (row.explanation)
       list += ",\n     \"explain\": " + explain_json(*row.explanation, row.out_of_place.time_us);
+    if (row.on_gpu)
+      list += ",\n     \"explain\": " + explain_json(*row.on_gpu, row.out_of_place.time_us);
     list += "}";
   }
   return "[" + list + "\n  ]";
