@@ -169,6 +169,10 @@ RINGSIDE_TEST(device, a_rank_that_has_left_is_named) { check_a_rank_that_has_lef
 
 RINGSIDE_TEST(device, abort_ends_what_waits_on_the_device) { check_abort(t, played()); }
 
+RINGSIDE_TEST(device, a_communicator_may_end_while_anothers_call_waits) {
+  check_an_end_beside_a_call(t, played());
+}
+
 // --- on the caller's stream ---
 
 RINGSIDE_TEST(device, calls_on_a_stream_are_in_its_order_and_do_not_wait) {

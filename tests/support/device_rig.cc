@@ -3,7 +3,9 @@
 
 #include <barrier>
 #include <chrono>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "comm/bootstrap_threads.h"
 #include "comm/communicator.h"
@@ -240,6 +242,29 @@ void check_abort(Context& t, const Rig& rig) {
         together.arrive_and_wait();
       });
     }
+}
+
+void check_an_end_beside_a_call(Context& t, const Rig& rig) {
+  for (const LaneChoice lane : kDeviceLanes) {
+    std::vector<Ending> endings(2);
+    run_as_threads(2, [&](Bootstrap& bootstrap) {
+      Options options = rig.options(lane);
+      options.timeout_s = 5;
+      Communicator stays(bootstrap, options);
+      std::optional<Communicator> goes(std::in_place, bootstrap, options);
+      all_reduce(rig, stays);
+      all_reduce(rig, *goes);
+      endings[index(bootstrap.rank())] = ending_of([&] {
+        // Rank 0 is in the call by then, and its kernel waits.
+        if (stays.rank() == 1) nap_ms(200);
+        if (stays.rank() == 1) goes.reset();
+        all_reduce(rig, stays);
+      });
+    });
+    for (const Ending& it : endings)
+      CHECK_MSG(!it.failed, "%s lane, after %g s: %s", name_of(lane), it.seconds,
+                it.sentence.c_str());
+  }
 }
 
 // --- on the caller's stream ---

@@ -62,6 +62,8 @@ void check_a_message_of_another_call(Context& t, const Rig& rig);
 void check_a_late_rank(Context& t, const Rig& rig);
 void check_a_rank_that_has_left(Context& t, const Rig& rig);
 void check_abort(Context& t, const Rig& rig);
+// Freeing memory on a GPU may wait for all its kernels; one of them may wait for who frees.
+void check_an_end_beside_a_call(Context& t, const Rig& rig);
 
 // --- on the caller's stream ---
 
