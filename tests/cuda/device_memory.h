@@ -16,8 +16,8 @@ namespace ringside::test {
 // Leaves the test where there is no GPU, and says why.
 //
 // Streams share a few hardware queues, 8 if nothing is said, and what is behind another stream's
-// wait in the same queue waits, too: for ever, if it is what the wait is for. Ranks that are threads
-// of one process have several streams each. (Heard when CUDA starts, so it is said before.)
+// wait in the same queue waits, too: for ever, if it is what the wait is for. Ranks that are
+// threads of one process have several streams each. (Read when CUDA starts, so it is set before.)
 inline void need_device() {
   ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   const std::string why = cuda::why_no_device();

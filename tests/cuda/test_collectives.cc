@@ -1,7 +1,7 @@
 // Collectives on the memory of a GPU, held to the oracle bit for bit, with ranks as threads that
-// share one GPU. What is asked of them, and what happens when ranks differ, die or are late, is told
-// in tests/support/device_rig.h and asked of a CPU that plays a device as well; here is what only
-// CUDA has.
+// share one GPU. What is asked of them, and what happens when ranks differ, die or are late, is
+// told in tests/support/device_rig.h and asked of a CPU that plays a device as well; here is what
+// only CUDA has.
 #include <cuda_runtime_api.h>
 
 #include <atomic>

@@ -1,6 +1,6 @@
-// Processes that share one GPU: without CUDA's multi-process service (MPS) their kernels take turns,
-// so calls go by the stream lane; and when one of them is killed while the others' streams wait, the
-// others say so and end, and the GPU is as good as before.
+// Processes that share one GPU: without CUDA's multi-process service (MPS) their kernels take
+// turns, so calls go by the stream lane; and when one of them is killed while the others' streams
+// wait, the others say so and end, and the GPU is as good as before.
 #include <signal.h>
 
 #include <chrono>
