@@ -1,6 +1,8 @@
 // Memory of a GPU for tests: between guards, at any offset, poisoned, and freed when it goes.
 #pragma once
 
+#include <stdlib.h>
+
 #include <cstddef>
 #include <cstring>
 #include <vector>
@@ -12,7 +14,12 @@
 namespace ringside::test {
 
 // Leaves the test where there is no GPU, and says why.
+//
+// Streams share a few hardware queues, 8 if nothing is said, and what is behind another stream's
+// wait in the same queue waits, too: for ever, if it is what the wait is for. Ranks that are
+// threads of one process have several streams each. (Read when CUDA starts, so it is set before.)
 inline void need_device() {
+  ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   const std::string why = cuda::why_no_device();
   if (!why.empty()) SKIP(why);
 }

@@ -17,47 +17,47 @@ constexpr std::size_t kGuardBytes = 64;
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 // A buffer that lies `misaligned_bytes` off a cache line, between guards; at `place`, which has
-// room for all of that, or in memory of its own. A far place has an image here, which is sent there
-// by address() and comes back by fetch().
+// room for all of that, or in memory of its own. If the place is elsewhere, this is a copy of what
+// is there: put() brings it there, fetch() brings back what has become of it.
 class Guarded {
  public:
   static std::size_t room(std::size_t bytes) { return 2 * kGuardBytes + 64 + bytes + kGuardBytes; }
 
-  Guarded(std::byte* place, FarMemory* far, std::size_t bytes, int misaligned_bytes)
-      : own_(place == nullptr || far != nullptr ? room(bytes) : 0),
-        place_(place),
-        far_(far),
+  Guarded(std::byte* place, Elsewhere* elsewhere, std::size_t bytes, int misaligned_bytes)
+      : own_(place == nullptr || elsewhere != nullptr ? room(bytes) : 0),
         memory_(own_.empty() ? place : own_.data()),
+        place_(place == nullptr ? memory_ : place),
+        elsewhere_(elsewhere),
         bytes_(bytes) {
     std::memset(memory_, static_cast<int>(kGuard), room(bytes));
-    const std::byte* const lies = far == nullptr ? memory_ : place;
-    const auto at = reinterpret_cast<std::uintptr_t>(lies) + kGuardBytes;
+    const auto at = reinterpret_cast<std::uintptr_t>(place_) + kGuardBytes;
     first_ = kGuardBytes + (64 - at % 64) + static_cast<std::size_t>(misaligned_bytes);
-    std::memset(data(), static_cast<int>(kPoison), bytes);
+    std::memset(here(), static_cast<int>(kPoison), bytes);
   }
-  Guarded(std::byte* place, FarMemory* far, const Bytes& content, int misaligned_bytes)
-      : Guarded(place, far, content.size(), misaligned_bytes) {
+  Guarded(std::byte* place, Elsewhere* elsewhere, const Bytes& content, int misaligned_bytes)
+      : Guarded(place, elsewhere, content.size(), misaligned_bytes) {
     fill(0, content);
   }
 
-  std::byte* data() { return memory_ + first_; }
-  // For the call: everything is where it is to be.
-  std::byte* address() {
-    if (far_ == nullptr) return data();
-    far_->write(place_, memory_, room(bytes_));
-    return place_ + first_;
+  std::byte* data() { return place_ + first_; }   // for the call
+  std::byte* here() { return memory_ + first_; }  // for the CPU
+  void put() {
+    if (elsewhere_ != nullptr) elsewhere_->write(place_, memory_, room(bytes_));
   }
-  // After it.
   void fetch() {
-    if (far_ != nullptr) far_->read(memory_, place_, room(bytes_));
+    if (elsewhere_ != nullptr) elsewhere_->read(memory_, place_, room(bytes_));
   }
+
   void fill(std::size_t at, const Bytes& content) {
-    if (!content.empty()) std::memcpy(data() + at, content.data(), content.size());
+    if (!content.empty()) std::memcpy(here() + at, content.data(), content.size());
   }
   bool holds(const Bytes& content) {
-    return content.empty() || std::memcmp(data(), content.data(), content.size()) == 0;
+    return content.empty() || std::memcmp(here(), content.data(), content.size()) == 0;
   }
-  void overwrite() { std::memset(data(), static_cast<int>(kPoison), bytes_); }
+  void overwrite() {
+    std::memset(here(), static_cast<int>(kPoison), bytes_);
+    put();
+  }
   bool guards_intact() const {
     for (std::size_t i = 0; i < room(bytes_); ++i)
       if ((i < first_ || i >= first_ + bytes_) && memory_[i] != kGuard) return false;
@@ -66,9 +66,9 @@ class Guarded {
 
  private:
   Bytes own_;
-  std::byte* place_;
-  FarMemory* far_;
   std::byte* memory_;
+  std::byte* place_;
+  Elsewhere* elsewhere_;
   std::size_t bytes_;
   std::size_t first_ = 0;
 };
@@ -126,23 +126,23 @@ std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input
                           const Bytes& output, RankMemory& memory) {
   const RankMemory::Places at =
       memory.places(it, comm.rank(), Guarded::room(input.size()), Guarded::room(output.size()));
-  Guarded send(at.send, at.far, input, it.misaligned_bytes);
-  Guarded recv(at.recv, at.far, output.size(), (it.misaligned_bytes + 1) % 4);
+  Guarded send(at.send, at.elsewhere, input, it.misaligned_bytes);
+  Guarded recv(at.recv, at.elsewhere, output.size(), (it.misaligned_bytes + 1) % 4);
+  send.put();
+  recv.put();
   const bool null = it.seed % 2 == 0 && comm.rank() != it.what.root;
-  const std::byte* const from = send.address();
-  std::byte* const to = recv.address();
-  call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : from,
-       null && has_one_taker(it.what.kind) ? nullptr : to);
-  send.fetch();
-  recv.fetch();
+  call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : send.data(),
+       null && has_one_taker(it.what.kind) ? nullptr : recv.data());
   if (memory.writes_at_once(it, comm.rank())) {
     send.overwrite();
     recv.overwrite();
     return "";
   }
+  send.fetch();
+  recv.fetch();
   if (!send.holds(input)) return "the input changed";
   if (!send.guards_intact()) return "bytes beside the input changed";
-  return judge(recv, recv.data(), output, it.what.dtype);
+  return judge(recv, recv.here(), output, it.what.dtype);
 }
 
 // One buffer for both. Where one of them is a rank's part of the other, it lies in that part.
@@ -150,21 +150,21 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
                              const Bytes& output, RankMemory& memory) {
   const std::size_t bytes = std::max(input.size(), output.size());
   const RankMemory::Places at = memory.places(it, comm.rank(), Guarded::room(bytes), 0);
-  Guarded both(at.send, at.far, bytes, it.misaligned_bytes);
+  Guarded both(at.send, at.elsewhere, bytes, it.misaligned_bytes);
   const std::size_t part_bytes = std::min(input.size(), output.size());
   const std::size_t own = it.counts.empty() ? index(comm.rank()) * part_bytes
                                             : first_of(it, comm.rank()) * bytes_of(it.what.dtype);
   const std::size_t input_at = input.size() < output.size() ? own : 0;
   const std::size_t output_at = output.size() < input.size() ? own : 0;
   both.fill(input_at, input);
-  std::byte* const memory_of_both = both.address();
-  call(comm, it, memory_of_both + input_at, memory_of_both + output_at);
-  both.fetch();
+  both.put();
+  call(comm, it, both.data() + input_at, both.data() + output_at);
   if (memory.writes_at_once(it, comm.rank())) {
     both.overwrite();
     return "";
   }
-  return judge(both, both.data() + output_at, output, it.what.dtype);
+  both.fetch();
+  return judge(both, both.here() + output_at, output, it.what.dtype);
 }
 
 // What the ranks get together, where that is one thing.
@@ -240,14 +240,12 @@ Expectation expect(const Case& it, int ranks) {
   return result;
 }
 
-std::byte* RankMemory::Block::of(std::size_t wanted_bytes, const std::shared_ptr<FarMemory>& far) {
+void RankMemory::Free::operator()(std::byte* memory) const { deallocate(memory); }
+
+std::byte* RankMemory::Block::of(std::size_t wanted_bytes) {
   if (wanted_bytes > bytes || !memory) {
     memory.reset();
-    if (far)
-      memory = {far->allocate(wanted_bytes), [far](std::byte* it) { far->free(it); }};
-    else
-      memory = {static_cast<std::byte*>(allocate(wanted_bytes)),
-                [](std::byte* it) { deallocate(it); }};
+    memory.reset(static_cast<std::byte*>(allocate(wanted_bytes)));
     bytes = wanted_bytes;
   }
   return memory.get();
@@ -255,22 +253,21 @@ std::byte* RankMemory::Block::of(std::size_t wanted_bytes, const std::shared_ptr
 
 RankMemory::Places RankMemory::places(const Case& it, int rank, std::size_t send_bytes,
                                       std::size_t recv_bytes) {
-  if (far_)
-    return {first_.of(send_bytes, far_), recv_bytes > 0 ? second_.of(recv_bytes, far_) : nullptr,
-            far_.get()};
+  if (elsewhere_ != nullptr)
+    return {elsewhere_->room(0, send_bytes),
+            recv_bytes > 0 ? elsewhere_->room(1, recv_bytes) : nullptr, elsewhere_};
   const std::size_t turn = it.seed / 2 + index(rank);
   const Lending now = lending_ == Lending::in_turn ? static_cast<Lending>(turn % 5) : lending_;
   // What comes second in an allocation begins anywhere.
   if (now == Lending::together) {
     const std::size_t second_at = send_bytes + turn % 64;
-    std::byte* all = first_.of(second_at + recv_bytes, nullptr);
+    std::byte* all = first_.of(second_at + recv_bytes);
     return {all, all + second_at, nullptr};
   }
   const bool lends_input = now == Lending::input || now == Lending::both;
   const bool lends_output = now == Lending::output || now == Lending::both;
-  return {
-      lends_input || (lends_output && recv_bytes == 0) ? first_.of(send_bytes, nullptr) : nullptr,
-      lends_output && recv_bytes > 0 ? second_.of(recv_bytes, nullptr) : nullptr, nullptr};
+  return {lends_input || (lends_output && recv_bytes == 0) ? first_.of(send_bytes) : nullptr,
+          lends_output && recv_bytes > 0 ? second_.of(recv_bytes) : nullptr, nullptr};
 }
 
 // One buffer for both, if this rank has both: where one gives or takes, only that one does.
@@ -292,14 +289,10 @@ std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks) {
 }
 
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected, Lending lending) {
-  run_cases(t, ranks, options, cases, expected, [&](int) { return RankMemory(lending); });
-}
-
-void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected, const MemoryOf& memory_of) {
+               const std::vector<Expectation>& expected, Lending lending,
+               const ElsewhereOf& elsewhere_of) {
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-    RankMemory mine = memory_of(bootstrap.rank());
+    RankMemory mine(lending, elsewhere_of ? elsewhere_of(bootstrap.rank()) : nullptr);
     Communicator comm(bootstrap, options);
     for (std::size_t i = 0; i < cases.size(); ++i) {
       std::string wrong;

@@ -57,24 +57,25 @@ Expectation expect(const Case& a_case, int ranks);
 // one of these; so some ranks lend, and others do not.
 enum class Lending { nothing, input, output, both, together, in_turn };
 
-// Memory that this processor does not reach, a GPU's say: buffers then have an image in the host's
-// memory, which is sent there before a call and fetched after it.
-class FarMemory {
+// Memory for buffers that the CPU does not reach: a device's (tests/cuda/gpu_rig.h). What a call
+// gets lies there; what perform() fills and judges is a copy in the host's memory.
+class Elsewhere {
  public:
-  virtual ~FarMemory() = default;
-  virtual std::byte* allocate(std::size_t bytes) = 0;
-  virtual void free(std::byte* memory) noexcept = 0;
+  virtual ~Elsewhere() = default;
+  // Buffer 0 or 1, of this many bytes; the same one each time. Throws if there is no such room.
+  virtual std::byte* room(int which, std::size_t bytes) = 0;
+  // Return when the bytes are there.
   virtual void write(std::byte* to, const std::byte* from_host, std::size_t bytes) = 0;
   virtual void read(std::byte* to_host, const std::byte* from, std::size_t bytes) = 0;
 };
 
-// A rank's memory from allocate(), or from elsewhere, for one call after another.
+// A rank's memory for one call after another: from allocate(), or elsewhere.
 class RankMemory {
  public:
-  explicit RankMemory(Lending lending) : lending_(lending) {}
-  // All buffers are there.
-  explicit RankMemory(std::shared_ptr<FarMemory> far)
-      : lending_(Lending::nothing), far_(std::move(far)) {}
+  // With `elsewhere` (which must live longer) buffers lie there, and `lending` only says whether
+  // ranks write over them at once.
+  explicit RankMemory(Lending lending, Elsewhere* elsewhere = nullptr)
+      : lending_(lending), elsewhere_(elsewhere) {}
 
   // Two ranks of three do not look at what a call has brought: they write over all that they have
   // lent as soon as it returns. Whoever should still read there gets wrong bits, and the third, or
@@ -88,18 +89,21 @@ class RankMemory {
   struct Places {
     std::byte* send = nullptr;
     std::byte* recv = nullptr;
-    FarMemory* far = nullptr;  // where they are; null: the host's memory
+    Elsewhere* elsewhere = nullptr;  // where both are; null: in the host's memory
   };
   Places places(const Case& a_case, int rank, std::size_t send_bytes, std::size_t recv_bytes);
 
  private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
   struct Block {
-    std::shared_ptr<std::byte> memory;
+    std::unique_ptr<std::byte, Free> memory;
     std::size_t bytes = 0;
-    std::byte* of(std::size_t wanted_bytes, const std::shared_ptr<FarMemory>& far);
+    std::byte* of(std::size_t wanted_bytes);
   };
   Lending lending_;
-  std::shared_ptr<FarMemory> far_;
+  Elsewhere* elsewhere_;
   Block first_, second_;
 };
 
@@ -107,13 +111,14 @@ class RankMemory {
 std::string perform(Communicator& comm, const Case& a_case, const Expectation& expected,
                     RankMemory& memory);
 
+// Where the buffers of a rank are to lie; null: in the host's memory. Asked on the rank's thread,
+// before it makes its communicator.
+using ElsewhereOf = std::function<Elsewhere*(int rank)>;
+
 // Runs all cases, one after another, on a communicator of `ranks` threads.
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected, Lending lending = Lending::nothing);
-// The same, with each rank's memory, and what must come before its communicator, from `memory_of`.
-using MemoryOf = std::function<RankMemory(int rank)>;
-void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected, const MemoryOf& memory_of);
+               const std::vector<Expectation>& expected, Lending lending = Lending::nothing,
+               const ElsewhereOf& elsewhere_of = {});
 std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks);
 
 // Options with which a hang becomes an error long before the test's own time is up.
