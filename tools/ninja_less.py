@@ -49,13 +49,13 @@ def expand(text, *scopes):
 
 def read_build_file(path):
     """(variables, rules, {output: edge}, edges in order)."""
-    variables, rules, edges, inner = {}, {}, [], variables_of_nobody()
+    variables, rules, edges, inner = {}, {}, [], {}
     for line in read_lines(path.read_text()):
         if not line.strip() or line.startswith("#"):
             continue
         if line.startswith(" "):
-            name, _, value = line.strip().partition(" = ")
-            inner[name] = value
+            name, _, value = line.partition("=")
+            inner[name.strip()] = value.strip()
         elif line.startswith("rule "):
             inner = rules[line.split()[1]] = {}
         elif line.startswith("build "):
@@ -68,15 +68,11 @@ def read_build_file(path):
             edges.append(Edge(outputs.split(), rule, inputs, implicit))
             inner = edges[-1].variables
         else:
-            name, is_variable, value = line.partition(" = ")
+            name, is_variable, value = line.partition("=")
             if not is_variable:
                 raise BadFile(f"{path}: '{line}' is not understood")
-            variables[name], inner = expand(value, variables), variables_of_nobody()
+            variables[name.strip()], inner = expand(value.strip(), variables), {}
     return variables, rules, {out: edge for edge in edges for out in edge.outputs}, edges
-
-
-def variables_of_nobody():
-    return {}
 
 
 def command_of(edge, rules, variables):
