@@ -362,9 +362,9 @@ write_targets() {
       "-Wl,--as-needed $criterion_library"
   done
 
-  # A library that plays NCCL, which tests have the bench load in its place.
-  compile tests/fakes/nccl.cc
-  [ -z "$objects" ] || printf '%s\n  libs = -shared\n' "build $out/tests/libfake_nccl.so: link$objects"
+  compile tests/fakes/nccl.cc  # plays NCCL: tests have the bench load it in the true one's place
+  [ -z "$objects" ] ||
+    printf 'build %s: link%s\n  libs = -shared\n' $out/tests/libfake_nccl.so "$objects"
 
   compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
   link_program tests/ringside_tests "$objects$support$tool_objects" "$criterion_library"

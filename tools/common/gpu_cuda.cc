@@ -4,7 +4,9 @@
 // wait for kernels that wait for other ranks. What CUDA loads late (its copies' and memsets'
 // kernels) is used once in the beginning: loading may wait for all kernels that run.
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "comm/error.h"
 #include "comm/signal.h"
@@ -142,6 +144,10 @@ class CudaGpu : public Gpu {
 }  // namespace
 
 std::shared_ptr<Gpu> cuda_gpu(int local_rank) {
+  // Before CUDA starts: ranks that are threads need streams that do not stand behind each other
+  // (comm/device_terms.h).
+  static std::once_flag once;
+  std::call_once(once, [] { ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0); });
   const std::string why = cuda::why_no_device();
   if (!why.empty()) throw Error(Fault::usage, "there is no device memory: " + why);
   int count = 0;
