@@ -331,5 +331,5 @@ def self_test():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads the first lines only has what he wants
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # by `| head`, say
     sys.exit(main())
