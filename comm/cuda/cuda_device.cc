@@ -13,6 +13,7 @@
 #include <new>
 
 #include "comm/cuda/device_kernel.h"
+#include "comm/cuda/spare_memory.h"
 #include "comm/error.h"
 #include "comm/shm.h"
 #include "kernels/cuda/cuda_check.h"
@@ -58,14 +59,21 @@ template <class Function>
 Function driver_function(const char* name) {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result{};
+#if CUDART_VERSION >= 12050
   const cudaError_t status =
       cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result);
+#else
+  const cudaError_t status = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result);
+#endif
   if (status != cudaSuccess || result != cudaDriverEntryPointSuccess) {
     cudaGetLastError();
     return nullptr;
   }
   return reinterpret_cast<Function>(found);
 }
+
+// CU_DEVICE_ATTRIBUTE_MPS_ENABLED; the first toolkits of version 12 have no name for it.
+constexpr auto kMpsEnabled = static_cast<CUdevice_attribute>(133);
 
 // Of this process, for communicators.
 std::atomic<int> streams{0};
@@ -163,7 +171,7 @@ DeviceFacts CudaDevice::facts() {
   facts.resident_blocks = resident_blocks();
   facts.connections = connections();
   facts.streams = streams.load(std::memory_order_relaxed);
-  facts.shared_by_processes = attribute(CU_DEVICE_ATTRIBUTE_MPS_ENABLED, ordinal_);
+  facts.shared_by_processes = attribute(kMpsEnabled, ordinal_);
   return facts;
 }
 
@@ -180,15 +188,18 @@ bool CudaDevice::owns(const void* address) {
 
 unsigned char* CudaDevice::allocate(std::size_t bytes) {
   const Current current(ordinal_);
-  void* memory = nullptr;
-  check_cuda(cudaMalloc(&memory, bytes), "cudaMalloc for a communicator");
+  void* memory = take_spare(ordinal_, bytes);
+  if (memory == nullptr) {
+    check_cuda(cudaMalloc(&memory, bytes), "cudaMalloc for a communicator");
+    note_allocation(memory, ordinal_, bytes);
+  }
   check_cuda(cudaMemsetAsync(memory, 0, bytes, beside_), "clearing memory");
   check_cuda(cudaStreamSynchronize(beside_), "clearing memory");
   return static_cast<unsigned char*>(memory);
 }
 
 void CudaDevice::free(unsigned char* memory) noexcept {
-  if (memory != nullptr) cudaFree(memory);
+  if (memory != nullptr) keep_spare(memory);
 }
 
 DeviceHandle CudaDevice::share(unsigned char* memory) {
@@ -234,15 +245,18 @@ bool CudaDevice::lets_read(const DeviceFacts& reader) {
 
 DeviceTrouble* CudaDevice::make_trouble() {
   const Current current(ordinal_);
-  void* memory = nullptr;
-  check_cuda(
-      cudaHostAlloc(&memory, sizeof(DeviceTrouble), cudaHostAllocPortable | cudaHostAllocMapped),
-      "pinned memory for the abort word");
+  void* memory = take_spare(kInHost, sizeof(DeviceTrouble));
+  if (memory == nullptr) {
+    check_cuda(
+        cudaHostAlloc(&memory, sizeof(DeviceTrouble), cudaHostAllocPortable | cudaHostAllocMapped),
+        "pinned memory for the abort word");
+    note_allocation(memory, kInHost, sizeof(DeviceTrouble));
+  }
   return new (memory) DeviceTrouble;
 }
 
 void CudaDevice::free_trouble(DeviceTrouble* trouble) noexcept {
-  if (trouble != nullptr) cudaFreeHost(trouble);
+  if (trouble != nullptr) keep_spare(trouble);
 }
 
 // --- streams and events ---
