@@ -1,7 +1,7 @@
 // Memory that communicators have given back, for the next one that asks for as much.
 //
-// It is never freed: cudaFree waits for every kernel of the process, and one of those may be another
-// rank's that waits for this one.
+// It is never freed: cudaFree waits for every kernel of the process, and one of those may be
+// another rank's that waits for this one.
 #pragma once
 
 #include <cstddef>
