@@ -144,9 +144,13 @@ class Tree:
     def make(self, edge):
         for out in edge.outputs:
             (ROOT / out).parent.mkdir(parents=True, exist_ok=True)
-        return subprocess.run(command_of(edge, self.rules, self.variables), shell=True, cwd=ROOT,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)
+        result = subprocess.run(command_of(edge, self.rules, self.variables), shell=True, cwd=ROOT,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, check=False)
+        # Half a file is not to be taken for a whole one the next time.
+        for out in edge.outputs if result.returncode != 0 else []:
+            (ROOT / out).unlink(missing_ok=True)
+        return result
 
     def build(self, jobs):
         """Each statement once all that it needs is made. The first failure starts no others."""
