@@ -5,9 +5,9 @@ namespace ringside {
 
 void StreamLane::put(Piece piece, std::size_t slice) {
   const Range r = range(piece.chunk, slice);
-  const void* source = input_at(r);
+  const void* source = road_.scratch[carry_];
+  if (piece.place == Place::input) source = input_at(r);
   if (piece.place == Place::output) source = output_at(r);
-  if (piece.place == Place::carry) source = road_.scratch[carry_];
   const int slot = slot_after(road_.sent);
   ++road_.sent;
   // The message before it in the same slot has been consumed.
