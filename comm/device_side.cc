@@ -201,7 +201,7 @@ std::size_t DeviceSide::one_shot_most_bytes() const {
 }
 
 Device::Event DeviceSide::event() {
-  if (events_.empty()) return device_->make_event();
+  if (events_.empty()) return made_.emplace_back(device_->make_event());
   const Device::Event it = events_.back();
   events_.pop_back();
   return it;
@@ -368,7 +368,7 @@ void DeviceSide::part() {
     device_->write(window + at.goodbyes + index(rank_) * kLine, &goodbye, sizeof goodbye);
     device_->close(facts_[index(peer)], window);
   }
-  for (const Device::Event it : events_) device_->end_event(it);
+  for (const Device::Event it : made_) device_->end_event(it);
   for (const Device::Event it :
        {last_, begin_, road_.received, road_.scratch_free[0], road_.scratch_free[1]})
     if (it != nullptr) device_->end_event(it);

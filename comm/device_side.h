@@ -109,7 +109,8 @@ class DeviceSide {
   Device::Stream last_stream_ = nullptr;
   Device::Event last_ = nullptr;  // the end of the last call
   Device::Event begin_ = nullptr;
-  std::vector<Device::Event> events_;  // to be used again
+  std::vector<Device::Event> made_;    // for tickets; a call that fails does not give its back
+  std::vector<Device::Event> events_;  // of these, to be used again
   bool any_ = false;                   // a call has been made
   std::mutex break_mutex_;
   bool broken_ = false;

@@ -274,8 +274,7 @@ RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
   for (const Words& argv : all_ways(2, {"--frobnicate"}))
     check_refused(t, argv, "there is no option --frobnicate");
   const Words it = {bench(), "--threads", "2"};
-  check_refused(t, with(it, {"--peer", "nccl"}),
-                "--peer nccl is not known; there are mpi and gloo");
+  check_refused(t, with(it, {"--peer", "nccl"}), "--peer nccl knows device memory alone");
   check_refused(t, with(it, {"--op", "send/recv"}),
                 "send_recv, reduce_scatter_v, all_gather_v, barrier and all");
   check_refused(t, with(it, {"--memory", "pinned"}),
