@@ -56,7 +56,7 @@ struct Communicator::Impl {
   // Calls under way end first: they use what is below.
   ~Impl() {
     engine.reset();
-    device.reset();
+    if (device) device->drain();
   }
 
   void open_pairs(Use use, Edges& into) {

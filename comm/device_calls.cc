@@ -36,9 +36,8 @@ std::unique_ptr<DeviceCalls> DeviceCalls::open(Bootstrap& bootstrap, Peers& peer
                                                const Options& options) {
   for (int peer = 0; peer < peers.size(); ++peer)
     if (!peers.identity(peer).has_device) return nullptr;
-  std::shared_ptr<Device> device = options.device ? options.device() : current_device();
-  return std::unique_ptr<DeviceCalls>(new DeviceCalls(
-      DeviceSide::open(std::move(device), bootstrap, peers, options), peers, options));
+  return std::unique_ptr<DeviceCalls>(
+      new DeviceCalls(DeviceSide::open(bootstrap, peers, options), peers, options));
 }
 
 DeviceCalls::DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const Options& options)
@@ -165,6 +164,8 @@ void DeviceCalls::finish(Device::Stream stream, Waiter& waiter) {
 }
 
 // --- the end ---
+
+void DeviceCalls::drain() { watchers_.submit([] {}).wait(); }
 
 void DeviceCalls::break_off() noexcept {
   try {

@@ -49,6 +49,8 @@ class DeviceCalls {
   // Waits until everything before has ended on the stream.
   void finish(Device::Stream stream, Waiter& waiter);
 
+  // Waits until all calls have ended, well or not.
+  void drain();
   // The communicator is broken: frees what waits on the device.
   void break_off() noexcept;
   // After that: waits until it has ended, for the caller's buffers are his again. Not for ever.

@@ -10,7 +10,6 @@
 
 #include "comm/device_leftovers.h"
 #include "comm/error.h"
-#include "comm/one_shot.h"
 
 namespace ringside {
 namespace {
@@ -63,23 +62,26 @@ void attempt(char (&sentence)[400], const Body& body) {
 
 }  // namespace
 
-DeviceSide::DeviceSide(std::shared_ptr<Device> device, int rank, int size, const Options& options)
-    : device_(std::move(device)), rank_(rank), size_(size), options_(options) {
+DeviceSide::DeviceSide(int rank, int size, const Options& options)
+    : rank_(rank), size_(size), options_(options) {
   windows_.resize(index(size));
   road_.left = Ring{rank, size}.left();
 }
 
-std::unique_ptr<DeviceSide> DeviceSide::open(std::shared_ptr<Device> device, Bootstrap& bootstrap,
-                                             const Peers& peers, const Options& options) {
+std::unique_ptr<DeviceSide> DeviceSide::open(Bootstrap& bootstrap, const Peers& peers,
+                                             const Options& options) {
   const Deadline deadline = Deadline::after_seconds(options.timeout_s);
   sweep_leftovers();
-  std::unique_ptr<DeviceSide> side(
-      new DeviceSide(std::move(device), peers.rank(), peers.size(), options));
+  std::unique_ptr<DeviceSide> side(new DeviceSide(peers.rank(), peers.size(), options));
   DeviceOffer mine;
   mine.lane = static_cast<std::int32_t>(options.lane);
   mine.slot_bytes = options.device_slot_bytes;
   mine.stream_slot_bytes = options.stream_slot_bytes;
-  attempt(mine.sentence, [&] { mine.facts = side->device_->facts(); });
+  // A rank whose device does not answer says so at the meeting; alone it would leave the others.
+  attempt(mine.sentence, [&] {
+    side->device_ = options.device ? options.device() : current_device();
+    mine.facts = side->device_->facts();
+  });
   std::vector<DeviceOffer> offers = bootstrap.all_gather(mine, deadline);
   const auto fail_together = [&](const std::vector<DeviceOffer>& all) {
     for (std::size_t peer = 0; peer < all.size(); ++peer)

@@ -33,9 +33,9 @@ namespace ringside {
 
 class DeviceSide {
  public:
-  // Collective. Null where some rank has no device.
-  static std::unique_ptr<DeviceSide> open(std::shared_ptr<Device> device, Bootstrap& bootstrap,
-                                          const Peers& peers, const Options& options);
+  // Collective; every rank has a device, which it takes here. Throws on every rank or on none.
+  static std::unique_ptr<DeviceSide> open(Bootstrap& bootstrap, const Peers& peers,
+                                          const Options& options);
   ~DeviceSide();
   DeviceSide(const DeviceSide&) = delete;
   DeviceSide& operator=(const DeviceSide&) = delete;
@@ -79,7 +79,7 @@ class DeviceSide {
   void break_off();
 
  private:
-  DeviceSide(std::shared_ptr<Device> device, int rank, int size, const Options& options);
+  DeviceSide(int rank, int size, const Options& options);
 
   struct Memory;  // where everything is in a window
   void make_own(const DeviceTerms& terms);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <barrier>
 #include <cstring>
+#include <stdexcept>
 
 #include "comm/bootstrap_threads.h"
 #include "comm/communicator.h"
@@ -216,4 +217,20 @@ RINGSIDE_TEST(device, nothing_is_left_behind) {
       all_reduce(*half);
     });
   CHECK_EQ(cpu_device_leftovers(), before);
+}
+
+// A rank whose device fails tells the others where they all meet; alone it would leave them there.
+RINGSIDE_TEST(device, a_device_that_does_not_answer_ends_the_start_of_all_ranks) {
+  std::vector<Ending> endings(3);
+  run_as_threads(3, [&](Bootstrap& bootstrap) {
+    Options options = test_options();
+    options.device = [rank = bootstrap.rank()]() -> std::shared_ptr<Device> {
+      if (rank == 1) throw std::runtime_error("the device is gone");
+      return make_cpu_device();
+    };
+    endings[index(bootstrap.rank())] = ending_of([&] { Communicator comm(bootstrap, options); });
+  });
+  for (const Ending& it : endings)
+    CHECK_MSG(it.failed && contains(it.sentence, "rank 1 could not start: the device is gone"),
+              "%s", it.sentence.c_str());
 }
