@@ -165,7 +165,9 @@ void DeviceCalls::finish(Device::Stream stream, Waiter& waiter) {
 
 // --- the end ---
 
-void DeviceCalls::drain() { watchers_.submit([] {}).wait(); }
+void DeviceCalls::drain() {
+  watchers_.submit([] {}).wait();
+}
 
 void DeviceCalls::break_off() noexcept {
   try {

@@ -2,6 +2,7 @@
 // wrong result would be seen is shown in test_tools_bench.cc.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>

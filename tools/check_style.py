@@ -9,6 +9,7 @@ Needs nothing but Python and its library.
   tools/check_style.py              check the tree
   tools/check_style.py --self-test  check the rules on made-up files
 """
+import functools
 import re
 import subprocess
 import sys
@@ -30,6 +31,16 @@ FOREIGN_HEADERS = {
     "nccl.h": (r"(tools|tests)/.*", "tools/ and tests/"),
     "gloo/": (r"tools/common/peer_gloo\.cc", "tools/common/peer_gloo.cc"),
 }
+
+# Who uses one of these names includes its header, himself or through headers of this tree.
+STANDARD_HEADERS = {name: header for header, names in {
+    "algorithm": "sort min max fill copy find_if any_of all_of clamp",
+    "array": "array", "atomic": "atomic atomic_ref", "barrier": "barrier", "cmath": "sqrt isnan",
+    "cstring": "memcpy memcmp memset strlen strerror", "functional": "function",
+    "fstream": "ifstream ofstream", "map": "map", "memory": "unique_ptr shared_ptr make_unique",
+    "mutex": "mutex lock_guard unique_lock", "optional": "optional nullopt", "span": "span",
+    "sstream": "ostringstream istringstream", "string": "string to_string", "thread": "thread",
+    "vector": "vector"}.items() for name in names.split()}
 
 CXX = (".h", ".cc", ".cu")
 
@@ -72,6 +83,34 @@ def rule_foreign_headers(file):
             here = target.startswith(header) if header.endswith("/") else target == header
             if here and not re.fullmatch(allowed, file.path):
                 yield number, f"<{header}> is for {who} alone"
+
+
+@functools.cache
+def included_through(path):
+    """The standard headers that come with a file of the tree, and with what it includes."""
+    found, file = set(), File(path, (ROOT / path).read_text(encoding="utf-8"))
+    for _, quoted, target in includes(file):
+        if not quoted:
+            found.add(target)
+        elif file.exists(target):
+            found |= included_through(target)
+    return found
+
+
+def rule_standard_headers(file):
+    """The build's precompiled headers would hide that one is missing."""
+    if not file.is_cxx:
+        return
+    here = {target for _, quoted, target in includes(file) if not quoted}
+    for _, quoted, target in includes(file):
+        if quoted and (ROOT / target).is_file():
+            here |= included_through(target)
+    for number, line in enumerate(without_comments_and_strings(file.text).split("\n"), 1):
+        for name in re.findall(r"\bstd::(\w+)", line):
+            header = STANDARD_HEADERS.get(name)
+            if header and header not in here:
+                here.add(header)  # said once a file
+                yield number, f"std::{name} without #include <{header}>"
 
 
 def rule_story(file):
@@ -184,8 +223,9 @@ def rule_is_built(file):
             yield 1, "no rule of tools/configure.sh builds a source in this place"
 
 
-RULES = [rule_include_direction, rule_foreign_headers, rule_story, rule_pragma_once, rule_lines,
-         rule_words, rule_function_length, rule_file_length, rule_is_built]
+RULES = [rule_include_direction, rule_foreign_headers, rule_standard_headers, rule_story,
+         rule_pragma_once, rule_lines, rule_words,
+         rule_function_length, rule_file_length, rule_is_built]
 
 
 def check_top_level(names):
@@ -237,6 +277,10 @@ CONTROLS = [
     (rule_foreign_headers, "tools/common/peer_mpi.cc", "#include <gloo/config.h>",
      "#include <mpi.h>"),
     (rule_foreign_headers, "comm/tcp.cc", "#include <infiniband/verbs.h>", "#include <map>"),
+    (rule_standard_headers, "comm/a.cc", "std::map<int, int> a;\n",
+     "#include <map>\nstd::map<int, int> a;\n"),
+    (rule_standard_headers, "tests/a.cc", '#include "comm/version.h"\nstd::string a;\n',
+     '#include "tests/support/process.h"\nstd::string a;\n'),
     (rule_story, "comm/a.cc", "#include <map>\n", STORY),
     (rule_story, "comm/a.cc", "// ring\n", STORY),
     (rule_story, "tools/a.py", "import re\n", '"""What this script does, in a sentence."""\n'),

@@ -1,11 +1,9 @@
 #!/bin/sh
 # Finds out what this machine has, and writes build/FLAVOUR/build.ninja.
 #
-# This is the one place where a package is found or not found.  Nothing but a C++20 compiler and
-# ninja is required; for each other part that is missing one line says what is switched off.
-# The sources are found by glob, so a new file needs no edit here.  The script runs before every
-# build: it takes a fraction of a second, and it leaves an unchanged build.ninja alone, so that a
-# second `make` has nothing to do.
+# tools/find_packages.sh, sourced here, does the first.  The sources are found by glob, so a new
+# file needs no edit here.  The script runs before every build: it takes a fraction of a second, and
+# it leaves an unchanged build.ninja alone, so that a second `make` has nothing to do.
 #
 #   tools/configure.sh [--verbose] release|asan|ubsan|tsan    write build/FLAVOUR/build.ninja
 #   tools/configure.sh --missing                              print the names of missing parts
@@ -26,139 +24,7 @@ done
 
 # ---- What is here ---------------------------------------------------------------------------
 
-missing=
-found()  { if [ "$verbose" = 1 ]; then echo "configure: found $1: $2"; fi; }
-absent() {  # absent NAME SENTENCE
-  missing="$missing $1"
-  if [ "$mode" = write ]; then echo "configure: $2"; fi
-}
-
-find_compiler() {
-  if [ -z "${CXX:-}" ]; then
-    for CXX in g++ c++ clang++; do command -v "$CXX" >/dev/null 2>&1 && break; done
-  fi
-  nccl_include=${NCCL_HOME:+-I$NCCL_HOME/include}
-  # One run of the preprocessor answers every question about headers.
-  headers=$(printf '%s\n' \
-    '#if __cplusplus >= 202002L' '+cxx20' '#endif' \
-    '#ifdef __x86_64__' '+x86' '#endif' \
-    '#if __has_include(<infiniband/verbs.h>)' '+verbs' '#endif' \
-    '#if __has_include(<criterion/criterion.h>)' '+criterion' '#endif' \
-    '#if __has_include(<cblas.h>)' '+openblas' '#endif' \
-    '#if __has_include(<gloo/context.h>)' '+gloo' '#endif' \
-    '#if __has_include(<cublas_v2.h>)' '+cublas' '#endif' \
-    '#if __has_include(<nccl.h>)' '+nccl' '#endif' |
-    $CXX -std=c++20 -E -P -x c++ ${nccl_include} - 2>/dev/null) || headers=
-  case $headers in
-    *+cxx20*) found compiler "$CXX" ;;
-    *) absent compiler "no C++20 compiler: '$CXX' does not do; run 'make deps' or set CXX" ;;
-  esac
-}
-
-has() { case $headers in *"+$1"*) return 0 ;; *) return 1 ;; esac }
-
-links() { echo 'int main() {}' | $CXX -x c++ - -o /dev/null "$@" 2>/dev/null; }
-
-# A header without its library (cblas.h of another BLAS, say) must not break the link later.
-# One link asks for all of them at once; only when it fails is each asked for by itself.
-find_libraries() {
-  wanted=
-  for name in verbs criterion openblas gloo; do has $name && wanted="$wanted $name"; done
-  all=
-  for name in $wanted; do all="$all $(library $name)"; done
-  # shellcheck disable=SC2086
-  if ! links $all; then
-    all=$wanted wanted=
-    for name in $all; do links "$(library "$name")" && wanted="$wanted $name"; done
-  fi
-  for name in verbs criterion openblas gloo; do
-    case " $wanted " in
-      *" $name "*) eval "have_$name=1"; found "$name" "$(library "$name")" ;;
-      *) eval "have_$name=0"; absent "$name" "$(consequence "$name")" ;;
-    esac
-  done
-}
-
-library() { if [ "$1" = verbs ]; then echo -libverbs; else echo "-l$1"; fi; }
-
-consequence() {
-  case $1 in
-    verbs) echo "no libibverbs: the RDMA transport is left out; tcp joins the hosts" ;;
-    criterion) echo "no Criterion: the tests run from their plain main, one after another" ;;
-    gloo) echo "no Gloo: the bench has one peer less" ;;
-    openblas) echo "no OpenBLAS: the bench shows no peer beside our matrix product" ;;
-  esac
-}
-
-find_mpi() {
-  mpicxx=${MPICXX:-mpicxx}
-  have_mpi=0
-  if mpi_cflags=$($mpicxx --showme:compile 2>/dev/null); then
-    have_mpi=1
-    mpi_libs=$($mpicxx --showme:link)
-    found mpi "$mpicxx"
-  else
-    absent mpi "no Open MPI: ranks start by tools/launch or as threads, not by mpirun"
-  fi
-}
-
-# A second MPI beside the first: a bench of its own is linked with it (tools/bench_mpich), as a
-# process can know only one.  Few machines have two, so where it is missing nothing is said.
-find_mpich() {
-  have_mpich=0
-  [ $have_mpi = 1 ] || return 0
-  mpich=$(command -v mpicc.mpich) && words=$($mpich -compile-info) || return 0
-  have_mpich=1 mpich_cflags='' mpich_libs=''
-  for word in $words $($mpich -link-info); do
-    case $word in
-      -I*) mpich_cflags="$mpich_cflags $word" ;;
-      -L*|-l*) mpich_libs="$mpich_libs $word" ;;
-    esac
-  done
-  found mpich "$mpich"
-}
-
-find_cuda() {
-  have_cuda=0 cuda_flags='' cuda_libs=''
-  for nvcc in "${CUDA_HOME:-/none}/bin/nvcc" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc
-  do
-    [ -x "$nvcc" ] && break
-  done
-  release=$("$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\).*/\1/p') || true
-  if [ "${release:-0}" -lt 12 ]; then
-    absent cuda "no CUDA toolkit of version 12 or newer (nvcc): the GPU lanes are left out"
-    return
-  fi
-  have_cuda=1
-  found cuda "$nvcc"
-  cuda_root=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
-  for folder in "$cuda_root/lib64" "$cuda_root/targets/$(uname -m)-linux/lib" "$cuda_root/lib"; do
-    [ -e "$folder/libcudart_static.a" ] && cuda_libs="-L$folder" && break
-  done
-  cuda_libs="$cuda_libs -lcudart_static -lrt"
-  # /usr/include is searched already, and naming it again would break <cstdlib>'s include_next.
-  [ "$cuda_root" = /usr ] || cuda_flags="-isystem $cuda_root/include"
-}
-
-find_cublas() {
-  have_cublas=0  # loaded at run time, like NCCL
-  [ $have_cuda = 1 ] || return 0  # said once is enough
-  if [ -e "$cuda_root/include/cublas_v2.h" ] || has cublas; then have_cublas=1; fi
-  [ $have_cublas = 0 ] || found cublas cublas_v2.h
-  [ $have_cublas = 1 ] || absent cublas "no cublas_v2.h: on a GPU only our own matrix product"
-}
-
-find_nccl() {
-  have_nccl=0
-  # NCCL is loaded at run time, so its header is all that a build needs.
-  if has nccl || { [ $have_cuda = 1 ] && [ -e "$cuda_root/include/nccl.h" ]; }; then
-    have_nccl=1
-    found nccl nccl.h
-  else
-    absent nccl "no nccl.h: the bench shows no NCCL beside our collectives"
-  fi
-}
-
+. tools/find_packages.sh
 find_compiler
 have_verbs=0 have_criterion=0 have_openblas=0 have_gloo=0
 [ -z "$headers" ] || find_libraries
@@ -180,14 +46,15 @@ case $missing in *compiler*) exit 1 ;; esac
 
 # The sanitizer flavours see our own code only.  CUDA, MPI and Criterion are not built with
 # sanitizers: their reports would be false alarms, and Criterion cannot even start under TSan.
-optimize='-O2 -g' sanitize=''
+# -g1: functions and lines, for stacks; the variables cost a fifth of the build.
+optimize='-O2 -g1' sanitize=''
 case $flavour in
   asan)  sanitize='-fsanitize=address' ;;
   ubsan) sanitize='-fsanitize=undefined -fno-sanitize-recover=all' ;;
   tsan)  sanitize='-fsanitize=thread' ;;
 esac
 if [ "$flavour" != release ]; then
-  optimize='-O1 -g -fno-omit-frame-pointer'
+  optimize='-O1 -g1 -fno-omit-frame-pointer'
   have_cuda=0 have_cublas=0 have_nccl=0 have_mpi=0 have_mpich=0 have_criterion=0 have_gloo=0
   cuda_flags='' cuda_libs=''
 fi
@@ -227,14 +94,20 @@ libs=-Wl,--as-needed
 [ $have_gloo = 0 ] || libs="$libs -lgloo"
 libs="$libs $library_libs"
 
-# Machine code for Hopper, and PTX that the driver compiles for any other GPU from Ampere on.
-: "${CUDA_ARCH_FLAGS:=-gencode arch=compute_90,code=sm_90 -gencode arch=compute_80,code=compute_80}"
-nvccflags="-std=c++20 -O3 -g -lineinfo $CUDA_ARCH_FLAGS -fmad=false -Xcompiler=-ffp-contract=off"
-nvccflags="$nvccflags $nvcc_warnings -Xcompiler=-pthread,-fPIC -I. $nccl_include $defines"
+# Machine code for Hopper, and PTX that the driver compiles for any other GPU from Ampere on.  The
+# machine code comes from that PTX too: nothing here is written for Hopper alone, and it is two
+# thirds of the time of two compilations.
+: "${CUDA_ARCH_FLAGS:=-gencode arch=compute_80,code=[compute_80,sm_90]}"
+nvccflags="-std=c++20 -O3 -Xcompiler=-g1 -lineinfo $CUDA_ARCH_FLAGS -fmad=false"
+nvccflags="$nvccflags $nvcc_warnings -Xcompiler=-ffp-contract=off,-pthread,-fPIC -I."
+nvccflags="$nvccflags $nccl_include $defines"
 
 # ---- The build file -------------------------------------------------------------------------
 
-out=build/$flavour
+out=build/$flavour tested=''
+[ $have_criterion = 0 ] || tested='-DRINGSIDE_HAVE_CRITERION=1'
+# Most tests wait more than they compute: -Og halves the time to compile them.
+test_flags="-Og $tested"
 major=$(sed -n 's/.*kVersion = "\([0-9]*\)\..*/\1/p' comm/version.h)
 
 sources() {  # sources SUFFIX FOLDER...: every such file below the folders that exist
@@ -252,7 +125,8 @@ flags_of() {  # the extra flags of one source file
       ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mf16c' ;;
     kernels/loops_*.cc|kernels/layers_*.cc) echo '-O3' ;;
     comm/bootstrap_mpi.cc|tools/common/peer_mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
-    tests/*) [ $have_criterion = 0 ] || echo '-DRINGSIDE_HAVE_CRITERION=1' ;;
+    tests/cuda/*) [ -z "$tested" ] || echo "$tested" ;;
+    tests/*) echo "$test_flags" ;;
   esac
 }
 
@@ -268,6 +142,20 @@ left_out() {  # files that a missing package takes with it
   esac
 }
 
+# Precompiled headers do only for sources with the very same flags.  Warnings in them are shown
+# where they are read as ever: in sources with flags of their own.
+precompile() {  # precompile HEADER FLAGS
+  printf 'build %s.gch: cxx %s\n  flags = -x c++-header -w %s\n' "$out/$1" "$1" "$2"
+}
+
+precompiled_for() {  # precompiled_for FLAGS
+  case $1 in
+    '') echo $out/tools/precompiled.h ;;
+    "$test_flags") echo $out/tests/support/precompiled.h ;;
+    *) false ;;
+  esac
+}
+
 # compile FILE...: writes a build statement each, and leaves the objects' names in $objects.
 compile() {
   objects=
@@ -278,7 +166,11 @@ compile() {
     flags=$(flags_of "$file")
     # The sanitizers' own instrumentation is slow enough: -O3 is for the release only.
     [ "$flavour" = release ] || flags=$(echo "$flags" | sed 's/-O3 *//')
-    echo "build $object: $rule $file"
+    before=
+    if [ "$rule" = cxx ] && precompiled=$(precompiled_for "$flags"); then
+      before=" | $precompiled.gch" flags="$flags -include $precompiled"
+    fi
+    echo "build $object: $rule $file$before"
     [ -z "$flags" ] || echo "  flags = $flags"
     objects="$objects $object"
   done
@@ -326,6 +218,7 @@ END
 }
 
 write_targets() {
+  precompile tools/precompiled.h ''
   compile $(sources cc kernels comm parallel) $(sources cu kernels comm parallel)
   echo "build $out/libringside.a: archive$objects"
   # What --as-needed leaves of $libs is written into it, so who links with it need not name them.
@@ -349,6 +242,7 @@ write_targets() {
   [ $have_mpich = 0 ] || write_bench_mpich
 
   [ -e tests/support/main.cc ] || return 0
+  precompile tests/support/precompiled.h "$test_flags"
   criterion_library=$([ $have_criterion = 0 ] || library criterion)
   compile $(sources cc tests/support)
   support=$objects
