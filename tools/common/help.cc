@@ -1,6 +1,10 @@
 // What --help prints, for each tool that measures. The options that both have are told once.
 #include "tools/common/arguments.h"
 
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
 namespace ringside::tools {
 namespace {
 
@@ -87,10 +91,17 @@ two-shot), RINGSIDE_STREAM_FROM (16M), RINGSIDE_DIRECT_FROM (8K, never), RINGSID
 shared, socket), RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
 )";
 
-std::string ring_allreduce_help() {
-  return std::string(kRingAllreduce) + kMeasured +
-         "  -n COUNT    timed calls a row                                 what 20 ms allow\n" +
-         kMeasuredEnd + R"(              reduce gather scatter all_to_all, or all
+std::string joined(std::initializer_list<std::string_view> parts) {
+  std::string all;
+  for (const std::string_view part : parts) all += part;
+  return all;
+}
+
+constexpr const char* kRingAllreduceIterations =
+    "  -n COUNT    timed calls a row                                 what 20 ms allow\n";
+
+constexpr const char* kRingAllreduceAlone =
+    R"(              reduce gather scatter all_to_all, or all
 
 On what memory
   --memory M  any: ordinary memory; device: a GPU's. Rank r takes GPU r modulo their number    any
@@ -101,14 +112,13 @@ What is shown
   --explain   below each row what its time is made of; ask for few sizes
   --json      one JSON object, for machines
   --help      this
-)" + kColumns +
-         kTimeline + kFaults + kEnd;
-}
+)";
 
-std::string bench_help() {
-  return std::string(kBench) + kMeasured +
-         "  -n COUNT    timed calls a row                  what 20 ms allow, 60 ms with --peer\n" +
-         kMeasuredEnd + R"(              reduce gather scatter all_to_all send_recv
+constexpr const char* kBenchIterations =
+    "  -n COUNT    timed calls a row                  what 20 ms allow, 60 ms with --peer\n";
+
+constexpr const char* kBenchAlone =
+    R"(              reduce gather scatter all_to_all send_recv
               reduce_scatter_v all_gather_v barrier, or all
 
 On what memory
@@ -128,14 +138,16 @@ Beside what
   --threads N ranks as threads of this process
   --json      one JSON object, for machines
   --help      this
-)" + kColumns +
-         kBenchColumns + kTimeline + kFaults + kEnd;
-}
+)";
 
 }  // namespace
 
 std::string help_text(Tool tool) {
-  return tool == Tool::bench ? bench_help() : ring_allreduce_help();
+  if (tool == Tool::bench)
+    return joined({kBench, kMeasured, kBenchIterations, kMeasuredEnd, kBenchAlone, kColumns,
+                   kBenchColumns, kTimeline, kFaults, kEnd});
+  return joined({kRingAllreduce, kMeasured, kRingAllreduceIterations, kMeasuredEnd,
+                 kRingAllreduceAlone, kColumns, kTimeline, kFaults, kEnd});
 }
 
 }  // namespace ringside::tools
