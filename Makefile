@@ -62,18 +62,24 @@ test: deps-once all  ## build, then check the documents and run every test that 
 	build/release/tests/ringside_tests $(TEST_ARGS) || failed=1; \
 	exit $$failed
 
+# The plain runner runs one test after another, so two of them share all: $(call halves,PROGRAM).
+halves = one=$$(mktemp); \
+  { $(1) --plain --part 1/2 $(TEST_ARGS) >$$one 2>&1; echo $$? >$$one.status; } & \
+  failed=0; $(1) --plain --part 2/2 $(TEST_ARGS) || failed=1; wait; cat $$one; \
+  [ "$$(cat $$one.status)" = 0 ] || failed=1; rm -f $$one $$one.status; exit $$failed
+
 asan: deps-once build-asan  ## build and test with the address sanitizer, in build/asan
-	@build/asan/tests/ringside_tests --plain $(TEST_ARGS)
+	@$(call halves,build/asan/tests/ringside_tests)
 
 ubsan: deps-once build-ubsan  ## build and test with the undefined-behaviour sanitizer
-	@UBSAN_OPTIONS=print_stacktrace=1 build/ubsan/tests/ringside_tests --plain $(TEST_ARGS)
+	@export UBSAN_OPTIONS=print_stacktrace=1; $(call halves,build/ubsan/tests/ringside_tests)
 
 # TSan wants its shadow memory at fixed addresses.  Kernels that spread addresses widely (32 bits of
 # randomness) collide with it, and setarch -R turns the spreading off for this one program.
 tsan: deps-once build-tsan  ## build and test with the thread sanitizer
 	@tests=build/tsan/tests/ringside_tests; launch=; \
 	$$tests --plain --list >/dev/null 2>&1 || launch='setarch -R'; \
-	TSAN_OPTIONS=second_deadlock_stack=1 $$launch $$tests --plain $(TEST_ARGS)
+	export TSAN_OPTIONS=second_deadlock_stack=1; $(call halves,$$launch $$tests)
 
 # Only what is installed is built: no tests.
 build-install: deps-once

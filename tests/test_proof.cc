@@ -20,6 +20,7 @@ namespace ringside {
 namespace {
 
 using test::kAllClaims;
+using test::kMostProvedRanks;
 using test::programs_of;
 using test::show;
 
@@ -61,7 +62,7 @@ void check_holds(test::Context& t, Claim claim, const std::vector<Program>& prog
 // Every size, in the usual order of turns.
 void check_every_size(test::Context& t, Claim claim) {
   constexpr std::size_t kSlices = 2;
-  for (int size = 1; size <= 64; ++size) {
+  for (int size = 1; size <= kMostProvedRanks; ++size) {
     const std::vector<Program> programs = programs_of(claim, size, kSlices);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool in_place : {false, true})
@@ -72,7 +73,7 @@ void check_every_size(test::Context& t, Claim claim) {
 
 void check_several_roots(test::Context& t, Claim claim) {
   constexpr std::size_t kSlices = 3;
-  for (int size = 1; size <= 64; ++size)
+  for (int size = 1; size <= kMostProvedRanks; ++size)
     for (int root = 0; root < size; ++root) {
       const bool chosen =
           size <= 8 || root == 0 || root == 1 || root == size / 2 || root == size - 1;
@@ -128,7 +129,7 @@ RINGSIDE_TEST(proof, all_gather_for_1_to_64_ranks) { check_every_size(t, Claim::
 
 // all_to_all is not called in place (communicator.h).
 RINGSIDE_TEST(proof, all_to_all_for_1_to_64_ranks) {
-  for (int size = 1; size <= 64; ++size) {
+  for (int size = 1; size <= kMostProvedRanks; ++size) {
     const std::vector<Program> programs = programs_of(Claim::all_to_all, size, 2);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool lends : {false, true})
@@ -154,7 +155,7 @@ RINGSIDE_TEST(proof, holds_whoever_runs_first) {
     for (int size = 1; size <= 16; ++size) check_schedules(t, claim, size, 1 + size % 3);
     check_schedules(t, claim, 31, 1);
   }
-  const std::vector<Program> programs = programs_of(Claim::all_reduce, 64, 1);
+  const std::vector<Program> programs = programs_of(Claim::all_reduce, kMostProvedRanks, 1);
   for (const Turns turns : {Turns::eager, Turns::eager_down, Turns::random})
     check_holds(t, Claim::all_reduce, programs, 1, {.slots = 2, .turns = turns});
 }
@@ -162,7 +163,7 @@ RINGSIDE_TEST(proof, holds_whoever_runs_first) {
 // 2(n−1)/n of the buffer is the least that an all-reduce can make each rank send (ring.h), and it
 // is what this one sends: exactly, where n divides the count, and on average over the ranks always.
 RINGSIDE_TEST(proof, each_rank_sends_the_lower_bound) {
-  for (int size = 1; size <= 64; ++size) {
+  for (int size = 1; size <= kMostProvedRanks; ++size) {
     const auto n = static_cast<std::size_t>(size);
     for (const std::size_t slice_count : {std::size_t{5}, std::size_t{1000}}) {
       const std::size_t divided = 12 * n, uneven = 12 * n + n / 2;

@@ -16,6 +16,7 @@ namespace ringside {
 namespace {
 
 using test::kAllClaims;
+using test::kMostProvedRanks;
 using test::one_shot_programs;
 using test::programs_of;
 using test::two_shot_programs;
@@ -49,7 +50,7 @@ void check_orders(test::Context& t, Claim claim, const std::vector<Program>& pro
 }  // namespace
 
 RINGSIDE_TEST(proof, in_order_two_slots_are_enough_for_1_to_64_ranks) {
-  for (int size = 1; size <= 64; ++size) {
+  for (int size = 1; size <= kMostProvedRanks; ++size) {
     const int slots = 2 + size % 3;
     for (const Claim claim : kAllClaims) {
       const int root = size / 2;
@@ -87,7 +88,7 @@ RINGSIDE_TEST(proof, in_order_one_slot_is_enough_where_no_sum_goes_on) {
 }
 
 RINGSIDE_TEST(proof_control, in_order_one_slot_deadlocks_where_a_sum_goes_on) {
-  for (int size = 3; size <= 64; ++size)
+  for (int size = 3; size <= kMostProvedRanks; ++size)
     for (const Claim claim : kAllClaims) {
       if (!passes_sums_on(claim)) continue;
       const Proof proof =

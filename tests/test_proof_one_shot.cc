@@ -12,6 +12,7 @@
 namespace ringside {
 namespace {
 
+using test::kMostProvedRanks;
 using test::one_shot_programs;
 using test::record_mutants;
 
@@ -59,7 +60,7 @@ void fold_all(RecordLane& lane, const Ring& ring, int chunk) {
 }  // namespace
 
 RINGSIDE_TEST(proof, one_shot_for_1_to_64_ranks) {
-  for (int size = 1; size <= 64; ++size) {
+  for (int size = 1; size <= kMostProvedRanks; ++size) {
     const std::vector<Program> programs = one_shot_programs(size);
     const int slots = 1 + size % 3;
     check_holds(t, programs, {.slots = slots, .in_place = true, .turns = Turns::eager});
@@ -133,7 +134,7 @@ RINGSIDE_TEST(proof_control, one_shot_by_rendezvous_deadlocks) {
   check_refuted(t, prove(one_shot_programs(kSize), Claim::all_reduce, 1, {.slots = 0}),
                 "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
                 "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
-  for (int size = 2; size <= 64; size *= 2)
+  for (int size = 2; size <= kMostProvedRanks; size *= 2)
     CHECK(!prove(one_shot_programs(size), Claim::all_reduce, 1, {.slots = 0}).holds);
 }
 

@@ -12,6 +12,7 @@
 namespace ringside {
 namespace {
 
+using test::kMostProvedRanks;
 using test::two_shot_programs;
 
 constexpr int kSize = 4;
@@ -72,7 +73,7 @@ Proof prove_text(const Slice& slice_of_text, ProofRules rules = {.turns = Turns:
 }  // namespace
 
 RINGSIDE_TEST(proof, two_shot_for_1_to_64_ranks) {
-  for (int size = 1; size <= 64; ++size) {
+  for (int size = 1; size <= kMostProvedRanks; ++size) {
     const std::vector<Program> programs = two_shot_programs(size, 2);
     for (int slots = 1; slots <= 3; ++slots)
       for (const bool in_place : {false, true})
@@ -166,7 +167,7 @@ RINGSIDE_TEST(proof_control, two_shot_by_rendezvous_deadlocks) {
   check_refuted(t, prove(two_shot_programs(kSize, 1), Claim::all_reduce, 1, {.slots = 0}),
                 "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
                 "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
-  for (int size = 2; size <= 64; size *= 2)
+  for (int size = 2; size <= kMostProvedRanks; size *= 2)
     CHECK(!prove(two_shot_programs(size, 1), Claim::all_reduce, 1, {.slots = 0}).holds);
 }
 

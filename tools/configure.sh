@@ -80,6 +80,7 @@ pic='-fPIC -fno-semantic-interposition'
 # -ffp-contract=off: a fused multiply-add would round differently here and there, and equal bits
 # on every machine are a promise.  -fno-math-errno changes no bit and lets loops vectorise.
 cxxflags="-std=c++20 $optimize $warnings -ffp-contract=off -fno-math-errno -pthread $sanitize"
+[ "$flavour" = release ] || defines="$defines -DRINGSIDE_SANITIZED=1"
 cxxflags="$cxxflags $pic -I. $nccl_include $cuda_flags $defines"
 
 # What the library itself may call; a program that links with the static one needs it too.

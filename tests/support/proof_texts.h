@@ -14,12 +14,15 @@
 #include "comm/record_lane.h"
 #include "comm/ring.h"
 #include "comm/two_shot.h"
+#include "tests/support/test.h"
 
 namespace ringside::test {
 
 inline constexpr Claim kAllClaims[] = {Claim::all_reduce, Claim::reduce_scatter, Claim::all_gather,
                                        Claim::broadcast,  Claim::reduce,         Claim::gather,
                                        Claim::scatter,    Claim::all_to_all};
+
+inline constexpr int kMostProvedRanks = kSanitized ? 20 : 64;
 
 // The real text of the algorithm that makes the claim, as all ranks of a ring of `size` say it.
 inline std::vector<Program> programs_of(Claim claim, int size, std::size_t slices, int root = 0) {

@@ -94,6 +94,18 @@ std::string describe_pair(const char* text, const A& a, const B& b) {
 
 }  // namespace ringside::test
 
+namespace ringside::test {
+
+// Sanitizers see what is wrong in a small world as well as in a large one, and in one of 64 ranks
+// they need an hour. Loops over whole families of cases, one after another, stop earlier there.
+#ifdef RINGSIDE_SANITIZED
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
+}  // namespace ringside::test
+
 // Long enough for the slowest test on a busy two-core machine; a hang costs this much once.
 #define RINGSIDE_TEST_TIMEOUT_S 120
 

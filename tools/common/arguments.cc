@@ -63,6 +63,8 @@ enum LongOption {
   kLimit,
   kMemory,
   kLane,
+  kLate,
+  kBeside,
   kExplain,
   kFault,
   kTrace,
@@ -95,7 +97,10 @@ std::vector<option> options_of(Tool tool) {
   if (tool == Tool::ring_allreduce) {
     all = {{"no-demo", no_argument, nullptr, kNoDemo}};
   } else {
-    all = {{"peer", required_argument, nullptr, kPeer}, {"limit", no_argument, nullptr, kLimit}};
+    all = {{"peer", required_argument, nullptr, kPeer},
+           {"limit", no_argument, nullptr, kLimit},
+           {"late", required_argument, nullptr, kLate},
+           {"beside", required_argument, nullptr, kBeside}};
   }
   all.insert(all.end(), kCommonOptions.begin(), kCommonOptions.end());
   return all;
@@ -128,6 +133,19 @@ void check_memory_words(const Arguments& it, Tool tool) {
                                   : text("--peer %s is compared on the host's memory; on device "
                                          "memory there is --peer nccl",
                                          it.peer.c_str()));
+}
+
+// The floor is that of calls that all ranks make at once, and do nothing else meanwhile.
+void check_circumstances(const Arguments& it) {
+  if (it.late_us == 0 && it.beside_us == 0) return;
+  const char* const name = it.late_us != 0 ? "--late" : "--beside";
+  if (it.late_us != 0 && it.beside_us != 0)
+    throw Error(Fault::usage, "--late and --beside are two questions; ask one at a time");
+  if (it.limit)
+    throw Error(Fault::usage,
+                text("%s has no floor to be held against; leave --limit and --explain out", name));
+  if (it.memory == Memory::device)
+    throw Error(Fault::usage, text("%s is about the host's memory, not a device's", name));
 }
 
 void read_option(int letter, const char* value, Tool tool, Arguments& it) {
@@ -168,6 +186,12 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       break;
     case kLimit:
       it.limit = true;
+      break;
+    case kLate:
+      it.late_us = read_int("--late", value, 1, 1'000'000);
+      break;
+    case kBeside:
+      it.beside_us = read_int("--beside", value, 1, 1'000'000);
       break;
     case kExplain:
       it.explain = true;
@@ -210,6 +234,7 @@ Arguments parse_arguments(int argc, char** argv, Tool tool) {
                 text("sizes run from -b to -e, at least 1 and at most 16G; %zu to %zu do not",
                      it.begin_bytes, it.end_bytes));
   check_memory_words(it, tool);
+  check_circumstances(it);
   return it;
 }
 

@@ -34,6 +34,8 @@ struct Arguments {
   bool limit = false;              // bench
   Memory memory = Memory::any;     // where the buffers come from; ring_allreduce: any or device
   std::optional<LaneChoice> lane;  // with device memory; nothing: as the environment says
+  int late_us = 0;                 // bench: by how much one rank comes later than the others
+  int beside_us = 0;               // bench: how much is computed beside each call
   bool explain = false;            // what each row is made of; in bench with the limit
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
   std::string trace;               // the file for the timeline; empty: none

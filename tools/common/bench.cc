@@ -152,10 +152,21 @@ class Bench {
       words += text("# board: a call's notes for the other ranks take %.1f ns of each time below\n",
                     *run.board_ns);
     if (surroundings_) words += explain_head(surroundings_->machine);
+    words += circumstances();
     if (binding_.own_cores()) words += "# each rank is bound to a core of its own\n";
     if (comm_.size() > run.machine.cores)
       words += "# more ranks than cores: times and rates of large sizes hold the turns of others\n";
     return words;
+  }
+
+  std::string circumstances() const {
+    if (arguments_.late_us != 0)
+      return text("# one rank, each in turn, comes %d us after the others; time is its call's\n",
+                  arguments_.late_us);
+    if (arguments_.beside_us != 0)
+      return text("# each rank starts a call, computes for %d us, then waits; time is of it all\n",
+                  arguments_.beside_us);
+    return "";
   }
 
   std::string machine_words(const MachineProbe& probe) const {

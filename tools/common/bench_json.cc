@@ -41,8 +41,9 @@ std::string json_options(const Arguments& it) {
          "    \"ops\": " + json_names(it.kinds, row_name) +
          ", \"types\": " + json_names(it.dtypes, [](DType d) { return name_of(d); }) +
          ", \"redops\": " + json_names(it.reductions, [](Reduction r) { return name_of(r); }) +
-         text(",\n    \"peer\": %s, \"limit\": %s, \"memory\": \"%s\"},\n",
-              json_string(it.peer).c_str(), it.limit ? "true" : "false", name_of(it.memory));
+         text(",\n    \"peer\": %s, \"limit\": %s, \"memory\": \"%s\", ",
+              json_string(it.peer).c_str(), it.limit ? "true" : "false", name_of(it.memory)) +
+         text("\"late_us\": %d, \"beside_us\": %d},\n", it.late_us, it.beside_us);
 }
 
 // Whose memory, and who carries calls on it out.

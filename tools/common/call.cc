@@ -66,36 +66,54 @@ Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank,
   return {buffers.first(), buffers.first()};
 }
 
-void Ringside::call(const Operation& what, Sides at) {
+void Ringside::make(const Operation& what, Sides at, bool at_once) {
+  using Comm = Communicator;
   const int size = comm_.size(), right = (comm_.rank() + 1) % size;
   const int left = (comm_.rank() + size - 1) % size;
+  // The two ways of one call take the same arguments.
+  const auto call = [&](auto blocking, auto returning, const auto&... arguments) {
+    if (at_once)
+      work_ = (comm_.*returning)(arguments...);
+    else
+      (comm_.*blocking)(arguments...);
+  };
   switch (what.kind) {
     case Kind::all_reduce:
-      return comm_.all_reduce(at.send, at.recv, what.count, what.dtype, what.reduction);
+      return call(&Comm::all_reduce, &Comm::all_reduce_async, at.send, at.recv, what.count,
+                  what.dtype, what.reduction);
     case Kind::reduce_scatter:
-      return comm_.reduce_scatter(at.send, at.recv, what.count, what.dtype, what.reduction);
+      return call(&Comm::reduce_scatter, &Comm::reduce_scatter_async, at.send, at.recv, what.count,
+                  what.dtype, what.reduction);
     case Kind::all_gather:
-      return comm_.all_gather(at.send, at.recv, what.count, what.dtype);
+      return call(&Comm::all_gather, &Comm::all_gather_async, at.send, at.recv, what.count,
+                  what.dtype);
     case Kind::reduce_scatter_v:
-      return comm_.reduce_scatter_v(at.send, at.recv, counts_.of(what.count, size), what.dtype,
-                                    what.reduction);
+      return call(&Comm::reduce_scatter_v, &Comm::reduce_scatter_v_async, at.send, at.recv,
+                  counts_.of(what.count, size), what.dtype, what.reduction);
     case Kind::all_gather_v:
-      return comm_.all_gather_v(at.send, at.recv, counts_.of(what.count, size), what.dtype);
+      return call(&Comm::all_gather_v, &Comm::all_gather_v_async, at.send, at.recv,
+                  counts_.of(what.count, size), what.dtype);
     case Kind::broadcast:
-      return comm_.broadcast(at.recv, what.count, what.dtype, what.root);
+      return call(&Comm::broadcast, &Comm::broadcast_async, at.recv, what.count, what.dtype,
+                  what.root);
     case Kind::reduce:
-      return comm_.reduce(at.send, at.recv, what.count, what.dtype, what.reduction, what.root);
+      return call(&Comm::reduce, &Comm::reduce_async, at.send, at.recv, what.count, what.dtype,
+                  what.reduction, what.root);
     case Kind::gather:
-      return comm_.gather(at.send, at.recv, what.count, what.dtype, what.root);
+      return call(&Comm::gather, &Comm::gather_async, at.send, at.recv, what.count, what.dtype,
+                  what.root);
     case Kind::scatter:
-      return comm_.scatter(at.send, at.recv, what.count, what.dtype, what.root);
+      return call(&Comm::scatter, &Comm::scatter_async, at.send, at.recv, what.count, what.dtype,
+                  what.root);
     case Kind::all_to_all:
-      return comm_.all_to_all(at.send, at.recv, what.count, what.dtype);
+      return call(&Comm::all_to_all, &Comm::all_to_all_async, at.send, at.recv, what.count,
+                  what.dtype);
     case Kind::barrier:
-      return comm_.barrier();
+      return call(&Comm::barrier, &Comm::barrier_async);
     case Kind::send_recv:
-      return comm_.exchange({Message::to(right, at.send, what.count, what.dtype),
-                             Message::from(left, at.recv, what.count, what.dtype)});
+      return call(&Comm::exchange, &Comm::exchange_async,
+                  std::vector{Message::to(right, at.send, what.count, what.dtype),
+                              Message::from(left, at.recv, what.count, what.dtype)});
   }
 }
 

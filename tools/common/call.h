@@ -89,6 +89,11 @@ class Library {
   // Collective. `what` is what part_of() answered.
   virtual void call(const Operation& what, Sides at) = 0;
 
+  // The same call in two halves, between which the caller does something else. A library that has
+  // no calls that return at once makes it in the first.
+  virtual void start(const Operation& what, Sides at) { call(what, at); }
+  virtual void finish() {}
+
   // What this library does where a row asks for `what`; nothing if it cannot. `note` says in what
   // it differs or why there is nothing, as a sentence for the foot of the table.
   struct Part {
@@ -110,11 +115,16 @@ class Ringside : public Library {
  public:
   explicit Ringside(Communicator& comm) : comm_(comm) {}
   const char* name() const override { return "ringside"; }
-  void call(const Operation& what, Sides at) override;
+  void call(const Operation& what, Sides at) override { make(what, at, false); }
+  void start(const Operation& what, Sides at) override { make(what, at, true); }
+  void finish() override { work_.wait(); }
   bool has_our_bits() const override { return true; }
 
  private:
+  void make(const Operation& what, Sides at, bool at_once);
+
   Communicator& comm_;
+  Work work_;
   KeptCounts<std::size_t> counts_;
 };
 

@@ -138,6 +138,12 @@ Beside what
   --threads N ranks as threads of this process
   --json      one JSON object, for machines
   --help      this
+
+Under which circumstances (one of the two, on the host's memory, without a floor)
+  --late US   one rank, each in turn, comes US microseconds after the others. time is what its call
+              takes it: the others are waiting, and are to be no obstacle
+  --beside US each rank starts the call, computes for US microseconds of a core in its registers,
+              and waits for the call. time is of it all; without --beside it is the call's alone
 )";
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "tools/common/beside.h"
 #include "tools/common/oracle.h"
 
 namespace ringside::tools {
@@ -29,19 +30,30 @@ double us_since(steady_clock::time_point start) {
   return std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
 }
 
+// Computing something else, as who comes late does. Returns when it was over.
+steady_clock::time_point spin_until(steady_clock::time_point when) {
+  steady_clock::time_point now = steady_clock::now();
+  while (now < when) now = steady_clock::now();
+  return now;
+}
+
 class Stopwatch {
  public:
-  Stopwatch(Communicator& comm, Buffers& buffers, const Operation& what, Sides at)
+  // `late_us`: by how much one rank comes later than the others.
+  Stopwatch(Communicator& comm, Buffers& buffers, const Operation& what, Sides at, int late_us)
       : comm_(comm),
         buffers_(buffers),
         at_(at),
+        late_us_(late_us),
         input_bytes_(input_count(what, comm.rank(), comm.size()) * bytes_of(what.dtype)),
-        batched_(whole_count(what, comm.size()) * bytes_of(what.dtype) <= kBatchedBytes) {}
+        batched_(late_us == 0 &&
+                 whole_count(what, comm.size()) * bytes_of(what.dtype) <= kBatchedBytes) {}
 
   bool batched() const { return batched_; }
 
   // µs a call, on this rank. `settle`: a call before, as another library has had the caches.
-  double sample(const Contender& it, int calls, bool settle) const {
+  // `turn`: whose turn it is to be late.
+  double sample(const Contender& it, int calls, bool settle, int turn) const {
     it.library->prepare();
     if (settle) {
       it.library->call(it.what, at_);
@@ -51,20 +63,22 @@ class Stopwatch {
     const bool each = batched_ && !buffers_.on_device();
     if (!each) buffers_.rewrite(at_.send, input_bytes_);
     comm_.barrier();
-    const auto start = steady_clock::now();
+    const bool late = late_us_ != 0 && turn % comm_.size() == comm_.rank();
+    const auto start = spin_until(steady_clock::now() + std::chrono::microseconds(late_us_ * late));
     for (int i = 0; i < calls; ++i) {
       if (each) buffers_.rewrite(at_.send, input_bytes_);
       it.library->call(it.what, at_);
     }
     const double time_us = us_since(start) / calls;
     it.library->recover();
-    return time_us;
+    return late_us_ == 0 || late ? time_us : 0;
   }
 
  private:
   Communicator& comm_;
   Buffers& buffers_;
   const Sides at_;
+  const int late_us_;
   const std::size_t input_bytes_;
   const bool batched_;
 };
@@ -82,8 +96,8 @@ double warm_up(Communicator& comm, const Stopwatch& watch, const Contender& it, 
   double call_us = 0;
   const auto make = [&](int count) {
     const auto start = steady_clock::now();
-    if (watch.batched()) watch.sample(it, count, false);
-    for (int i = 0; !watch.batched() && i < count; ++i) watch.sample(it, 1, false);
+    if (watch.batched()) watch.sample(it, count, false, 0);
+    for (int i = 0; !watch.batched() && i < count; ++i) watch.sample(it, 1, false, i);
     call_us = std::max(us_since(start) / count, 0.01);
   };
   if (calls != 0) make(1);
@@ -129,7 +143,7 @@ Series time_calls(Communicator& comm, const std::vector<Contender>& contenders,
     for (std::size_t turn = 0; turn < many; ++turn) {
       const std::size_t i = sample % 2 == 0 ? turn : many - 1 - turn;
       const int batch = calls_of_sample(calls[i], sample, samples);
-      series[i].push_back(watch.sample(contenders[i], batch, many > 1));
+      series[i].push_back(watch.sample(contenders[i], batch, many > 1, sample));
     }
   for (std::vector<double>& times : series)
     comm.all_reduce(times.data(), times.data(), times.size(), DType::f64, Reduction::max);
@@ -200,7 +214,11 @@ Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Opera
   Row row;
   row.what = what;
   row.size_bytes = whole_count(what, comm.size()) * bytes_of(what.dtype);
-  Ringside ours(comm);
+  Ringside ringside(comm);
+  const Computation computation(arguments.beside_us);
+  Beside ours_beside(ringside, computation), theirs_beside(peer ? *peer : ringside, computation);
+  Library& ours = arguments.beside_us == 0 ? static_cast<Library&>(ringside) : ours_beside;
+  if (peer != nullptr && arguments.beside_us != 0) peer = &theirs_beside;
   std::vector<Contender> contenders = {{&ours, what}};
   if (peer != nullptr) {
     const bool is_empty = what.count == 0 && what.kind != Kind::barrier;
@@ -212,7 +230,8 @@ Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Opera
   const auto series_of = [&](bool one_buffer) {
     const Sides at = sides_of(buffers, what, one_buffer, comm.rank(), comm.size());
     fill(comm, buffers, what, at);
-    return time_calls(comm, contenders, Stopwatch(comm, buffers, what, at), arguments);
+    const Stopwatch watch(comm, buffers, what, at, arguments.late_us);
+    return time_calls(comm, contenders, watch, arguments);
   };
   const Series series = series_of(false);
   row.samples = series[0].size();

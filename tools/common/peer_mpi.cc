@@ -1,4 +1,4 @@
-// Open MPI (or another MPI) as a peer: its collectives, blocking, on the communicator of all ranks.
+// Open MPI (or another MPI) as a peer: its collectives on the communicator of all ranks.
 //
 // This is the only place where MPI moves data. ringside itself uses MPI for the meeting at the
 // start alone (comm/bootstrap_mpi.h), which has also initialised it.
@@ -92,73 +92,93 @@ class MpiPeer : public Peer {
     return {sum, "mpi has no avg: its side of those rows is a sum"};
   }
 
-  void call(const Operation& what, Sides at) override {
-    if (has_reduction(what.kind))
-      reduce(what, at);
-    else
-      move(what, at);
-  }
+  void call(const Operation& what, Sides at) override { make(what, at, false); }
+  void start(const Operation& what, Sides at) override { make(what, at, true); }
+  void finish() override { MPI_Waitall(2, requests_, MPI_STATUSES_IGNORE); }
 
  private:
   static std::size_t bytes(const Operation& what) { return what.count * bytes_of(what.dtype); }
 
   // MPI wants to know where each part begins, too.
-  const std::vector<int>& starts_of(const std::vector<int>& counts) {
+  const int* starts_of(const std::vector<int>& counts) {
     starts_.resize(counts.size());
     std::exclusive_scan(counts.begin(), counts.end(), starts_.begin(), 0);
-    return starts_;
+    return starts_.data();
   }
 
-  void reduce(const Operation& what, Sides at) {
+  void make(const Operation& what, Sides at, bool at_once) {
+    // The two ways of one call take the same arguments, but for the request.
+    const auto call = [&](auto blocking, auto returning, const auto&... arguments) {
+      if (at_once)
+        returning(arguments..., comm_, &requests_[0]);
+      else
+        blocking(arguments..., comm_);
+    };
+    if (has_reduction(what.kind))
+      reduce(what, at, call);
+    else if (what.kind == Kind::send_recv)
+      send_recv(static_cast<int>(bytes(what)), at, at_once);
+    else
+      move(what, at, call);
+  }
+
+  template <class Call>
+  void reduce(const Operation& what, Sides at, const Call& call) {
     const int count = static_cast<int>(what.count);
     const MPI_Datatype type = type_of(what.dtype);
     const MPI_Op op = op_of(what.reduction);
     if (what.kind == Kind::all_reduce)
-      MPI_Allreduce(at.send, at.recv, count, type, op, comm_);
+      call(MPI_Allreduce, MPI_Iallreduce, at.send, at.recv, count, type, op);
     else if (what.kind == Kind::reduce_scatter_v)
-      MPI_Reduce_scatter(at.send, at.recv, counts_.of(what.count, size_).data(), type, op, comm_);
+      call(MPI_Reduce_scatter, MPI_Ireduce_scatter, at.send, at.recv,
+           counts_.of(what.count, size_).data(), type, op);
     else if (what.kind == Kind::reduce_scatter)
-      MPI_Reduce_scatter_block(at.send, at.recv, count, type, op, comm_);
+      call(MPI_Reduce_scatter_block, MPI_Ireduce_scatter_block, at.send, at.recv, count, type, op);
     else
-      MPI_Reduce(at.send, at.recv, count, type, op, what.root, comm_);
+      call(MPI_Reduce, MPI_Ireduce, at.send, at.recv, count, type, op, what.root);
   }
 
-  void move(const Operation& what, Sides at) {
+  template <class Call>
+  void move(const Operation& what, Sides at, const Call& call) {
     const int count = static_cast<int>(bytes(what));
     const MPI_Datatype type = MPI_BYTE;
     switch (what.kind) {
       case Kind::all_gather:
-        MPI_Allgather(at.send, count, type, at.recv, count, type, comm_);
-        return;
+        return call(MPI_Allgather, MPI_Iallgather, at.send, count, type, at.recv, count, type);
       case Kind::all_gather_v: {
         const std::vector<int>& counts = counts_.of(what.count, size_, bytes_of(what.dtype));
-        MPI_Allgatherv(at.send, counts[static_cast<std::size_t>(rank_)], type, at.recv,
-                       counts.data(), starts_of(counts).data(), type, comm_);
-        return;
+        return call(MPI_Allgatherv, MPI_Iallgatherv, at.send,
+                    counts[static_cast<std::size_t>(rank_)], type, at.recv, counts.data(),
+                    starts_of(counts), type);
       }
       case Kind::broadcast:
-        MPI_Bcast(at.recv, count, type, what.root, comm_);
-        return;
+        return call(MPI_Bcast, MPI_Ibcast, at.recv, count, type, what.root);
       case Kind::gather:
-        MPI_Gather(at.send, count, type, at.recv, count, type, what.root, comm_);
-        return;
+        return call(MPI_Gather, MPI_Igather, at.send, count, type, at.recv, count, type, what.root);
       case Kind::scatter:
-        MPI_Scatter(at.send, count, type, at.recv, count, type, what.root, comm_);
-        return;
+        return call(MPI_Scatter, MPI_Iscatter, at.send, count, type, at.recv, count, type,
+                    what.root);
       case Kind::all_to_all:
-        MPI_Alltoall(at.send, count, type, at.recv, count, type, comm_);
-        return;
-      case Kind::send_recv:
-        MPI_Sendrecv(at.send, count, type, (rank_ + 1) % size_, 0, at.recv, count, type,
-                     (rank_ + size_ - 1) % size_, 0, comm_, MPI_STATUS_IGNORE);
-        return;
+        return call(MPI_Alltoall, MPI_Ialltoall, at.send, count, type, at.recv, count, type);
       default:
-        MPI_Barrier(comm_);
-        return;
+        return call(MPI_Barrier, MPI_Ibarrier);
     }
   }
 
+  // MPI-3 has no MPI_Isendrecv.
+  void send_recv(int bytes, Sides at, bool at_once) {
+    const int right = (rank_ + 1) % size_, left = (rank_ + size_ - 1) % size_;
+    if (!at_once) {
+      MPI_Sendrecv(at.send, bytes, MPI_BYTE, right, 0, at.recv, bytes, MPI_BYTE, left, 0, comm_,
+                   MPI_STATUS_IGNORE);
+      return;
+    }
+    MPI_Irecv(at.recv, bytes, MPI_BYTE, left, 0, comm_, &requests_[0]);
+    MPI_Isend(at.send, bytes, MPI_BYTE, right, 0, comm_, &requests_[1]);
+  }
+
   MPI_Comm comm_ = MPI_COMM_NULL;
+  MPI_Request requests_[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
   int rank_ = 0, size_ = 1;
   KeptCounts<int> counts_;
   std::vector<int> starts_;

@@ -105,7 +105,7 @@ class NcclPeer : public Peer {
         gpu_(gpus.mine),
         stream_(static_cast<cudaStream_t>(gpus.mine->stream())) {
     why_not_ = agree(bootstrap, nccl_.load());
-    if (why_not_.empty()) why_not_ = agree(bootstrap, start(bootstrap, false));
+    if (why_not_.empty()) why_not_ = agree(bootstrap, join(bootstrap, false));
     // A deadline has an end of its own; a refusal of shared GPUs is the one that is to be expected.
     if (!why_not_.empty() && gpus.busiest().size() > 1)
       why_not_ +=
@@ -114,7 +114,7 @@ class NcclPeer : public Peer {
     if (!why_not_.empty()) return;
     nccl_.CommDestroy(comm_);
     comm_ = nullptr;
-    why_not_ = agree(bootstrap, start(bootstrap, true));
+    why_not_ = agree(bootstrap, join(bootstrap, true));
   }
   ~NcclPeer() override {
     if (comm_ != nullptr) nccl_.CommAbort(comm_);
@@ -165,7 +165,7 @@ class NcclPeer : public Peer {
     return "";
   }
 
-  std::string start(Bootstrap& bootstrap, bool blocking) {
+  std::string join(Bootstrap& bootstrap, bool blocking) {
     ncclUniqueId id{};
     const ncclResult_t made = rank_ == 0 ? nccl_.GetUniqueId(&id) : ncclSuccess;
     const std::string problem =
