@@ -197,7 +197,9 @@ class CpuDevice : public Device {
     });
   }
   void signal(Stream stream, DeviceCell* cell, std::uint64_t bits) override {
-    of(stream).push([=] { store_release(&cell->bits, bits); });
+    of(stream).push([=, this] {
+      if (!is_let_go()) store_release(&cell->bits, bits);
+    });
   }
   void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
              const DeviceTrouble*) override {
@@ -239,18 +241,22 @@ class CpuDevice : public Device {
       std::memcpy(to, from_host, bytes);
       return;
     }
-    std::uint64_t word = 0;
-    std::memcpy(&word, from_host, sizeof word);
-    std::memcpy(static_cast<char*>(to) + sizeof word,
-                static_cast<const char*>(from_host) + sizeof word, bytes - sizeof word);
-    store_release(static_cast<std::uint64_t*>(to), word);
+    // The flag, which comes first, is written last.
+    for (std::size_t at = bytes; at != 0;) {
+      at -= sizeof(std::uint64_t);
+      std::uint64_t word = 0;
+      std::memcpy(&word, static_cast<const char*>(from_host) + at, sizeof word);
+      store_release(reinterpret_cast<std::uint64_t*>(static_cast<char*>(to) + at), word);
+    }
   }
 
  private:
-  // Streams of a broken communicator run on with whatever they hold; what they move races with the
-  // peers, and nobody looks at it. ThreadSanitizer would, so for it they move nothing.
+  // Streams of a broken communicator, or with a message of another call, run on with whatever they
+  // hold. What they move races with the rest, and so does what their flags let the peers' streams
+  // move; nobody looks at it. ThreadSanitizer would, so for it they do neither.
   bool is_let_go() const {
-    return kUnderTsan && trouble_ != nullptr && load_word(&trouble_->abort) != 0;
+    return kUnderTsan && trouble_ != nullptr &&
+           (load_word(&trouble_->abort) != 0 || load_acquire(&trouble_->found) != 0);
   }
 
   CpuDeviceOptions options_;
