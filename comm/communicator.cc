@@ -197,6 +197,9 @@ LaneInUse Communicator::device_lane() const {
   if (!impl_->device) return {"host", "not every rank has made a device current"};
   return impl_->device->lane();
 }
+LaneInUse Communicator::device_way(Plan& plan) const {
+  return impl_->device ? impl_->device->way(plan) : device_lane();
+}
 std::size_t Communicator::lend_from_bytes() const { return impl_->planner.lend_from_bytes; }
 
 std::optional<std::string> Communicator::broken() const {

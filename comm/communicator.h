@@ -56,6 +56,8 @@
 
 namespace ringside {
 
+struct Plan;  // plan.h
+
 // One edge of the ring, for a table: who sends to whom, over what, and why over that.
 struct Edge {
   int from;
@@ -202,6 +204,8 @@ class Communicator {
   std::size_t one_shot_most_bytes() const;
   // Who carries out calls on device memory, and why.
   LaneInUse device_lane() const;
+  // The same for one call, planned for the host: plan.algorithm becomes the one that it gets there.
+  LaneInUse device_way(Plan& plan) const;
   // Pieces of so many bytes or more are read where they lie, if that is memory from allocate()
   // (allocate.h). SIZE_MAX: none are.
   std::size_t lend_from_bytes() const;

@@ -69,19 +69,31 @@ bool DeviceCalls::takes(Plan& plan) {
   const bool input = bytes.input > 0 && is_here(call.input);
   const bool output = bytes.output > 0 && is_here(call.output);
   if (!input && !output) return false;
-  // A device has bounds of its own between the texts of an all_reduce, and a stream only the ring.
-  const Text as_planned = plan.algorithm.text;
-  if (call.what.kind == Kind::all_reduce)
-    plan.algorithm.text = side_->terms().lane == LaneChoice::device
-                              ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
-                              : Text::all_reduce;
   const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);
-  if (all && side_->lane_for(plan) != LaneChoice::host) {
-    call.what.on_device = true;
-    return true;
-  }
-  plan.algorithm.text = as_planned;
-  return false;
+  if (!all || choose(plan) == LaneChoice::host) return false;
+  call.what.on_device = true;
+  return true;
+}
+
+// A device has bounds of its own between the texts of an all_reduce, and a stream only the ring.
+LaneChoice DeviceCalls::choose(Plan& plan) const {
+  const AlgorithmText as_planned = plan.algorithm;
+  const HostCall& call = plan.call;
+  if (call.what.kind == Kind::all_reduce)
+    plan.algorithm =
+        all_reduce_by(side_->terms().lane == LaneChoice::device
+                          ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
+                          : Text::all_reduce);
+  const LaneChoice lane = side_->lane_for(plan);
+  if (lane == LaneChoice::host) plan.algorithm = as_planned;
+  return lane;
+}
+
+LaneInUse DeviceCalls::way(Plan& plan) const {
+  const LaneChoice chosen = choose(plan);
+  if (chosen == side_->terms().lane) return lane();
+  return {ringside::name_of(chosen),
+          "the stream lane has the ring's words alone, and this operation has others"};
 }
 
 std::optional<Staging> DeviceCalls::stage(HostCall& call) {

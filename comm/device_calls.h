@@ -27,6 +27,8 @@ class DeviceCalls {
   // For tables: who carries calls out, why, and a rank's device.
   LaneInUse lane() const;
   std::string name_of(int rank) const { return side_->name_of(rank); }
+  // The same for one call on device memory; the plan's algorithm becomes the one that it gets.
+  LaneInUse way(Plan& plan) const;
 
   // Throws Error{usage} if calls cannot be made on this stream.
   void check_stream(Device::Stream stream) const;
@@ -58,6 +60,8 @@ class DeviceCalls {
 
  private:
   DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const Options& options);
+
+  LaneChoice choose(Plan& plan) const;
   void watch(const DeviceSide::Ticket& ticket, Waiter& waiter);
   bool is_here(const void* address) { return address != nullptr && side_->device().owns(address); }
 

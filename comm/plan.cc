@@ -147,6 +147,12 @@ std::size_t two_shot_most_bytes(const Planner& planner) {
   return two_shot_pays_up_to(planner.size);
 }
 
+AlgorithmText all_reduce_by(Text text) {
+  if (text == Text::all_reduce_one_shot) return text_of<Text::all_reduce_one_shot>("one-shot");
+  if (text == Text::all_reduce_two_shot) return text_of<Text::all_reduce_two_shot>("two-shot");
+  return text_of<Text::all_reduce>("ring");
+}
+
 void refuse(const Planner& planner, Kind kind, const std::string& why) {
   throw Error(Fault::usage, text("rank %d: %s: %s", planner.rank, name_of(kind), why.c_str()));
 }
@@ -178,13 +184,13 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
   const std::size_t one_shot = one_shot_most_bytes(planner);
   const std::size_t two_shot = two_shot_most_bytes(planner);
   if (one_shot > 0 && total_bytes <= one_shot) {
-    plan.algorithm = text_of<Text::all_reduce_one_shot>("one-shot");
+    plan.algorithm = all_reduce_by(Text::all_reduce_one_shot);
   } else if (two_shot > 0 && total_bytes <= two_shot) {
-    plan.algorithm = text_of<Text::all_reduce_two_shot>("two-shot");
+    plan.algorithm = all_reduce_by(Text::all_reduce_two_shot);
     cut_for(plan.call, planner.pair_slot_bytes);
     plan.call.steps_per_slice *= 2;  // each message out is a step, and each message in
   } else {
-    plan.algorithm = text_of<Text::all_reduce>("ring");
+    plan.algorithm = all_reduce_by(Text::all_reduce);
   }
   return plan;
 }

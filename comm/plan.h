@@ -59,6 +59,9 @@ std::size_t one_shot_most_bytes(const Planner& planner);
 // From there up to how many bytes it takes two; 0: none does.
 std::size_t two_shot_most_bytes(const Planner& planner);
 
+// The algorithm of an all_reduce, by its text.
+AlgorithmText all_reduce_by(Text text);
+
 // Shapes, in-place rules and meaning as in communicator.h. Each throws Error{usage}.
 Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,
                      DType dtype, Reduction reduction);

@@ -142,13 +142,13 @@ RINGSIDE_TEST(bench_circumstances, what_makes_no_sense_is_refused) {
     test::Words words;
     std::string part;
   };
-  for (const Refusal& it : std::vector<Refusal>{
-           {{"--late", "0"}, "--late"},
-           {{"--beside", "x"}, "--beside"},
-           {{"--late", "1", "--beside", "1"}, "two questions"},
-           {{"--late", "1", "--limit"}, "no floor"},
-           {{"--beside", "1", "--explain"}, "no floor"},
-           {{"--beside", "1", "--memory", "device"}, "the host's memory"}}) {
+  for (const Refusal& it :
+       std::vector<Refusal>{{{"--late", "0"}, "--late"},
+                            {{"--beside", "x"}, "--beside"},
+                            {{"--late", "1", "--beside", "1"}, "two questions"},
+                            {{"--late", "1", "--limit"}, "no floor"},
+                            {{"--beside", "1", "--explain"}, "no floor"},
+                            {{"--beside", "1", "--memory", "device"}, "the host's memory"}}) {
     test::Words argv = {test::program_path("tools/bench"), "--threads", "2"};
     argv.insert(argv.end(), it.words.begin(), it.words.end());
     const test::RunResult result = test::run(argv);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "comm/bootstrap_threads.h"
 #include "comm/error.h"
@@ -165,6 +166,14 @@ RINGSIDE_TEST(bench_gpu, limit_and_explain_show_floor_lane_and_bytes) {
   const Result gather = bench(2, arguments, {}, LaneChoice::stream);
   CHECK_MSG(contains(gather.words, "by the host lane: the stream lane has the ring's words alone"),
             "%s", gather.words.c_str());
+  // Of three ranks: by size in one step, or in two.
+  for (const auto& [bytes, way] : {std::pair{64, "one-shot"}, {1 << 18, "two-shot"}}) {
+    Arguments three = few_calls(Kind::all_reduce, static_cast<std::size_t>(bytes));
+    three.limit = three.explain = true;
+    const Result result = bench(3, three);
+    CHECK_MSG(contains(result.words, text("#   %s, by the device lane: ", way)), "%s",
+              result.words.c_str());
+  }
   arguments.json = true;
   const Result json = bench(2, arguments);
   for (const char* part : {"\"memory\": \"device\"", "\"ranks_on_busiest_gpu\": 2",

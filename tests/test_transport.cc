@@ -68,11 +68,24 @@ bool contains(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
 }
 
-std::size_t open_descriptors() {
+std::size_t descriptors_now() {
   std::size_t count = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
     ++count;
   return count;
+}
+
+// Who has been answered may go on before the thread that has answered closes the connection. So it
+// is counted until the number stays.
+std::size_t open_descriptors() {
+  std::size_t last = descriptors_now();
+  for (int alike = 0; alike < 5;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const std::size_t now = descriptors_now();
+    alike = now == last ? alike + 1 : 0;
+    last = now;
+  }
+  return last;
 }
 
 std::size_t memfd_mappings() {

@@ -6,24 +6,10 @@
 #include "comm/error.h"
 #include "comm/json.h"
 #include "comm/plan.h"
-#include "comm/texts.h"
 #include "tools/common/explain.h"
 #include "tools/common/report.h"
 
 namespace ringside::tools {
-namespace {
-
-// By what the device lane's all_reduce is carried out is its own choice by size, which it does not
-// tell; every other plan has one text.
-std::string algorithm_of(const Communicator& comm, const Operation& what, const Plan& plan,
-                         const std::string& lane) {
-  const bool chooses = what.kind == Kind::all_reduce && comm.size() > 1;
-  if (!chooses || lane == "host") return plan.algorithm.name;
-  if (lane == "stream" || comm.options().algorithm == Algorithm::ring) return "ring";
-  return "one step (one-shot) if it is small, else the ring";
-}
-
-}  // namespace
 
 std::size_t moved_bytes(const Operation& what, const std::vector<int>& ranks, int size) {
   std::size_t elements = 0;
@@ -49,26 +35,21 @@ Floor gpu_floor(const Operation& what, const std::vector<int>& ranks, int size,
 
 GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what, Sides at,
                               const Floor& floor, const std::vector<Rate>& copy) {
-  const LaneInUse lane = comm.device_lane();
   GpuExplanation it;
   it.moved_bytes = floor.work.moved_bytes;
   it.copy_gbs = rate_at(copy, it.moved_bytes);
   it.floor_us = floor.time_us;
-  it.lane = lane.name;
-  it.why = lane.why;
   if (what.kind == Kind::send_recv) {
     it.algorithm = "messages";
     it.lane = "host";
     it.why = "messages go through the host's memory";
     return it;
   }
-  const Plan plan = plan_of(planner_of(comm), what, at);
-  if (it.lane == "stream" && !on_ring_only(plan.algorithm.text) &&
-      plan.algorithm.text != Text::all_reduce_one_shot) {
-    it.lane = "host";
-    it.why = "the stream lane has the ring's words alone, and this operation has others";
-  }
-  it.algorithm = algorithm_of(comm, what, plan, it.lane);
+  Plan plan = plan_of(planner_of(comm), what, at);
+  const LaneInUse way = comm.device_way(plan);
+  it.algorithm = plan.algorithm.name;
+  it.lane = way.name;
+  it.why = way.why;
   return it;
 }
 
