@@ -18,7 +18,7 @@ constexpr const char* kReason = "rank 1 has aborted: the loss is not a number";
 void check_aborted(Context& t, int rank, const Ending& ending) {
   CHECK_MSG(ending.failed && ending.fault == Fault::aborted && contains(ending.sentence, kReason),
             "rank %d: %s: %s", rank, name_of(ending.fault), ending.sentence.c_str());
-  CHECK_MSG(ending.seconds < 5, "rank %d: after %g s", rank, ending.seconds);
+  CHECK_MSG(ending.seconds < 5 * kSlack, "rank %d: after %g s", rank, ending.seconds);
 }
 
 }  // namespace

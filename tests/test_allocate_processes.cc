@@ -30,7 +30,7 @@ using test::lines_of;
 using test::RunResult;
 using test::Words;
 
-constexpr double kAtOnce_s = 10;
+constexpr double kAtOnce_s = 10 * test::kSlack;
 
 Words ranks_of(int ranks, const Words& arguments) {
   Words argv = test::launch_argv(ranks);

@@ -252,10 +252,11 @@ RINGSIDE_TEST(async, an_error_comes_out_of_the_work_each_time) {
     CHECK_MSG(first.failed && first.fault == Fault::mismatch &&
                   contains(first.sentence, "the count differs"),
               "rank %d: %s: %s", comm.rank(), name_of(first.fault), first.sentence.c_str());
-    CHECK(first.seconds < 5);
+    CHECK(first.seconds < 5 * test::kSlack);
     const auto fails_alike = [&](const char* how, const auto& action) {
       const Ending ending = ending_of(action);
-      CHECK_MSG(ending.failed && ending.fault == Fault::mismatch && ending.seconds < 0.5 &&
+      CHECK_MSG(ending.failed && ending.fault == Fault::mismatch &&
+                    ending.seconds < 0.5 * test::kSlack &&
                     contains(ending.sentence, first.sentence),
                 "%s: %s after %g s: %s", how, name_of(ending.fault), ending.seconds,
                 ending.sentence.c_str());
@@ -282,7 +283,8 @@ RINGSIDE_TEST(async, a_failure_whose_work_was_dropped_comes_out_of_the_next_call
     std::vector<float> buffer(8, 1.0f);
     comm.all_reduce_async(buffer.data(), buffer.data(), 4 + index(comm.rank()), DType::f32, kSum);
     const Ending ending = ending_of([&] { comm.barrier(); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::mismatch && ending.seconds < 5 &&
+    CHECK_MSG(ending.failed && ending.fault == Fault::mismatch &&
+                  ending.seconds < 5 * test::kSlack &&
                   contains(ending.sentence, "the count differs"),
               "rank %d: %s", comm.rank(), ending.sentence.c_str());
   });
@@ -330,7 +332,7 @@ RINGSIDE_TEST(async, a_late_rank_ends_the_work_by_its_deadline) {
                   contains(ending.sentence, "rank 1 ") &&
                   contains(ending.sentence, "has not entered any call yet"),
               "rank %d: %s: %s", comm.rank(), name_of(ending.fault), ending.sentence.c_str());
-    CHECK_MSG(ending.seconds < 1.3, "rank %d: %g s", comm.rank(), ending.seconds);
+    CHECK_MSG(ending.seconds < 1.3 * test::kSlack, "rank %d: %g s", comm.rank(), ending.seconds);
     together.arrive_and_wait();
   });
 }
@@ -359,9 +361,10 @@ RINGSIDE_TEST(async_control, blocking_calls_must_be_ordered_alike) {
     Communicator a(bootstrap, with_timeout(0.3)), b(bootstrap, with_timeout(0.3));
     const bool even = bootstrap.rank() == 0;
     const Ending ending = ending_of([&] { (even ? a : b).barrier(); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::timeout && ending.seconds < 1.3,
-              "rank %d: %s after %g s: %s", bootstrap.rank(), name_of(ending.fault), ending.seconds,
-              ending.sentence.c_str());
+    CHECK_MSG(
+        ending.failed && ending.fault == Fault::timeout && ending.seconds < 1.3 * test::kSlack,
+        "rank %d: %s after %g s: %s", bootstrap.rank(), name_of(ending.fault), ending.seconds,
+        ending.sentence.c_str());
     together.arrive_and_wait();
   });
 }
@@ -377,7 +380,7 @@ RINGSIDE_TEST(async_control, asynchronous_is_not_at_the_same_time) {
     Work receive = comm.recv_async(&theirs, 1, kI64, other);
     Work send = comm.send_async(&mine, 1, kI64, other);
     const Ending ending = ending_of([&] { receive.wait(); });
-    CHECK(ending.failed && ending.fault == Fault::timeout && ending.seconds < 1.3);
+    CHECK(ending.failed && ending.fault == Fault::timeout && ending.seconds < 1.3 * test::kSlack);
     CHECK_EQ(theirs, -1);
     CHECK(ending_of([&] { send.wait(); }).failed);
     together.arrive_and_wait();

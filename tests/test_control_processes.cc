@@ -53,7 +53,8 @@ void run(test::Context& t, Watched& it, Words argv, const Words& arguments,
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   it.result = it.job.run(argv, {.environment = environment, .timeout_s = 30}, meanwhile);
   CHECK_MSG(it.result.exit_code > 0, "exit status %d", it.result.exit_code);
-  CHECK_MSG(!it.result.timed_out && it.result.seconds < 10, "it took %.1f s", it.result.seconds);
+  CHECK_MSG(!it.result.timed_out && it.result.seconds < 10 * test::kSlack, "it took %.1f s",
+            it.result.seconds);
   const std::string left = it.job.leftovers();
   CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
 }

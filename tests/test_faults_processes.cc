@@ -89,8 +89,9 @@ RunResult check_job(test::Context& t, const FaultCase& it, const Words& argv, do
   CHECK_MSG(result.exit_code == (it.dies ? 128 + SIGKILL : 1), "%s: exit status %d", it.fault,
             result.exit_code);
   const double wait_s = it.waits ? deadline_s : 0;
-  CHECK_MSG(result.seconds >= wait_s && result.seconds < kStart_s + wait_s + 1 + kStop_s,
-            "%s: %.1f s", it.fault, result.seconds);
+  CHECK_MSG(
+      result.seconds >= wait_s && result.seconds < wait_s + (kStart_s + 1 + kStop_s) * test::kSlack,
+      "%s: %.1f s", it.fault, result.seconds);
   for (int rank = 0; rank < kRanks; ++rank)
     if (!it.dies || rank != kCulprit) check_says(t, result, rank, it.parts);
   check_nothing_left(t, job);

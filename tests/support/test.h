@@ -104,6 +104,10 @@ inline constexpr bool kSanitized = true;
 inline constexpr bool kSanitized = false;
 #endif
 
+// What is to come at once comes some times later there. Bounds that only a hang or a wait to the
+// deadline's end should break are multiplied by it.
+inline constexpr double kSlack = kSanitized ? 4 : 1;
+
 }  // namespace ringside::test
 
 // Long enough for the slowest test on a busy two-core machine; a hang costs this much once.
