@@ -11,6 +11,7 @@
 #include "comm/clock_plan.h"
 #include "comm/error.h"
 #include "comm/machine_text.h"
+#include "tests/support/collective_case.h"
 #include "tests/support/launched.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -168,6 +169,7 @@ for table in json.load(open(sys.argv[1]))["tables"]:
 
 // All rows have a price, a time, and what is between them; the machine that was found can be read.
 RINGSIDE_TEST(price, this_machine_under_launch) {
+  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
   const test::Meeting meeting;
   const RunResult result =
       run(launch(2, {}, {tool(), "-b", "8", "-e", "64K", "-f", "64", "--write", meeting.file(0)}),
@@ -222,6 +224,7 @@ RINGSIDE_TEST(price, sizes_are_whole_elements_of_every_rank) {
 
 // With slots of one element no one-shot can be had, neither to fit to nor to choose.
 RINGSIDE_TEST(price, here_with_the_smallest_slots) {
+  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
   const RunResult small = run({"env", "RINGSIDE_SLOT_BYTES=8", "RINGSIDE_SLOT_COUNT=1", tool(),
                                "--threads", "2", "-e", "1K", "-f", "8"},
                               {.timeout_s = 60});

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "comm/error.h"
+#include "tests/support/collective_case.h"
 #include "tests/support/job.h"
 #include "tests/support/launched.h"
 #include "tests/support/process.h"
@@ -230,6 +231,7 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
 }
 
 RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
+  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
   const Words arguments = with({"--explain", "-b", "8", "-e", "128K", "-f", "16384"}, kFew);
   for (const Words& argv : all_ways(2, arguments)) {
     const RunResult result = test::run(argv, {.timeout_s = 60});
@@ -245,6 +247,7 @@ RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
 }
 
 RINGSIDE_TEST(bench_tool, explain_in_json_adds_up) {
+  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
   if (!test::run({"sh", "-c", "command -v python3"}).ok()) SKIP("there is no python3 here");
   const Words arguments =
       with({"--explain", "--json", "--op", "all", "--memory", "allocate", "-b", "64K", "-e", "64K"},
