@@ -45,6 +45,7 @@ void check_type(test::Context& t) {
 }
 
 RINGSIDE_TEST(kernels_gemm, has_the_bits_of_three_plain_loops) {
+  if (test::kUnderTsan) SKIP("it has one thread");
   check_type<float, float>(t);
   check_type<bf16, bf16>(t);
   check_type<bf16, float>(t);

@@ -22,18 +22,6 @@
 
 namespace ringside::test {
 
-#if defined(__SANITIZE_THREAD__)
-inline constexpr bool kUnderTsan = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-inline constexpr bool kUnderTsan = true;
-#else
-inline constexpr bool kUnderTsan = false;
-#endif
-#else
-inline constexpr bool kUnderTsan = false;
-#endif
-
 // Why tests of tools that fit a model to this machine are skipped then.
 inline constexpr const char* kFitsTooSlowly =
     "under ThreadSanitizer the fit takes minutes; the calls that it makes are tested elsewhere";

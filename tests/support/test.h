@@ -104,6 +104,18 @@ inline constexpr bool kSanitized = true;
 inline constexpr bool kSanitized = false;
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kUnderTsan = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool kUnderTsan = true;
+#else
+inline constexpr bool kUnderTsan = false;
+#endif
+#else
+inline constexpr bool kUnderTsan = false;
+#endif
+
 // What is to come at once comes some times later there. Bounds that only a hang or a wait to the
 // deadline's end should break are multiplied by it.
 inline constexpr double kSlack = kSanitized ? 4 : 1;
