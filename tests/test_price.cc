@@ -11,7 +11,6 @@
 #include "comm/clock_plan.h"
 #include "comm/error.h"
 #include "comm/machine_text.h"
-#include "tests/support/collective_case.h"
 #include "tests/support/launched.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"

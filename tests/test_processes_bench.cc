@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "comm/error.h"
-#include "tests/support/collective_case.h"
 #include "tests/support/job.h"
 #include "tests/support/launched.h"
 #include "tests/support/process.h"

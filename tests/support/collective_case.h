@@ -22,10 +22,6 @@
 
 namespace ringside::test {
 
-// Why tests of tools that fit a model to this machine are skipped then.
-inline constexpr const char* kFitsTooSlowly =
-    "under ThreadSanitizer the fit takes minutes; the calls that it makes are tested elsewhere";
-
 struct Case {
   Operation what;  // for send_recv the root is the sender
   bool in_place = false;

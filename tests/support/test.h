@@ -92,12 +92,8 @@ std::string describe_pair(const char* text, const A& a, const B& b) {
   return out.str();
 }
 
-}  // namespace ringside::test
-
-namespace ringside::test {
-
 // Sanitizers see what is wrong in a small world as well as in a large one, and in one of 64 ranks
-// they need an hour. Loops over whole families of cases, one after another, stop earlier there.
+// each proof takes them half a minute. Loops over whole families of cases stop earlier there.
 #ifdef RINGSIDE_SANITIZED
 inline constexpr bool kSanitized = true;
 #else
