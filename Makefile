@@ -1,5 +1,5 @@
 # ringside: the commands that a person types.  The building itself is Ninja's work; the build file
-# is written by tools/configure.sh, which also says what this machine lacks.  `make help` lists the
+# is written by tools/dev/configure.sh, which also says what this machine lacks.  `make help` lists the
 # targets.  On a fresh machine `make run` or `make test` is all there is to type.
 #
 #   RUN_ARGS='-b 8 -e 64M'   arguments for the program that `make run` starts
@@ -33,7 +33,7 @@ all: build-release  ## build everything into build/release, and links to the too
 
 build-release build-asan build-ubsan build-tsan: build-%:
 	@command -v $(NINJA) >/dev/null || { echo "ninja is missing: run 'make deps'" >&2; exit 1; }
-	@tools/configure.sh $*
+	@tools/dev/configure.sh $*
 	@$(NINJA) -f build/$*/build.ninja $(ONLY)
 
 # mpirun starts one rank for each core.  With fewer than four hardware threads that may be a single
@@ -87,28 +87,28 @@ build-install: deps-once
 	  ONLY='build/release/libringside.a build/release/libringside.so tools/launch'
 
 install: build-install  ## put headers, libraries, pkg-config and ringside-launch into PREFIX
-	@tools/install.sh install
+	@tools/dev/install.sh install
 
 uninstall:  ## take away from PREFIX what `make install` has put there
-	@tools/install.sh uninstall
+	@tools/dev/install.sh uninstall
 
 deps:  ## install what is missing (apt), or say what to install
-	@tools/deps.sh
+	@tools/dev/deps.sh
 
 deps-once:
-	@tools/deps.sh --once
+	@tools/dev/deps.sh --once
 
 docs: all  ## refresh the code and the output quoted in the documents
-	@python3 tools/check_docs.py --update
+	@python3 tools/dev/check_docs.py --update
 
 docs-check:
 	@if command -v python3 >/dev/null; then \
-	  python3 tools/check_docs.py --self-test && python3 tools/check_docs.py; \
+	  python3 tools/dev/check_docs.py --self-test && python3 tools/dev/check_docs.py; \
 	else echo "docs: there is no python3 here, so the documents are not checked"; fi
 
 style:  ## check includes, layout and habits
-	@python3 tools/check_style.py --self-test
-	@python3 tools/check_style.py
+	@python3 tools/dev/check_style.py --self-test
+	@python3 tools/dev/check_style.py
 
 format:  ## clang-format every source in place
 	@$(CXX_SOURCES) | xargs -r clang-format -i

@@ -46,7 +46,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/bootstrap.h"
+#include "comm/bootstrap/bootstrap.h"
 #include "comm/error.h"
 #include "comm/message.h"
 #include "comm/options.h"

@@ -11,19 +11,19 @@
 #include <utility>
 #include <vector>
 
-#include "comm/allocations.h"
+#include "comm/transport/shm/allocations.h"
 #include "comm/communicator.h"
-#include "comm/device_calls.h"
-#include "comm/engine.h"
-#include "comm/flight_record.h"
-#include "comm/flight_signal.h"
-#include "comm/host_lane.h"
-#include "comm/messages.h"
-#include "comm/peers.h"
-#include "comm/plan.h"
-#include "comm/ring.h"
-#include "comm/trace.h"
-#include "comm/waiter.h"
+#include "comm/device/calls.h"
+#include "comm/host/work_queue.h"
+#include "comm/diagnostics/flight_record.h"
+#include "comm/diagnostics/flight_signal.h"
+#include "comm/host/executor.h"
+#include "comm/host/send_recv.h"
+#include "comm/peers/peers.h"
+#include "comm/host/plan.h"
+#include "comm/algorithms/ring.h"
+#include "comm/diagnostics/trace.h"
+#include "comm/host/waiter.h"
 
 namespace ringside {
 

@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "comm/operation.h"
-#include "comm/transport.h"
+#include "comm/algorithms/operation.h"
+#include "comm/transport/transport.h"
 
 namespace ringside {
 

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "comm/bootstrap.h"
+#include "comm/bootstrap/bootstrap.h"
 #include "comm/communicator.h"
 
 namespace ringside {

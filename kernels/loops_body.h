@@ -6,7 +6,7 @@
 // There is next to no vector code to read here: the functors have no branches, the loop promises
 // that its iterations are independent, and the compiler does the rest, as wide as its flags allow.
 // Two loops are written by hand because it paid: bf16 two at a time (1.5 times as fast), and f16 by
-// the hardware's conversions (10 to 15 times). `tests/test_kernels.cc` holds all to the same bits.
+// the hardware's conversions (10 to 15 times). `tests/kernels/loops.cc` holds all to the same bits.
 //
 // The trap in compiling one text several times is the "one definition rule". If
 // `reduce_elements<float, Sum>` were an ordinary template, three object files would hold a copy

@@ -1,14 +1,14 @@
 // bench: every operation, measured; beside other libraries, and against what the machine can do.
 //
-// What it does, in order, is tools/common/bench.cc; how a row is measured, tools/common/measure.h;
-// what the floor is, tools/common/limit.h. docs/08-measuring.md tells why.
+// What it does, in order, is tools/report/bench.cc; how a row is measured, tools/measure/measure.h;
+// what the floor is, tools/limits/lower_bound.h. docs/08-measuring.md tells why.
 #include <cstdio>
 
 #include "comm/error.h"
-#include "tools/common/arguments.h"
-#include "tools/common/bench.h"
-#include "tools/common/trace_file.h"
-#include "tools/common/world.h"
+#include "tools/measure/options.h"
+#include "tools/report/bench.h"
+#include "tools/report/trace_file.h"
+#include "tools/support/run_ranks.h"
 
 int main(int argc, char** argv) {
   using namespace ringside;

@@ -6,4 +6,4 @@ if ! command -v python3 >/dev/null 2>&1; then
   echo "gpu_check: there is no python3 here, and it runs the steps and writes the report" >&2
   exit 1
 fi
-exec python3 -B tools/gpu_check.py "$@"
+exec python3 -B tools/dev/gpu_check.py "$@"

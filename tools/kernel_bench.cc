@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "comm/error.h"
-#include "tools/common/kernel_options.h"
-#include "tools/common/kernel_report.h"
-#include "tools/common/kernel_side.h"
-#include "tools/common/world.h"
+#include "tools/kernel_suite/options.h"
+#include "tools/kernel_suite/table.h"
+#include "tools/kernel_suite/backend.h"
+#include "tools/support/run_ranks.h"
 #if defined(RINGSIDE_HAVE_CUDA)
 #include "kernels/cuda/launch.h"
 #endif

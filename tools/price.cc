@@ -1,7 +1,7 @@
 // price: what each algorithm costs, on a described machine or on this one.
 //
 // On a described machine one process runs the clock lane and prints. Here, the ranks meet first:
-// they probe the machine, time a few calls, fit (tools/common/fit.h), and then time what is
+// they probe the machine, time a few calls, fit (tools/cost/calibrate.h), and then time what is
 // predicted, so that both stand side by side.
 #include <unistd.h>
 
@@ -14,19 +14,19 @@
 #include <string>
 #include <vector>
 
-#include "comm/clock_plan.h"
+#include "comm/cost/predict.h"
 #include "comm/error.h"
-#include "comm/machine_text.h"
-#include "comm/memory.h"
-#include "comm/plan.h"
-#include "tools/common/binding.h"
-#include "tools/common/call.h"
-#include "tools/common/fit.h"
-#include "tools/common/machines.h"
-#include "tools/common/price_options.h"
-#include "tools/common/price_report.h"
-#include "tools/common/report.h"
-#include "tools/common/world.h"
+#include "comm/cost/machine_text.h"
+#include "comm/util/meminfo.h"
+#include "comm/host/plan.h"
+#include "tools/measure/pin.h"
+#include "tools/support/call.h"
+#include "tools/cost/calibrate.h"
+#include "tools/cost/machines.h"
+#include "tools/cost/price_options.h"
+#include "tools/cost/price_report.h"
+#include "tools/report/table.h"
+#include "tools/support/run_ranks.h"
 
 namespace {
 

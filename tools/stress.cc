@@ -12,11 +12,11 @@
 
 #include "comm/communicator.h"
 #include "comm/error.h"
-#include "comm/json.h"
-#include "tools/common/report.h"
-#include "tools/common/stress_options.h"
-#include "tools/common/stress_run.h"
-#include "tools/common/world.h"
+#include "comm/util/json.h"
+#include "tools/report/table.h"
+#include "tools/fuzz/options.h"
+#include "tools/fuzz/run.h"
+#include "tools/support/run_ranks.h"
 
 namespace {
 

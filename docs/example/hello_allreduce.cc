@@ -1,7 +1,7 @@
 // The first program with ringside: every rank brings a number, and every rank gets the sum.
 #include <cstdio>
 
-#include "comm/bootstrap_any.h"
+#include "comm/bootstrap/start.h"
 #include "comm/communicator.h"
 
 int main() try {

@@ -2,7 +2,7 @@
 // once from each array and written once, by the threads of one block.
 //
 // map.h's kernels own a grid. This is for a block in the middle of something else: the device lane
-// (comm/device_lane.h) folds what its peers have sent. With one input and Copy it copies, with one
+// (comm/device/kernel/executor.h) folds what its peers have sent. With one input and Copy it copies, with one
 // input and Divide it divides. Rounding is to the storage type after each addition, so the bits are
 // those of a chain of reduce calls.
 //

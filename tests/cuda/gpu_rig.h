@@ -10,11 +10,11 @@
 #include <memory>
 #include <vector>
 
-#include "comm/device.h"
+#include "comm/device/device.h"
 #include "comm/error.h"
 #include "kernels/cuda/cuda_check.h"
 #include "tests/cuda/device_memory.h"
-#include "tests/support/device_rig.h"
+#include "tests/device/rig.h"
 
 namespace ringside::test {
 

@@ -1,7 +1,7 @@
 // Ranks with a GPU each, or with one GPU for all of them, for tests of collectives on its memory.
 //
 // Where there is no GPU these tests are skipped; with RINGSIDE_TEST_GPU=played they run all the
-// same, and the host plays the GPU (tests/support/cpu_device.h, host_gpu.h): that tests the tests.
+// same, and the host plays the GPU (tests/device/cpu_device.h, host_gpu.h): that tests the tests.
 #pragma once
 
 #include <cstdlib>
@@ -11,11 +11,11 @@
 
 #include "comm/communicator.h"
 #include "kernels/cuda/launch.h"
-#include "tests/support/collective_case.h"
-#include "tests/support/cpu_device.h"
-#include "tests/support/host_gpu.h"
+#include "tests/collectives/collective_case.h"
+#include "tests/device/cpu_device.h"
+#include "tests/tools/host_gpu.h"
 #include "tests/support/test.h"
-#include "tools/common/gpu.h"
+#include "tools/support/gpu.h"
 
 namespace ringside::test {
 

@@ -1,6 +1,6 @@
 // Collectives on the memory of a GPU, held to the oracle bit for bit, with ranks as threads that
 // share one GPU. What is asked of them, and what happens when ranks differ, die or are late, is
-// told in tests/support/device_rig.h and asked of a CPU that plays a device as well; here is what
+// told in tests/device/rig.h and asked of a CPU that plays a device as well; here is what
 // only CUDA has.
 #include <cuda_runtime_api.h>
 
@@ -10,12 +10,12 @@
 #include <thread>
 #include <vector>
 
-#include "comm/bootstrap_threads.h"
+#include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "tests/cuda/device_memory.h"
 #include "tests/cuda/gpu_rig.h"
-#include "tests/support/device_rig.h"
-#include "tests/support/endings.h"
+#include "tests/device/rig.h"
+#include "tests/errors/endings.h"
 
 using namespace ringside;
 using namespace ringside::test;

@@ -13,7 +13,7 @@
 #include "tests/cuda/gpu_rig.h"
 #include "tests/support/folder.h"
 #include "tests/support/job.h"
-#include "tests/support/launched.h"
+#include "tests/launcher/launched.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

@@ -10,8 +10,8 @@
 #include "kernels/layers.h"
 #include "tests/cuda/device_memory.h"
 #include "tests/support/test.h"
-#include "tests/test_kernels_gemm_oracle.h"
-#include "tests/test_kernels_oracle.h"
+#include "tests/kernels/gemm_oracle.h"
+#include "tests/kernels/oracle.h"
 #if defined(RINGSIDE_HAVE_CUBLAS)
 #include "kernels/cuda/blas.h"
 #endif

@@ -10,7 +10,7 @@
 #include "kernels/loops.h"
 #include "tests/cuda/device_memory.h"
 #include "tests/support/test.h"
-#include "tests/test_kernels_oracle.h"
+#include "tests/kernels/oracle.h"
 
 namespace ringside {
 namespace {

@@ -5,10 +5,10 @@
 #include <cstring>
 #include <vector>
 
-#include "comm/bootstrap_threads.h"
+#include "comm/bootstrap/threads.h"
 #include "tests/cuda/gpu_world.h"
-#include "tests/support/oracle.h"
-#include "tools/common/peer.h"
+#include "tests/collectives/oracle.h"
+#include "tools/baselines/baseline.h"
 
 #if defined(RINGSIDE_HAVE_NCCL)
 namespace ringside {

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "comm/bootstrap_any.h"
+#include "comm/bootstrap/start.h"
 #include "comm/communicator.h"
 
 int main(int argc, char** argv) {

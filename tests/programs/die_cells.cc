@@ -32,13 +32,13 @@
 #include <string>
 #include <vector>
 
-#include "comm/bootstrap_tcp.h"
+#include "comm/bootstrap/tcp.h"
 #include "comm/error.h"
-#include "tests/support/collective_case.h"
-#include "tests/support/fault_cell.h"
-#include "tests/support/faulty_transport.h"
+#include "tests/collectives/collective_case.h"
+#include "tests/faults/fault_cell.h"
+#include "tests/transport/faulty_transport.h"
 #include "tests/support/forked.h"
-#include "tools/common/resources.h"
+#include "tools/fuzz/resources.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
-// A program that lends memory, and goes on with it: tests/test_allocate.cc and
-// tests/test_allocate_processes.cc start it.
+// A program that lends memory, and goes on with it: tests/transport/allocate.cc and
+// tests/transport/allocate_processes.cc start it.
 //
 //   lender at-exit           gives memory back by an object that outlives main
 #include <cstdio>

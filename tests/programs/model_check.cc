@@ -1,5 +1,5 @@
 // What the model checker sees, for a reader: the states of each small world, or the lesson of one
-// mistake. (tests/test_model.cc judges the same worlds.)
+// mistake. (tests/verify/model.cc judges the same worlds.)
 //
 //   model_check                              a table of all worlds: states, and the time they took
 //   model_check --lesson BUG [--slots N]     the shortest way from the start to the harm
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <string>
 
-#include "tests/support/model_worlds.h"
+#include "tests/verify/model_worlds.h"
 
 namespace ringside {
 namespace {

@@ -14,13 +14,13 @@
 #include <cstring>
 #include <string>
 
-#include "comm/bootstrap_any.h"
+#include "comm/bootstrap/start.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "kernels/cuda/launch.h"
 #include "tests/cuda/gpu_rig.h"
-#include "tests/support/collective_case.h"
-#include "tests/support/device_rig.h"
+#include "tests/collectives/collective_case.h"
+#include "tests/device/rig.h"
 
 namespace {
 

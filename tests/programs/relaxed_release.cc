@@ -1,4 +1,4 @@
-// A negative control for ThreadSanitizer, run by tests/test_controls.cc: a message whose signal is
+// A negative control for ThreadSanitizer, run by tests/collectives/mutants.cc: a message whose signal is
 // stored with memory_order_relaxed in place of release.
 //
 //     writer: put the data ─▶ store the signal          reader: wait for the signal ─▶ read the
@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "comm/shm.h"
+#include "comm/transport/shm/shm.h"
 
 int main(int argc, char** argv) {
   using namespace ringside;

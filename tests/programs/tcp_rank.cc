@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "comm/bootstrap_tcp.h"
+#include "comm/bootstrap/tcp.h"
 #include "comm/error.h"
 
 int main(int argc, char** argv) {

@@ -14,10 +14,10 @@
 #include <cstdio>
 #include <exception>
 
-#include "comm/deadline.h"
+#include "comm/util/deadline.h"
 #include "comm/error.h"
-#include "comm/function_ref.h"
-#include "comm/os.h"
+#include "comm/util/function_ref.h"
+#include "comm/util/fd.h"
 
 namespace ringside::test {
 

@@ -1,4 +1,4 @@
-// What nearly every test includes, compiled once for all of them, as in tools/precompiled.h.
+// What nearly every test includes, compiled once for all of them, as in tools/dev/precompiled.h.
 #pragma once
 
 #include <barrier>
@@ -7,4 +7,4 @@
 #include <sstream>
 
 #include "tests/support/test.h"
-#include "tools/precompiled.h"
+#include "tools/dev/precompiled.h"

@@ -1,0 +1,90 @@
+// Beyond the ring: operations in which every rank talks to every other, or all to one.
+//
+// The ring's words move pieces to the right neighbour. These have three more, over channels of
+// their own between each ordered pair of ranks (the mesh):
+//
+//    lane.send_to(peer, piece, slice), lane.receive_from(peer, piece, slice)
+//        one piece to, or from, any rank
+//    lane.swap(to, send, from, receive, slice)
+//        both at once: the joint word, for the reason that ring.h gives
+//
+// What each costs, for n ranks and S bytes that a rank has in all (α a message, B a link's
+// bytes/s):
+//
+//    gather, scatter    (n−1)α at the root, (n−1)/n·S through it
+//    all_to_all         (n−1)α, (n−1)/n·S out of each rank and into it
+//    reduce             2(n−1)α, (n−1)/n·S on the ring, then (n−1)/n·S into the root
+#pragma once
+
+#include <cstddef>
+
+#include "comm/algorithms/ring.h"
+
+namespace ringside {
+
+// Chunk p of the root's output is rank p's input.
+template <class Lane, class Ring>
+RINGSIDE_HD void gather(Lane& lane, const Ring& ring, int root) {
+  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+    if (ring.rank != root) {
+      lane.send_to(root, Piece{Place::input, ring.rank}, slice);
+      continue;
+    }
+    lane.keep(root, slice);
+    for (int k = 1; k < ring.size; ++k) {
+      const int peer = ring.after(root, k);
+      lane.receive_from(peer, Piece{Place::output, peer, true}, slice);
+    }
+  }
+}
+
+// The other way: rank p's output is chunk p of the root's input.
+template <class Lane, class Ring>
+RINGSIDE_HD void scatter(Lane& lane, const Ring& ring, int root) {
+  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+    if (ring.rank != root) {
+      lane.receive_from(root, Piece{Place::output, ring.rank, true}, slice);
+      continue;
+    }
+    lane.keep(root, slice);
+    for (int k = 1; k < ring.size; ++k) {
+      const int peer = ring.after(root, k);
+      lane.send_to(peer, Piece{Place::input, peer}, slice);
+    }
+  }
+}
+
+// Chunk q of rank p's input becomes chunk p of rank q's output: a transposition of blocks. In step
+// k everybody sends k ranks to the right and receives from k ranks to the left, so no two ranks
+// send to the same one at a time.
+template <class Lane, class Ring>
+RINGSIDE_HD void all_to_all(Lane& lane, const Ring& ring) {
+  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+    lane.keep(ring.rank, slice);
+    for (int k = 1; k < ring.size; ++k) {
+      const int to = ring.after(ring.rank, k);
+      const int from = ring.after(ring.rank, ring.size - k);
+      lane.swap(to, Piece{Place::input, to}, from, Piece{Place::output, from, true}, slice);
+    }
+  }
+}
+
+// Reduce = reduce-scatter + gather: the same order of additions as all_reduce, so the same bits.
+// Only the root has an output; the others keep their finished chunk until it is sent.
+template <class Lane, class Ring>
+RINGSIDE_HD void reduce(Lane& lane, const Ring& ring, int root) {
+  const Place mine = ring.rank == root ? Place::output : Place::kept;
+  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+    reduce_scatter_slice(lane, ring, slice, mine, mine == Place::output);
+    if (ring.rank != root) {
+      lane.send_to(root, Piece{Place::kept, ring.rank}, slice);
+      continue;
+    }
+    for (int k = 1; k < ring.size; ++k) {
+      const int peer = ring.after(root, k);
+      lane.receive_from(peer, Piece{Place::output, peer, true}, slice);
+    }
+  }
+}
+
+}  // namespace ringside

@@ -1,0 +1,92 @@
+// Calls in words, for the sentences.
+#include "comm/algorithms/operation.h"
+
+#include "comm/error.h"
+
+namespace ringside {
+namespace {
+
+void add(std::string& sentence, const std::string& part) {
+  if (!sentence.empty()) sentence += "; ";
+  sentence += part;
+}
+
+// " (f32 × 1048576, sum)"; a barrier has none.
+std::string details(const Operation& what) {
+  if (what.kind == Kind::barrier) return "";
+  const auto count = static_cast<unsigned long long>(what.count);
+  std::string words = text(" (%s × %llu", name_of(what.dtype), count);
+  if (has_reduction(what.kind)) words += text(", %s", name_of(what.reduction));
+  if (what.kind == Kind::send_recv)
+    words += text(", from rank %d", what.root);
+  else if (has_root(what.kind))
+    words += text(", root %d", what.root);
+  if (what.on_device) words += ", on the device";
+  return words + ")";
+}
+
+}  // namespace
+
+const char* name_of(Kind kind) {
+  switch (kind) {
+    case Kind::all_reduce:
+      return "all_reduce";
+    case Kind::reduce_scatter:
+      return "reduce_scatter";
+    case Kind::all_gather:
+      return "all_gather";
+    case Kind::broadcast:
+      return "broadcast";
+    case Kind::barrier:
+      return "barrier";
+    case Kind::send_recv:
+      return "send/recv";
+    case Kind::reduce:
+      return "reduce";
+    case Kind::gather:
+      return "gather";
+    case Kind::scatter:
+      return "scatter";
+    case Kind::all_to_all:
+      return "all_to_all";
+    case Kind::all_gather_v:
+      return "all_gather_v";
+    case Kind::reduce_scatter_v:
+      return "reduce_scatter_v";
+  }
+  return "unknown call";
+}
+
+std::string describe(const Operation& what) { return name_of(what.kind) + details(what); }
+
+std::string describe(std::uint64_t number, const Operation& what) {
+  const auto n = static_cast<unsigned long long>(number);
+  return text("%s #%llu", name_of(what.kind), n) + details(what);
+}
+
+std::string difference(const Operation& here, const Operation& there) {
+  if (here.kind != there.kind)
+    return text("the operation differs: %s here, %s there", name_of(here.kind),
+                name_of(there.kind));
+  std::string sentence;
+  if (here.count != there.count)
+    add(sentence, text("the count differs: %llu here, %llu there",
+                       static_cast<unsigned long long>(here.count),
+                       static_cast<unsigned long long>(there.count)));
+  else if (here.layout != there.layout)
+    add(sentence, "the counts differ, though not their sum");
+  if (here.dtype != there.dtype)
+    add(sentence,
+        text("the type differs: %s here, %s there", name_of(here.dtype), name_of(there.dtype)));
+  if (has_reduction(here.kind) && here.reduction != there.reduction)
+    add(sentence, text("the reduction differs: %s here, %s there", name_of(here.reduction),
+                       name_of(there.reduction)));
+  if ((has_root(here.kind) || here.kind == Kind::send_recv) && here.root != there.root)
+    add(sentence, text("the root differs: %d here, %d there", here.root, there.root));
+  if (here.on_device != there.on_device)
+    add(sentence, here.on_device ? "the memory differs: a device's here, the host's there"
+                                 : "the memory differs: the host's here, a device's there");
+  return sentence.empty() ? "nothing differs" : sentence;
+}
+
+}  // namespace ringside

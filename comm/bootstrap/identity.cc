@@ -1,0 +1,150 @@
+// Finding out who and where this process is, and what that means for the way to a peer.
+#include "comm/bootstrap/identity.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+
+#include "comm/device/device.h"
+#include "comm/error.h"
+#include "comm/transport/shm/shm.h"
+
+namespace ringside {
+namespace {
+
+std::uint64_t inode_of(const char* path) {
+  struct stat status {};
+  return ::stat(path, &status) == 0 ? status.st_ino : 0;
+}
+
+void read_line(const char* path, char* line, std::size_t bytes) {
+  std::FILE* file = std::fopen(path, "re");
+  if (file == nullptr) return;
+  if (std::fgets(line, static_cast<int>(bytes), file) != nullptr)
+    line[std::strcspn(line, "\n")] = '\0';
+  std::fclose(file);
+}
+
+bool same_host(const Identity& a, const Identity& b) { return a.boot_id == b.boot_id; }
+
+}  // namespace
+
+Identity identify_myself(const Options& options) {
+  static std::atomic<std::uint32_t> communicators{0};
+  Identity me;
+  me.serial = communicators.fetch_add(1, std::memory_order_relaxed) + 1;
+  ::gethostname(me.host.data(), me.host.size() - 1);
+  read_line("/proc/sys/kernel/random/boot_id", me.boot_id.data(), me.boot_id.size());
+  // Without /proc the host's name has to do.
+  if (me.boot_id[0] == '\0') std::memcpy(me.boot_id.data(), me.host.data(), me.boot_id.size() - 1);
+  me.process = process_nonce();
+  me.pid_namespace = inode_of("/proc/self/ns/pid");
+  me.net_namespace = inode_of("/proc/self/ns/net");
+  me.pid = ::getpid();
+  me.user = ::geteuid();
+  ::sched_getaffinity(0, sizeof me.cpus, &me.cpus);
+  me.slot_bytes = options.slot_bytes;
+  me.slot_count = options.slot_count;
+  me.algorithm = static_cast<std::int32_t>(options.algorithm);
+  me.control = static_cast<std::int32_t>(options.control);
+  me.has_device = options.device || has_current_device();
+  try {
+    options.check();
+  } catch (const Error& error) {
+    std::snprintf(me.complaint.data(), me.complaint.size(), "%s", error.what());
+  }
+  return me;
+}
+
+Reach reach(const Identity& a, const Identity& b) {
+  if (a.process == b.process)
+    return {true, "shm", "same process: one mapping, shared by threads", true};
+  if (!same_host(a, b))
+    return {false, "none",
+            text("%s and %s are different hosts, and shared memory does not reach that far",
+                 a.host.data(), b.host.data())};
+  if (a.user != b.user)
+    return {false, "none", text("they run as different users (%u and %u)", a.user, b.user)};
+  if (a.net_namespace != b.net_namespace || a.pid_namespace != b.pid_namespace)
+    return {false, "none",
+            "they are in different containers (network or pid namespaces), where neither can hand "
+            "the other "
+            "its memory; start both in one"};
+  return {true, "shm", "same host: one memory file, mapped by both", true};
+}
+
+bool on_one_host(const std::vector<Identity>& everyone) {
+  return std::all_of(everyone.begin(), everyone.end(),
+                     [&](const Identity& it) { return same_host(it, everyone[0]); });
+}
+
+// Ranks that cannot reach each other at all are refused elsewhere, whatever they chose.
+ControlChoice agreed_control(const std::vector<Identity>& everyone) {
+  const auto choice = static_cast<ControlChoice>(everyone[0].control);
+  if (choice != ControlChoice::automatic) return choice;
+  for (const Identity& a : everyone)
+    for (const Identity& b : everyone)
+      if (const Reach way = reach(a, b); way.possible && !way.mapped) return ControlChoice::socket;
+  return ControlChoice::shared;
+}
+
+void check_agreement(const std::vector<Identity>& everyone) {
+  for (std::size_t rank = 0; rank < everyone.size(); ++rank)
+    if (everyone[rank].complaint[0] != '\0')
+      throw Error(Fault::usage,
+                  text("rank %d: %s", static_cast<int>(rank), everyone[rank].complaint.data()));
+  const Identity& zero = everyone[0];
+  for (std::size_t rank = 1; rank < everyone.size(); ++rank) {
+    const Identity& it = everyone[rank];
+    const int r = static_cast<int>(rank);
+    if (it.slot_bytes != zero.slot_bytes)
+      throw Error(
+          Fault::usage,
+          text("rank %d has slots of %llu bytes and rank 0 of %llu; set RINGSIDE_SLOT_BYTES alike "
+               "on all ranks",
+               r, static_cast<unsigned long long>(it.slot_bytes),
+               static_cast<unsigned long long>(zero.slot_bytes)));
+    if (it.slot_count != zero.slot_count)
+      throw Error(
+          Fault::usage,
+          text("rank %d has %d slots and rank 0 has %d; set RINGSIDE_SLOT_COUNT alike on all ranks",
+               r, it.slot_count, zero.slot_count));
+    if (it.algorithm != zero.algorithm)
+      throw Error(
+          Fault::usage,
+          text("rank %d chose another algorithm than rank 0; set RINGSIDE_ALGORITHM alike on all "
+               "ranks",
+               r));
+    if (it.control != zero.control)
+      throw Error(Fault::usage,
+                  text("rank %d chose the control channel %s and rank 0 %s; set RINGSIDE_CONTROL "
+                       "alike on all ranks",
+                       r, name_of(static_cast<ControlChoice>(it.control)),
+                       name_of(static_cast<ControlChoice>(zero.control))));
+  }
+}
+
+HostShare share_of_host(const std::vector<Identity>& everyone, int rank) {
+  const Identity& me = everyone[static_cast<std::size_t>(rank)];
+  cpu_set_t together;
+  CPU_ZERO(&together);
+  HostShare share;
+  for (const Identity& it : everyone) {
+    if (!same_host(it, me)) continue;
+    CPU_OR(&together, &together, &it.cpus);
+    ++share.ranks;
+  }
+  share.cpus = CPU_COUNT(&together);
+  return share;
+}
+
+bool oversubscribed(const std::vector<Identity>& everyone, int rank) {
+  const HostShare share = share_of_host(everyone, rank);
+  return share.ranks > share.cpus;
+}
+
+}  // namespace ringside

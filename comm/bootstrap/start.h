@@ -1,0 +1,31 @@
+// The bootstrap that fits how this process was started, so that a program need not ask:
+//
+//     const auto bootstrap = start_bootstrap();
+//     Communicator comm(*bootstrap);
+//
+//   started by                                     recognised by            bootstrap
+//   tools/launch (ringside-launch), torchrun, …    RANK and WORLD_SIZE      tcp
+//   mpirun, srun                                   OMPI_*, PMI_*, PMIX_*    mpi
+//   nobody: from a shell, in a debugger            neither of them          alone: a world of one
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "comm/bootstrap/bootstrap.h"
+
+namespace ringside {
+
+enum class Launcher { none, environment, mpi };
+
+// Who started this process, judged by the environment alone: nothing is started to find it out.
+// RANK and WORLD_SIZE go first; tools/launch hides an outer mpirun from its ranks.
+Launcher launcher();
+
+// Collective: returns when all ranks are there; waits at most RINGSIDE_TIMEOUT seconds (tcp), and
+// ends with Error{interrupted} once `interrupted`, if given, is not 0 (Options::interrupted).
+// Throws Error{usage} if mpirun started this process and this ringside was built without MPI, and
+// what TcpBootstrap::start and MpiBootstrap::start throw.
+std::unique_ptr<Bootstrap> start_bootstrap(const std::atomic<int>* interrupted = nullptr);
+
+}  // namespace ringside

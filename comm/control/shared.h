@@ -1,0 +1,42 @@
+// The control channel of ranks that share memory: boards are read where they are, a process
+// descriptor for each process tells when it dies, and an alarm is a store into the peers' cells.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "comm/control/control.h"
+#include "comm/bootstrap/identity.h"
+#include "comm/util/fd.h"
+#include "comm/transport/transport.h"
+
+namespace ringside {
+
+class SharedControl : public Control {
+ public:
+  using Windows = std::vector<std::unique_ptr<PeerWindow>>;
+
+  // `windows`: the peers', by rank, each with its board at the start of its data; null for this
+  // rank itself, and for those that are not open yet. `alarm_cell`: of each.
+  SharedControl(int rank, const std::vector<Identity>& everyone, const Windows& windows,
+                int alarm_cell);
+
+  const Board* board_of(int peer) override;
+  bool has_died(int peer) override;  // a system call
+  Presence presence(int peer) override;
+  void refresh() override {}
+  void raise_alarm() override { pass_on_alarm(rank_); }
+  bool alarms_at_once() const override { return true; }
+  void pass_on_alarm(int origin) override;
+
+ private:
+  bool process_ended(int peer) const;
+
+  const int rank_;
+  const std::vector<Identity>& everyone_;
+  const Windows& windows_;
+  const int alarm_cell_;
+  std::vector<UniqueFd> processes_;  // pidfds; none for this process's own threads
+};
+
+}  // namespace ringside

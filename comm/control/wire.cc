@@ -1,0 +1,125 @@
+// From a board to a status and back.
+#include "comm/control/wire.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "comm/error.h"
+
+namespace ringside {
+namespace {
+
+// The owner may be in the middle of a call's entry; it is done with it at once.
+constexpr int kLooks = 3;
+
+template <std::size_t N>
+void copy_text(std::array<char, N>& target, const std::string& words) {
+  std::memcpy(target.data(), words.data(), std::min(words.size(), N - 1));
+}
+
+template <std::size_t N>
+bool ends(const std::array<char, N>& words) {
+  return std::find(words.begin(), words.end(), '\0') != words.end();
+}
+
+ToldCall told(const Call& call) {
+  ToldCall it;
+  it.number = call.number;
+  it.count = call.what.count;
+  it.entered_ms = call.entered_ms;
+  it.fingerprint = call.fingerprint;
+  it.collective = call.collective;
+  it.layout = call.what.layout;
+  it.root = call.what.root;
+  it.peer = call.peer;
+  it.kind = static_cast<std::uint8_t>(call.what.kind);
+  it.dtype = static_cast<std::uint8_t>(call.what.dtype);
+  it.reduction = static_cast<std::uint8_t>(call.what.reduction);
+  return it;
+}
+
+Call call_of(const ToldCall& it, std::int64_t clock_ahead_ms) {
+  Operation what;
+  what.kind = static_cast<Kind>(it.kind);
+  what.dtype = static_cast<DType>(it.dtype);
+  what.reduction = static_cast<Reduction>(it.reduction);
+  what.root = it.root;
+  what.count = it.count;
+  what.layout = it.layout;
+  return {it.number, it.collective, what, it.fingerprint, it.entered_ms + clock_ahead_ms, it.peer};
+}
+
+void tell_calls(const Board& board, Status& status) {
+  const std::optional<Call> latest = board.latest();
+  if (!latest) return;
+  status.call_count = 0;
+  const std::uint64_t first = latest->number > kCallsTold ? latest->number - kCallsTold + 1 : 1;
+  for (std::uint64_t number = first; number <= latest->number; ++number)
+    if (const std::optional<Call> call = board.call(number))
+      status.calls[status.call_count++] = told(*call);
+}
+
+bool same(const std::optional<WaitNote>& a, const WaitNote& b) {
+  return a && a->peer == b.peer && a->since_ms == b.since_ms && a->position == b.position &&
+         a->words == b.words;
+}
+
+}  // namespace
+
+Status status_of(const Board& board, bool farewell) {
+  Status status;
+  status.farewell = farewell ? 1 : 0;
+  // Before the calls: what has not finished yet may finish meanwhile, which is merely old news; a
+  // call that had finished before it was entered would be nonsense.
+  status.finished = board.finished();
+  for (int look = 0; look < kLooks && status.call_count == 0; ++look) tell_calls(board, status);
+  if (const std::optional<WaitNote> wait = board.wait()) {
+    status.wait_peer = wait->peer;
+    status.wait_since_ms = wait->since_ms;
+    status.wait_position = wait->position;
+    copy_text(status.wait_words, wait->words);
+  }
+  const RankState state = board.state();
+  status.state = static_cast<std::uint32_t>(state);
+  if (state == RankState::broken) {
+    const Error cause = board.cause();
+    status.fault = static_cast<std::uint32_t>(cause.fault());
+    copy_text(status.cause, cause.what());
+  }
+  status.now_ms = coarse_now_ms();
+  return status;
+}
+
+bool makes_sense(const Status& status, int ranks) {
+  const auto call_makes_sense = [](const ToldCall& it) {
+    return it.number > 0 && it.kind <= static_cast<unsigned>(Kind::reduce_scatter_v) &&
+           it.dtype < kAllDTypes.size() && it.reduction < kAllReductions.size();
+  };
+  return status.call_count <= kCallsTold && status.wait_peer >= -1 && status.wait_peer < ranks &&
+         status.state <= static_cast<std::uint32_t>(RankState::broken) &&
+         status.fault <= static_cast<std::uint32_t>(Fault::system) && ends(status.cause) &&
+         ends(status.wait_words) &&
+         std::all_of(status.calls.begin(), status.calls.begin() + status.call_count,
+                     call_makes_sense);
+}
+
+// What is there already stays untouched: somebody may be reading it.
+void update(Board& copy, const Status& status, std::int64_t clock_ahead_ms) {
+  const std::optional<Call> latest = copy.latest();
+  for (std::uint32_t i = 0; i < status.call_count; ++i)
+    if (!latest || status.calls[i].number > latest->number)
+      copy.note(call_of(status.calls[i], clock_ahead_ms));
+  copy.note_finished(status.finished);
+  const WaitNote wait{status.wait_peer, status.wait_since_ms + clock_ahead_ms,
+                      status.wait_words.data(), status.wait_position};
+  const std::optional<WaitNote> before = copy.wait();
+  if (wait.peer < 0 && before) copy.note_wait_over();
+  if (wait.peer >= 0 && !same(before, wait)) copy.note_wait(wait);
+  if (status.state == static_cast<std::uint32_t>(RankState::broken))
+    copy.set_broken(Error(static_cast<Fault>(status.fault), status.cause.data()));
+  if (status.farewell != 0) copy.set_left();
+}
+
+}  // namespace ringside

@@ -1,0 +1,119 @@
+// Sizes and texts of each operation, for the clock lane.
+#include "comm/cost/predict.h"
+
+#include <algorithm>
+
+#include "comm/error.h"
+#include "comm/algorithms/mesh.h"
+#include "comm/algorithms/one_shot.h"
+#include "comm/algorithms/ring.h"
+#include "comm/algorithms/two_shot.h"
+
+namespace ringside {
+namespace {
+
+std::size_t ranks_of(const Question& it) { return static_cast<std::size_t>(it.ranks); }
+
+// The mean of input and output, of the rank that has most of both.
+std::size_t buffer_bytes(Kind kind, std::size_t whole, std::size_t part) {
+  const bool both_whole =
+      kind == Kind::all_reduce || kind == Kind::all_to_all || kind == Kind::reduce;
+  return both_whole || kind == Kind::broadcast ? whole : (whole + part) / 2;
+}
+
+}  // namespace
+
+std::string cannot_price(const Machine& machine, const Question& it) {
+  if (it.ranks < 1 || it.ranks > kMostClockRanks)
+    return text("%d ranks cannot be priced; choose 1 to %d", it.ranks, kMostClockRanks);
+  if (it.ranks > machine.ranks_per_host && !machine.joins_hosts)
+    return text("%s has %d ranks on a host and no link between hosts, so there is no place for %d",
+                machine.name.c_str(), machine.ranks_per_host, it.ranks);
+  if (it.algorithm != Algorithm::one_shot && it.algorithm != Algorithm::two_shot) return "";
+  if (it.ranks > kMostShotRanks)
+    return text("a %s is priced for at most %d ranks", name_of(it.algorithm), kMostShotRanks);
+  if (it.algorithm == Algorithm::one_shot && whole_bytes(it) > machine.mesh.slot_bytes)
+    return text("a one-shot's message is at most a slot, here %zu bytes", machine.mesh.slot_bytes);
+  return "";
+}
+
+std::size_t whole_bytes(const Question& it) {
+  const std::size_t unit = it.element_bytes * (in_parts(it.kind) ? ranks_of(it) : 1);
+  return it.bytes / unit * unit;
+}
+
+ClockCall clock_call(const Machine& machine, const Question& it) {
+  ClockCall call;
+  const bool one_shot = it.algorithm == Algorithm::one_shot;
+  const std::size_t whole = whole_bytes(it), each = it.element_bytes;
+  call.ranks = it.ranks;
+  call.calls = it.calls;
+  call.element_bytes = each;
+  call.whole_bytes = whole;
+  call.chunks = is_ragged(it.kind)
+                    ? Chunks{it.counts}
+                    : Chunks{whole / each, it.kind == Kind::broadcast ? 1 : it.ranks};
+  const bool two_shot = it.algorithm == Algorithm::two_shot;
+  const bool mesh = uses_mesh(it.kind) || one_shot || two_shot;
+  const ChannelShape& shape = mesh ? machine.mesh : machine.ring;
+  call.slice_count = shape.slot_bytes / each;
+  call.slices = slices_for(call.chunks.longest(), call.slice_count);
+  call.buffer_bytes = buffer_bytes(it.kind, whole, call.chunks.longest() * each);
+  const std::size_t message_bytes =
+      one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * each;
+  call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
+  call.pair_messages = two_shot ? 2 : 1;
+  call.in_place = it.kind == Kind::broadcast;
+  call.lend_from_bytes = it.lend_from_bytes;
+  return call;
+}
+
+ClockText clock_text(const Question& it) {
+  switch (it.kind) {
+    case Kind::all_reduce:
+      if (it.algorithm == Algorithm::one_shot)
+        return [](ClockWindow& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); };
+      if (it.algorithm == Algorithm::two_shot)
+        return [](ClockWindow& lane, const Ring& ring) { all_reduce_two_shot(lane, ring); };
+      return [](ClockWindow& lane, const Ring& ring) { all_reduce(lane, ring); };
+    case Kind::reduce_scatter:
+    case Kind::reduce_scatter_v:
+      return [](ClockWindow& lane, const Ring& ring) { reduce_scatter(lane, ring); };
+    case Kind::all_gather:
+    case Kind::all_gather_v:
+      return [](ClockWindow& lane, const Ring& ring) { all_gather(lane, ring); };
+    case Kind::reduce:
+      return [](ClockWindow& lane, const Ring& ring) { reduce(lane, ring, 0); };
+    case Kind::gather:
+      return [](ClockWindow& lane, const Ring& ring) { gather(lane, ring, 0); };
+    case Kind::scatter:
+      return [](ClockWindow& lane, const Ring& ring) { scatter(lane, ring, 0); };
+    case Kind::all_to_all:
+      return [](ClockWindow& lane, const Ring& ring) { all_to_all(lane, ring); };
+    case Kind::barrier:
+      return [](ClockWindow& lane, const Ring& ring) { barrier(lane, ring); };
+    default:
+      return [](ClockWindow& lane, const Ring& ring) { broadcast(lane, ring, 0); };
+  }
+}
+
+double words_to_price(const Machine& machine, const Question& it) {
+  const ClockCall call = clock_call(machine, it);
+  const ClockText text = clock_text(it);
+  const auto words_of = [&](int rank) {
+    std::vector<ClockStep> none;
+    ClockWindow window(rank, call.chunks, 0, 0, none);
+    text(window, Ring{rank, it.ranks});
+    return static_cast<double>(window.seen());
+  };
+  const double a_slice = words_of(0) + (it.ranks > 1 ? (it.ranks - 1) * words_of(1) : 0);
+  return a_slice * static_cast<double>(call.slices) * call.calls;
+}
+
+Price price(const Machine& machine, const Question& question) {
+  if (const std::string why = cannot_price(machine, question); !why.empty())
+    throw Error(Fault::usage, why);
+  return price(machine, clock_call(machine, question), clock_text(question));
+}
+
+}  // namespace ringside

@@ -1,0 +1,49 @@
+// From an operation and a size to what the clock lane is given: the same texts, chunks and slices
+// that plan.h chooses for memory, here for a machine that need not exist.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "comm/cost/simulate.h"
+#include "comm/cost/machine.h"
+#include "comm/algorithms/operation.h"
+#include "comm/options.h"
+
+namespace ringside {
+
+// What is to be priced: out of place, from root 0 where there is one.
+struct Question {
+  Kind kind = Kind::all_reduce;
+  Algorithm algorithm = Algorithm::ring;  // or one_shot, two_shot, for an all_reduce
+  std::size_t bytes = 0;  // of the whole buffer; of all parts where ranks have parts
+  int ranks = 2;
+  int calls = 1;
+  std::size_t lend_from_bytes = SIZE_MAX;  // as in ClockCall: where buffers can be lent
+  std::size_t element_bytes = 4;
+  std::vector<std::size_t> counts = {};  // elements of each rank, for the operations on _v
+};
+
+// One-shots and two-shots of more ranks are not priced: to say n² folds on each of n ranks takes
+// its time, and n² messages that are all on their way at once take memory.
+inline constexpr int kMostShotRanks = 512;
+
+// A sentence if the machine has no such ranks, or the algorithm does not go there; else empty.
+std::string cannot_price(const Machine& machine, const Question& question);
+
+// Bytes that the call really has: whole elements, the same number on each rank where ranks have
+// parts.
+std::size_t whole_bytes(const Question& question);
+
+// About how many words price() will run: rank 1's for all ranks but rank 0, which may be a root. A
+// million of them take some 40 to 250 ms.
+double words_to_price(const Machine& machine, const Question& question);
+
+ClockCall clock_call(const Machine& machine, const Question& question);
+ClockText clock_text(const Question& question);
+
+// Throws Error{usage} with cannot_price()'s sentence.
+Price price(const Machine& machine, const Question& question);
+
+}  // namespace ringside

@@ -1,0 +1,396 @@
+// A world of clocks: the turns, the halves of a word, and what they cost. The model is told in
+// clock_lane.h.
+#include "comm/cost/simulate.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <unordered_map>
+
+#include "comm/util/wait_cycle.h"
+#include "comm/cost/timed_channel.h"
+#include "comm/cost/costs.h"
+#include "comm/error.h"
+#include "comm/transport/signal.h"
+
+namespace ringside {
+namespace {
+
+constexpr std::size_t kWindowBytes = std::size_t{128} << 20;  // of all ranks
+
+struct Runner {
+  Moment clock;
+  Moment halfway;         // when the first half of the calls was over
+  std::size_t slice = 0;  // of all calls
+  std::size_t next = 0;   // the word it is in
+  std::size_t first = 0;  // the window's first word
+  std::size_t words = 0;  // of a slice
+  bool begun = false;     // the word
+  bool sent = false;
+  bool received = false;
+  bool carry_in_slot = false;
+  bool reclaiming = false;  // its words are said, but what it has lent may not have been read
+  int lent = 0;             // messages that have not been read yet
+  Moment returned;          // when it knows that those which have been read have been
+  bool views_lent = false;  // what it looks at
+  std::array<Traffic, kPaths> sent_by = {};
+  std::size_t received_bytes = 0;
+  std::vector<ClockStep> window;
+};
+
+class World {
+ public:
+  World(const Machine& machine, const ClockCall& call, const ClockText& text)
+      : machine_(machine),
+        call_(call),
+        text_(text),
+        costs_(machine, call),
+        ports_(machine, call.ranks),
+        all_slices_(call.slices * static_cast<std::size_t>(call.calls)),
+        most_(call.window_words > 0 ? call.window_words
+                                    : kWindowBytes / sizeof(ClockStep) / index(call.ranks)),
+        runners_(index(call.ranks)),
+        ring_(index(call.ranks), TimedChannel(machine.ring.slots)) {
+    for (int rank = 0; rank < call.ranks; ++rank) {
+      look_ahead(rank, 0);
+      begin_slice(rank);
+    }
+  }
+
+  Price run() {
+    Price price;
+    // In a forced round a half may be done although it is not known whether the other one could
+    // have come first: nobody can do anything that would decide it.
+    for (bool forced = false; unfinished_ > 0;) {
+      bool progress = false;
+      for (int rank = 0; rank < call_.ranks; ++rank) progress |= advance(rank, forced);
+      if (!progress && forced) {
+        price.why = deadlock();
+        break;
+      }
+      forced = !progress;
+    }
+    price.messages = messages_;
+    price.words = words_;
+    price.bill = bill();
+    for (const double ns : price.bill) price.time_ns += ns;
+    note_traffic(price);
+    return price;
+  }
+
+ private:
+  static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+  int wrap(int rank) const { return (rank % call_.ranks + call_.ranks) % call_.ranks; }
+
+  Bill bill() const {
+    Bill bill = {};
+    if (call_.calls == 1) {
+      const auto earlier = [](const Runner& a, const Runner& b) { return a.clock.ns < b.clock.ns; };
+      return std::max_element(runners_.begin(), runners_.end(), earlier)->clock.bill;
+    }
+    const double shares = 1.0 * call_.ranks * (call_.calls - call_.calls / 2);
+    for (const Runner& it : runners_)
+      for (std::size_t term = 0; term < kTerms; ++term)
+        bill[term] += (it.clock.bill[term] - it.halfway.bill[term]) / shares;
+    return bill;
+  }
+
+  void note_traffic(Price& price) const {
+    const auto calls = static_cast<std::size_t>(call_.calls);
+    std::size_t most = 0;
+    for (const Runner& it : runners_) {
+      std::size_t bytes = 0;
+      for (const Traffic& way : it.sent_by) bytes += way.bytes;
+      price.busiest_bytes =
+          std::max({price.busiest_bytes, bytes / calls, it.received_bytes / calls});
+      if (&it != &runners_[0] && bytes <= most) continue;
+      most = bytes;
+      for (std::size_t path = 0; path < kPaths; ++path)
+        price.sent[path] = {it.sent_by[path].messages / calls, it.sent_by[path].bytes / calls};
+    }
+  }
+
+  // --- programs ---
+  void look_ahead(int rank, std::size_t first) {
+    Runner& it = runners_[index(rank)];
+    if (it.words > 0 && it.words <= most_) return;  // all of it is there already
+    ClockWindow window(rank, call_.chunks, first, most_, it.window);
+    text_(window, Ring{rank, call_.ranks});
+    it.first = first;
+    it.words = window.seen();
+  }
+
+  // Skips what there is nothing of, and notes when calls begin and end.
+  void begin_slice(int rank) {
+    Runner& it = runners_[index(rank)];
+    if (it.slice == call_.slices * index(call_.calls / 2)) it.halfway = it.clock;
+    if (it.slice < all_slices_ && it.words == 0) it.slice = all_slices_;
+    if (it.slice == all_slices_) {
+      --unfinished_;
+      return;
+    }
+    if (it.slice % call_.slices == 0) it.clock.pay(Term::call, costs_.call_ns());
+  }
+
+  bool finished(int rank) const { return runners_[index(rank)].slice == all_slices_; }
+
+  const ClockStep& step_of(int rank) const {
+    const Runner& it = runners_[index(rank)];
+    return it.window[it.next - it.first];
+  }
+
+  void end_word(int rank, const ClockStep& step) {
+    Runner& it = runners_[index(rank)];
+    if (!step.sends && !step.receives) local(rank, step);
+    it.begun = false;
+    ++words_;
+    if (++it.next == it.words) {
+      it.reclaiming = call_.lend_from_bytes != SIZE_MAX && (it.slice + 1) % call_.slices == 0;
+      if (!it.reclaiming) end_slice(rank);
+    } else {
+      keep_up(rank);
+    }
+  }
+
+  void end_slice(int rank) {
+    Runner& it = runners_[index(rank)];
+    it.next = 0;
+    ++it.slice;
+    begin_slice(rank);
+    if (!finished(rank)) keep_up(rank);
+  }
+
+  void keep_up(int rank) {
+    const Runner& it = runners_[index(rank)];
+    if (it.next < it.first || it.next >= it.first + it.window.size()) look_ahead(rank, it.next);
+  }
+
+  // A call is over when everything that was lent in it has been read. False: not known yet.
+  bool reclaim(int rank) {
+    Runner& it = runners_[index(rank)];
+    if (it.lent > 0) return false;
+    it.clock.wait_for(it.returned);
+    it.reclaiming = false;
+    end_slice(rank);
+    return true;
+  }
+
+  std::size_t bytes_of(int rank, int chunk) const {
+    const std::size_t slice = runners_[index(rank)].slice % call_.slices;
+    return slice_of(call_.chunks[chunk], slice, call_.slice_count).count * call_.element_bytes;
+  }
+
+  // Slices are cut from folds of one chunk only; a one-shot, which folds all, has one slice.
+  std::size_t folded_bytes(int rank, const ClockStep& step) const {
+    const std::size_t all = step.folded * call_.element_bytes;
+    if (call_.slices == 1 || all == 0) return all;
+    const std::size_t chunk_bytes = call_.chunks[step.receive_chunk].count * call_.element_bytes;
+    return all / chunk_bytes * bytes_of(rank, step.receive_chunk);
+  }
+
+  // --- edges ---
+  int to(int rank, const ClockStep& step) const {
+    return step.to == kRing ? wrap(rank + 1) : step.to;
+  }
+  int from(int rank, const ClockStep& step) const {
+    return step.from == kRing ? wrap(rank - 1) : step.from;
+  }
+  TimedChannel& mesh(int source, int target) {
+    const std::uint64_t key = static_cast<std::uint64_t>(source) << 32 | index(target);
+    return mesh_.try_emplace(key, machine_.mesh.slots).first->second;
+  }
+  TimedChannel& outgoing(int rank, const ClockStep& step) {
+    return step.to == kRing ? ring_[index(rank)] : mesh(rank, step.to);
+  }
+  TimedChannel& incoming(int rank, const ClockStep& step) {
+    return step.from == kRing ? ring_[index(wrap(rank - 1))] : mesh(step.from, rank);
+  }
+
+  // --- a turn: as far as is known, but not past a message that this rank sends ---
+  bool advance(int rank, bool forced) {
+    bool progress = false;
+    while (!finished(rank)) {
+      Runner& it = runners_[index(rank)];
+      if (it.reclaiming) {
+        if (!reclaim(rank)) break;
+        progress = true;
+        continue;
+      }
+      const ClockStep& step = step_of(rank);
+      if (!it.begun) {
+        it.begun = true;
+        it.sent = !step.sends;
+        it.received = !step.receives;
+      }
+      const Half done = half(rank, step, forced);
+      const bool over = it.sent && it.received;
+      if (!over && done == Half::none) break;
+      progress = true;
+      if (over) end_word(rank, step);
+      if (done == Half::out) break;
+    }
+    return progress;
+  }
+
+  enum class Half { none, out, in };
+
+  // One half of a word, the one that the host lane would do first. None if none is left, or it is
+  // not known yet.
+  Half half(int rank, const ClockStep& step, bool forced) {
+    Runner& it = runners_[index(rank)];
+    if (it.sent && it.received) return Half::none;
+    const Moment *room = nullptr, *arrival = nullptr;
+    const double back_ns = it.sent ? 0 : ports_.latency_ns(rank, to(rank, step));
+    if (!it.sent) room = outgoing(rank, step).room();
+    const bool at_once = room != nullptr && room->ns + back_ns <= it.clock.ns;
+    if (!it.received && !at_once) arrival = incoming(rank, step).arrival();
+    const bool both = !it.sent && !it.received;
+    if (both && !at_once && (room == nullptr || arrival == nullptr) && !forced) return Half::none;
+    if (room != nullptr && (arrival == nullptr || room->ns + back_ns <= arrival->ns)) {
+      if (!at_once) it.clock = room->after(Term::credits, back_ns);
+      send(rank, step);
+      return Half::out;
+    }
+    if (arrival == nullptr) return Half::none;
+    it.clock.wait_for(*arrival);
+    receive(rank, step);
+    return Half::in;
+  }
+
+  void send(int rank, const ClockStep& step) {
+    Runner& it = runners_[index(rank)];
+    const int peer = to(rank, step);
+    const bool whole = step.word == Word::show;
+    const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.send_chunk);
+    const Path path = path_of(rank, step, bytes);
+    it.clock.pay(Term::ends, costs_.message_ns());
+    if (path == Path::slot && !ports_.is_wire(rank, peer))
+      it.clock.pay(Term::into_slots, costs_.copy_to_slot_ns(step.send_place, bytes));
+    const bool lent = path == Path::lent;
+    outgoing(rank, step).put(ports_.arrival(rank, peer, bytes, it.clock), lent);
+    it.sent = true;
+    it.lent += lent;
+    Traffic& way = it.sent_by[static_cast<std::size_t>(path)];
+    ++way.messages;
+    way.bytes += bytes;
+    ++messages_;
+  }
+
+  Path path_of(int rank, const ClockStep& step, std::size_t bytes) const {
+    if (bytes <= kInlineBytes) return Path::cell;
+    const Place from = step.send_place;
+    if (from == Place::carry && runners_[index(rank)].carry_in_slot) return Path::sum;
+    const bool lies_still = from == Place::input || from == Place::output;
+    const bool may_lend = lies_still && !(step.word == Word::show && call_.in_place);
+    if (may_lend && bytes >= call_.lend_from_bytes && !ports_.is_wire(rank, to(rank, step)))
+      return Path::lent;
+    return Path::slot;
+  }
+
+  void receive(int rank, const ClockStep& step) {
+    Runner& it = runners_[index(rank)];
+    it.received = true;
+    it.clock.pay(Term::ends, costs_.message_ns());
+    const bool looks = step.word == Word::look;
+    const bool whole = looks && step.receive_chunk == kWholeInput;
+    const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
+    it.received_bytes += bytes;
+    if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
+      it.clock.pay(Term::lines, costs_.slot_ns());
+    const bool lent = incoming(rank, step).lent();
+    it.views_lent = looks && lent;
+    if (looks) return;  // it stays where it is until look_away
+    // Where the sum goes is chosen before it is computed: a slot that becomes free meanwhile is
+    // not seen.
+    if (step.receive_place == Place::carry)
+      it.carry_in_slot = it.sent && bytes > kInlineBytes && slot_is_free(rank);
+    if (step.word == Word::exchange_reduce)
+      it.clock.pay(Term::additions, costs_.reduce_ns(step.receive_place, bytes, lent));
+    else
+      it.clock.pay(Term::from_slots, costs_.copy_from_slot_ns(bytes, lent));
+    release(from(rank, step), rank, step.from == kRing);
+  }
+
+  // Whether the right neighbour's next slot can be stored to, as far as this rank knows now.
+  bool slot_is_free(int rank) const {
+    const int right = wrap(rank + 1);
+    if (ports_.is_wire(rank, right)) return false;
+    const Moment* room = ring_[index(rank)].room();
+    return room != nullptr &&
+           room->ns + ports_.latency_ns(rank, right) <= runners_[index(rank)].clock.ns;
+  }
+
+  // A channel of the mesh that is idle is forgotten where its credit can never matter: of 4,096
+  // ranks there are 16 million.
+  void release(int source, int target, bool ring) {
+    if (ring) return release(ring_[index(source)], source, target);
+    const std::uint64_t key = static_cast<std::uint64_t>(source) << 32 | index(target);
+    const auto found = mesh_.find(key);
+    if (found == mesh_.end()) return;  // a text that looks away from what it has not looked at
+    release(found->second, source, target);
+    if (all_slices_ == 1 && call_.pair_messages <= machine_.mesh.slots && found->second.is_idle())
+      mesh_.erase(found);
+  }
+  void release(TimedChannel& channel, int source, int target) {
+    const Moment& now = runners_[index(target)].clock;
+    if (channel.lent()) {
+      Runner& lender = runners_[index(source)];
+      --lender.lent;
+      lender.returned.wait_for(now.after(Term::credits, ports_.latency_ns(source, target)));
+    }
+    channel.release(now);
+  }
+
+  void local(int rank, const ClockStep& step) {
+    Runner& it = runners_[index(rank)];
+    if (step.word == Word::keep && !call_.in_place)
+      it.clock.pay(Term::own_part, costs_.keep_ns(bytes_of(rank, step.receive_chunk)));
+    if (step.word == Word::fold)
+      it.clock.pay(Term::additions,
+                   costs_.reduce_ns(Place::output, folded_bytes(rank, step), it.views_lent));
+    if (step.word == Word::look_away)
+      for (int peer = 0; peer < call_.ranks; ++peer)
+        if (peer != rank) release(peer, rank, false);
+  }
+
+  std::string deadlock() const {
+    return circle_of_waits(call_.ranks, [&](int rank) {
+      if (finished(rank)) return Wait{.ended = true};
+      if (runners_[index(rank)].reclaiming)
+        return Wait{.peer = reader_of(rank), .for_what = "read what it was lent"};
+      const ClockStep& step = step_of(rank);
+      if (!runners_[index(rank)].received)
+        return Wait{.peer = from(rank, step), .for_what = "send"};
+      return Wait{.peer = to(rank, step), .for_what = "make room"};
+    });
+  }
+
+  // Somebody who has not read what the rank has sent to him.
+  int reader_of(int rank) const {
+    for (const auto& [key, channel] : mesh_)
+      if (key >> 32 == index(rank) && !channel.is_idle()) return static_cast<int>(key & UINT32_MAX);
+    return wrap(rank + 1);
+  }
+
+  const Machine& machine_;
+  const ClockCall& call_;
+  const ClockText& text_;
+  ClockCosts costs_;
+  ClockPorts ports_;
+  std::size_t all_slices_;
+  std::size_t most_;  // words in a window
+  std::vector<Runner> runners_;
+  std::vector<TimedChannel> ring_;                        // by sender
+  std::unordered_map<std::uint64_t, TimedChannel> mesh_;  // by sender and receiver
+  int unfinished_ = call_.ranks;
+  std::size_t messages_ = 0;
+  std::size_t words_ = 0;
+};
+
+}  // namespace
+
+Price price(const Machine& machine, const ClockCall& call, const ClockText& text) {
+  return World(machine, call, text).run();
+}
+
+}  // namespace ringside

@@ -1,0 +1,206 @@
+// Choosing the way and watching; the story is in device_side.h.
+#include "comm/device/calls.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "comm/error.h"
+
+namespace ringside {
+namespace {
+
+// Which text an all_reduce on the device lane follows. By design, and not measured yet: a step
+// costs about 2 us there, in which a rank's share of its memory's bandwidth moves some 100 KiB; so
+// a one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond that, two
+// steps are fewer than the ring's. Where pieces are lent two-shot reads and writes each byte once,
+// and partial sums stay in registers; elsewhere its n−2 copies cost more than steps at some size.
+constexpr std::size_t kDeviceOneShotBytes = std::size_t{512} << 10;
+constexpr std::size_t kDeviceTwoShotBytes = std::size_t{8} << 20;
+
+Text text_on_device(Algorithm chosen, std::size_t bytes, int size, const DeviceSide& side) {
+  if (size < 2 || chosen == Algorithm::ring) return Text::all_reduce;
+  if (chosen == Algorithm::two_shot) return Text::all_reduce_two_shot;
+  const std::size_t pays =
+      chosen == Algorithm::one_shot ? SIZE_MAX : kDeviceOneShotBytes / static_cast<unsigned>(size);
+  if (bytes <= std::min(pays, side.one_shot_most_bytes())) return Text::all_reduce_one_shot;
+  if (chosen == Algorithm::one_shot || size == 2) return Text::all_reduce;
+  return side.terms().all_lend || bytes <= kDeviceTwoShotBytes ? Text::all_reduce_two_shot
+                                                               : Text::all_reduce;
+}
+
+}  // namespace
+
+std::unique_ptr<DeviceCalls> DeviceCalls::open(Bootstrap& bootstrap, Peers& peers,
+                                               const Options& options) {
+  for (int peer = 0; peer < peers.size(); ++peer)
+    if (!peers.identity(peer).has_device) return nullptr;
+  return std::unique_ptr<DeviceCalls>(
+      new DeviceCalls(DeviceSide::open(bootstrap, peers, options), peers, options));
+}
+
+DeviceCalls::DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const Options& options)
+    : side_(std::move(side)),
+      ring_{peers.rank(), peers.size()},
+      algorithm_(options.algorithm),
+      watcher_(peers, options, Waiter::Notes::none) {}
+
+DeviceCalls::~DeviceCalls() = default;
+
+LaneInUse DeviceCalls::lane() const {
+  return {ringside::name_of(side_->terms().lane), side_->terms().why};
+}
+
+// --- which way ---
+
+void DeviceCalls::check_stream(Device::Stream stream) const {
+  if (side_->takes_stream(stream)) return;
+  throw Error(Fault::usage,
+              text("rank %d: this stream waits for work that names no stream, and ranks that are "
+                   "threads of one process could wait for each other so; make it with "
+                   "cudaStreamNonBlocking",
+                   ring_.rank));
+}
+
+bool DeviceCalls::takes(Plan& plan) {
+  HostCall& call = plan.call;
+  const BufferBytes bytes = buffer_bytes(call, ring_);
+  const bool input = bytes.input > 0 && is_here(call.input);
+  const bool output = bytes.output > 0 && is_here(call.output);
+  if (!input && !output) return false;
+  const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);
+  if (!all || choose(plan) == LaneChoice::host) return false;
+  call.what.on_device = true;
+  return true;
+}
+
+// A device has bounds of its own between the texts of an all_reduce, and a stream only the ring.
+LaneChoice DeviceCalls::choose(Plan& plan) const {
+  const AlgorithmText as_planned = plan.algorithm;
+  const HostCall& call = plan.call;
+  if (call.what.kind == Kind::all_reduce)
+    plan.algorithm =
+        all_reduce_by(side_->terms().lane == LaneChoice::device
+                          ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
+                          : Text::all_reduce);
+  const LaneChoice lane = side_->lane_for(plan);
+  if (lane == LaneChoice::host) plan.algorithm = as_planned;
+  return lane;
+}
+
+LaneInUse DeviceCalls::way(Plan& plan) const {
+  const LaneChoice chosen = choose(plan);
+  if (chosen == side_->terms().lane) return lane();
+  return {ringside::name_of(chosen),
+          "the stream lane has the ring's words alone, and this operation has others"};
+}
+
+std::optional<Staging> DeviceCalls::stage(HostCall& call) {
+  if (!is_here(call.input) && !is_here(call.output)) return std::nullopt;
+  std::optional<Staging> staging(side_->device());
+  staging->stage(call, ring_);
+  return staging;
+}
+
+std::optional<Staging> DeviceCalls::stage(std::vector<Message>& messages) {
+  bool any = false;
+  for (const Message& it : messages) any |= is_here(it.buffer());
+  if (!any) return std::nullopt;
+  std::optional<Staging> staging(side_->device());
+  staging->stage(messages);
+  return staging;
+}
+
+// --- under way ---
+
+void DeviceCalls::watch(const DeviceSide::Ticket& ticket, Waiter& waiter) {
+  const auto where = [&] { return "waiting for the device" + side_->waits_for(); };
+  waiter.wait(
+      side_->awaited(), [&] { return side_->is_done(ticket) || side_->stranger(); }, where);
+  if (const std::optional<DeviceSide::Stranger> it = side_->stranger())
+    waiter.throw_stranger(it->rank, it->fingerprint, where);
+  // A rank that fails raises the alarm and then lets its streams run out, with whatever they hold.
+  // So while there is no alarm, what has come was meant.
+  waiter.check_alarm();
+}
+
+void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
+  DeviceSide::Ticket ticket;
+  {
+    const std::lock_guard lock(side_mutex_);
+    ticket = side_->enqueue(plan, nullptr);
+    last_ = ticket;
+  }
+  watch(ticket, waiter);
+  const std::lock_guard lock(side_mutex_);
+  last_.reset();
+  side_->give_back(ticket);
+}
+
+Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
+                          std::function<void(const Error&)> fail) {
+  DeviceSide::Ticket ticket;
+  {
+    const std::lock_guard lock(side_mutex_);
+    ticket = side_->enqueue(plan, stream);
+    last_ = ticket;
+  }
+  return watchers_.submit([this, ticket, entry, fail = std::move(fail)] {
+    try {
+      watcher_.enter(entry);
+      watch(ticket, watcher_);
+    } catch (const Error& error) {
+      fail(error);
+      wait_for_end();
+      throw;
+    } catch (const std::exception& error) {
+      const Error sentence(Fault::system, text("%s: %s", watcher_.here().c_str(), error.what()));
+      fail(sentence);
+      wait_for_end();
+      throw sentence;
+    }
+    const std::lock_guard lock(side_mutex_);
+    if (last_ && last_->done == ticket.done) last_.reset();
+    side_->give_back(ticket);
+  });
+}
+
+void DeviceCalls::finish(Device::Stream stream, Waiter& waiter) {
+  const Device::Event mark = side_->device().make_event();
+  side_->device().record(mark, stream);
+  waiter.wait(
+      side_->awaited(), [&] { return side_->device().is_done(mark); },
+      [] { return std::string("waiting for what is before it on the stream"); });
+  side_->device().end_event(mark);
+}
+
+// --- the end ---
+
+void DeviceCalls::drain() {
+  watchers_.submit([] {}).wait();
+}
+
+void DeviceCalls::break_off() noexcept {
+  try {
+    side_->break_off();
+  } catch (const std::exception&) {
+    // A device that does not even take this does not carry anything out either.
+  }
+}
+
+// A peer that has not failed yet may write to a flag that was pushed far ahead, and so take it
+// back.
+void DeviceCalls::wait_for_end() noexcept {
+  const std::lock_guard lock(side_mutex_);
+  if (!last_) return;
+  try {
+    for (int i = 0; i < 5'000 && !side_->is_done(*last_); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      side_->break_off();
+    }
+  } catch (const std::exception&) {
+  }
+}
+
+}  // namespace ringside

@@ -1,0 +1,77 @@
+// Calls whose buffers are a device's: which way each goes, and the watch over those that are under
+// way there. Between the communicator, which counts calls and breaks, and DeviceSide, which orders.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "comm/control/status.h"
+#include "comm/communicator.h"
+#include "comm/device/group.h"
+#include "comm/host/work_queue.h"
+#include "comm/peers/peers.h"
+#include "comm/host/plan.h"
+#include "comm/device/staging.h"
+#include "comm/host/waiter.h"
+
+namespace ringside {
+
+class DeviceCalls {
+ public:
+  // Null where not every rank has made a device current.
+  static std::unique_ptr<DeviceCalls> open(Bootstrap& bootstrap, Peers& peers,
+                                           const Options& options);
+  ~DeviceCalls();
+
+  // For tables: who carries calls out, why, and a rank's device.
+  LaneInUse lane() const;
+  std::string name_of(int rank) const { return side_->name_of(rank); }
+  // The same for one call on device memory; the plan's algorithm becomes the one that it gets.
+  LaneInUse way(Plan& plan) const;
+
+  // Throws Error{usage} if calls cannot be made on this stream.
+  void check_stream(Device::Stream stream) const;
+
+  // Does the call go to the device? Then the plan is made fit for it. If not, its buffers may still
+  // be the device's: they are then staged.
+  bool takes(Plan& plan);
+  // Staged buffers, if any are; none where all of them are the host's.
+  std::optional<Staging> stage(HostCall& call);
+  std::optional<Staging> stage(std::vector<Message>& messages);
+
+  // Orders the call and waits for its end. As a host call does, it throws what goes wrong.
+  void carry_out(const Plan& plan, Waiter& waiter);
+
+  // Orders the call on the caller's stream; the Work ends with it. `fail` is told of an Error
+  // before the Work is.
+  Work enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
+               std::function<void(const Error&)> fail);
+
+  // Waits until everything before has ended on the stream.
+  void finish(Device::Stream stream, Waiter& waiter);
+
+  // Waits until all calls have ended, well or not.
+  void drain();
+  // The communicator is broken: frees what waits on the device.
+  void break_off() noexcept;
+  // After that: waits until it has ended, for the caller's buffers are his again. Not for ever.
+  void wait_for_end() noexcept;
+
+ private:
+  DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const Options& options);
+
+  LaneChoice choose(Plan& plan) const;
+  void watch(const DeviceSide::Ticket& ticket, Waiter& waiter);
+  bool is_here(const void* address) { return address != nullptr && side_->device().owns(address); }
+
+  std::unique_ptr<DeviceSide> side_;
+  Ring ring_;
+  Algorithm algorithm_;
+  Waiter watcher_;
+  std::optional<DeviceSide::Ticket> last_;
+  std::mutex side_mutex_;  // tickets are given back by the thread that watches
+  Engine watchers_;        // last, so that it ends first
+};
+
+}  // namespace ringside

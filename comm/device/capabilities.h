@@ -1,0 +1,41 @@
+// What the ranks' devices allow, worked out from what all have told: a pure function, so all ranks
+// come to the same.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "comm/device/device.h"
+#include "comm/options.h"
+
+namespace ringside {
+
+// What the ranks' devices allow, the same on all ranks.
+struct DeviceTerms {
+  LaneChoice lane = LaneChoice::host;  // never automatic
+  std::string why;                     // "the kernels of all ranks run at once"
+  int blocks = 0;                      // of each rank's kernel
+  bool all_lend = false;               // every rank reads every other's buffers where they lie
+};
+
+// Of what a device can have resident the kernels of a communicator's ranks take at most three
+// quarters, so that others' can run beside them.
+constexpr int resident_share(int resident_blocks, int ranks) {
+  return resident_blocks * 3 / 4 / ranks;
+}
+// More blocks than this move no more bytes on an H200, by design; not measured yet.
+inline constexpr int kMostBlocks = 64;
+
+// Ranks that are threads of one process and share a device have streams on which they wait for each
+// other. CUDA maps streams to hardware queues ("connections", 8 unless the program says otherwise);
+// two on one queue stand behind each other, and then such a wait is for ever. A rank has one stream
+// of its own on the device lane and two on the stream lane, and its caller's.
+constexpr int streams_needed(LaneChoice lane, int ranks) {
+  if (ranks < 2 || lane == LaneChoice::host) return 0;
+  return (lane == LaneChoice::device ? 2 : 3) * ranks + 1;
+}
+
+// `wanted`: the lane that was chosen by hand, or automatic.
+DeviceTerms terms_of(const std::vector<DeviceFacts>& everyone, LaneChoice wanted);
+
+}  // namespace ringside

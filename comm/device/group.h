@@ -1,0 +1,120 @@
+// A communicator's half on the device: the windows in device memory, which lane carries out a call,
+// and calls that are under way there.
+//
+// Made together with the communicator, if every rank has made a device current before. Ranks may
+// share a device or have one each; what is possible is worked out from what all have told:
+//
+//     device lane   its kernels wait for each other, so they must all run at once: threads of one
+//                   process, processes under MPS, or a device for each process
+//     stream lane   needs memory that peers reach, and nothing more
+//     host lane     always: the buffers are copied to the host and back
+//
+// A call is enqueued and then watched. Watching is waiting as on the host (waiter.h), for an event
+// in place of a flag: so a dead, late or different peer is found and told by the same sentences. If
+// it ends badly the communicator is marked broken first, and then everything is freed that waits on
+// the device: kernels by the abort word, streams by a flag that is further than any they wait for.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "comm/bootstrap/bootstrap.h"
+#include "comm/device/device.h"
+#include "comm/device/capabilities.h"
+#include "comm/options.h"
+#include "comm/peers/peers.h"
+#include "comm/host/plan.h"
+#include "comm/device/stream_executor.h"
+
+namespace ringside {
+
+class DeviceSide {
+ public:
+  // Collective; every rank has a device, which it takes here. Throws on every rank or on none.
+  static std::unique_ptr<DeviceSide> open(Bootstrap& bootstrap, const Peers& peers,
+                                          const Options& options);
+  ~DeviceSide();
+  DeviceSide(const DeviceSide&) = delete;
+  DeviceSide& operator=(const DeviceSide&) = delete;
+
+  Device& device() { return *device_; }
+  const DeviceTerms& terms() const { return terms_; }
+
+  std::string name_of(int rank) const { return facts_[static_cast<std::size_t>(rank)].name.data(); }
+
+  // Can a call on this stream wait for other ranks' calls? Where ranks are threads of one process,
+  // a stream that waits for work that names no stream could wait for its own peer.
+  bool takes_stream(Device::Stream stream);
+  // Who carries out a call whose buffers are the device's: a pure function of the call and of what
+  // all ranks agreed on.
+  LaneChoice lane_for(const Plan& plan) const;
+  // A one-shot or two-shot message must fit the slots of all blocks together.
+  std::size_t one_shot_most_bytes() const;
+
+  // A call under way.
+  struct Ticket {
+    Device::Event done = nullptr;
+  };
+  // Orders a call on `stream`, or on a stream of this object's own if that is null. lane_for() says
+  // stream or device.
+  Ticket enqueue(const Plan& plan, Device::Stream stream);
+  bool is_done(const Ticket& ticket) { return device_->is_done(ticket.done); }
+  void give_back(Ticket ticket) { events_.push_back(ticket.done); }
+
+  // A message of another call was found: its sender, and its fingerprint. Or none.
+  struct Stranger {
+    int rank;
+    std::uint32_t fingerprint;
+  };
+  std::optional<Stranger> stranger() const;
+  // "in step 2, for rank 3", as far as the kernel has said; empty: nothing.
+  std::string waits_for() const;
+  // The rank that is waited for, as far as is known: the left neighbour at least.
+  int awaited() const;
+
+  // Whatever waits on the device ends soon. The communicator must be broken already.
+  void break_off();
+
+ private:
+  DeviceSide(int rank, int size, const Options& options);
+
+  struct Memory;  // where everything is in a window
+  void make_own(const DeviceTerms& terms);
+  void open_peers(const std::vector<DeviceFacts>& facts, const std::vector<DeviceHandle>& handles);
+  DeviceCall device_call(const Plan& plan) const;
+  bool lends_all_of(const DeviceCall& call) const;
+  int blocks_for(const DeviceCall& call) const;
+  void enqueue_on_streams(const Plan& plan, Device::Stream stream);
+  Device::Event event();
+  std::uint64_t told_wait() const;  // DeviceTrouble::waits_for
+  void part();
+
+  std::shared_ptr<Device> device_;
+  int rank_;
+  int size_;
+  Options options_;
+  DeviceTerms terms_;
+  std::vector<DeviceFacts> facts_;
+  DeviceLayout layout_;
+  unsigned char* window_ = nullptr;      // this rank's; the peers have it open
+  std::vector<unsigned char*> windows_;  // the peers', by rank; null: not open
+  unsigned char* own_ = nullptr;         // this rank's alone
+  DeviceTrouble* trouble_ = nullptr;
+  DeviceCall common_;  // what is the same for every call
+  StreamRoad road_;
+  Device::Stream stream_ = nullptr;
+  Device::Stream last_stream_ = nullptr;
+  Device::Event last_ = nullptr;  // the end of the last call
+  Device::Event begin_ = nullptr;
+  std::vector<Device::Event> made_;    // for tickets; a call that fails does not give its back
+  std::vector<Device::Event> events_;  // of these, to be used again
+  bool any_ = false;                   // a call has been made
+  std::mutex break_mutex_;
+  bool broken_ = false;
+  DeviceCell far_[StreamRoad::kSlots + 1] = {};  // what flags are pushed to then
+};
+
+}  // namespace ringside

@@ -1,0 +1,25 @@
+// A block of threads that go the same way, as the device lane sees it.
+//
+// A Block has
+//    index(), count()      which block of how many
+//    tell(f)               the leader's f() → Told, known to all threads; a barrier before anybody
+//                          goes on
+//    leader(f)             the leader alone; nobody waits for it
+//    together(f)           f(thread, threads) on each thread, and a barrier
+//    progress(road)        DeviceProgress& of this block towards a peer, for the leader alone
+//    relax()               between two looks at a flag
+//
+// There are two: a GPU's (comm/device/cuda/gpu_block.h), and one that a CPU plays, thread after thread
+// (tests/device/cpu_device.cc).
+#pragma once
+
+namespace ringside {
+
+// What a leader tells its block: where something is, and whether there is anything at all.
+struct Told {
+  const unsigned char* at = nullptr;
+  bool ok = false;
+  bool is_loan = false;
+};
+
+}  // namespace ringside

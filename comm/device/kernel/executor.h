@@ -1,0 +1,398 @@
+// The device lane: the algorithm's text *is* the kernel. Each block of threads reads it aloud to a
+// lane of its own, and the lane's words are loads, stores and flags on memory of the peers.
+//
+//     all_reduce(lane, ring)            ring.h, the same text that the host lane reads
+//       └ lane.exchange_reduce(…)       leader: waits for room; all threads: copy; leader: signals
+//                                       leader: waits for the flag; all threads: fold; credit
+//
+// What is different from host_lane.h, and why
+//   Order.   A word sends first and receives then, and waits for room in between. On the host that
+//            could deadlock for want of a slot; here it cannot as long as a road has two: message m
+//            needs m − 2 to have been consumed, whose receiver waited for message m − 1 at most,
+//            and so on down to the first one (proof_lane.h's rule `in_order` proves it).
+//   Carry.   A partial sum is always computed straight into the right neighbour's slot. There is no
+//            scratch, and nothing is copied twice.
+//   Loans.   Where a peer can load this rank's memory (threads of one process; GPUs with peer
+//            access) a large piece is not copied but lent, as in allocate.h. Nothing has to be
+//            allocated in a special way for it.
+//   Folds.   The one-shot text adds contribution after contribution; the lane notes where they are,
+//            and folds them all in one pass when the last one is named.
+//
+// Who carries it out is a template's argument. On a GPU (comm/device/cuda/gpu_block.h) one thread, the
+// *leader*, does what must be done once, and all others follow; on a CPU
+// (tests/device/cpu_device.cc) one thread plays all of them. So everything but the hardware's own
+// promises is tested where there is no GPU: slots, flags, credit, order, cutting, and the ends of
+// waits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "comm/algorithms/chunks.h"
+#include "comm/device/kernel/block.h"
+#include "comm/device/kernel/args.h"
+#include "comm/device/kernel/flag.h"
+#include "comm/algorithms/ring.h"
+#include "comm/transport/signal.h"
+#include "kernels/cuda/fold.h"
+
+namespace ringside {
+
+template <class Block>
+class DeviceLane {
+ public:
+  RINGSIDE_HD DeviceLane(const DeviceCall& call, Block& block) : call_(call), block_(block) {}
+
+  // Of this block: every count-th one, beginning with its own number.
+  RINGSIDE_HD std::size_t slices() const {
+    const std::size_t first = block_.index(), each = block_.count();
+    return call_.slices > first ? (call_.slices - first + each - 1) / each : 0;
+  }
+
+  // The ring's words.
+  RINGSIDE_HD void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
+    put(right(), send, slice);
+    take(left(), receive, slice, true);
+  }
+  RINGSIDE_HD void exchange(Piece send, Piece receive, std::size_t slice) {
+    put(right(), send, slice);
+    take(left(), receive, slice, false);
+  }
+  RINGSIDE_HD void send(Piece piece, std::size_t slice) { put(right(), piece, slice); }
+  RINGSIDE_HD void receive(Piece piece, std::size_t slice) { take(left(), piece, slice, false); }
+  RINGSIDE_HD void finish(Piece piece, std::size_t slice);
+  RINGSIDE_HD void keep(int chunk, std::size_t slice);
+
+  // The mesh's words.
+  RINGSIDE_HD void send_to(int peer, Piece piece, std::size_t slice) { put(peer, piece, slice); }
+  RINGSIDE_HD void receive_from(int peer, Piece piece, std::size_t slice) {
+    take(peer, piece, slice, false);
+  }
+  RINGSIDE_HD void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
+    put(to, send, slice);
+    take(from, receive, slice, false);
+  }
+
+  // The words of one_shot.h, for this block's share of each chunk, and of two_shot.h.
+  RINGSIDE_HD void show(int peer);
+  RINGSIDE_HD void look(int rank, int chunk = kWholeInput, std::size_t slice = 0);
+  RINGSIDE_HD void fold(int chunk, int from, int order, std::size_t slice = 0);
+  RINGSIDE_HD void look_away(std::size_t slice = 0);
+
+  // The end of a call: waits until everything that was lent has been read.
+  RINGSIDE_HD void settle();
+
+ private:
+  // What can be read of another rank's input: all of it as it lies there, its block's shares of the
+  // chunks one after the other, or the one piece that is looked at.
+  enum class Seen : unsigned char { whole, shares, piece };
+  struct View {
+    const unsigned char* at = nullptr;
+    Seen what = Seen::whole;
+  };
+
+  RINGSIDE_HD_CALL void put(int peer, Piece piece, std::size_t slice);
+  RINGSIDE_HD_CALL void take(int peer, Piece piece, std::size_t slice, bool reduces);
+
+  RINGSIDE_HD Told room(int peer);
+  RINGSIDE_HD void publish(int peer, const unsigned char* loan);
+  RINGSIDE_HD Told arrived(int peer);
+  RINGSIDE_HD void release(int peer);
+  template <class Ready>
+  RINGSIDE_HD bool wait(int peer, const Ready& ready);
+  RINGSIDE_HD bool returned(int peer, std::uint32_t at_least) const;
+  RINGSIDE_HD void copy(unsigned char* to, const unsigned char* from, std::size_t bytes);
+
+  RINGSIDE_HD int right() const { return call_.rank + 1 == call_.size ? 0 : call_.rank + 1; }
+  RINGSIDE_HD int left() const { return call_.rank == 0 ? call_.size - 1 : call_.rank - 1; }
+  RINGSIDE_HD int block() const { return static_cast<int>(block_.index()); }
+  RINGSIDE_HD bool lends_to(int peer, std::size_t bytes) const {
+    return bytes >= call_.lend_from_bytes && (call_.readers >> peer & 1) != 0;
+  }
+
+  RINGSIDE_HD Range range(int chunk, std::size_t slice) const {
+    const std::size_t begin = call_.chunk_begin[chunk], end = call_.chunk_begin[chunk + 1];
+    const std::size_t first = (block_.index() + slice * block_.count()) * call_.slice_count;
+    const std::size_t from = begin + first < end ? begin + first : end;
+    return {from, end - from < call_.slice_count ? end - from : call_.slice_count};
+  }
+  RINGSIDE_HD std::size_t bytes_of_range(Range r) const { return r.count * call_.element_bytes; }
+  RINGSIDE_HD const unsigned char* input_at(Range r) const {
+    return call_.input + (r.begin - call_.input_first) * call_.element_bytes;
+  }
+  RINGSIDE_HD unsigned char* output_at(Range r) const {
+    return call_.output + (r.begin - call_.output_first) * call_.element_bytes;
+  }
+  RINGSIDE_HD unsigned char* kept() const {
+    return call_.kept + block_.index() * call_.layout.slot_bytes;
+  }
+  RINGSIDE_HD unsigned char* place_of(Piece piece, Range r) const {
+    return piece.place == Place::kept ? kept() : output_at(r);
+  }
+
+  const DeviceCall& call_;
+  Block& block_;
+  // The same in all threads, as all of them come by here. What is about
+  // loans is the leader's.
+  View views_[kMostDeviceRanks] = {};
+  const unsigned char* sources_[kMostDeviceRanks] = {};
+  std::uint32_t last_loan_[kMostDeviceRanks] = {};  // the number of the newest to each peer
+  std::uint32_t has_lent_ = 0;                      // a bit for each peer
+  unsigned step_ = 0;
+  bool broken_ = false;
+};
+
+// --- one message out ---
+
+template <class Block>
+RINGSIDE_HD_CALL void DeviceLane<Block>::put(int peer, Piece piece, std::size_t slice) {
+  ++step_;
+  if (broken_) return;
+  if (piece.place == Place::carry) return publish(peer, nullptr);  // take() has put it there
+  const Range r = range(piece.chunk, slice);
+  const unsigned char* source = piece.place == Place::input ? input_at(r) : place_of(piece, r);
+  const std::size_t bytes = bytes_of_range(r);
+  const Told slot = room(peer);
+  if (broken_) return;
+  const bool lends = piece.place != Place::kept && lends_to(peer, bytes);
+  // (A piece that no slot holds is lent: DeviceSide::lends_all_of sees to that.)
+  if (!lends) copy(const_cast<unsigned char*>(slot.at), source, bytes);
+  publish(peer, lends ? source : nullptr);
+}
+
+// Waits until the next message to `peer` may be written; where to.
+template <class Block>
+RINGSIDE_HD Told DeviceLane<Block>::room(int peer) {
+  const Told told = block_.tell([&]() -> Told {
+    const DeviceLayout& layout = call_.layout;
+    const std::uint32_t sent = block_.progress(peer).sent;
+    const auto slots = static_cast<std::uint32_t>(layout.slots);
+    if (!wait(peer, [&] { return returned(peer, sent + 1 - slots); })) return {};
+    const int slot = static_cast<int>(sent % slots);
+    return {call_.of[peer].data + layout.byte(block(), call_.rank, slot), true};
+  });
+  broken_ = !told.ok;
+  return told;
+}
+
+// Has the peer consumed so many messages?
+template <class Block>
+RINGSIDE_HD bool DeviceLane<Block>::returned(int peer, std::uint32_t at_least) const {
+  const DeviceCell& credit = call_.own.cells[call_.layout.credit_cell(block(), peer)];
+  return static_cast<std::int32_t>(device_sequence(load_acquire(&credit.bits)) - at_least) >= 0;
+}
+
+// What the threads have put into room()'s slot is a message now; or what lies at `loan`.
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::publish(int peer, const unsigned char* loan) {
+  block_.leader([&] {
+    const DeviceLayout& layout = call_.layout;
+    const std::uint32_t sent = block_.progress(peer).sent++;
+    const int slot = static_cast<int>(sent % static_cast<std::uint32_t>(layout.slots));
+    DeviceCell& cell = call_.of[peer].cells[layout.cell(block(), call_.rank, slot)];
+    if (loan != nullptr) {
+      cell.loan = loan;
+      last_loan_[peer] = sent + 1;
+      has_lent_ |= std::uint32_t{1} << peer;
+    }
+    store_release(&cell.bits,
+                  device_signal(sent + 1, call_.fingerprint | (loan != nullptr ? kLoanBit : 0)));
+  });
+}
+
+// --- one message in ---
+
+template <class Block>
+RINGSIDE_HD_CALL void DeviceLane<Block>::take(int peer, Piece piece, std::size_t slice,
+                                              bool reduces) {
+  if (broken_) return;
+  const Range r = range(piece.chunk, slice);
+  unsigned char* target = nullptr;
+  if (piece.place == Place::carry) {
+    target = const_cast<unsigned char*>(room(right()).at);
+    if (broken_) return;
+  } else {
+    target = place_of(piece, r);
+  }
+  const Told message = arrived(peer);
+  if (broken_) return;
+  if (reduces) {
+    sources_[0] = message.at;
+    sources_[1] = input_at(r);
+    block_.together([&](unsigned thread, unsigned threads) {
+      cuda::fold(call_.dtype, call_.reduction, {target, sources_, 2, r.count}, thread, threads);
+    });
+  } else {
+    copy(target, message.at, bytes_of_range(r));
+  }
+  release(peer);
+}
+
+// Waits for the next message of `peer`; where it is.
+template <class Block>
+RINGSIDE_HD Told DeviceLane<Block>::arrived(int peer) {
+  const Told told = block_.tell([&]() -> Told {
+    const DeviceLayout& layout = call_.layout;
+    const std::uint32_t next = block_.progress(peer).consumed + 1;
+    const int slot = static_cast<int>((next - 1) % static_cast<std::uint32_t>(layout.slots));
+    const DeviceCell& cell = call_.own.cells[layout.cell(block(), peer, slot)];
+    std::uint64_t bits = 0;
+    if (!wait(peer, [&] {
+          bits = load_acquire(&cell.bits);
+          return static_cast<std::int32_t>(device_sequence(bits) - next) >= 0;
+        }))
+      return {};
+    const std::uint32_t mark = device_fingerprint(bits);
+    if ((mark & ~kLoanBit) != call_.fingerprint || device_sequence(bits) != next) {
+      store_release(&call_.trouble->found,
+                    kTroubleFound | static_cast<std::uint64_t>(peer) << 32 | (mark & ~kLoanBit));
+      store_word(&call_.trouble->abort, 1);  // this rank's other blocks need not go on
+      return {};
+    }
+    if ((mark & kLoanBit) != 0) return {cell.loan, true, true};
+    return {call_.own.data + layout.byte(block(), peer, slot), true};
+  });
+  broken_ = !told.ok;
+  return told;
+}
+
+// The message has been read; its slot may be written again.
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::release(int peer) {
+  block_.leader([&] {
+    const std::uint32_t consumed = ++block_.progress(peer).consumed;
+    DeviceCell& credit = call_.of[peer].cells[call_.layout.credit_cell(block(), call_.rank)];
+    store_release(&credit.bits, device_signal(consumed, call_.fingerprint));
+  });
+}
+
+// The leader's. The host's word is far away (over the bus), so it is asked for rarely; and only who
+// waits for long says so.
+template <class Block>
+template <class Ready>
+RINGSIDE_HD bool DeviceLane<Block>::wait(int peer, const Ready& ready) {
+  constexpr int kLooks = 1024;
+  for (int round = 0;; ++round) {
+    for (int look = 0; look < kLooks; ++look) {
+      if (ready()) {
+        if (round > 0 && block_.index() == 0) store_release(&call_.trouble->waits_for, 0);
+        return true;
+      }
+      block_.relax();
+    }
+    if (load_word(&call_.trouble->abort) != 0) return false;
+    if (round == 0 && block_.index() == 0)
+      store_release(&call_.trouble->waits_for,
+                    std::uint64_t{step_} << 32 | static_cast<std::uint32_t>(peer + 1));
+  }
+}
+
+// --- what needs no peer ---
+
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::copy(unsigned char* to, const unsigned char* from,
+                                         std::size_t bytes) {
+  if (to == from || bytes == 0) return;
+  block_.together([&](unsigned thread, unsigned threads) {
+    cuda::fold_copy({to, &from, 1, bytes}, thread, threads);
+  });
+}
+
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::finish(Piece piece, std::size_t slice) {
+  if (broken_ || call_.divisor == 0) return;
+  const Range r = range(piece.chunk, slice);
+  unsigned char* at = place_of(piece, r);
+  const unsigned char* from = at;
+  block_.together([&](unsigned thread, unsigned threads) {
+    cuda::fold_divide(call_.dtype, {at, &from, 1, r.count}, call_.divisor, thread, threads);
+  });
+}
+
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::keep(int chunk, std::size_t slice) {
+  const Range r = range(chunk, slice);
+  copy(output_at(r), input_at(r), bytes_of_range(r));
+}
+
+// --- one-shot ---
+
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::show(int peer) {
+  ++step_;
+  if (broken_) return;
+  const Told slot = room(peer);
+  if (broken_) return;
+  // In place the first sums cover the input while others may still read it.
+  if (call_.input != call_.output &&
+      lends_to(peer, call_.chunk_begin[call_.chunks] * call_.element_bytes))
+    return publish(peer, call_.input);
+  for (int chunk = 0; chunk < call_.chunks; ++chunk) {
+    const Range r = range(chunk, 0);
+    copy(const_cast<unsigned char*>(slot.at) +
+             static_cast<std::size_t>(chunk) * call_.slice_count * call_.element_bytes,
+         input_at(r), bytes_of_range(r));
+  }
+  publish(peer, nullptr);
+}
+
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::look(int rank, int chunk, std::size_t) {
+  if (broken_) return;
+  if (rank == call_.rank) {
+    views_[rank] = {call_.input - call_.input_first * call_.element_bytes, Seen::whole};
+    return;
+  }
+  const Told message = arrived(rank);
+  if (broken_) return;
+  const Seen seen = chunk != kWholeInput ? Seen::piece
+                    : message.is_loan    ? Seen::whole
+                                         : Seen::shares;
+  views_[rank] = {message.at, seen};
+}
+
+// All contributions in one pass, when the last one is known. In place that is what makes it right,
+// too: an element is read from all before it is written.
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::fold(int chunk, int from, int order, std::size_t slice) {
+  if (broken_) return;
+  const Range r = range(chunk, slice);
+  const View& view = views_[from];
+  std::size_t first = 0;
+  if (view.what == Seen::whole) first = r.begin;
+  if (view.what == Seen::shares) first = static_cast<std::size_t>(chunk) * call_.slice_count;
+  sources_[order - 1] = view.at + first * call_.element_bytes;
+  if (order < call_.size) return;
+  unsigned char* target = output_at(r);
+  block_.together([&](unsigned thread, unsigned threads) {
+    cuda::fold(call_.dtype, call_.reduction, {target, sources_, order, r.count}, thread, threads);
+  });
+}
+
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::look_away(std::size_t) {
+  for (int peer = 0; peer < call_.size && !broken_; ++peer)
+    if (peer != call_.rank) release(peer);
+}
+
+template <class Block>
+RINGSIDE_HD void DeviceLane<Block>::settle() {
+  if (broken_) return;
+  block_.leader([&] {
+    for (int peer = 0; peer < call_.size; ++peer)
+      if ((has_lent_ >> peer & 1) != 0 &&
+          !wait(peer, [&] { return returned(peer, last_loan_[peer]); }))
+        return;
+  });
+}
+
+// A whole call, for one block.
+template <class Block>
+RINGSIDE_HD void carry_out(const DeviceCall& call, Block& block) {
+  DeviceLane<Block> lane(call, block);
+  const Ring ring{call.rank, call.size};
+  read_any_text(call.text, lane, ring, call.root);
+  lane.settle();
+}
+
+}  // namespace ringside

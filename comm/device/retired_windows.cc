@@ -1,0 +1,45 @@
+// A list, and a look through it; the story is in device_leftovers.h.
+#include "comm/device/retired_windows.h"
+
+#include <exception>
+#include <mutex>
+#include <vector>
+
+namespace ringside {
+namespace {
+
+bool is_over(const Leftover& it) {
+  std::vector<DeviceCell> cells(static_cast<std::size_t>(it.size));
+  it.device->read(cells.data(), it.window + it.goodbye_byte, cells.size() * sizeof(DeviceCell));
+  for (int peer = 0; peer < it.size; ++peer)
+    if (peer != it.rank && cells[static_cast<std::size_t>(peer)].bits == 0) return false;
+  return true;
+}
+
+std::mutex leftover_mutex;
+std::vector<Leftover>& leftovers() {
+  static auto* const all = new std::vector<Leftover>;  // never destroyed: threads may outlive main
+  return *all;
+}
+
+}  // namespace
+
+void leave_window(const Leftover& leftover) {
+  const std::lock_guard lock(leftover_mutex);
+  leftovers().push_back(leftover);
+}
+
+void sweep_leftovers() {
+  const std::lock_guard lock(leftover_mutex);
+  std::erase_if(leftovers(), [](const Leftover& it) {
+    try {
+      if (!is_over(it)) return false;
+    } catch (const std::exception&) {
+      return true;  // the device is gone, and its memory with it
+    }
+    it.device->free(it.window);
+    return true;
+  });
+}
+
+}  // namespace ringside

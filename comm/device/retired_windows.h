@@ -1,0 +1,26 @@
+// Windows in device memory, of communicators that are gone. A peer's last credit may still be on
+// its way into one, so its memory is freed only when all peers have said goodbye: each does so as
+// the last thing that it ever writes there. Nobody waits for that; it is looked for whenever a
+// communicator comes or goes.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "comm/device/device.h"
+
+namespace ringside {
+
+struct Leftover {
+  std::shared_ptr<Device> device;
+  unsigned char* window;
+  std::size_t goodbye_byte;  // where the peers' goodbyes stand, a cell for each rank
+  int rank, size;
+};
+
+void leave_window(const Leftover& leftover);
+
+// Frees what nobody uses any more.
+void sweep_leftovers();
+
+}  // namespace ringside

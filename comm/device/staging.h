@@ -1,0 +1,46 @@
+// Buffers of a device for a call on the host: read into the host's memory before, written back
+// after. What the host lane makes of them is what it makes of any memory, so the bits are the same;
+// it is the way that always goes, and the slowest.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "comm/device/device.h"
+#include "comm/host/executor.h"
+#include "comm/message.h"
+#include "comm/algorithms/ring.h"
+
+namespace ringside {
+
+// How many bytes of each buffer a rank uses in a call.
+struct BufferBytes {
+  std::size_t input;
+  std::size_t output;
+};
+BufferBytes buffer_bytes(const HostCall& call, const Ring& ring);
+
+class Staging {
+ public:
+  explicit Staging(Device& device) : device_(&device) {}
+
+  // Puts the host's memory in the place of those buffers that are the device's.
+  void stage(HostCall& call, const Ring& ring);
+  void stage(std::vector<Message>& messages);
+
+  // The call has ended well: what it has brought goes to the device.
+  void write_back();
+
+ private:
+  std::byte* staged(const void* address, std::size_t bytes, bool reads, bool writes);
+
+  struct Copy {
+    void* there;
+    std::vector<std::byte> here;
+    bool writes;
+  };
+  Device* device_;
+  std::vector<Copy> copies_;
+};
+
+}  // namespace ringside

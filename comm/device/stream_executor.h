@@ -1,0 +1,102 @@
+// The stream lane: carries out the ring's words by enqueueing them. The host says what is to be
+// done, and goes; copy engines, reduce kernels and stream-ordered flags do it.
+//
+//     out  ──wait(credit)──copy(right's slot ← piece)──signal──────────────────▶
+//                             ▲ after
+//     in   ──wait(flag)──fold(piece ← own slot, own input)──signal(credit)─────▶
+//
+// Two streams, as the two halves of a step can run at once: the copy engines move one slice to the
+// right while multiprocessors fold another. Events say what comes after what:
+//   - a piece that was received is sent on after the fold that made it;
+//   - scratch memory for partial sums (two of them in turns) is written again after the copy that
+//     read it.
+// Nothing else needs one: the algorithms never write to a piece again that somebody still reads
+// (proof_lane.h), and what a peer has read it says by credit.
+//
+// In one stream work is strictly in order, so a step's wait for room stands before its wait for the
+// message. Two slots a road make that free of deadlock, for the reason that device_lane.h gives.
+//
+// Slots are large here: each step is half a dozen orders to the device, at some microseconds each,
+// and bytes must outweigh them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "comm/device/device.h"
+#include "comm/host/executor.h"
+#include "comm/algorithms/ring.h"
+
+namespace ringside {
+
+// What outlives a call: the roads to both neighbours, and how far they have come.
+struct StreamRoad {
+  static constexpr int kSlots = 2;
+
+  Device::Stream out = nullptr;
+  Device::Stream in = nullptr;
+  std::size_t slot_bytes = 0;
+  // Messages from the left: kSlots cells and slots of the own window. Credit from the right.
+  DeviceCell* own_cells = nullptr;
+  unsigned char* own_slots = nullptr;
+  DeviceCell* own_credit = nullptr;
+  // The same, of the neighbours.
+  DeviceCell* right_cells = nullptr;
+  unsigned char* right_slots = nullptr;
+  DeviceCell* left_credit = nullptr;
+  int left = 0;
+  unsigned char* scratch[2] = {};
+
+  Device::Event received = nullptr;    // the last order on `in`
+  Device::Event scratch_free[2] = {};  // the last copy out of each scratch
+  std::uint32_t sent = 0;
+  std::uint32_t consumed = 0;
+};
+
+class StreamLane {
+ public:
+  StreamLane(const HostCall& call, StreamRoad& road, Device& device, DeviceTrouble* trouble)
+      : call_(call), road_(road), device_(device), trouble_(trouble) {}
+
+  std::size_t slices() const { return call_.slices; }
+
+  void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
+    put(send, slice);
+    take(receive, slice, true);
+  }
+  void exchange(Piece send, Piece receive, std::size_t slice) {
+    put(send, slice);
+    take(receive, slice, false);
+  }
+  void send(Piece piece, std::size_t slice) { put(piece, slice); }
+  void receive(Piece piece, std::size_t slice) { take(piece, slice, false); }
+  void finish(Piece piece, std::size_t slice);
+  void keep(int chunk, std::size_t slice);
+
+ private:
+  void put(Piece piece, std::size_t slice);
+  void take(Piece piece, std::size_t slice, bool reduces);
+
+  static int slot_after(std::uint32_t messages) {
+    return static_cast<int>(messages % std::uint32_t{StreamRoad::kSlots});
+  }
+  std::size_t slot_byte(int slot) const {
+    return static_cast<std::size_t>(slot) * road_.slot_bytes;
+  }
+  Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
+  const std::byte* input_at(Range r) const {
+    return call_.input + (r.begin - call_.input_first) * call_.element_bytes;
+  }
+  std::byte* output_at(Range r) const {
+    return call_.output + (r.begin - call_.output_first) * call_.element_bytes;
+  }
+
+  const HostCall& call_;
+  StreamRoad& road_;
+  Device& device_;
+  DeviceTrouble* trouble_;
+  int carry_ = 0;  // which scratch holds the partial sum
+  bool checked_ = false;
+};
+
+}  // namespace ringside

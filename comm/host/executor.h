@@ -1,0 +1,210 @@
+// The host lane: carries out an algorithm's words on the calling thread, by moving bytes through
+// channels.
+//
+// One exchange, for pieces of at most a slot:
+//
+//     outgoing piece ──copy──▶ right neighbour's slot        (as soon as there is credit)
+//     own slot ──reduce with own input──▶ where the piece belongs
+//
+// Three things make it fast without the algorithm knowing.
+//
+//   Fusing. A partial sum (`carry`) is sent on in the next step. If there is credit for that
+//   already, the sum is computed straight into the right neighbour's slot, and the next step only
+//   signals. Otherwise it goes to scratch memory and is copied when credit comes. Fusing never
+//   waits, so it cannot deadlock.
+//
+//   Loans. Where the outgoing piece lies in memory that its receiver can read (allocate.h),
+//   nothing is copied: the message says where the piece is. Input and output may be lent, as the
+//   algorithms never write to a piece again that somebody still has to read (proof_lane.h proves
+//   it); sums that are on their way are not. A call ends when all it lent has been read.
+//
+//   Slices. A slot fits the cache, and a slice goes through all its steps before the next one
+//   begins, so what was just reduced is still in the cache when it is gathered.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/transport/channel.h"
+#include "comm/algorithms/chunks.h"
+#include "comm/algorithms/operation.h"
+#include "comm/algorithms/ring.h"
+#include "comm/host/waiter.h"
+#include "kernels/loops.h"
+
+namespace ringside {
+
+// One call, in terms of memory. `input` and `output` may be the same address.
+struct HostCall {
+  Operation what;
+  std::uint32_t fingerprint;
+  const std::byte* input;
+  std::byte* output;
+  std::size_t element_bytes;
+  std::size_t slice_count;  // elements a message
+  Chunks chunks;
+  std::size_t slices;  // of the longest chunk
+  // The element at which `input` and `output` begin. 0 for a whole buffer; where a rank has only
+  // its own chunk (all_gather's input, reduce_scatter's output), that chunk's first element.
+  std::size_t input_first = 0;
+  std::size_t output_first = 0;
+  int steps_per_slice = 0;  // for sentences: "step 2 of 6"
+  ReduceLoop reduce = nullptr;
+  DivideLoop divide = nullptr;  // AVG's last step
+  int divisor = 1;
+  // Bytes that rest (ring.h) go past the caches: the buffers are larger than those.
+  bool streams = false;
+  // Pieces of so many bytes and more are lent, if they lie in memory of which that can be said.
+  std::size_t lend_from_bytes = SIZE_MAX;
+  Lendable input_lendable;
+  Lendable output_lendable;
+
+  Range range(int chunk, std::size_t slice) const {
+    return slice_of(chunks[chunk], slice, slice_count);
+  }
+  std::size_t whole_bytes() const { return what.count * element_bytes; }
+  bool may_lend() const { return chunks.total() * element_bytes >= lend_from_bytes; }
+};
+
+// Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its
+// way out while the next one comes in. A third is for a sum that stays.
+class Scratch {
+ public:
+  explicit Scratch(std::size_t slot_bytes) : bytes_(slot_bytes), memory_(3 * slot_bytes) {}
+  std::byte* next() {
+    second_ = !second_;
+    return memory_.data() + (second_ ? bytes_ : 0);
+  }
+  std::byte* kept() { return memory_.data() + 2 * bytes_; }
+
+ private:
+  std::size_t bytes_;
+  std::vector<std::byte> memory_;
+  bool second_ = false;
+};
+
+// The ends of all channels that a collective may use. None towards this rank itself, and no ring in
+// a world of one.
+struct Edges {
+  int right_rank = 0;
+  int left_rank = 0;
+  std::optional<SendEnd> right;
+  std::optional<ReceiveEnd> left;
+  std::vector<std::optional<SendEnd>> to;  // the mesh, by rank
+  std::vector<std::optional<ReceiveEnd>> from;
+};
+
+class HostLane {
+ public:
+  HostLane(const HostCall& call, Edges& edges, Peers& peers, Waiter& waiter, Scratch& scratch)
+      : call_(call), edges_(edges), peers_(peers), waiter_(waiter), scratch_(scratch) {}
+
+  std::size_t slices() const { return call_.slices; }
+  // The number within its slice, from 1, of the step that comes next if it is of this slice.
+  int next_step(std::size_t slice) const { return slice == slice_ ? step_ + 1 : 1; }
+
+  // The ring's words.
+  void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
+    step(to_right(send), from_left(receive), true, slice);
+  }
+  void exchange(Piece send, Piece receive, std::size_t slice) {
+    step(to_right(send), from_left(receive), false, slice);
+  }
+  void send(Piece piece, std::size_t slice) { step(to_right(piece), {}, false, slice); }
+  void receive(Piece piece, std::size_t slice) { step({}, from_left(piece), false, slice); }
+  void finish(Piece piece, std::size_t slice);
+  void keep(int chunk, std::size_t slice);
+
+  // The words of one_shot.h, where the whole input is one message, and of two_shot.h.
+  void show(int peer);
+  void look(int rank, int chunk = kWholeInput, std::size_t slice = 0);
+  void fold(int chunk, int from, int order, std::size_t slice = 0);
+  void look_away(std::size_t slice = 0);
+
+  // The end of a call: waits until everything that was lent has been read.
+  void settle();
+
+  // The mesh's words.
+  void send_to(int peer, Piece piece, std::size_t slice) {
+    step(to_peer(peer, piece), {}, false, slice);
+  }
+  void receive_from(int peer, Piece piece, std::size_t slice) {
+    step({}, from_peer(peer, piece), false, slice);
+  }
+  void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
+    step(to_peer(to, send), from_peer(from, receive), false, slice);
+  }
+
+ private:
+  // The two halves of a step. A null end means that the step has no such half.
+  struct Out {
+    SendEnd* end = nullptr;
+    int rank = 0;
+    Piece piece{};
+    const std::byte* source = nullptr;  // null: already in the neighbour's slot
+    std::size_t bytes = 0;
+    Loan loan{};  // where the receiver finds the piece, if it can
+    bool sent = true;
+  };
+  struct In {
+    ReceiveEnd* end = nullptr;
+    int rank = 0;
+    Piece piece{};
+  };
+
+  Out to_right(Piece piece) { return {&*edges_.right, edges_.right_rank, piece}; }
+  In from_left(Piece piece) { return {&*edges_.left, edges_.left_rank, piece}; }
+  Out to_peer(int rank, Piece piece) { return {&*edges_.to[index(rank)], rank, piece}; }
+  In from_peer(int rank, Piece piece) { return {&*edges_.from[index(rank)], rank, piece}; }
+  static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+
+  void step(Out out, In in, bool reduce, std::size_t slice);
+  void locate(Out& out, std::size_t slice);
+  bool try_send(const Out& out);
+  void wait_for_room(const Out& out);
+  void wait_for_message(Out& out, const In& in);
+  void take(const In& in, bool reduce, bool sent, std::size_t slice);
+  bool streams(Piece piece) const { return call_.streams && piece.rests; }
+  std::byte* target_of(Piece piece, Range r, bool sent);
+  std::byte* carry_target(std::size_t bytes, bool sent);
+  void check_flag(const ReceiveEnd& end, int from_rank);
+  const std::byte* message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes);
+  Loan loan_of(const Out& out) const;
+  void wait_for_loans(std::optional<SendEnd>& end, int rank);
+  std::size_t whole_bytes() const { return call_.whole_bytes(); }
+  const std::byte* view(int rank, Range r);
+  void set_aside_own();
+
+  Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
+  const std::byte* input_at(Range r) const {
+    return call_.input + (r.begin - call_.input_first) * call_.element_bytes;
+  }
+  std::byte* output_at(Range r) const {
+    return call_.output + (r.begin - call_.output_first) * call_.element_bytes;
+  }
+  std::string name_of(Piece piece) const;
+  std::string at_step() const;
+  // Grows from step to step of a call; slices have fewer steps than this.
+  std::uint64_t position() const {
+    return std::uint64_t{slice_} << 24 | static_cast<unsigned>(step_);
+  }
+
+  const HostCall& call_;
+  Edges& edges_;
+  Peers& peers_;
+  Waiter& waiter_;
+  Scratch& scratch_;
+  const std::byte* first_ = nullptr;     // the contribution that the second one is added to
+  Range looked_;                         // what every rank looks at: all, or a slice of a chunk
+  const std::byte* own_view_ = nullptr;  // this rank's part of it, or its copy
+  const std::byte* carry_ = nullptr;     // null while the carry is in the neighbour's slot
+  bool received_ = false;                // anything, in this call
+  bool has_lent_ = false;
+  std::size_t slice_ = 0;
+  int step_ = 0;  // within the slice, from 1
+};
+
+}  // namespace ringside

@@ -1,0 +1,129 @@
+// Carrying out a batch of messages; what that means is in messages.h.
+#include "comm/host/send_recv.h"
+
+#include <algorithm>
+
+#include "comm/transport/shm/allocations.h"
+#include "comm/algorithms/chunks.h"
+#include "comm/error.h"
+
+namespace ringside {
+
+MessageBatch::MessageBatch(std::span<const Message> messages, std::uint64_t numbers_from,
+                           Edges& edges, Peers& peers, Waiter& waiter, const Planner& planner,
+                           std::vector<Transfer>& transfers)
+    : transfers_(transfers), edges_(edges), peers_(peers), waiter_(waiter) {
+  transfers_.clear();
+  const std::int64_t now_ms = coarse_now_ms();
+  for (const Message& it : messages) {
+    const int sender = it.is_send ? peers.rank() : it.peer;
+    const Operation what{Kind::send_recv, it.dtype, Reduction::sum, sender, it.count};
+    const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
+    const std::size_t slice_bytes = std::min(it.count, slice_count) * bytes_of(it.dtype);
+    const bool lends =
+        it.is_send && slice_bytes >= planner.lend_from_bytes && slice_bytes > kInlineBytes;
+    transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms, it.peer},
+                          slice_count, slices_for(it.count, slice_count),
+                          lends ? Allocations::of_this_process().find(it.source) : Lendable{},
+                          it.count * bytes_of(it.dtype) >= planner.stream_from_bytes, 0});
+  }
+}
+
+void MessageBatch::run() {
+  for (const Transfer& it : transfers_) peers_.board().note(it.call);
+  while (const Transfer* next = first_unfinished()) {
+    waiter_.enter(next->call);
+    // The waiter asks once more before it gives up, so what has moved must not be forgotten.
+    bool moved = false;
+    const auto advance_any = [&] { return moved = advance_all() || moved; };
+    const auto words = [&] { return where(*next); };
+    const std::uint64_t position = next->message.is_send ? 0 : next->call.number;
+    waiter_.wait(next->message.peer, advance_any, words, position);
+  }
+  settle();
+  if (!transfers_.empty()) peers_.board().note_finished(transfers_.back().call.number);
+}
+
+void MessageBatch::settle() {
+  for (const Transfer& it : transfers_) {
+    if (!it.message.is_send) continue;
+    const int peer = it.message.peer;
+    SendEnd& end = *edges_.to[static_cast<std::size_t>(peer)];
+    if (!end.has_lent()) continue;
+    waiter_.enter(it.call);
+    waiter_.wait(
+        peer, [&] { return end.loans_are_back(); },
+        [&] { return text("waiting for rank %d to read what this rank lends", peer); });
+  }
+}
+
+// As far as each message goes without waiting. True if anything moved.
+bool MessageBatch::advance_all() {
+  bool moved = false;
+  for (Transfer& it : transfers_)
+    while (!it.finished() && advance(it)) moved = true;
+  return moved;
+}
+
+// One slice, if its channel is free: messages of one direction and peer go one after another.
+bool MessageBatch::advance(Transfer& transfer) {
+  const auto in_front = [&](const Transfer& other) {
+    return !other.finished() && other.message.is_send == transfer.message.is_send &&
+           other.message.peer == transfer.message.peer;
+  };
+  if (&*std::find_if(transfers_.begin(), transfers_.end(), in_front) != &transfer) return false;
+  return transfer.message.is_send ? send_slice(transfer) : receive_slice(transfer);
+}
+
+bool MessageBatch::send_slice(Transfer& transfer) {
+  SendEnd& end = *edges_.to[static_cast<std::size_t>(transfer.message.peer)];
+  if (!end.may_send()) return false;
+  const std::size_t element_bytes = bytes_of(transfer.message.dtype);
+  const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
+  const std::size_t offset = r.begin * element_bytes, bytes = r.count * element_bytes;
+  const Lendable& lendable = transfer.lendable;
+  if (bytes > kInlineBytes && offset + bytes <= lendable.bytes && end.takes_loans()) {
+    end.lend(transfer.call.fingerprint,
+             {lendable.from.allocation, lendable.from.offset_bytes + offset});
+  } else {
+    const auto* source = static_cast<const std::byte*>(transfer.message.source);
+    end.send(transfer.call.fingerprint, source + offset, bytes);
+  }
+  ++transfer.done;
+  return true;
+}
+
+bool MessageBatch::receive_slice(Transfer& transfer) {
+  const int peer = transfer.message.peer;
+  ReceiveEnd& end = *edges_.from[static_cast<std::size_t>(peer)];
+  if (!end.arrived() && !end.overtaken()) return false;
+  waiter_.enter(transfer.call);
+  waiter_.check_flag(end, peer, transfer.call.fingerprint, [&] { return where(transfer); });
+  const std::size_t element_bytes = bytes_of(transfer.message.dtype);
+  const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
+  const std::size_t bytes = r.count * element_bytes;
+  auto* target = static_cast<std::byte*>(transfer.message.target);
+  const std::byte* message = waiter_.read(end, bytes, [&] { return where(transfer); });
+  if (message == nullptr) return false;  // lent, and its owner has not answered yet
+  if (transfer.streams)
+    copy_bytes_streaming(target + r.begin * element_bytes, message, bytes);
+  else if (bytes > 0)
+    copy_bytes(target + r.begin * element_bytes, message, bytes);
+  waiter_.done_reading(end);
+  ++transfer.done;
+  return true;
+}
+
+const Transfer* MessageBatch::first_unfinished() const {
+  for (const Transfer& it : transfers_)
+    if (!it.finished()) return &it;
+  return nullptr;
+}
+
+std::string MessageBatch::where(const Transfer& transfer) const {
+  return text(transfer.message.is_send ? "waiting for rank %d to make room for slice %zu of %zu"
+                                       : "waiting for rank %d to send slice %zu of %zu",
+              transfer.message.peer, transfer.done + 1, transfer.slices);
+}
+
+}  // namespace ringside

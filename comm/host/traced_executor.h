@@ -1,0 +1,71 @@
+// The trace lane: notes when each word began and when it was done, and lets the host lane carry it
+// out. The same text of an algorithm runs on it, so what is shown is what happens.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "comm/host/executor.h"
+#include "comm/algorithms/program.h"
+#include "comm/diagnostics/trace.h"
+
+namespace ringside {
+
+class TraceLane : public WordLane<TraceLane> {
+ public:
+  TraceLane(HostLane& lane, const HostCall& call, const Ring& ring, Trace& trace)
+      : WordLane(lane.slices()), lane_(lane), call_(call), ring_(ring), trace_(trace) {}
+
+  void note(const Step& step) {
+    TraceScope span(trace_, TracedStep{.step = step});
+    TracedStep& traced = span.what<TracedStep>();
+    address(traced);
+    if (traced.sent != 0 || traced.received != 0) traced.number = lane_.next_step(step.slice);
+    perform(lane_, step);
+    span.done();
+  }
+
+ private:
+  // From whom to whom, which messages, and how many bytes.
+  void address(TracedStep& it) {
+    const Step& step = it.step;
+    const Road road = step.to == kRing && step.from == kRing ? Road::ring : Road::mesh;
+    if (step.send || step.word == Word::show) {
+      it.to = road == Road::ring ? ring_.right() : step.to;
+      it.sent = message_id(road, ring_.rank, it.to, trace_.next_sent(road, it.to));
+      it.sent_bytes = bytes_of(step.send, step.slice);
+    }
+    if (receives(step)) {
+      it.from = road == Road::ring ? ring_.left() : step.from;
+      it.received = message_id(road, it.from, ring_.rank, trace_.next_received(road, it.from));
+      it.received_bytes = bytes_of(step.receive, step.slice);
+    }
+  }
+
+  // The other words that have a piece in `receive` have it at hand already.
+  bool receives(const Step& step) const {
+    switch (step.word) {
+      case Word::exchange_reduce:
+      case Word::exchange:
+      case Word::receive:
+        return true;
+      case Word::look:
+        return step.from != ring_.rank;
+      default:
+        return false;
+    }
+  }
+
+  // A word without a piece moves the whole input.
+  std::size_t bytes_of(const std::optional<Piece>& piece, std::size_t slice) const {
+    if (!piece) return call_.whole_bytes();
+    return call_.range(piece->chunk, slice).count * call_.element_bytes;
+  }
+
+  HostLane& lane_;
+  const HostCall& call_;
+  const Ring ring_;
+  Trace& trace_;
+};
+
+}  // namespace ringside

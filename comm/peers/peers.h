@@ -1,0 +1,145 @@
+// The ranks of a communicator and what connects them: a window each, opened by all the others; a
+// status board at the start of each window; an alarm; and the control channel (control.h), which
+// tells what a peer does and whether it is still there.
+//
+//     my window                                every peer holds a PeerWindow of it
+//     ┌──────────────────────────────────────────────────────────────────────────────────────┐
+//     │ cells:  alarm │ credit from the right │ ring slots' │ each pair: credit, slots' cells │
+//     │ data:   board                         │ ring slots  │ each pair: slots                │
+//     └──────────────────────────────────────────────────────────────────────────────────────┘
+//
+// Collectives run on the *ring* channels (from the left, to the right) and, where a rank talks to
+// others than its neighbours, on the *mesh*: a channel for each ordered pair of ranks. send and
+// recv have pairs of their own, so that a message that nobody has received yet never stands in
+// front of a collective.
+//
+// The alarm: a rank on which a call fails writes the cause on its board, and the control channel
+// sets every peer's alarm cell. A call looks at the alarm when it starts and whenever it waits, so
+// one failure ends all ranks' calls.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/control/status.h"
+#include "comm/bootstrap/bootstrap.h"
+#include "comm/transport/channel.h"
+#include "comm/control/control.h"
+#include "comm/bootstrap/identity.h"
+#include "comm/options.h"
+#include "comm/util/secret.h"
+#include "comm/util/tcp_socket.h"
+#include "comm/transport/transport.h"
+
+namespace ringside {
+
+// What the channels between each ordered pair of ranks are for.
+enum class Use { messages, mesh };  // send and recv; collectives off the ring
+inline constexpr int kUses = 2;
+
+// Where everything lies in a window: arithmetic on (options, size) alone, so the same on all ranks.
+struct WindowPlan {
+  int size = 0;
+  ChannelShape ring;
+  ChannelShape pair;
+
+  static WindowPlan make(int size, std::size_t slot_bytes, int slot_count);
+
+  static constexpr int kAlarmCell = 0;
+  static constexpr int kRingCreditCell = 1;
+  ChannelPlace ring_place() const;
+  int pair_credit_cell(Use use, int peer) const;
+  ChannelPlace pair_place(Use use, int peer) const;
+  // Whether credit comes back in this cell, and no message.
+  bool is_credit_cell(int cell) const;
+  // One past the last pair is where a further one would begin.
+  int total_cells() const { return pair_credit_cell(Use::mesh, size); }
+  std::size_t total_bytes() const { return pair_place(Use::mesh, size).first_byte; }
+};
+
+// How a rank tells the others whether a step of the set-up succeeded.
+struct Outcome {
+  bool failed = false;
+  Fault fault = Fault::system;
+  char sentence[500] = {};
+};
+
+struct Offer {
+  Outcome outcome;
+  WindowHandle handle;
+  TcpAddress control;  // where the rank listens for control connections, if there are to be any
+};
+
+class Peers {
+ public:
+  // Collective: finds out who is there, makes this rank's window and opens all others. Either every
+  // rank gets its Peers or every rank throws. Throws Error{usage, system, timeout}.
+  Peers(Bootstrap& bootstrap, const Options& options);
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  int right() const { return (rank_ + 1) % size_; }
+  int left() const { return (rank_ + size_ - 1) % size_; }
+  const Identity& identity(int peer) const { return everyone_[index(peer)]; }
+  bool more_ranks_than_cpus() const { return oversubscribed(everyone_, rank_); }
+
+  // The channels' ends; not for this rank itself.
+  SendEnd ring_send_end();
+  ReceiveEnd ring_receive_end();
+  SendEnd pair_send_end(Use use, int peer);
+  ReceiveEnd pair_receive_end(Use use, int peer);
+
+  // May this rank lend memory (transport.h)? Only where an alarm is seen before what follows it.
+  bool may_lend() const;
+
+  std::size_t pair_slot_bytes() const { return plan_.pair.slot_bytes; }
+
+  Transport& transport() { return *transport_; }
+  Board& board() { return *board_; }
+  // This rank's own, or what the control channel has of the peer's. Null where that is nothing.
+  const Board* board_of(int peer) const;
+
+  // --- when something is wrong ---
+  bool alarmed() const { return window_->cell(WindowPlan::kAlarmCell).acquire().sequence != 0; }
+  // What the rank that raised the alarm wrote down. Only when alarmed().
+  Error alarm_cause() const;
+  // Writes the cause on this rank's board and alarms every peer, unless it learnt of it from an
+  // alarm itself.
+  void break_world(const Error& cause);
+  // A rank whose process is gone without having left properly, or none.
+  std::optional<int> find_dead() const;
+  // As new as can be had; they may take some 100 ms to come.
+  void refresh_boards() const { control_->refresh(); }
+  // After refresh_boards().
+  Presence presence(int peer) const;
+  std::string who(int peer) const;  // "rank 2 (pid 4711 on host)"
+
+ private:
+  int alarm_origin() const;
+  static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
+  void make_window(const Secret& secret, const Options& options);
+  void open_windows(const std::vector<Offer>& offers, Deadline deadline);
+  void make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
+                    const Patience& patience);
+
+  int rank_;
+  int size_;
+  WindowPlan plan_;
+  std::vector<Identity> everyone_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Window> window_;
+  std::vector<std::unique_ptr<PeerWindow>> windows_;  // null for this rank itself
+  // In the window's memory. However this object ends, a start that fails included, the others are
+  // to see that it has left.
+  struct Leave {
+    void operator()(Board* board) const { board->set_left(); }
+  };
+  std::unique_ptr<Board, Leave> board_;  // after window_, so that it ends first
+  std::unique_ptr<Control> control_;     // and this before it
+};
+
+}  // namespace ringside

@@ -1,0 +1,66 @@
+// The memory of this process that others may read (allocate.h): where each piece lies, and its
+// descriptor for whoever asks.
+//
+// One table a process, not one a communicator: memory outlives communicators, and one piece serves
+// several. A piece's number is never used again, so a reader that still has an old mapping cannot
+// mistake it for a new one.
+//
+//     ┌──────────────────────────┬────────────┐
+//     │ the caller's bytes       │ its end    │   the last line says whether it has been given back
+//     └──────────────────────────┴────────────┘
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "comm/util/fd.h"
+#include "comm/transport/shm/sealed_memory.h"
+#include "comm/transport/transport.h"
+
+namespace ringside {
+
+class Allocations {
+ public:
+  static Allocations& of_this_process();
+
+  void* add(std::size_t bytes);
+  void remove(void* memory);
+
+  // What of the memory at `address` can be lent, and up to where: nothing if it is not from here.
+  Lendable find(const void* address);
+
+  // For readers that are threads of this process. Null when it has been given back.
+  std::shared_ptr<Mapping> mapping(std::uint64_t number);
+  // For others: a descriptor of its own. Empty when it has been given back.
+  UniqueFd descriptor(std::uint64_t number);
+
+ private:
+  struct Allocation {
+    std::uint64_t number;
+    SealedMemory memory;
+  };
+  const Allocation* numbered(std::uint64_t number) const;
+
+  // Most processes have none, and need not take the lock to know it.
+  std::atomic<std::size_t> count_{0};
+  std::mutex mutex_;
+  std::map<const std::byte*, Allocation> by_start_;
+  std::uint64_t last_ = 0;
+};
+
+// Looks up what of a call's buffers (HostCall) can be lent.
+template <class Call>
+void find_lendable(Call& call) {
+  call.input_lendable = Allocations::of_this_process().find(call.input);
+  call.output_lendable = Allocations::of_this_process().find(call.output);
+}
+
+// Whether the memory behind a reader's mapping has been given back by its owner: then the mapping
+// is of no more use.
+bool was_given_back(const Mapping& mapping);
+
+}  // namespace ringside

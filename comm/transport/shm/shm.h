@@ -1,0 +1,55 @@
+// Transport `shm`: a window is a stretch of shared memory, and a peer's window is the same memory,
+// mapped.
+//
+//     memfd (anonymous file) ── mapped by its owner: Window ── mapped by each peer: PeerWindow
+//
+// put is a memcpy, signal is one releasing store, and wait is a loop of acquiring loads: on the way
+// of a message there is no system call, no lock and no copy in the kernel.
+//
+// The memory is a sealed, anonymous file (sealed_memory.h); peers get the descriptor from
+// fd_server.h. Ranks that are threads of one process share the mapping itself: its number
+// in the process travels in the handle. That is faster to set up, and lets ThreadSanitizer see both
+// ends of every message, which it cannot where two addresses mean one byte.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "comm/transport/shm/fd_server.h"
+#include "comm/util/secret.h"
+#include "comm/transport/transport.h"
+
+namespace ringside {
+
+struct ShmOptions {
+  // Serve descriptors to other processes. Off when every rank is a thread of this one.
+  bool serve = true;
+  // Let threads of one process share the mapping. Off in tests that want the way through the
+  // socket.
+  bool share_in_process = true;
+};
+
+class ShmTransport : public Transport {
+ public:
+  explicit ShmTransport(const Secret& secret, ShmOptions options = {});
+
+  const char* name() const override { return "shm"; }
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override;
+  std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
+                                   Deadline deadline) override;
+
+ private:
+  Secret secret_;
+  ShmOptions options_;
+  // Shared with the windows, which withdraw their offer when they go, in whatever order.
+  std::shared_ptr<FdServer> server_;
+  std::uint32_t next_window_ = 0;
+};
+
+// A random number that is this process's alone. Two processes may have the same pid (in two
+// containers).
+std::uint64_t process_nonce();
+
+}  // namespace ringside

@@ -1,0 +1,136 @@
+// The one model of communication: one-sided. Two nouns and three verbs.
+//
+//     this rank                                    a peer
+//     ┌────────────────┐      put, signal          ┌────────────────┐
+//     │  PeerWindow  ──┼──────────────────────────▶│  Window        │
+//     └────────────────┘                           │  data │ cells  │◀── wait
+//                                                  └────────────────┘
+//
+// A *window* is memory of this rank that peers may write: bytes of data and a row of signal cells.
+// A *peer window* is the far end of somebody else's window. `put` moves bytes into it, `signal`
+// sets one of its cells, and its owner waits on the cell. Shared memory, a CUDA IPC mapping, a
+// socket and an RDMA queue pair are four ways to do the same; tests/transport/transport.cc holds each
+// of them to the same contract.
+//
+// Where peers can map a rank's own memory (allocate.h), a message may be a *loan*: it says where
+// the bytes lie, and its receiver reads them there. Nothing is put.
+//
+// The contract
+//   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the
+//      waiter.
+//   2. Signals of one cell are seen in the order in which they were made; some may be skipped.
+//   3. After flush() the sources of all earlier puts may be reused. It does not say that data has
+//      arrived.
+//   4. Whoever waits drives the transport: call progress() in every waiting loop. A blocked put
+//      never keeps this rank from receiving.
+//   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
+//      owner has gone: writing into it never faults.
+//   6. What borrow() returned stays readable until the next borrow(), even if its owner has gone.
+//      Whoever lent it does not write there before he knows that it has been read; the transport
+//      does not see to that.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "comm/util/deadline.h"
+#include "comm/error.h"
+#include "comm/transport/signal.h"
+
+namespace ringside {
+
+// Memory of one rank that others can read: the number of an allocation, and a byte in it. 0: none.
+struct Loan {
+  std::uint64_t allocation = 0;
+  std::uint64_t offset_bytes = 0;
+};
+
+// A loan that could be made, and how many bytes it could be of at most.
+struct Lendable {
+  Loan from;
+  std::size_t bytes = 0;
+};
+
+// What a rank hands out so that others can open its window: bytes, to be moved by any bootstrap.
+struct WindowHandle {
+  std::array<std::byte, 64> bytes{};
+};
+
+// This rank's own end. `data` and `cells` point to memory that peers write.
+class Window {
+ public:
+  virtual ~Window() = default;
+  Window(const Window&) = delete;
+  Window& operator=(const Window&) = delete;
+
+  std::byte* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  Cell& cell(int index) const { return cells_[index]; }
+  int cells() const { return cell_count_; }
+  const WindowHandle& handle() const { return handle_; }
+
+ protected:
+  Window() = default;
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+  Cell* cells_ = nullptr;
+  int cell_count_ = 0;
+  WindowHandle handle_;
+};
+
+// The far end of a peer's window.
+class PeerWindow {
+ public:
+  virtual ~PeerWindow() = default;
+
+  // Copies `bytes` from `source` to the peer's data at `offset_bytes`. The range lies inside the
+  // window.
+  virtual void put(std::size_t offset_bytes, const void* source, std::size_t bytes) = 0;
+
+  // Sets a cell of the peer. Up to kInlineBytes of payload travel with it, in the cell's own line.
+  virtual void signal(int cell, Signal value, const void* payload = nullptr,
+                      std::size_t payload_bytes = 0) = 0;
+
+  virtual void flush() = 0;
+
+  // Where loads and stores of this rank reach the peer's data: a pointer. Elsewhere: null.
+  virtual std::byte* mapped() const { return nullptr; }
+
+  // Can the peer read, where it lies, what this rank lends?
+  virtual bool takes_loans() const { return false; }
+
+  // Where `bytes` bytes that the peer has lent can be read by this rank. Null if that takes a while
+  // (an allocation's first loan: its owner is asked for it): call it again. Does not wait. Throws
+  // Error{protocol} for what cannot be a loan, Error{system} where it cannot be had.
+  virtual const std::byte* borrow(const Loan& loan, std::size_t bytes) {
+    throw Error(Fault::protocol, text("a loan of %zu bytes (allocation %llu) came over a transport "
+                                      "that has none",
+                                      bytes, static_cast<unsigned long long>(loan.allocation)));
+  }
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  // The name that a table of edges prints: "shm".
+  virtual const char* name() const = 0;
+
+  // Makes a zeroed window of this rank. The transport allocates the memory itself, because not
+  // every kind of memory can be shown to a peer (shared memory cannot show what malloc returned).
+  // Throws Error{system} when the memory cannot be had.
+  virtual std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) = 0;
+
+  // Opens a peer's window from its handle. The peer keeps its Window alive until everybody has
+  // opened it. Throws Error{system, timeout}.
+  virtual std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
+                                           Deadline deadline) = 0;
+
+  // Moves whatever the transport has to move by itself. Memory needs no help; sockets do.
+  virtual void progress() {}
+};
+
+}  // namespace ringside

@@ -1,0 +1,76 @@
+// TCP sockets as ringside uses them: none ever blocks, and every wait has an end.
+//
+// Nothing here knows of ranks or secrets. Who may speak to whom is tcp_rendezvous.h's affair.
+#pragma once
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "comm/util/deadline.h"
+#include "comm/util/function_ref.h"
+#include "comm/util/fd.h"
+
+namespace ringside {
+
+// How long somebody waits: until the deadline, or until the program is told to stop.
+struct Patience {
+  Deadline deadline;
+  const std::atomic<int>* interrupted = nullptr;  // the number of a signal, once one has come
+
+  int stopped_by() const {
+    return interrupted == nullptr ? 0 : interrupted->load(std::memory_order_relaxed);
+  }
+  bool is_over() const { return deadline.passed() || stopped_by() != 0; }
+};
+
+// Throws Error{timeout} or Error{interrupted} if the patience is over. `what` says who was doing
+// what: "rank 0 waited for rank 3".
+void throw_if_over(const Patience& patience, FunctionRef<std::string()> what);
+
+// poll(2) for a moment: until a descriptor is ready, but no longer than 100 ms nor past the
+// deadline, so that its caller comes round to looking at its own clocks and at `interrupted`.
+void poll_a_moment(std::vector<pollfd>& descriptors, Deadline deadline);
+
+struct TcpAddress {
+  sockaddr_storage at{};
+  socklen_t bytes = 0;
+
+  bool is_loopback() const;
+  bool is_every_interface() const;  // 0.0.0.0 or ::
+  int port() const;
+  std::string host() const;   // "127.0.0.1", "::1"
+  std::string words() const;  // "127.0.0.1:29500", "[::1]:29500"
+};
+
+// All addresses that a name or a number stands for, IPv4 and IPv6, in the order to try them. Throws
+// Error{usage}. A name may take the resolver longer than any deadline: getaddrinfo knows none.
+std::vector<TcpAddress> resolve(const std::string& host, int port);
+
+// Listens on the first of `addresses` that this host has. Throws Error{system} with what to try;
+// `who` listens, in its words.
+UniqueFd listen_on(const std::vector<TcpAddress>& addresses, const std::string& who = "rank 0");
+
+// The address that the socket really has; for one bound to port 0, with the port that it was given.
+TcpAddress local_address(int socket);
+
+// One attempt to reach `address`, of at most `attempt_s`. If it fails the socket is empty, and
+// `error` an errno; whether that is worth another attempt is for the caller to know.
+UniqueFd connect_once(const TcpAddress& address, double attempt_s, const Patience& patience,
+                      int& error);
+
+// One connection somebody has made to `listener`, or none. Throws Error{system} when this process
+// cannot hold more.
+UniqueFd accept_one(int listener, const std::string& who = "rank 0");
+
+// Moving bytes [done, bytes) as far as they will go now. `gone`: the other side has closed.
+enum class Flow { blocked, complete, gone };
+Flow receive_some(int socket, void* target, std::size_t bytes, std::size_t& done);
+Flow send_some(int socket, const void* source, std::size_t bytes, std::size_t& done);
+
+}  // namespace ringside

@@ -1,0 +1,87 @@
+// The proof lane: runs the recorded words of all ranks with symbols in place of numbers, and looks
+// at everything that could go wrong.
+//
+// A value is not a number but its history: which chunk and slice it is, and which ranks'
+// contributions were folded into it, in which order. Channels have the slots and credits of
+// protocol.h, the same functions that the host lane calls, or none at all (rendezvous: a send ends
+// only when its message is taken). Proved is, for one number of ranks, one number of slots and one
+// order in which ranks get to run:
+//
+//   complete     every output holds every contribution exactly once, in the stated order
+//   no mix-up    only pieces of the same chunk and slice are ever added, and nothing is sent or
+//                added before it exists or after it was overwritten (in place, input and output
+//                are one memory)
+//   no overrun   no slot is overwritten before it was read
+//   no deadlock  no circle of ranks waits for each other; if one does, it is printed
+//
+// A message of one_shot.h is a whole input, of two_shot.h's first step a piece of one. It stays in
+// its slot from look to look_away, and each fold reads it there.
+//
+// Does one run prove something about all timings? For the deadlock and the values, yes: ranks
+// decide nothing by timing, each channel has one writer and one reader, and such a network (Kahn,
+// 1974) ends in the same state whatever runs when. An overrun depends on who is ahead, so the tests
+// repeat the proof under orders that run each rank as far as it will go, both ways round, and
+// random ones.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "comm/verify/spec.h"
+#include "comm/algorithms/program.h"
+
+namespace ringside {
+
+enum class Turns {
+  round_robin,  // everybody one step at a time
+  eager,        // rank 0 as far as it will go, then rank 1, …
+  eager_down,   // the same from the last rank down
+  random,
+};
+
+struct ProofRules {
+  int slots = 1;  // 0: rendezvous
+  bool in_place = false;
+  Turns turns = Turns::round_robin;
+  std::uint64_t seed = 1;
+  int root = 0;  // where there is one
+  // Pieces of input and output are lent (host_lane.h): read where they lie, when they are taken.
+  bool lends = false;
+  // A joint word sends first, waiting for room; then, if what it receives is a sum that goes on
+  // (carry), waits for room in the right neighbour's next slot, as it is computed straight into it;
+  // and only then waits for what it receives. So does a lane that has no scratch memory and looks
+  // at one thing at a time (device_lane.h). Without it a word does whatever can be done first.
+  bool in_order = false;
+  // Negative controls: a sender that does not ask for room; a rank that returns from its call while
+  // others still read what it has lent; and one that in a one-shot in place lends its input.
+  bool ignore_credit = false;
+  bool leave_early = false;
+  bool lend_in_place = false;
+};
+
+struct Proof {
+  bool holds = false;
+  std::string why;           // what went wrong, in a sentence; empty when it holds
+  std::size_t messages = 0;  // that travelled, over all edges
+  std::size_t steps = 0;     // words executed, over all ranks
+  // The most messages of which each had to wait for the one before: what latency is paid for.
+  std::size_t longest_chain = 0;
+};
+
+// `programs[r]` is what rank r does, each recorded with `slices` slices.
+Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
+            const ProofRules& rules);
+
+// Records the algorithm for every rank of a ring of `size`: `algorithm(lane, ring)`.
+template <class Algorithm>
+std::vector<Program> record_all(int size, std::size_t slices, const Algorithm& algorithm) {
+  std::vector<Program> programs;
+  for (int rank = 0; rank < size; ++rank)
+    programs.push_back(record(slices, [&](RecordLane& lane) {
+      algorithm(lane, Ring{rank, size});
+    }));
+  return programs;
+}
+
+}  // namespace ringside

@@ -1,0 +1,88 @@
+// One rank's memory, in symbols: what stands at each place of its input and output, and the words
+// that touch nothing else. Every read asks whether what belongs there is there, so a wrong chunk,
+// or one that was never there or is there no more, is noticed by whoever reads it.
+//
+// In place, input and output are one memory: what is written to the one is gone from the other.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "comm/verify/spec.h"
+#include "comm/verify/symbol_channel.h"
+#include "comm/algorithms/ring.h"
+
+namespace ringside {
+
+struct ProofRules;
+
+class ProofMemory {
+ public:
+  ProofMemory(Claim claim, int rank, int size, std::size_t slices, const ProofRules& rules);
+
+  // A word begins: until it ends, the carry that it sends is the one from before. (The host lane
+  // keeps two.)
+  void begin_word() { old_carry_ = carry_; }
+
+  // What stands there, for rank to do something with: the verb of a sentence that says it is not.
+  const Value& read(Piece piece, std::size_t slice, const char* doing) const;
+  void write(Piece piece, std::size_t slice, const Value& value);
+  // The chunk that belongs at this place.
+  int name_at(Piece piece) const;
+  // Received + own: the contribution of this rank goes to the end of the history.
+  void add_own(Value& received, std::size_t slice) const;
+
+  void keep(int chunk, std::size_t slice);
+  void finish(Piece piece, std::size_t slice);
+
+  // The words of one_shot.h and two_shot.h. A peer's input is read where it lies, in its slot, each
+  // time that it is needed; the own one as it was when it was looked at. A look without a piece is
+  // at the whole input.
+  std::vector<Value> whole_input() const;
+  void look_at(int peer, const SymbolChannel& channel);
+  void look_at_own(const std::optional<Piece>& piece, std::size_t slice);
+  void fold(int chunk, int from, int order, std::size_t slice);
+  // Whose slots may now be written again.
+  std::vector<int> look_away();
+
+  // Rank `reader` reads a piece where this rank lent it: is it still what was meant?
+  void check_lent(Piece piece, const Value& meant, int reader) const;
+
+  void check_outputs() const;
+  // The call is over: the caller puts something else into all of its buffers.
+  void write_over();
+
+ private:
+  using Slot = std::optional<Value>;
+
+  std::size_t at(int chunk, std::size_t slice) const;
+  // The same for const and not.
+  template <class Self>
+  static auto& slot(Self& self, Piece piece, std::size_t slice) {
+    if (piece.place == Place::carry) return self.carry_;
+    if (piece.place == Place::kept) return self.kept_;
+    const bool apart = piece.place == Place::output && !self.in_place_;
+    return (apart ? self.output_ : self.input_)[self.at(piece.chunk, slice)];
+  }
+  const Value& view(int from, int chunk, std::size_t slice) const;
+
+  Claim claim_;
+  int rank_;
+  int size_;
+  std::size_t slices_;
+  bool in_place_;
+  int root_;
+  std::vector<Slot> input_;   // by slice · ranks + chunk
+  std::vector<Slot> output_;  // not used in place
+  Slot carry_;
+  Slot old_carry_;
+  Slot kept_;
+
+  std::vector<const SymbolChannel*> looked_;  // by rank; null: not looked at
+  std::vector<Value> own_;                    // of this rank's input, when it was looked at
+  bool looked_away_ = false;
+  Slot first_;  // the contribution that the second one is added to
+};
+
+}  // namespace ringside

@@ -1,0 +1,96 @@
+// Which bootstrap a process gets, seen from a process: who started it decides. That each of them
+// then works is shown by the tests of each, and by test_install.cc.
+#include <string>
+#include <vector>
+
+#include "comm/bootstrap/start.h"
+#include "comm/error.h"
+#include "tests/support/process.h"
+#include "tests/support/test.h"
+
+namespace ringside {
+namespace {
+
+using test::run;
+using test::RunResult;
+using Words = std::vector<std::string>;
+
+// env -u of all that a launcher around these tests may have set.
+Words unlaunched(const Words& argv) {
+  Words all = {"env"};
+  for (const char* variable :
+       {"RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMIX_RANK"})
+    all.insert(all.end(), {"-u", variable});
+  all.insert(all.end(), argv.begin(), argv.end());
+  return all;
+}
+
+bool says(const RunResult& result, const std::string& words) {
+  return (result.out + result.err).find(words) != std::string::npos;
+}
+
+std::string program() { return test::program_path("tests/programs/any_rank"); }
+
+}  // namespace
+
+RINGSIDE_TEST(bootstrap_any, started_by_nobody_it_is_a_world_of_one) {
+  const RunResult result = run(unlaunched({program()}));
+  CHECK_MSG(result.exit_code == 0 && says(result, "rank 0 of 1, bootstrap alone: sum 1\n"), "%s%s",
+            result.out.c_str(), result.err.c_str());
+}
+
+RINGSIDE_TEST(bootstrap_any, a_launcher_is_recognised) {
+  const RunResult result =
+      run(unlaunched({test::program_path("tools/launch"), "-n", "3", program()}));
+  CHECK_EQ(result.exit_code, 0);
+  for (int rank = 0; rank < 3; ++rank)
+    CHECK_MSG(says(result, text("rank %d of 3, bootstrap tcp: sum 6\n", rank)), "%s",
+              result.out.c_str());
+}
+
+RINGSIDE_TEST(bootstrap_any, half_an_environment_is_refused) {
+  const RunResult result = run(unlaunched({"env", "RANK=0", "WORLD_SIZE=2", program()}));
+  CHECK_EQ(result.exit_code, 1);
+  CHECK_MSG(says(result, "MASTER_ADDR is not set"), "%s", result.err.c_str());
+}
+
+// The mpiexec of another MPI: its variables are there, and this MPI knows nothing of them.
+RINGSIDE_TEST(bootstrap_any, a_launcher_of_another_kind_is_refused) {
+  if (!test::have_mpi()) SKIP("there is no MPI in this build");
+  for (const Words& variables : {Words{"PMI_RANK=0", "PMI_SIZE=2"}, Words{"PMI_RANK=1"}}) {
+    Words argv = {"env"};
+    argv.insert(argv.end(), variables.begin(), variables.end());
+    argv.push_back(program());
+    const RunResult result = run(unlaunched(argv), {.timeout_s = 20});
+    CHECK_EQ(result.exit_code, 1);
+    CHECK_MSG(says(result, "the launcher started several ranks"), "%s%s", result.out.c_str(),
+              result.err.c_str());
+  }
+}
+
+// With MPI its ranks meet; without it, several worlds of one would all be wrong.
+RINGSIDE_TEST(bootstrap_any, mpirun_gets_mpi_or_a_sentence) {
+  if (test::have_mpi()) {
+    Words argv = test::mpirun_argv(2);
+    argv.push_back(program());
+    const RunResult result = run(argv);
+    CHECK_EQ(result.exit_code, 0);
+    for (int rank = 0; rank < 2; ++rank)
+      CHECK(says(result, text("rank %d of 2, bootstrap mpi: sum 3\n", rank)));
+    // A rank that leaves by an exception does not wait in MPI_Finalize for one that never comes.
+    argv.push_back("1");
+    const RunResult failed = run(argv, {.timeout_s = 20});
+    CHECK(!failed.timed_out && failed.exit_code > 0);
+    CHECK_MSG(says(failed, "any_rank: rank 1 fails on purpose"), "%s", failed.err.c_str());
+    return;
+  }
+#ifdef RINGSIDE_HAVE_MPI
+  SKIP("there is no mpirun here");
+#else
+  const RunResult result = run(unlaunched({"env", "OMPI_COMM_WORLD_SIZE=2", program()}));
+  CHECK_EQ(result.exit_code, 1);
+  CHECK_MSG(says(result, "this ringside was built without MPI"), "%s", result.err.c_str());
+#endif
+}
+
+}  // namespace ringside

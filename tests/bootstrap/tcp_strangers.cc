@@ -1,0 +1,270 @@
+// The tcp bootstrap among strangers: who does not know the job's secret learns nothing, changes
+// nothing and holds nobody up; and what the environment says is read strictly.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/bootstrap/tcp.h"
+#include "tests/bootstrap/tcp_job.h"
+#include "tests/support/test.h"
+
+namespace ringside {
+namespace {
+
+using test::check_all_well;
+using test::check_says;
+using test::end_of;
+using test::soon;
+using test::Stranger;
+using test::TcpEnd;
+using test::TcpJob;
+
+std::string digits_of(const Secret& secret) {
+  std::string digits;
+  for (const std::byte byte : secret) digits += text("%02x", std::to_integer<unsigned>(byte));
+  return digits;
+}
+
+// Variables for the length of a scope; what was there before comes back.
+class Environment {
+ public:
+  explicit Environment(const std::map<std::string, std::string>& variables) {
+    for (const char* name : {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RINGSIDE_SECRET",
+                             "RINGSIDE_SECRET_FILE"}) {
+      const char* value = std::getenv(name);
+      before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
+      ::unsetenv(name);
+    }
+    for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  ~Environment() {
+    for (const auto& [name, value] : before_) {
+      if (value)
+        ::setenv(name.c_str(), value->c_str(), 1);
+      else
+        ::unsetenv(name.c_str());
+    }
+  }
+
+ private:
+  std::map<std::string, std::optional<std::string>> before_;
+};
+
+const std::map<std::string, std::string> kRight = {
+    {"RANK", "1"}, {"WORLD_SIZE", "4"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "29500"}};
+
+// `kRight`, but for one variable; null: without it.
+TcpEnd environment_with(const std::string& name, const char* value) {
+  std::map<std::string, std::string> variables = kRight;
+  variables.erase(name);
+  if (value != nullptr) variables[name] = value;
+  const Environment environment(variables);
+  return end_of([] { TcpOptions::from_environment(); });
+}
+
+}  // namespace
+
+// The negative control of this file: with the comparison in Reception::judge taken out, this test
+// and the next fail.
+RINGSIDE_TEST(bootstrap_tcp_strangers, a_wrong_secret_is_refused_and_the_job_goes_on) {
+  for (const bool has_one : {true, false}) {
+    TcpJob job{.size = 3};
+    TcpEnd intruder;
+    std::thread thread;
+    job.on_listening = [&](int port) {
+      // The intruder comes first, as rank 1, and the real rank 1 after it has been sent away.
+      TcpOptions options = job.options(1, port);
+      options.secret = has_one ? std::optional(draw_secret()) : std::nullopt;
+      thread = std::thread([&, options] {
+        intruder = end_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(5)); });
+      });
+    };
+    job.change = [&](TcpOptions& options) {
+      if (options.rank == 2) thread.join();
+    };
+    job.body = [](TcpBootstrap& bootstrap) { bootstrap.barrier(soon()); };
+    check_all_well(t, job.run());
+    check_says(t, intruder, Fault::left, "is RINGSIDE_SECRET the same for all ranks");
+  }
+}
+
+RINGSIDE_TEST(bootstrap_tcp_strangers, one_wrong_bit_is_a_wrong_secret) {
+  for (const std::size_t bit : {0, 100, 127}) {  // of the half that a caller says
+    TcpJob job{.size = 2, .timeout_s = 0.3};
+    job.change = [&](TcpOptions& options) {
+      if (options.rank == 1) (*options.secret)[bit / 8] ^= std::byte{1} << (bit % 8);
+    };
+    const std::vector<TcpEnd> ends = job.run();
+    check_says(t, ends[0], Fault::timeout, "for rank 1");
+    check_says(t, ends[1], Fault::left, "closed it without a word");
+  }
+}
+
+// And of the other half, which the one who listens has to know.
+RINGSIDE_TEST(bootstrap_tcp_strangers, one_wrong_bit_in_the_answer_is_noticed) {
+  for (const std::size_t bit : {128, 255}) {
+    TcpJob job{.size = 2, .timeout_s = 3};
+    job.change = [&](TcpOptions& options) {
+      if (options.rank == 1) (*options.secret)[bit / 8] ^= std::byte{1} << (bit % 8);
+    };
+    check_says(t, job.run()[1], Fault::protocol, "does not know this job's secret");
+  }
+}
+
+// Somebody else has taken the port: whatever he answers, the rank believes nothing of it, and he
+// has not heard enough to pass for rank 0 anywhere.
+RINGSIDE_TEST(bootstrap_tcp_strangers, who_listens_in_rank_0s_place_is_found_out) {
+  const UniqueFd listener = listen_on(resolve("127.0.0.1", 0));
+  TcpJob job{.size = 2};
+  TcpEnd end;
+  std::thread rank([&] {
+    const TcpOptions options = job.options(1, local_address(listener.get()).port());
+    end = end_of([&] { TcpBootstrap::start(options, soon()); });
+  });
+  UniqueFd connection;
+  while (!connection) connection = accept_one(listener.get());
+  std::vector<std::byte> heard(56), answer(512);
+  std::size_t received = 0, sent = 0;
+  while (receive_some(connection.get(), heard.data(), heard.size(), received) == Flow::blocked)
+    continue;
+  std::copy(heard.begin(), heard.end(), answer.begin());
+  send_some(connection.get(), answer.data(), answer.size(), sent);
+  rank.join();
+  check_says(t, end, Fault::protocol, "does not know this job's secret");
+  const auto middle = job.secret.begin() + job.secret.size() / 2;
+  CHECK(std::search(heard.begin(), heard.end(), middle, job.secret.end()) == heard.end());
+  CHECK(std::search(heard.begin(), heard.end(), job.secret.begin(), middle) != heard.end());
+}
+
+RINGSIDE_TEST(bootstrap_tcp_strangers, noise_and_silence_hold_nobody_up) {
+  TcpJob job{.size = 4};
+  std::vector<Stranger> strangers;
+  job.on_listening = [&](int port) {
+    for (int i = 0; i < 6; ++i) strangers.emplace_back(port);
+    strangers[0].say(std::string(4096, '\0'));
+    strangers[1].say(std::string(4096, 'x'));
+    strangers[2].say("GET / HTTP/1.1\r\nHost: here\r\n\r\n");
+    strangers[3].say("r");
+    // 4 and 5 say nothing.
+  };
+  job.body = [](TcpBootstrap& bootstrap) { bootstrap.barrier(soon()); };
+  const auto start = Clock::now();
+  check_all_well(t, job.run());
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  CHECK_MSG(seconds < 3 * test::kSlack, "it took %.1f s", seconds);
+  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(1));
+}
+
+// More silent ones than may be listened to at a time: each is sent away when its time is up, and
+// the ranks, who queue behind them, come in.
+RINGSIDE_TEST(bootstrap_tcp_strangers, a_crowd_of_silent_ones_is_sent_away) {
+  TcpJob job{.size = 3};
+  std::vector<Stranger> strangers;
+  job.change = [](TcpOptions& options) {
+    options.strangers_max = 2;
+    options.hello_s = 0.1;
+  };
+  job.on_listening = [&](int port) {
+    for (int i = 0; i < 7; ++i) strangers.emplace_back(port);
+  };
+  check_all_well(t, job.run());
+  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(1));
+}
+
+RINGSIDE_TEST(bootstrap_tcp_strangers, a_rank_that_does_not_fit_is_named_on_both_sides) {
+  TcpJob twice{.size = 3};
+  for (const TcpEnd& end : twice.run({0, 1, 1}))
+    CHECK_MSG(end.says("two processes say that they are rank 1"), "%s", end.words.c_str());
+
+  TcpJob smaller{.size = 3};
+  smaller.change = [](TcpOptions& options) { options.size = options.rank == 2 ? 4 : 3; };
+  for (const TcpEnd& end : smaller.run({0, 2}))
+    check_says(t, end, Fault::mismatch,
+               "rank 2 was started with WORLD_SIZE=4 and rank 0 with WORLD_SIZE=3");
+}
+
+RINGSIDE_TEST(bootstrap_tcp_strangers, without_a_secret_only_loopback_is_used) {
+  const auto start_at = [](const char* address, bool with_secret, int rank) {
+    TcpJob job{.size = 2};
+    TcpOptions options = job.options(rank, 1);
+    options.address = address;
+    if (!with_secret) options.secret.reset();
+    return end_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(0.2)); });
+  };
+  for (const int rank : {0, 1}) {
+    // An address kept free for documents (RFC 5737), so no host has it.
+    check_says(t, start_at("192.0.2.77", false, rank), Fault::usage, "RINGSIDE_SECRET");
+    check_says(t, start_at("0.0.0.0", true, rank), Fault::usage, "every interface");
+    check_says(t, start_at("::", true, rank), Fault::usage, "every interface");
+    check_says(t, start_at("no such host", true, rank), Fault::usage, "cannot be looked up");
+  }
+  check_says(t, start_at("192.0.2.77", true, 0), Fault::system, "this host has no such address");
+
+  TcpJob job{.size = 2};
+  job.change = [](TcpOptions& options) { options.secret.reset(); };
+  check_all_well(t, job.run());
+}
+
+RINGSIDE_TEST(bootstrap_tcp_strangers, variables_are_read_strictly) {
+  CHECK(environment_with("RANK", "1").well);
+  for (const char* name : {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
+    check_says(t, environment_with(name, nullptr), Fault::usage, text("%s is not set", name));
+  for (const char* value : {"", "x", "-1", "1x", " 1", "99999999999"}) {
+    check_says(t, environment_with("RANK", value), Fault::usage, "RANK");
+    check_says(t, environment_with("WORLD_SIZE", value), Fault::usage, "WORLD_SIZE");
+    check_says(t, environment_with("MASTER_PORT", value), Fault::usage, "MASTER_PORT");
+  }
+  check_says(t, environment_with("RANK", "4"), Fault::usage, "RANK=4 with WORLD_SIZE=4");
+  check_says(t, environment_with("WORLD_SIZE", "0"), Fault::usage, "WORLD_SIZE=0");
+  check_says(t, environment_with("MASTER_PORT", "65536"), Fault::usage, "MASTER_PORT=65536");
+  {
+    const Environment only_one(std::map<std::string, std::string>{{"RANK", "1"}});
+    CHECK(!started_by_environment());
+  }
+  const Environment environment(kRight);
+  CHECK(started_by_environment());
+}
+
+RINGSIDE_TEST(bootstrap_tcp_strangers, a_secret_comes_by_variable_or_private_file) {
+  const Secret secret = draw_secret();
+  const std::string digits = digits_of(secret);
+  const auto secret_with = [&](std::map<std::string, std::string> variables) {
+    variables.insert(kRight.begin(), kRight.end());
+    const Environment environment(variables);
+    return TcpOptions::from_environment().secret;
+  };
+  CHECK(!secret_with({}));
+  CHECK(secret_with({{"RINGSIDE_SECRET", digits}}) == secret);
+  const TcpEnd garbled = environment_with("RINGSIDE_SECRET", digits.substr(1).c_str());
+  check_says(t, garbled, Fault::usage, "64 hexadecimal digits");
+  CHECK(!garbled.says(digits.substr(1, 8)));  // not even a wrong one is printed
+  check_says(t, environment_with("RINGSIDE_SECRET", ("g" + digits.substr(1)).c_str()), Fault::usage,
+             "64 hexadecimal digits");
+
+  const std::string path = text("/tmp/ringside-test-secret-%d", static_cast<int>(::getpid()));
+  std::ofstream(path) << digits << '\n';
+  ::chmod(path.c_str(), 0600);
+  CHECK(secret_with({{"RINGSIDE_SECRET_FILE", path}}) == secret);
+  for (const mode_t mode : {0640, 0604, 0666}) {
+    ::chmod(path.c_str(), mode);
+    check_says(t, environment_with("RINGSIDE_SECRET_FILE", path.c_str()), Fault::usage,
+               "is open to others");
+  }
+  ::unlink(path.c_str());
+  check_says(t, environment_with("RINGSIDE_SECRET_FILE", path.c_str()), Fault::usage,
+             "cannot be read");
+  check_says(t, environment_with("RINGSIDE_SECRET_FILE", "/dev/null"), Fault::usage,
+             "is no regular file");
+}
+
+}  // namespace ringside

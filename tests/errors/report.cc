@@ -1,0 +1,183 @@
+// Who is late, and who says so: the chain of waits is followed to its end, a circle is told as one,
+// a person is told once, and a call that is only late goes on.
+#include <algorithm>
+#include <atomic>
+#include <barrier>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "comm/util/wait_graph.h"
+#include "tests/collectives/collective_case.h"
+#include "tests/errors/endings.h"
+
+using namespace ringside;
+using namespace ringside::test;
+
+namespace {
+
+constexpr DType kI32 = DType::i32;
+
+void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+// Whom each rank waits for, as the boards would say it.
+struct Waits {
+  std::map<int, int> list;
+  Blame of(int asking) const {
+    return blame(asking, [&](int rank) { return at(rank); });
+  }
+  int told_by(const Blame& found, int size) const {
+    return teller(found, size, [&](int rank) { return at(rank); });
+  }
+  std::optional<int> at(int rank) const {
+    const auto it = list.find(rank);
+    return it == list.end() ? std::nullopt : std::optional(it->second);
+  }
+};
+
+// All warnings of all ranks: from whom, and what.
+class Warnings {
+ public:
+  Options options_of(int rank, double warn_s) {
+    Options options = test_options();
+    options.warn_s = warn_s;
+    options.on_warning = [this, rank](const std::string& sentence) {
+      const std::lock_guard lock(mutex_);
+      list.push_back({rank, sentence});
+    };
+    return options;
+  }
+  struct Warning {
+    int rank;
+    std::string sentence;
+  };
+  std::vector<Warning> list;
+
+  // For the late one: until somebody has complained of it, and a little longer.
+  void wait_for(const std::string& complaint) {
+    for (int i = 0; i < 1500 && about(complaint).empty(); ++i) nap_ms(10);
+    nap_ms(100);
+  }
+
+  std::vector<Warning> about(const std::string& complaint) {
+    const std::lock_guard lock(mutex_);
+    std::vector<Warning> found;
+    for (const Warning& it : list)
+      if (contains(it.sentence, complaint)) found.push_back(it);
+    return found;
+  }
+
+ private:
+  std::mutex mutex_;
+};
+
+// That all ranks agree on who is to tell is a matter of blame() and teller(), above. Here one may
+// look before another has begun to wait, on a machine that has other things to do; so each rank
+// tells at most once, and what it tells is right.
+void check_told(Context& t, Warnings& warnings, const std::string& complaint,
+                const std::vector<int>& tellers, const std::vector<const char*>& parts) {
+  const std::vector<Warnings::Warning> told = warnings.about(complaint);
+  CHECK_MSG(!told.empty(), "nobody says '%s'", complaint.c_str());
+  std::set<int> ranks;
+  for (const Warnings::Warning& it : told) {
+    CHECK_MSG(ranks.insert(it.rank).second, "rank %d says it twice", it.rank);
+    CHECK_MSG(std::count(tellers.begin(), tellers.end(), it.rank) == 1, "rank %d says: %s", it.rank,
+              it.sentence.c_str());
+    for (const char* part : parts)
+      CHECK_MSG(contains(it.sentence, part), "no '%s' in '%s'", part, it.sentence.c_str());
+  }
+}
+
+}  // namespace
+
+RINGSIDE_TEST(report, the_chain_ends_at_who_waits_for_nobody) {
+  const Waits waits{{{3, 2}, {2, 1}, {0, 3}}};
+  for (const int asking : {0, 2, 3}) {
+    const Blame found = waits.of(asking);
+    CHECK(found.late == 1);
+    CHECK_EQ(waits.told_by(found, 4), 2);
+  }
+  CHECK(waits.of(3).waiting == (std::vector<int>{3, 2}));
+  // Two wait for the late one itself: the lower of them speaks.
+  const Waits both{{{0, 1}, {2, 1}, {3, 2}}};
+  for (const int asking : {0, 2, 3}) CHECK_EQ(both.told_by(both.of(asking), 4), 0);
+}
+
+RINGSIDE_TEST(report, a_circle_has_no_end) {
+  const Waits waits{{{5, 3}, {3, 1}, {1, 2}, {2, 3}}};
+  for (const int asking : {5, 3, 1, 2}) {
+    const Blame found = waits.of(asking);
+    CHECK(!found.late);
+    CHECK_EQ(found.waiting.size(), 3u);  // 5 waits too, but not in the circle
+    CHECK_EQ(waits.told_by(found, 6), 1);
+  }
+}
+
+RINGSIDE_TEST(report, who_is_late_is_told_once_and_the_call_goes_on) {
+  const std::string kNotEntered = "is alive, and it has not entered all_reduce #2";
+  Warnings warnings;
+  run_as_threads(4, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, warnings.options_of(bootstrap.rank(), 0.2));
+    std::int32_t value = 1, sum = 0;
+    comm.all_reduce(&value, &sum, 1, kI32, Reduction::max);
+    if (comm.rank() == 2) warnings.wait_for(kNotEntered);
+    std::vector<std::int32_t> large(300'000, 1);  // along the ring
+    comm.all_reduce(large.data(), large.data(), large.size(), kI32, Reduction::sum);
+    CHECK_EQ(large.back(), 4);
+    CHECK(!comm.broken());
+    comm.barrier();
+  });
+  // Rank 1 waits for room, 3 for a message: both directly. 0 waits for one of them.
+  check_told(
+      t, warnings, kNotEntered, {1, 3},
+      {"in all_reduce #2 (i32 × 300000, sum), waiting in step", "and goes on waiting; rank 2 (pid ",
+       "its last call was all_reduce #1 (i32 × 1, max), entered "});
+}
+
+RINGSIDE_TEST(report, nobody_is_told_where_nobody_asked_to_be) {
+  Warnings warnings;
+  run_as_threads(2, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, warnings.options_of(bootstrap.rank(), 0));
+    if (comm.rank() == 1) nap_ms(300);
+    comm.barrier();
+  });
+  CHECK(warnings.list.empty());
+}
+
+// Not along the ring, and in calls of two ranks each: 3 waits for 2, 2 for 1, and 1 sleeps.
+RINGSIDE_TEST(report, the_chain_is_followed_through_messages) {
+  Warnings warnings;
+  run_as_threads(4, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, warnings.options_of(bootstrap.rank(), 0.3));
+    std::int32_t value = 0;
+    if (comm.rank() == 1) warnings.wait_for("rank 1 (pid ");
+    if (comm.rank() == 2) comm.recv(&value, 1, kI32, 1);
+    if (comm.rank() == 3) comm.recv(&value, 1, kI32, 2);
+    if (comm.rank() == 1) comm.send(&value, 1, kI32, 2);
+    if (comm.rank() == 2) comm.send(&value, 1, kI32, 3);
+    comm.barrier();
+  });
+  // Rank 0 came to the barrier at once and waits too; the lowest of those who wait for rank 1.
+  check_told(t, warnings, "rank 1 (pid ", {0, 2}, {"it has not entered any call yet"});
+}
+
+// Both receive first. Nobody is late; it is the program that is wrong.
+RINGSIDE_TEST(report, a_deadlock_is_told_as_a_circle) {
+  Options impatient = test_options();
+  impatient.timeout_s = 1.5;
+  const Endings endings = endings_of(2, impatient, [&](Communicator& comm) {
+    std::int32_t value = 0;
+    comm.recv(&value, 1, kI32, 1 - comm.rank());
+    comm.send(&value, 1, kI32, 1 - comm.rank());
+  });
+  check_all_broken(
+      t, endings, Fault::timeout,
+      "ranks wait for each other in a circle, as their boards say, so none will go on: rank ");
+  for (const Ending& ending : endings.first)
+    for (const char* part : {"rank 0 in send/recv #1 (i32 × 1, from rank 1), waiting for rank 1",
+                             "rank 1 in send/recv #1 (i32 × 1, from rank 0), waiting for rank 0"})
+      CHECK_MSG(contains(ending.sentence, part), "no '%s' in: %s", part, ending.sentence.c_str());
+}

@@ -1,0 +1,87 @@
+// tools/kernel_bench, as somebody uses it who has only a shell: its table, its JSON, its refusals,
+// and what it says where there is no GPU. How fast anything is, is no matter for a test.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tests/support/json.h"
+#include "tests/launcher/launched.h"
+#include "tests/support/process.h"
+#include "tests/support/test.h"
+
+namespace ringside {
+namespace {
+
+using test::Json;
+using test::RunResult;
+using test::Words;
+
+RunResult run_bench(const Words& arguments) {
+  Words argv = {test::program_path("tools/kernel_bench")};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return test::run(argv);
+}
+
+RINGSIDE_TEST(processes_kernels, every_kernel_has_a_row_on_the_cpu) {
+  const RunResult result =
+      run_bench({"--host", "-b", "64K", "-e", "64K", "--gemm", "64", "-n", "3"});
+  REQUIRE(result.ok());
+  CHECK_EQ(result.err, "");
+  for (const char* const name : {"memcpy", "copy", "reduce", "divide", "gelu", "gelu_gradient",
+                                 "bias_gelu", "bias_gradient", "adamw", "gemm nt 64"}) {
+    std::size_t rows = 0;
+    for (const std::string& line : test::lines_of(result.out)) {
+      rows += line.starts_with(std::string(name) + " ") ? 1 : 0;
+      CHECK(line.size() <= 110);
+    }
+    CHECK_MSG(rows == 2, "%s has %zu rows, and there are two types", name, rows);
+  }
+}
+
+RINGSIDE_TEST(processes_kernels, json_holds_what_the_table_does) {
+  const RunResult result =
+      run_bench({"--host", "--json", "--warm", "-b", "8K", "-e", "16K", "-f", "2", "-d", "bf16",
+                 "--kernel", "reduce,gemm", "--gemm", "48", "-n", "3"});
+  REQUIRE(result.ok());
+  const Json run = test::parse_json(result.out);
+  CHECK_EQ(run.at("side").words, "cpu");
+  CHECK(!run.at("cold").boolean);
+  const std::vector<Json>& rows = run.at("rows").items;
+  REQUIRE(rows.size() >= 4 + 3);  // two sizes of copy and reduce, and three forms
+  CHECK_EQ(rows[1].at("kernel").words, "reduce");
+  CHECK_EQ(rows[1].at("bytes_moved").number, 3.0 * 8192);
+  CHECK_EQ(rows.back().at("form").words, "tn");
+  for (const Json& row : rows) {
+    const double time_us = row.at("time_us").number;
+    CHECK(std::isfinite(time_us) && time_us > 0);
+    const Json* const gbs = row.find("gbs");
+    if (gbs == nullptr) continue;
+    const double rate = row.at("bytes_moved").number / time_us / 1e3;
+    CHECK(std::fabs(gbs->number / rate - 1) < 0.01);
+  }
+}
+
+RINGSIDE_TEST(processes_kernels, without_a_gpu_one_sentence_is_said) {
+  const RunResult result = run_bench({"-b", "1M", "-e", "1M", "--kernel", "copy", "-n", "3"});
+  if (result.exit_code == 0) SKIP("there is a GPU here");
+  CHECK_EQ(result.exit_code, 3);
+  CHECK_EQ(result.out, "");
+  CHECK_EQ(test::lines_of(result.err).size(), 1u);
+  CHECK(test::contains(result.err, "--host"));
+}
+
+RINGSIDE_TEST(processes_kernels, what_cannot_be_meant_is_refused) {
+  const std::vector<Words> wrong = {{"--kernel", "gemmm"},       {"-d", "i32"},   {"-b", "1"},
+                                    {"-b", "2M", "-e", "1M"},    {"--gemm", "0"}, {"more"},
+                                    {"--host", "--blocks", "3"}, {"-n", "none"}};
+  for (const Words& arguments : wrong) {
+    const RunResult result = run_bench(arguments);
+    CHECK_MSG(result.exit_code == 2, "%s: exit code %d", arguments[0].c_str(), result.exit_code);
+    CHECK_EQ(test::lines_of(result.err).size(), 1u);
+  }
+  const RunResult help = run_bench({"--help"});
+  CHECK(help.ok() && test::contains(help.out, "28 bytes an element"));
+}
+
+}  // namespace
+}  // namespace ringside

@@ -1,0 +1,91 @@
+// Decorators around a real transport, for Options::decorate: each does one thing differently.
+//
+//     unmapped          correct, but without mapped() or loans: the way that sockets and RDMA will
+//                       go
+//     late_put          a signal is sent before the put that it announces
+//     generous_credit   a receiver that returns credit for messages which it has not read
+//     early_return      a receiver that gives a loan back before it has read it, so that its lender
+//                       does not wait
+//     slow_borrow       correct, but slow: it pauses before it looks for a loan, and before it
+//                       reads
+//
+// The faulty ones are negative controls. A test that has never been seen to fail proves little, so
+// tests/collectives/mutants.cc shows each of them to the tests that must notice it.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "comm/options.h"
+#include "comm/transport/transport.h"
+
+namespace ringside::test {
+
+// Passes everything on; what a fault needs is overridden.
+class PeerWindowAround : public PeerWindow {
+ public:
+  explicit PeerWindowAround(std::unique_ptr<PeerWindow> inner) : inner_(std::move(inner)) {}
+  void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
+    inner_->put(offset_bytes, source, bytes);
+  }
+  void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
+    inner_->signal(cell, value, payload, payload_bytes);
+  }
+  void flush() override { inner_->flush(); }
+  std::byte* mapped() const override { return nullptr; }
+  bool takes_loans() const override { return inner_->takes_loans(); }
+  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
+    return inner_->borrow(loan, bytes);
+  }
+
+ protected:
+  std::unique_ptr<PeerWindow> inner_;
+};
+
+class UnmappedPeerWindow : public PeerWindowAround {
+ public:
+  using PeerWindowAround::PeerWindowAround;
+  bool takes_loans() const override { return false; }
+};
+
+class TransportAround : public Transport {
+ public:
+  using Wrap = std::function<std::unique_ptr<PeerWindow>(std::unique_ptr<PeerWindow>)>;
+  TransportAround(std::unique_ptr<Transport> inner, Wrap wrap)
+      : inner_(std::move(inner)), wrap_(std::move(wrap)) {}
+
+  const char* name() const override { return inner_->name(); }
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override {
+    return inner_->expose(data_bytes, cell_count);
+  }
+  std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
+                                   Deadline deadline) override {
+    return wrap_(inner_->open(peer, handle, deadline));
+  }
+  void progress() override { inner_->progress(); }
+
+ private:
+  std::unique_ptr<Transport> inner_;
+  Wrap wrap_;
+};
+
+// An Options::decorate that puts a `Faulty` around every peer window.
+template <class Faulty, class... Arguments>
+Options::Decorate decorate_with(Arguments... arguments) {
+  return [=](std::unique_ptr<Transport> inner) -> std::unique_ptr<Transport> {
+    return std::make_unique<TransportAround>(
+        std::move(inner), [=](std::unique_ptr<PeerWindow> window) -> std::unique_ptr<PeerWindow> {
+          return std::make_unique<Faulty>(std::move(window), arguments...);
+        });
+  };
+}
+
+inline Options::Decorate unmapped() { return decorate_with<UnmappedPeerWindow>(); }
+Options::Decorate late_put();
+Options::Decorate generous_credit(int credit_cell);
+Options::Decorate early_return(int credit_cell);
+Options::Decorate slow_borrow(std::chrono::milliseconds pause);
+
+}  // namespace ringside::test

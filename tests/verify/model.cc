@@ -1,0 +1,236 @@
+// The model checker: every interleaving of small worlds holds, every mistake made on purpose is
+// found, and where the proof lane has something to say about the same question the two agree.
+//
+// How many states there are is printed by tests/programs/model_check.cc, with the time they take.
+#include "comm/verify/model/explore.h"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "comm/error.h"
+#include "tests/collectives/collective_case.h"
+#include "tests/verify/model_worlds.h"
+#include "tests/support/test.h"
+
+namespace ringside {
+namespace {
+
+using test::kChain;
+using test::kPairs;
+using test::lesson_of;
+using test::Operations;
+using test::operations_of;
+using test::PairOfOperations;
+using test::programs_of;
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSlow = true;
+#else
+constexpr bool kSlow = test::kUnderTsan;
+#endif
+
+constexpr const PairOfOperations& kAllReduces = kPairs[0];
+
+ModelRules quick(int slots, Bug bug = Bug::none, bool in_cells = false) {
+  return {.slots = slots, .in_cells = in_cells, .every_step = false, .rotations = true, .bug = bug};
+}
+
+// The sanitizers make each step dear; the largest worlds are left to the other builds.
+bool is_too_large(int ranks, int slots) {
+  return kSlow && ranks == 4 && slots > (test::kUnderTsan ? 1 : 2);
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+}  // namespace
+
+RINGSIDE_TEST(model, every_interleaving_of_2_to_4_ranks_holds) {
+  for (const PairOfOperations& pair : kPairs)
+    for (int ranks = 2; ranks <= kModelRanks; ++ranks)
+      for (int slots = 1; slots <= kModelSlots; ++slots) {
+        if (is_too_large(ranks, slots)) continue;
+        const Exploration found = explore(operations_of(pair, ranks, slots), quick(slots));
+        CHECK_MSG(found.holds, "%s, %d ranks, %d slots:\n%s", pair.name, ranks, slots,
+                  joined(found.lesson).c_str());
+        CHECK(found.why.empty() && found.lesson.empty() && found.states > 20);
+      }
+}
+
+// Small messages travel in their cells, beside their flags.
+RINGSIDE_TEST(model, messages_in_cells_hold) {
+  for (const PairOfOperations& pair : kPairs)
+    for (int ranks = 2; ranks <= 3; ++ranks)
+      for (int slots = 1; slots <= kModelSlots; ++slots)
+        CHECK(explore(operations_of(pair, ranks, slots), quick(slots, Bug::none, true)).holds);
+}
+
+// Are the two ways to visit fewer states sound? Then they change no verdict.
+RINGSIDE_TEST(model, fewer_states_find_as_much) {
+  std::vector<Bug> bugs(std::begin(kBugs), std::end(kBugs));
+  bugs.push_back(Bug::none);
+  for (const PairOfOperations& pair : kPairs)
+    for (int ranks = 2; ranks <= 3; ++ranks)
+      for (int slots = 1; slots <= (ranks == 2 ? 3 : 2); ++slots)
+        for (const Bug bug : bugs)
+          for (const bool in_cells : {false, true}) {
+            if (kSlow && ranks == 3 && slots == 2) continue;
+            const Operations operations = operations_of(pair, ranks, slots);
+            const Exploration full =
+                explore(operations, {.slots = slots, .in_cells = in_cells, .bug = bug});
+            const Exploration fewer = explore(operations, quick(slots, bug, in_cells));
+            CHECK_MSG(full.holds == fewer.holds, "%s, %s, %d ranks, %d slots: '%s' and '%s'",
+                      name_of(bug), pair.name, ranks, slots, full.why.c_str(), fewer.why.c_str());
+            if (full.holds) CHECK(fewer.states < full.states);
+          }
+}
+
+// Turning the ring takes together up to as many states as there are ranks, and no more.
+RINGSIDE_TEST(model, rotations_take_together_what_is_alike) {
+  for (int ranks = 2; ranks <= 3; ++ranks) {
+    ModelRules rules = quick(2);
+    const std::size_t turned = explore(operations_of(kAllReduces, ranks, 2), rules).states;
+    rules.rotations = false;
+    const std::size_t all = explore(operations_of(kAllReduces, ranks, 2), rules).states;
+    CHECK(turned < all && all <= turned * static_cast<std::size_t>(ranks));
+    // Down a chain no two ranks are alike.
+    const std::size_t chain = explore(operations_of(kChain, ranks, 2), rules).states;
+    CHECK_EQ(explore(operations_of(kChain, ranks, 2), quick(2)).states, chain);
+  }
+}
+
+// --- beside the proof lane ---
+
+RINGSIDE_TEST(model, agrees_with_the_proof_where_it_holds) {
+  for (const Claim claim :
+       {Claim::all_reduce, Claim::reduce_scatter, Claim::all_gather, Claim::broadcast})
+    for (int ranks = 2; ranks <= 3; ++ranks)
+      for (std::size_t slices = 1; slices <= 2; ++slices)
+        for (int slots = 1; slots <= 3; ++slots) {
+          const std::vector<Program> programs = programs_of(claim, ranks, slices);
+          CHECK(prove(programs, claim, slices, {.slots = slots}).holds);
+          CHECK(explore({programs}, quick(slots)).holds);
+        }
+}
+
+RINGSIDE_TEST(model, agrees_with_the_proof_on_deadlocks) {
+  int deadlocks = 0;
+  for (int ranks = 2; ranks <= 3; ++ranks)
+    for (std::size_t slices = 1; slices <= 3; ++slices)
+      for (int slots = 1; slots <= 3; ++slots) {
+        const auto programs = record_all(ranks, slices, test::send_then_receive);
+        const Proof proof = prove(programs, Claim::all_gather, slices, {.slots = slots});
+        const Exploration found = explore({programs}, quick(slots));
+        CHECK_EQ(found.holds, proof.holds);
+        CHECK_EQ(found.why, proof.why);
+        deadlocks += !found.holds;
+      }
+  CHECK_EQ(deadlocks, 6);  // wherever a step has more slices than there are slots
+}
+
+// What the proof finds under some order of turns, the model finds among all of them.
+RINGSIDE_TEST(model, finds_what_the_proof_finds_under_some_order) {
+  for (const Claim claim : {Claim::all_reduce, Claim::all_gather, Claim::broadcast})
+    for (int ranks = 2; ranks <= 4; ++ranks)
+      for (int slots = 1; slots <= 3; ++slots) {
+        if (is_too_large(ranks, slots)) continue;
+        const auto programs = programs_of(claim, ranks, 4);
+        bool proved = true;
+        for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
+          proved &=
+              prove(programs, claim, 4, {.slots = slots, .turns = turns, .ignore_credit = true})
+                  .holds;
+        const Exploration found = explore({programs}, quick(slots, Bug::ignore_credit));
+        CHECK_MSG(found.holds == proved, "%d ranks, %d slots, claim %d: %s", ranks, slots,
+                  static_cast<int>(claim), found.why.c_str());
+      }
+}
+
+// On a ring each rank waits for its left neighbour, and so, round the circle, for itself: nobody is
+// more than a round ahead, and n slots are enough with no credit at all. With fewer it is needed.
+RINGSIDE_TEST(model, a_ring_needs_credit_only_below_n_slots) {
+  for (int ranks = 2; ranks <= 4; ++ranks)
+    for (int slots = 1; slots <= 3; ++slots) {
+      if (is_too_large(ranks, slots)) continue;
+      const Exploration found =
+          explore(operations_of(kAllReduces, ranks, slots), quick(slots, Bug::ignore_credit));
+      CHECK_MSG(found.holds == (slots >= ranks), "%d ranks, %d slots: %s", ranks, slots,
+                found.why.c_str());
+    }
+}
+
+RINGSIDE_TEST(model, says_what_it_cannot_do) {
+  const auto sentence = [](const Operations& operations, int slots) -> std::string {
+    try {
+      explore(operations, {.slots = slots});
+    } catch (const Error& error) {
+      return error.fault() == Fault::usage ? error.what() : "another fault";
+    }
+    return "";
+  };
+  const auto ring_of = [](int ranks) { return programs_of(Claim::all_gather, ranks, 1); };
+  CHECK_EQ(sentence({ring_of(2)}, 4), "the model has 1 to 3 slots, not 4");
+  CHECK_EQ(sentence({ring_of(5)}, 1), "the model has operations of 2 to 4 ranks");
+  CHECK_EQ(sentence({ring_of(2), ring_of(3)}, 1), "the model has operations of 2 to 4 ranks");
+  CHECK_EQ(sentence({}, 1), "the model has 1 to 3 operations");
+  CHECK_EQ(sentence({programs_of(Claim::gather, 3, 1)}, 1),
+           "the model knows the ring's words only");
+}
+
+// --- mistakes made on purpose ---
+
+RINGSIDE_TEST(model_control, every_mistake_is_found) {
+  for (const Bug bug : kBugs)
+    for (int slots = 1; slots <= kModelSlots; ++slots)
+      for (const bool in_cells : {false, true}) {
+        const Exploration step_by_step = lesson_of(bug, slots, in_cells);
+        CHECK_MSG(!step_by_step.holds, "%s, %d slots: nobody noticed", name_of(bug), slots);
+        for (int ranks = 2; ranks <= (kSlow ? 3 : 4); ++ranks)
+          CHECK(!explore(operations_of(kChain, ranks, slots), quick(slots, bug, in_cells)).holds);
+      }
+}
+
+RINGSIDE_TEST(model_control, each_mistake_is_told_by_its_harm) {
+  const struct {
+    Bug bug;
+    int slots;
+    const char* why;
+  } kHarms[] = {
+      {Bug::ignore_credit, 2,
+       "rank 0 writes message 3 into slot 0 of rank 1, in which message 1 is not yet read"},
+      {Bug::one_slot_too_many, 3,
+       "rank 0 writes message 4 into slot 0 of rank 1, in which message 1 is not yet read"},
+      {Bug::credit_too_high, 1, "rank 0 is given credit for message 2, and has sent 1 only"},
+      {Bug::late_batch, 2,
+       "deadlock: rank 0 waits for rank 1 to make room, and rank 1 waits for rank 0 to send"},
+      {Bug::no_credit, 3,
+       "deadlock: rank 0 waits for rank 1 to make room, and rank 1 waits for rank 0 to send"},
+      {Bug::early_release, 2,
+       "rank 0 writes message 3 into slot 0 of rank 1, in which message 1 is still being read"},
+      {Bug::missing_release, 2, "rank 1 reads message 1 a second time, and takes it for message 2"},
+      {Bug::signal_before_put, 1,
+       "rank 1 reads a slot that nothing was written to, and takes it for message 1"},
+      {Bug::no_sequence, 2, "rank 1 reads message 1 a second time, and takes it for message 3"},
+  };
+  static_assert(std::size(kHarms) == std::size(kBugs));
+  for (const auto& harm : kHarms) CHECK_EQ(lesson_of(harm.bug, harm.slots).why, harm.why);
+}
+
+RINGSIDE_TEST(model_control, a_lesson_tells_every_step) {
+  CHECK_EQ(joined(lesson_of(Bug::early_release, 1).lesson),
+           "rank 0 sends message 1, for slot 0 of rank 1\n"
+           "message 1 begins to be written into slot 0 of rank 1\n"
+           "message 1 lies whole in slot 0 of rank 1\n"
+           "rank 1 can see the flag of message 1\n"
+           "rank 1 sees the flag of message 1, releases its slot and begins to read\n"
+           "rank 0 can see credit for message 1\n"
+           "rank 0 sends message 2, for slot 0 of rank 1\n"
+           "rank 0 writes message 2 into slot 0 of rank 1, in which message 1 is still being "
+           "read\n");
+}
+
+}  // namespace ringside

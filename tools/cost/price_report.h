@@ -1,0 +1,71 @@
+// Printing prices, for people and for machines.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/cost/predict.h"
+#include "tools/cost/calibrate.h"
+
+namespace ringside::tools {
+
+// One algorithm in one row: no price where it cannot be had.
+struct PricedCall {
+  Question question;
+  std::optional<double> priced_us;
+  std::optional<double> measured_us;
+  double busbw_gbs = 0;      // of the price; 0 where that is no time
+  std::size_t messages = 0;  // of one call, all ranks together
+};
+
+// One size of one operation: the ring, and for all_reduce one-shot and two-shot beside it.
+struct PriceRow {
+  std::size_t size_bytes = 0;
+  std::vector<PricedCall> calls;
+  // The cheapest of several; null where there is no choice.
+  const PricedCall* best() const;
+};
+
+// Where the one-shot of an all_reduce stops being the better one.
+struct Crossover {
+  std::size_t priced_bytes = 0;   // the largest size at which it is not dearer; 0: at none
+  std::size_t taken_up_to = 0;    // ringside's own rule for so many ranks
+  bool reaches_the_slot = false;  // it is the better one for all that fits a slot
+};
+
+struct PriceTable {
+  Kind kind;
+  int ranks;
+  std::vector<PriceRow> rows;
+  std::optional<Crossover> crossover;
+};
+
+// Which call was predicted worst, of those that were measured.
+struct Miss {
+  double residual = 0;  // predicted / measured − 1
+  std::size_t size_bytes = 0;
+  Algorithm algorithm = Algorithm::ring;
+};
+std::optional<Miss> furthest_off(const PriceTable& table);
+
+// Where it was measured and how.
+struct Here {
+  Fit fit;
+  int ranks = 0;
+  std::string bootstrap;
+  bool own_cores = false;  // each rank is bound to a core that no other has
+};
+
+std::string price_head(const Machine& machine, const PriceTable& table);
+std::string price_row(const PriceRow& row);
+std::string price_foot(const PriceTable& table);
+
+// Which ranks these are, what was measured and what was fitted, to which calls.
+std::string here_words(const Here& here);
+
+// `here` is null for a described machine. Holds every number that the text does.
+std::string price_json(const Machine& machine, const Here* here,
+                       const std::vector<PriceTable>& tables);
+
+}  // namespace ringside::tools

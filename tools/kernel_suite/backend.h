@@ -1,0 +1,56 @@
+// Where tools/kernel_bench runs kernels: on the CPU or on a GPU. Both offer the same calls on five
+// buffers, and say how long one takes; nothing else of the bench knows where it is.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "kernels/dtype.h"
+#include "kernels/gemm.h"
+#include "tools/kernel_suite/options.h"
+#include "tools/measure/measure.h"
+
+namespace ringside::tools {
+
+// One call. Buffers 0 and 1 hold elements of `dtype`, between ¼ and 1; 2, 3 and 4 floats of that
+// size. A kernel reads the first ones and writes the others.
+struct KernelCall {
+  Kernel kernel;
+  DType dtype = DType::f32;
+  std::size_t count = 0;  // elements of each array; of a matrix of kBiasColumns columns for bias
+  Gemm product = {};      // for gemm and library_gemm
+};
+
+inline constexpr std::size_t kBiasColumns = 1024;
+
+class KernelSide {
+ public:
+  virtual ~KernelSide() = default;
+
+  virtual std::string name() const = 0;   // "cpu", "cuda"
+  virtual std::string words() const = 0;  // what it is, for a headline
+  virtual const char* library_copy() const = 0;
+  virtual std::string library_gemm() const = 0;
+  // Whether there is somebody else's matrix product for this one.
+  virtual bool has_library_gemm(const Gemm& product) const = 0;
+
+  // Makes the buffers, of so many bytes each.
+  virtual void make_buffers(std::size_t bytes_each) = 0;
+  virtual void fill(DType dtype) = 0;
+
+  // The times of a call, in µs. Cold: nothing of the buffers is in the last cache. Warm: the calls
+  // before have left there what fits.
+  virtual Quartiles time_us(const KernelCall& call, const KernelOptions& options) = 0;
+};
+
+std::unique_ptr<KernelSide> cpu_side();
+#if defined(RINGSIDE_HAVE_CUDA)
+// Throws CudaError where there is no GPU.
+std::unique_ptr<KernelSide> cuda_side();
+#endif
+
+// What a buffer is filled with, element number i of `dtype`, as bytes.
+void fill_buffer(std::byte* to, std::size_t bytes, DType dtype);
+
+}  // namespace ringside::tools

@@ -1,0 +1,97 @@
+// Printing what tools/kernel_bench has measured.
+#include "tools/kernel_suite/table.h"
+
+#include "comm/error.h"
+#include "comm/util/json.h"
+#include "tools/measure/host_info.h"
+#include "tools/report/table.h"
+
+namespace ringside::tools {
+namespace {
+
+// "gemm nt 1024", "reduce"
+std::string row_words(const KernelSide& side, const KernelCall& call) {
+  if (call.kernel == Kernel::library_copy) return side.library_copy();
+  if (!is_product(call.kernel)) return name_of(call.kernel);
+  const std::string library = side.library_gemm().substr(0, side.library_gemm().find(' '));
+  return text("%s %s %zu", call.kernel == Kernel::gemm ? "gemm" : library.c_str(),
+              name_of(call.product.form), call.product.m);
+}
+
+std::string number(double value) {
+  return value >= 1000 ? text("%.0f", value)
+         : value >= 10 ? text("%.1f", value)
+                       : text("%.2f", value);
+}
+
+}  // namespace
+
+bool is_product(Kernel kernel) { return kernel == Kernel::gemm || kernel == Kernel::library_gemm; }
+
+double bytes_moved(const KernelCall& call) {
+  const double count = static_cast<double>(call.count);
+  const double each = static_cast<double>(bytes_of(call.dtype));
+  switch (call.kernel) {
+    case Kernel::reduce:
+    case Kernel::gelu_gradient:
+    case Kernel::bias_gelu:
+      return 3 * count * each;
+    case Kernel::bias_gradient:
+      return count * each;
+    case Kernel::adamw:
+      return count * (24 + (call.dtype == DType::f32 ? 1 : 2) * each);
+    default:
+      return 2 * count * each;
+  }
+}
+
+std::string kernel_head(const KernelSide& side, const KernelOptions& options) {
+  const std::string library = side.library_gemm();
+  return "# " + side.words() + "\n" +
+         text("# %s caches, medians of %d samples; the limit of the element-wise ones is %s\n",
+              options.warm ? "warm" : "cold", options.samples, side.library_copy()) +
+         (library.empty() ? "" : "# beside our matrix product: " + library + "\n") +
+         text("%-20s %-5s %8s %12s %10s %10s %10s  %-8s %8s\n", "# kernel", "type", "size",
+              "elements", "time us", "25 %", "75 %", "rate", "of limit");
+}
+
+std::string kernel_row(const KernelSide& side, const KernelRow& row) {
+  const bool product = is_product(row.call.kernel);
+  const std::size_t elements = product ? row.call.product.m * row.call.product.n : row.call.count;
+  return text("%-20s %-5s %8s %12zu %10s %10s %10s  %8s %s", row_words(side, row.call).c_str(),
+              name_of(row.call.dtype), short_bytes(row.size_bytes).c_str(), elements,
+              number(row.time_us.median).c_str(), number(row.time_us.low).c_str(),
+              number(row.time_us.high).c_str(), number(row.rate).c_str(),
+              product ? "GFLOP/s" : "GB/s   ") +
+         (row.of_limit > 0 ? text(" %4.0f %%\n", row.of_limit * 100) : "\n");
+}
+
+std::string kernel_json(const KernelSide& side, const KernelOptions& options,
+                        const std::vector<KernelRow>& rows) {
+  const Machine machine = this_machine();
+  std::string list;
+  for (const KernelRow& row : rows) {
+    const bool product = is_product(row.call.kernel);
+    list += text("%s\n    {\"kernel\": \"%s\", \"type\": \"%s\", \"size_bytes\": %zu, ",
+                 list.empty() ? "" : ",", name_of(row.call.kernel), name_of(row.call.dtype),
+                 row.size_bytes) +
+            (product ? text("\"form\": \"%s\", \"n\": %zu, ", name_of(row.call.product.form),
+                            row.call.product.n)
+                     : text("\"count\": %zu, \"bytes_moved\": %.0f, ", row.call.count,
+                            bytes_moved(row.call))) +
+            text("\"time_us\": %.4f, \"time_us_25\": %.4f, \"time_us_75\": %.4f, ",
+                 row.time_us.median, row.time_us.low, row.time_us.high) +
+            text("\"%s\": %.4f, \"of_limit\": ", product ? "gflops" : "gbs", row.rate) +
+            (row.of_limit > 0 ? text("%.4f}", row.of_limit) : "null}");
+  }
+  return text("{\n  \"tool\": \"kernel_bench\", \"side\": \"%s\", \"device\": %s,\n",
+              side.name().c_str(), json_string(side.words()).c_str()) +
+         text("  \"cpu\": %s, \"date\": \"%s\", \"library_gemm\": %s,\n",
+              json_string(machine.cpu).c_str(), machine.date.c_str(),
+              json_string(side.library_gemm()).c_str()) +
+         text("  \"cold\": %s, \"samples\": %d, \"blocks\": %d,\n  \"rows\": [",
+              options.warm ? "false" : "true", options.samples, options.blocks) +
+         list + "\n  ]\n}\n";
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,103 @@
+// Reading pieces, making lines of them, and writing as much as is taken; see line_relay.h.
+#include "tools/launcher/output_relay.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+
+#include "comm/error.h"
+
+namespace ringside::tools {
+namespace {
+
+constexpr std::size_t kQueueBytes = 64 << 10;  // more is not read before some of it is written
+constexpr std::size_t kLineBytes = 64 << 10;   // a longer line is passed on in pieces
+
+constexpr std::size_t kPieceBytes = 4096;
+constexpr int kPiecesInPipe = 64;  // no more than that fits into a pipe
+
+}  // namespace
+
+void LineRelay::add(int rank, UniqueFd source) {
+  sources_.push_back({rank, std::move(source), ""});
+}
+
+bool LineRelay::has_room() const { return queue_.size() < kQueueBytes; }
+
+void LineRelay::add_to(std::vector<pollfd>& waiting) const {
+  for (const Source& source : sources_)
+    if (has_room() && source.pipe) waiting.push_back({source.pipe.get(), POLLIN, 0});
+  if (!queue_.empty()) waiting.push_back({target_, POLLOUT, 0});
+}
+
+void LineRelay::step() {
+  for (Source& source : sources_)
+    if (has_room() && source.pipe) read(source);
+  write();
+}
+
+void LineRelay::finish() {
+  for (Source& source : sources_) {
+    // Not until the end: a process that has left its rank's group may keep the pipe open.
+    for (int i = 0; i < kPiecesInPipe && source.pipe; ++i) read(source);
+    source.pipe = UniqueFd();
+    if (!source.line.empty()) queue_line(source, "");
+  }
+}
+
+void LineRelay::read(Source& source) {
+  char piece[kPieceBytes];
+  const ssize_t got = ::read(source.pipe.get(), piece, sizeof piece);
+  if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+    source.pipe = UniqueFd();
+    if (!source.line.empty()) queue_line(source, "");
+  }
+  if (got <= 0) return;
+  std::string_view rest(piece, static_cast<std::size_t>(got));
+  for (std::size_t end; (end = rest.find('\n')) != std::string_view::npos;) {
+    queue_line(source, rest.substr(0, end));
+    rest.remove_prefix(end + 1);
+  }
+  source.line += rest;
+  if (source.line.size() >= kLineBytes) queue_line(source, "");
+}
+
+// `line` is the rest of what source.line began.
+void LineRelay::queue_line(Source& source, std::string_view line) {
+  if (!target_gone_) {
+    queue_ += text("[%d] ", source.rank);
+    queue_ += source.line;
+    queue_ += line;
+    queue_ += '\n';
+  }
+  source.line.clear();
+}
+
+void LineRelay::write() {
+  while (!queue_.empty()) {
+    // A pipe that is ready takes PIPE_BUF bytes without blocking. (O_NONBLOCK would say so too, but
+    // it would say it to everybody who shares this stdout.) Lines are kept together where they fit,
+    // since the other stream may go to the same place.
+    pollfd ready{target_, POLLOUT, 0};
+    if (::poll(&ready, 1, 0) <= 0) return;
+    std::size_t bytes = std::min<std::size_t>(queue_.size(), PIPE_BUF);
+    const std::size_t end = queue_.rfind('\n', bytes - 1);
+    if (end != std::string::npos) bytes = end + 1;
+    const ssize_t written = ::write(target_, queue_.data(), bytes);
+    if (written < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (written < 0) {
+      // Nobody reads any more (launch | head). Closing the pipes tells the ranks, in the way that
+      // they would have been told without launch: by SIGPIPE.
+      target_gone_ = true;
+      for (Source& source : sources_) source.pipe = UniqueFd();
+      queue_.clear();
+      return;
+    }
+    queue_.erase(0, static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace ringside::tools

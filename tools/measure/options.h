@@ -1,0 +1,54 @@
+// The options of tools that measure collectives, in the letters that users of nccl-tests know.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/support/fault_injection.h"
+#include "comm/algorithms/operation.h"
+#include "comm/options.h"
+#include "kernels/dtype.h"
+#include "kernels/reduction.h"
+#include "tools/support/buffers.h"
+
+namespace ringside::tools {
+
+// The programs that read them. Most options are common to all.
+enum class Tool { ring_allreduce, bench };
+
+struct Arguments {
+  std::size_t begin_bytes = 8;
+  std::size_t end_bytes = std::size_t{64} << 20;
+  std::size_t factor = 2;
+  int iterations = 0;  // 0: as many as fit into a short, fixed time a row
+  int warmup = -1;     // -1: as many as it takes to estimate that
+  std::vector<DType> dtypes = {DType::f32};
+  std::vector<Reduction> reductions = {Reduction::sum};
+  std::vector<Kind> kinds = {Kind::all_reduce};
+  int threads = 0;  // ranks as threads of this process; 0: processes, as mpirun started them
+  bool json = false;
+  bool demo = true;                // ring_allreduce
+  std::string peer;                // bench: the library beside ringside; empty: none
+  bool limit = false;              // bench
+  Memory memory = Memory::any;     // where the buffers come from; ring_allreduce: any or device
+  std::optional<LaneChoice> lane;  // with device memory; nothing: as the environment says
+  int late_us = 0;                 // bench: by how much one rank comes later than the others
+  int beside_us = 0;               // bench: how much is computed beside each call
+  bool explain = false;            // what each row is made of; in bench with the limit
+  std::optional<Injection> fault;  // what one rank does wrong, on purpose
+  std::string trace;               // the file for the timeline; empty: none
+  bool help = false;
+};
+
+// Reads argv. Throws Error{usage} with one sentence.
+Arguments parse_arguments(int argc, char** argv, Tool tool);
+
+// `options` with what the command line says of them.
+Options with_lane(Options options, const Arguments& arguments);
+
+// What --help prints.
+std::string help_text(Tool tool);
+
+}  // namespace ringside::tools

@@ -1,0 +1,32 @@
+// A run of the bench, whole, and as JSON: every number of the table, and what it stands on.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "tools/measure/options.h"
+#include "tools/support/gpu.h"
+#include "tools/measure/host_info.h"
+#include "tools/measure/measure.h"
+#include "tools/limits/probe.h"
+
+namespace ringside::tools {
+
+struct BenchRun {
+  const Arguments& arguments;
+  std::string bootstrap;
+  Machine machine;
+  std::string peer_version;                   // empty without a peer
+  std::optional<MachineProbe> before, after;  // with --peer or --limit
+  std::optional<double> board_ns;             // with --limit: board_cost.h
+  std::vector<Row> rows;
+  std::optional<ringside::Machine> fitted;  // with --explain, on rank 0
+  const RankGpus* gpus = nullptr;           // with --memory device
+  std::vector<Rate> gpu_copy;               // with --limit on device memory: gpu.h
+};
+
+std::string bench_json(const BenchRun& run, const Communicator& comm);
+
+}  // namespace ringside::tools

@@ -1,0 +1,36 @@
+// The three-way table for people: ringside, a peer, and the floor; at most 100 characters wide.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/measure/measure.h"
+
+namespace ringside::tools {
+
+// Which parts the table has, and how it may look.
+struct ComparisonLook {
+  std::string peer;  // its name; empty: no peer
+  bool limit = false;
+  bool colour = false;
+};
+
+// What factors come to over the rows that have them.
+struct Summary {
+  double geomean = 0;
+  double worst = 0;
+  const Row* worst_row = nullptr;  // one of those that were given
+  int rows = 0;                    // that have the factor
+};
+// The peer's time / ringside's, of which the smallest is the worst; and ringside's time / floor, of
+// which the largest is. Nothing where no row has one.
+std::optional<Summary> peer_summary(const std::vector<Row>& rows);
+std::optional<Summary> floor_summary(const std::vector<Row>& rows);
+
+std::string comparison_head(const ComparisonLook& look);
+std::string comparison_row(const Row& row, const ComparisonLook& look);
+// Geometric means and worst rows, and what the peer said of rows that it did differently.
+std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& look);
+
+}  // namespace ringside::tools

@@ -1,0 +1,173 @@
+// The block of lines, its little table, and the object.
+#include "tools/report/explain_table.h"
+
+#include <cmath>
+
+#include "comm/error.h"
+#include "comm/util/json.h"
+#include "tools/report/table.h"
+
+namespace ringside::tools {
+namespace {
+
+// The table's columns. A way by wire is, like a flag's, a time under way.
+struct Column {
+  const char* name;
+  int width;
+  std::initializer_list<Term> terms;
+};
+const Column kColumns[] = {
+    {"call", 8, {Term::call}},
+    {"ends", 8, {Term::ends}},
+    {"lines", 7, {Term::lines}},
+    {"flags", 8, {Term::flags, Term::wires}},
+    {"credits", 8, {Term::credits}},
+    {"to slot", 9, {Term::into_slots}},
+    {"from", 9, {Term::from_slots}},
+    {"own part", 9, {Term::own_part}},
+    {"additions", 10, {Term::additions}},
+};
+constexpr const char* kPathNames[kPaths] = {"cell", "slot", "sum", "lent"};
+constexpr const char* kPathWords[kPaths] = {"in the flag's own line", "copied to slots",
+                                            "computed in slots", "read where they lie"};
+constexpr const char* kTermNames[kTerms] = {"call",     "ends",     "lines",      "flags",
+                                            "credits",  "wires",    "into_slots", "from_slots",
+                                            "own_part", "additions"};
+
+constexpr const char* kLegend =
+    R"(# Below each row: how the call is carried out, and its predicted time by what the longest way
+# through the ranks is spent on. call: before the first word; ends: of messages; lines: second cache
+# lines of messages; flags, credits: on their way there, and back; copies to slots, and from them or
+# from where the bytes lie; own part: input to output. gap = predicted - floor, term by term.
+# streamed: results are stored past the caches.
+)";
+
+std::string us_words(double us) {
+  if (us == 0) return "-";
+  if (std::abs(us) < 100) return text("%.2f", us);
+  return text("%.*f", std::abs(us) < 1e5 ? 1 : 0, us);
+}
+
+// At most five characters for what is long enough to be cut.
+std::string size_words(std::size_t bytes) {
+  const auto size = static_cast<double>(bytes);
+  if (bytes < 10 * 1024 && bytes % 1024 != 0) return text("%zu B", bytes);
+  const auto decimals = [](double units) {
+    return units < 100 && units != std::floor(units) ? 1 : 0;
+  };
+  const double kib = size / 1024, mib = kib / 1024;
+  if (mib < 1) return text("%.*fK", decimals(kib), kib);
+  return text("%.*fM", decimals(mib), mib);
+}
+
+std::string count_words(std::size_t count, const char* what) {
+  return text("%zu %s%s", count, what, count == 1 ? "" : "s");
+}
+
+std::size_t messages_of(const Explanation& it) {
+  std::size_t messages = 0;
+  for (const Traffic& way : it.sent) messages += way.messages;
+  return messages;
+}
+
+std::string cut_words(const Explanation& it) {
+  const std::string messages = count_words(messages_of(it), "message") + " a rank";
+  if (it.size_bytes == 0) return messages + ", without bytes";
+  const bool even = it.longest_chunk_bytes * static_cast<std::size_t>(it.chunks) == it.size_bytes;
+  std::string words = count_words(static_cast<std::size_t>(it.chunks), "chunk");
+  words += (even ? " of " : " ≤ ") + size_words(it.longest_chunk_bytes);
+  words += ", " + count_words(it.slices, "slice");
+  if (it.slices > 1) words += " ≤ " + size_words(it.slice_bytes);
+  const double factor = static_cast<double>(it.busiest_bytes) / it.least_bytes;
+  return words + "; " + messages + "; busiest link " + size_words(it.busiest_bytes) +
+         text(" = %.2f × %s", factor, it.least);
+}
+
+std::string path_words(const Explanation& it) {
+  std::string words;
+  int paths = 0;
+  for (const Traffic& way : it.sent) paths += way.bytes > 0;
+  for (std::size_t path = 0; path < kPaths; ++path) {
+    if (it.sent[path].bytes == 0) continue;
+    words += words.empty() ? "bytes: " : ", ";
+    if (paths > 1) words += size_words(it.sent[path].bytes) + " ";
+    words += kPathWords[path];
+  }
+  if (words.empty()) return "no bytes: the flags are the message";
+  return words + (it.streams ? "; streamed" : "; plain stores");
+}
+
+std::string bill_head() {
+  std::string words = text("#   %-9s", "µs");
+  words += " ";  // µ is two bytes long
+  for (const Column& it : kColumns) words += text("%*s", it.width, it.name);
+  return words + text("%10s\n", "sum");
+}
+
+std::string bill_line(const char* name, const Bill& bill) {
+  std::string words = text("#   %-9s", name);
+  for (const Column& column : kColumns) {
+    double us = 0;
+    for (const Term term : column.terms) us += at(bill, term) / 1e3;
+    words += text("%*s", column.width, us_words(us).c_str());
+  }
+  return words + text("%10s\n", us_words(total_us(bill)).c_str());
+}
+
+Bill difference(const Bill& a, const Bill& b) {
+  Bill it = {};
+  for (std::size_t term = 0; term < kTerms; ++term) it[term] = a[term] - b[term];
+  return it;
+}
+
+std::string json_bill(const Bill& bill) {
+  std::string list;
+  for (std::size_t term = 0; term < kTerms; ++term)
+    list += text("%s\"%s\": %.4f", list.empty() ? "" : ", ", kTermNames[term], bill[term] / 1e3);
+  return "{" + list + "}";
+}
+
+}  // namespace
+
+std::string explain_head(const ringside::Machine& machine) {
+  const std::string fitted =
+      text("# fitted: a call %.0f ns, a message %.0f ns at either end, its second line %.0f ns\n",
+           machine.call_ns, machine.message_ns, machine.slot_ns);
+  return fitted + kLegend;
+}
+
+std::string explain_words(const Explanation& it, double measured_us) {
+  std::string words = "#   " + it.algorithm + ": " + it.why + "\n";
+  if (!it.unpriced.empty()) return words + "#   no prediction: " + it.unpriced + "\n";
+  words += "#   " + cut_words(it) + "\n#   " + path_words(it) + "\n" + bill_head();
+  words += bill_line("floor", it.floor) + bill_line("+ gap", difference(it.predicted, it.floor)) +
+           bill_line("predicted", it.predicted);
+  const double predicted_us = total_us(it.predicted);
+  const double unexplained_us = measured_us - predicted_us;
+  return words + text("#   unexplained %+.2f (%+.1f %% of the prediction), measured %s\n",
+                      unexplained_us, 100 * unexplained_us / predicted_us,
+                      us_words(measured_us).c_str());
+}
+
+std::string explain_json(const Explanation& it, double measured_us) {
+  std::string words = text("{\"algorithm\": %s, \"why\": %s,\n", json_string(it.algorithm).c_str(),
+                           json_string(it.why).c_str()) +
+                      text("      \"chunks\": %d, \"longest_chunk_bytes\": %zu, \"slices\": %zu, ",
+                           it.chunks, it.longest_chunk_bytes, it.slices) +
+                      text("\"slice_bytes\": %zu, \"streams\": %s,\n", it.slice_bytes,
+                           it.streams ? "true" : "false") +
+                      text("      \"least_bytes\": %.0f, \"floor_us\": ", it.least_bytes) +
+                      json_bill(it.floor);
+  if (!it.unpriced.empty())
+    return words + ",\n      \"unpriced\": " + json_string(it.unpriced) + "}";
+  words += text(",\n      \"busiest_bytes\": %zu, \"sent\": {", it.busiest_bytes);
+  for (std::size_t path = 0; path < kPaths; ++path)
+    words += text("%s\"%s\": {\"messages\": %zu, \"bytes\": %zu}", path == 0 ? "" : ", ",
+                  kPathNames[path], it.sent[path].messages, it.sent[path].bytes);
+  return words + "},\n      \"predicted_us\": " + json_bill(it.predicted) +
+         text(",\n      \"predicted_total_us\": %.4f, \"floor_total_us\": %.4f, ",
+              total_us(it.predicted), total_us(it.floor)) +
+         text("\"unexplained_us\": %.4f}", measured_us - total_us(it.predicted));
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,35 @@
+// Printing rows, for people (a table in nccl-tests' columns, 100 characters wide) and for machines
+// (JSON).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/measure/measure.h"
+
+namespace ringside::tools {
+
+std::string table_head();
+std::string table_row(const Row& row);
+// "Out of bounds values" and "Avg bus bandwidth", as nccl-tests closes its tables.
+std::string table_foot(const std::vector<Row>& rows);
+
+// The mean over all rows and sides; 0 without rows.
+double avg_busbw_gbs(const std::vector<Row>& rows);
+
+// Elements, over all rows, sides and libraries.
+std::size_t wrong_in(const std::vector<Row>& rows);
+
+// How far ringside is from the floor, as a factor; 0 where there is no floor, or it is no time.
+double distance_of(const Row& row);
+
+const char* reduction_words(const Operation& what);
+std::string time_words(double time_us);
+
+// --- JSON: only what is needed to write it ---
+std::string json_rows(const std::vector<Row>& rows);
+
+// "8", "64K", "64M": a number of bytes in as few characters as say it exactly.
+std::string short_bytes(std::size_t bytes);
+
+}  // namespace ringside::tools

@@ -1,0 +1,120 @@
+// The shapes of the operations, and ringside's side of the interface.
+#include "tools/support/call.h"
+
+namespace ringside::tools {
+
+const char* row_name(Kind kind) { return kind == Kind::send_recv ? "send_recv" : name_of(kind); }
+
+std::vector<std::size_t> ragged_counts(std::size_t count, int size) {
+  const auto n = static_cast<std::size_t>(size);
+  // All ranks before r have r(r+1)/2 shares. Divided first, as the product might not fit.
+  const std::size_t shares = n * (n + 1) / 2;
+  const auto before = [&](std::size_t r) {
+    const std::size_t own = r * (r + 1) / 2;
+    return count / shares * own + count % shares * own / shares;
+  };
+  std::vector<std::size_t> counts;
+  for (std::size_t r = 0; r < n; ++r) counts.push_back(before(r + 1) - before(r));
+  return counts;
+}
+
+Range part_of_rank(const Operation& what, int rank, int size) {
+  if (is_ragged(what.kind)) return Chunks(ragged_counts(what.count, size))[rank];
+  return {static_cast<std::size_t>(rank) * what.count, what.count};
+}
+
+Operation operation_of(Kind kind, DType dtype, Reduction reduction, std::size_t size_bytes,
+                       int size) {
+  Operation what{kind, dtype, reduction, 0, size_bytes / bytes_of(dtype)};
+  if (in_parts(kind)) what.count /= static_cast<std::size_t>(size);
+  if (kind == Kind::barrier) what.count = 0;
+  if (is_ragged(kind)) what.layout = layout_of(ragged_counts(what.count, size));
+  return what;
+}
+
+std::size_t whole_count(const Operation& what, int size) {
+  return what.count * (in_parts(what.kind) ? static_cast<std::size_t>(size) : 1);
+}
+
+std::size_t input_count(const Operation& what, int rank, int size) {
+  const Kind kind = what.kind;
+  if ((kind == Kind::broadcast || kind == Kind::scatter) && rank != what.root) return 0;
+  if (kind == Kind::all_gather_v) return part_of_rank(what, rank, size).count;
+  const bool whole =
+      kind == Kind::reduce_scatter || kind == Kind::scatter || kind == Kind::all_to_all;
+  return whole ? whole_count(what, size) : what.count;
+}
+
+std::size_t output_count(const Operation& what, int rank, int size) {
+  const Kind kind = what.kind;
+  if ((kind == Kind::reduce || kind == Kind::gather) && rank != what.root) return 0;
+  if (kind == Kind::reduce_scatter_v) return part_of_rank(what, rank, size).count;
+  const bool part = kind == Kind::reduce_scatter || kind == Kind::scatter;
+  return part ? what.count : whole_count(what, size);
+}
+
+Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank, int size) {
+  if (what.kind == Kind::broadcast) return {buffers.first(), buffers.first()};
+  if (!in_place) return {buffers.first(), buffers.second()};
+  std::byte* const own =
+      buffers.first() + part_of_rank(what, rank, size).begin * bytes_of(what.dtype);
+  if (what.kind == Kind::reduce_scatter || what.kind == Kind::reduce_scatter_v ||
+      what.kind == Kind::scatter)
+    return {buffers.first(), own};
+  if (what.kind == Kind::all_gather || what.kind == Kind::all_gather_v || what.kind == Kind::gather)
+    return {own, buffers.first()};
+  return {buffers.first(), buffers.first()};
+}
+
+void Ringside::make(const Operation& what, Sides at, bool at_once) {
+  using Comm = Communicator;
+  const int size = comm_.size(), right = (comm_.rank() + 1) % size;
+  const int left = (comm_.rank() + size - 1) % size;
+  // The two ways of one call take the same arguments.
+  const auto call = [&](auto blocking, auto returning, const auto&... arguments) {
+    if (at_once)
+      work_ = (comm_.*returning)(arguments...);
+    else
+      (comm_.*blocking)(arguments...);
+  };
+  switch (what.kind) {
+    case Kind::all_reduce:
+      return call(&Comm::all_reduce, &Comm::all_reduce_async, at.send, at.recv, what.count,
+                  what.dtype, what.reduction);
+    case Kind::reduce_scatter:
+      return call(&Comm::reduce_scatter, &Comm::reduce_scatter_async, at.send, at.recv, what.count,
+                  what.dtype, what.reduction);
+    case Kind::all_gather:
+      return call(&Comm::all_gather, &Comm::all_gather_async, at.send, at.recv, what.count,
+                  what.dtype);
+    case Kind::reduce_scatter_v:
+      return call(&Comm::reduce_scatter_v, &Comm::reduce_scatter_v_async, at.send, at.recv,
+                  counts_.of(what.count, size), what.dtype, what.reduction);
+    case Kind::all_gather_v:
+      return call(&Comm::all_gather_v, &Comm::all_gather_v_async, at.send, at.recv,
+                  counts_.of(what.count, size), what.dtype);
+    case Kind::broadcast:
+      return call(&Comm::broadcast, &Comm::broadcast_async, at.recv, what.count, what.dtype,
+                  what.root);
+    case Kind::reduce:
+      return call(&Comm::reduce, &Comm::reduce_async, at.send, at.recv, what.count, what.dtype,
+                  what.reduction, what.root);
+    case Kind::gather:
+      return call(&Comm::gather, &Comm::gather_async, at.send, at.recv, what.count, what.dtype,
+                  what.root);
+    case Kind::scatter:
+      return call(&Comm::scatter, &Comm::scatter_async, at.send, at.recv, what.count, what.dtype,
+                  what.root);
+    case Kind::all_to_all:
+      return call(&Comm::all_to_all, &Comm::all_to_all_async, at.send, at.recv, what.count,
+                  what.dtype);
+    case Kind::barrier:
+      return call(&Comm::barrier, &Comm::barrier_async);
+    case Kind::send_recv:
+      return call(&Comm::exchange, &Comm::exchange_async,
+                  std::vector{Message::to(right, at.send, what.count, what.dtype),
+                              Message::from(left, at.recv, what.count, what.dtype)});
+  }
+}
+
+}  // namespace ringside::tools

@@ -1,0 +1,172 @@
+// Starting ranks under a launcher or as threads, and leaving with a sentence.
+#include "tools/support/run_ranks.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "comm/bootstrap/start.h"
+#include "comm/bootstrap/threads.h"
+#include "comm/error.h"
+
+namespace ringside::tools {
+namespace {
+
+constexpr int kDefaultThreads = 4;
+constexpr useconds_t kLastWords_us = 300'000;
+
+std::atomic<int> stopped_by{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler stores to it");
+
+void note_signal(int signal) { stopped_by.store(signal, std::memory_order_relaxed); }
+
+void listen_to_signals() {
+  struct sigaction action {};
+  action.sa_handler = note_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // asked twice, the process goes at once
+  ::sigaction(SIGTERM, &action, nullptr);
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+// One line, whole, whatever other threads print.
+void complain(const char* tool, const char* sentence) {
+  const std::string line = text("%s: %s\n", tool, sentence);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+// Output that went nowhere (a full disk, say) is a failure too.
+int check_written(const char* tool, int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  complain(tool, "the output could not be written");
+  return status == 0 ? 1 : status;
+}
+
+int status_of(const Error& error) { return error.fault() == Fault::usage ? 2 : 1; }
+
+int run_threads(const char* tool, int size, const std::function<int(Bootstrap&)>& body) {
+  std::atomic<int> status{0};
+  run_as_threads(size, [&](Bootstrap& bootstrap) {
+    const int mine = run_guarded(tool, bootstrap.rank(), [&] { return body(bootstrap); });
+    int none = 0;
+    if (mine != 0) status.compare_exchange_strong(none, mine);
+  });
+  return status;
+}
+
+// This process is one rank of several.
+int run_process(const char* tool, const std::function<int(Bootstrap&)>& body) {
+  const std::unique_ptr<Bootstrap> bootstrap = start_bootstrap(&stopped_by);
+  // MPI installs handlers of its own; ours come after.
+  listen_to_signals();
+  const int status = run_guarded(tool, bootstrap->rank(), [&] { return body(*bootstrap); });
+  // A usage error is everybody's: all leave together, in order. After any other, nobody may be left
+  // to part from.
+  if (status == 1) bootstrap->abandon();
+  // mpirun kills the other ranks once one has failed, and may be quick about it: whoever leaves
+  // gives them a moment to say what they saw.
+  if (status != 0 && launcher() == Launcher::mpi) {
+    std::fflush(nullptr);
+    ::usleep(kLastWords_us);
+  }
+  return status;
+}
+
+// Whoever needs nobody else for what it has to say does not wait for them either: RANK may come
+// from a job script, and somebody just asks for --help.
+bool another_rank_speaks() {
+  const char* rank = std::getenv("RANK");
+  return launcher() == Launcher::environment && std::strcmp(rank, "0") != 0;
+}
+
+// Under mpirun only MPI knows who is rank 0. Nothing, if no launcher or another one started this
+// process, or if MPI cannot be asked because this build is without it: then each process speaks.
+std::optional<int> ask_mpi(const char* tool, const std::function<int(Bootstrap&)>& body) {
+  if (launcher() != Launcher::mpi) return std::nullopt;
+  try {
+    return run_process(tool, body);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
+  if (threads == 0 && launcher() != Launcher::none) return run_process(tool, body);
+  return run_threads(tool, threads > 0 ? threads : kDefaultThreads, body);
+}
+
+}  // namespace
+
+// What every rank would say alike is said by rank 0.
+int run_guarded(const char* tool, int rank, const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    const bool said_by_all = error.fault() == Fault::usage;
+    if (!said_by_all || rank == 0) complain(tool, error.what());
+    return status_of(error);
+  } catch (const std::exception& error) {
+    complain(tool, text("rank %d: %s", rank, error.what()).c_str());
+    return 1;
+  }
+}
+
+int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
+  listen_to_signals();
+  if (threads > 0 && launcher() != Launcher::none)
+    return refuse(tool,
+                  "--threads makes ranks of threads, but the launcher has made ranks of "
+                  "processes already; leave one of them out");
+  try {
+    const int status = run_somehow(tool, threads, body);
+    return check_written(tool, status);
+  } catch (const Error& error) {
+    complain(tool, error.what());
+    return status_of(error);
+  } catch (const std::exception& error) {
+    complain(tool, error.what());
+    return 1;
+  }
+}
+
+int refuse(const char* tool, const std::string& sentence) {
+  if (another_rank_speaks()) return 2;
+  const auto refuse_together = [&](Bootstrap& bootstrap) {
+    // mpirun ends all ranks as soon as one has failed: nobody leaves before rank 0 has spoken.
+    if (bootstrap.rank() == 0) complain(tool, sentence.c_str());
+    bootstrap.barrier(Deadline::after_seconds(60));
+    return 2;
+  };
+  if (const std::optional<int> status = ask_mpi(tool, refuse_together)) return *status;
+  complain(tool, sentence.c_str());
+  return 2;
+}
+
+int print_once(const char* tool, const std::string& words) {
+  if (another_rank_speaks()) return 0;
+  const auto print_on_0 = [&](Bootstrap& bootstrap) {
+    if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
+    return check_written(tool, 0);
+  };
+  if (const std::optional<int> status = ask_mpi(tool, print_on_0)) return *status;
+  std::fputs(words.c_str(), stdout);
+  return check_written(tool, 0);
+}
+
+Options tool_options() {
+  Options options = Options::from_environment();
+  options.interrupted = &stopped_by;
+  return options;
+}
+
+Options tool_options(const Bootstrap& bootstrap, const std::optional<Injection>& fault) {
+  Options options = tool_options();
+  if (fault) inject(options, *fault, bootstrap);
+  return options;
+}
+
+}  // namespace ringside::tools

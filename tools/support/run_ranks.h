@@ -1,0 +1,37 @@
+// How a tool comes to its ranks, and how it ends when a rank fails.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "comm/bootstrap/bootstrap.h"
+#include "comm/communicator.h"
+#include "tools/support/fault_injection.h"
+
+namespace ringside::tools {
+
+// Runs `body` once on each rank and returns the program's exit status.
+//   threads > 0: ranks are threads. Otherwise, with RANK and WORLD_SIZE in the environment (from
+//   tools/launch or torchrun), or under mpirun, this process is one rank. Otherwise: 4 threads.
+// A rank whose body throws prints its sentence and makes the program exit with 1, or with 2 for
+// Fault::usage. SIGTERM and SIGINT end waits with a sentence, since mpirun sends SIGTERM to all
+// when one rank dies.
+int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body);
+
+// What run_ranks does with each rank: what `body` throws becomes a sentence on stderr and a status.
+int run_guarded(const char* tool, int rank, const std::function<int()>& body);
+
+// The same for a sentence that all ranks agree on (a bad option): only rank 0 prints it. Returns 2.
+int refuse(const char* tool, const std::string& sentence);
+
+// Prints once, from rank 0. Returns 0, or 1 with a sentence if the words could not be written.
+int print_once(const char* tool, const std::string& words);
+
+// The options from the environment, with the flag that SIGTERM and SIGINT set.
+Options tool_options();
+// The same, with a fault where one is asked for. Throws Error{usage} where it cannot be had.
+Options tool_options(const Bootstrap& bootstrap, const std::optional<Injection>& fault);
+
+}  // namespace ringside::tools
