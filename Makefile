@@ -1,6 +1,6 @@
 # ringside: the commands that a person types.  The building itself is Ninja's work; the build file
-# is written by tools/dev/configure.sh, which also says what this machine lacks.  `make help` lists the
-# targets.  On a fresh machine `make run` or `make test` is all there is to type.
+# is written by tools/dev/configure.sh, which also says what this machine lacks.  `make help` lists
+# the targets.  On a fresh machine `make run` or `make test` is all there is to type.
 #
 #   RUN_ARGS='-b 8 -e 64M'   arguments for the program that `make run` starts
 #   NP=4                     the number of ranks that `make run` starts

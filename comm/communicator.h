@@ -73,12 +73,6 @@ struct RankInfo {
   std::string device;  // "cpu", "NVIDIA H200"
 };
 
-// Who carries out calls on device memory ("device", "stream", "host"), in a word and a sentence.
-struct LaneInUse {
-  const char* name;
-  std::string why;
-};
-
 // split(): a rank with this colour, or any other negative one, gets no communicator.
 inline constexpr int kNoColor = -1;
 

@@ -11,26 +11,27 @@
 #include <utility>
 #include <vector>
 
-#include "comm/transport/shm/allocations.h"
+#include "comm/algorithms/ring.h"
 #include "comm/communicator.h"
 #include "comm/device/calls.h"
-#include "comm/host/work_queue.h"
+#include "comm/device/device.h"
 #include "comm/diagnostics/flight_record.h"
 #include "comm/diagnostics/flight_signal.h"
-#include "comm/host/executor.h"
-#include "comm/host/send_recv.h"
-#include "comm/peers/peers.h"
-#include "comm/host/plan.h"
-#include "comm/algorithms/ring.h"
 #include "comm/diagnostics/trace.h"
+#include "comm/host/executor.h"
+#include "comm/host/plan.h"
+#include "comm/host/send_recv.h"
 #include "comm/host/waiter.h"
+#include "comm/host/work_queue.h"
+#include "comm/peers/peers.h"
+#include "comm/transport/shm/allocations.h"
 
 namespace ringside {
 
 struct Communicator::Impl {
   Impl(Bootstrap& bootstrap, const Options& chosen)
       : options(chosen),
-        peers(bootstrap, options),
+        peers(bootstrap, options, options.device || has_current_device()),
         ring{peers.rank(), peers.size()},
         planner{peers.rank(),
                 peers.size(),

@@ -8,12 +8,11 @@
 #include <memory>
 #include <string>
 
-#include "comm/algorithms/operation.h"
-#include "comm/transport/transport.h"
-
 namespace ringside {
 
 class Trace;
+class Transport;
+struct Operation;
 
 enum class Algorithm { automatic, ring, one_shot, two_shot };
 const char* name_of(Algorithm algorithm);
@@ -26,6 +25,12 @@ const char* name_of(ControlChoice choice);
 // before it can.
 enum class LaneChoice { automatic, host, stream, device };
 const char* name_of(LaneChoice choice);
+
+// Who carries out calls on device memory ("device", "stream", "host"), in a word and a sentence.
+struct LaneInUse {
+  const char* name;
+  std::string why;
+};
 
 class Device;
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "comm/error.h"
+#include "tools/kernel_suite/backend.h"
 #include "tools/kernel_suite/options.h"
 #include "tools/kernel_suite/table.h"
-#include "tools/kernel_suite/backend.h"
 #include "tools/support/run_ranks.h"
 #if defined(RINGSIDE_HAVE_CUDA)
 #include "kernels/cuda/launch.h"

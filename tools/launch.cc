@@ -29,18 +29,18 @@
 #include <string>
 #include <vector>
 
-#include "comm/util/deadline.h"
 #include "comm/error.h"
+#include "comm/util/deadline.h"
 #include "comm/util/fd.h"
 #include "comm/util/secret.h"
 #include "comm/util/tcp_socket.h"
-#include "tools/launcher/reaper.h"
+#include "tools/launcher/first_failure.h"
 #include "tools/launcher/options.h"
 #include "tools/launcher/output_relay.h"
 #include "tools/launcher/rank_process.h"
+#include "tools/launcher/reaper.h"
 #include "tools/launcher/signal_reader.h"
 #include "tools/launcher/terminal_stdin.h"
-#include "tools/launcher/first_failure.h"
 
 namespace {
 

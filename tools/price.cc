@@ -14,18 +14,18 @@
 #include <string>
 #include <vector>
 
+#include "comm/cost/machine_text.h"
 #include "comm/cost/predict.h"
 #include "comm/error.h"
-#include "comm/cost/machine_text.h"
-#include "comm/util/meminfo.h"
 #include "comm/host/plan.h"
-#include "tools/measure/pin.h"
-#include "tools/support/call.h"
+#include "comm/util/meminfo.h"
 #include "tools/cost/calibrate.h"
 #include "tools/cost/machines.h"
 #include "tools/cost/price_options.h"
 #include "tools/cost/price_report.h"
-#include "tools/report/table.h"
+#include "tools/measure/pin.h"
+#include "tools/support/call.h"
+#include "tools/support/command_line.h"
 #include "tools/support/run_ranks.h"
 
 namespace {

@@ -11,16 +11,17 @@
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "comm/util/json.h"
-#include "tools/measure/options.h"
-#include "tools/measure/pin.h"
 #include "tools/demo/demo.h"
-#include "tools/report/explain_table.h"
+#include "tools/demo/picture.h"
 #include "tools/limits/gpu_lower_bound.h"
 #include "tools/measure/measure.h"
-#include "tools/demo/picture.h"
-#include "tools/report/table.h"
+#include "tools/measure/options.h"
+#include "tools/measure/pin.h"
 #include "tools/measure/sweep.h"
+#include "tools/report/explain_table.h"
+#include "tools/report/table.h"
 #include "tools/report/trace_file.h"
+#include "tools/support/command_line.h"
 #include "tools/support/run_ranks.h"
 
 namespace {
@@ -109,7 +110,7 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
   for_each_operation(arguments, comm.size(), [&](const Operation& what) {
     if (rows.empty() || rows.back().what.kind != what.kind)
       show(text("# %s\n", name_of(what.kind)) + table_head());
-    Row row = measure_row(comm, nullptr, buffers, what, arguments, true);
+    Row row{measure_row(comm, nullptr, buffers, what, arguments, true), {}, {}, {}};
     if (here && comm.rank() == 0)
       row.explanation = explain(*here, what, sides_of(buffers, what, false, 0, comm.size()));
     if (gpu != nullptr && arguments.explain)

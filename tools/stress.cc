@@ -13,9 +13,9 @@
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "comm/util/json.h"
-#include "tools/report/table.h"
 #include "tools/fuzz/options.h"
 #include "tools/fuzz/run.h"
+#include "tools/report/table.h"
 #include "tools/support/run_ranks.h"
 
 namespace {

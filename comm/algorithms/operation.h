@@ -13,7 +13,6 @@
 #include <span>
 #include <string>
 
-#include "comm/transport/signal.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 
@@ -104,11 +103,14 @@ constexpr std::uint32_t layout_of(std::span<const std::size_t> counts) {
   return detail::folded(hash);
 }
 
+// The bits of a fingerprint. The remaining one says how a message travels (signal.h: kLoanBit).
+inline constexpr std::uint32_t kFingerprintMask = (std::uint32_t{1} << 31) - 1;
+
 // Never 0, which is what a cell that nobody has written yet holds.
 constexpr std::uint32_t fingerprint(const Operation& what) {
   const std::uint64_t hash =
       detail::mix(detail::mix(what.count + 0x9e3779b97f4a7c15u) ^ pack(what));
-  return std::max(detail::folded(hash) & ~kLoanBit, 1u);
+  return std::max(detail::folded(hash) & kFingerprintMask, 1u);
 }
 
 // A collective's mark on the wire: its own fingerprint, and those of all collectives before it. Two
@@ -117,7 +119,7 @@ constexpr std::uint32_t fingerprint(const Operation& what) {
 constexpr std::uint32_t chained(std::uint32_t before, std::uint32_t own) {
   std::uint64_t x = (static_cast<std::uint64_t>(before) << 32 | own) * 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 32)) * 0xbf58476d1ce4e5b9u;
-  const auto folded = static_cast<std::uint32_t>(x ^ (x >> 32)) & ~kLoanBit;
+  const auto folded = static_cast<std::uint32_t>(x ^ (x >> 32)) & kFingerprintMask;
   return folded == 0 ? 1 : folded;
 }
 

@@ -147,4 +147,15 @@ Program record(std::size_t slices, const Algorithm& algorithm) {
   return lane.program();
 }
 
+// Records the algorithm for every rank of a ring of `size`: `algorithm(lane, ring)`.
+template <class Algorithm>
+std::vector<Program> record_all(int size, std::size_t slices, const Algorithm& algorithm) {
+  std::vector<Program> programs;
+  for (int rank = 0; rank < size; ++rank)
+    programs.push_back(record(slices, [&](RecordLane& lane) {
+      algorithm(lane, Ring{rank, size});
+    }));
+  return programs;
+}
+
 }  // namespace ringside

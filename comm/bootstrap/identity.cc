@@ -9,9 +9,8 @@
 #include <cstdio>
 #include <cstring>
 
-#include "comm/device/device.h"
 #include "comm/error.h"
-#include "comm/transport/shm/shm.h"
+#include "comm/util/secret.h"
 
 namespace ringside {
 namespace {
@@ -33,7 +32,7 @@ bool same_host(const Identity& a, const Identity& b) { return a.boot_id == b.boo
 
 }  // namespace
 
-Identity identify_myself(const Options& options) {
+Identity identify_myself(const Options& options, bool has_device) {
   static std::atomic<std::uint32_t> communicators{0};
   Identity me;
   me.serial = communicators.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -51,7 +50,7 @@ Identity identify_myself(const Options& options) {
   me.slot_count = options.slot_count;
   me.algorithm = static_cast<std::int32_t>(options.algorithm);
   me.control = static_cast<std::int32_t>(options.control);
-  me.has_device = options.device || has_current_device();
+  me.has_device = has_device;
   try {
     options.check();
   } catch (const Error& error) {

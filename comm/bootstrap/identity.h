@@ -35,7 +35,8 @@ struct Identity {
   std::array<char, 256> complaint{};
 };
 
-Identity identify_myself(const Options& options);
+// `has_device`: whether this rank has made a device current, or brings one of its own.
+Identity identify_myself(const Options& options, bool has_device = false);
 
 // How two ranks reach each other, and why so: the words that a table of edges prints.
 struct Reach {

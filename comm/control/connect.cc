@@ -8,8 +8,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "comm/error.h"
 #include "comm/bootstrap/rendezvous.h"
+#include "comm/error.h"
 
 namespace ringside {
 namespace {

@@ -5,10 +5,10 @@
 #include <memory>
 #include <vector>
 
-#include "comm/control/control.h"
 #include "comm/bootstrap/identity.h"
-#include "comm/util/fd.h"
+#include "comm/control/control.h"
 #include "comm/transport/transport.h"
+#include "comm/util/fd.h"
 
 namespace ringside {
 

@@ -9,8 +9,8 @@
 #include <cerrno>
 #include <utility>
 
-#include "comm/util/deadline.h"
 #include "comm/error.h"
+#include "comm/util/deadline.h"
 
 namespace ringside {
 namespace {

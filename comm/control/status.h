@@ -26,8 +26,8 @@
 #include <string>
 #include <vector>
 
-#include "comm/error.h"
 #include "comm/algorithms/operation.h"
+#include "comm/error.h"
 
 namespace ringside {
 

@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <vector>
 
-#include "comm/cost/breakdown.h"
-#include "comm/cost/simulate.h"
-#include "comm/cost/machine.h"
 #include "comm/algorithms/ring.h"
+#include "comm/cost/breakdown.h"
+#include "comm/cost/machine.h"
+#include "comm/cost/simulate.h"
 
 namespace ringside {
 

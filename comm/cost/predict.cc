@@ -3,11 +3,11 @@
 
 #include <algorithm>
 
-#include "comm/error.h"
 #include "comm/algorithms/mesh.h"
 #include "comm/algorithms/one_shot.h"
 #include "comm/algorithms/ring.h"
 #include "comm/algorithms/two_shot.h"
+#include "comm/error.h"
 
 namespace ringside {
 namespace {

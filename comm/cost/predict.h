@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "comm/cost/simulate.h"
-#include "comm/cost/machine.h"
 #include "comm/algorithms/operation.h"
+#include "comm/cost/machine.h"
+#include "comm/cost/simulate.h"
 #include "comm/options.h"
 
 namespace ringside {

@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <unordered_map>
 
-#include "comm/util/wait_cycle.h"
-#include "comm/cost/timed_channel.h"
 #include "comm/cost/costs.h"
+#include "comm/cost/timed_channel.h"
 #include "comm/error.h"
 #include "comm/transport/signal.h"
+#include "comm/util/wait_cycle.h"
 
 namespace ringside {
 namespace {

@@ -23,8 +23,8 @@
 // channel's slots taken together, as a message lands where the one lay that came so many before.
 //
 // The text is the very one that runs. So on a machine that has only α and β the prices are the
-// formulas of the literature (tests/cost/simulate.cc), and where slots are few, slices many or ports
-// shared they are what no formula says.
+// formulas of the literature (tests/cost/simulate.cc), and where slots are few, slices many or
+// ports shared they are what no formula says.
 //
 // Is the price independent of the order in which this program runs its ranks? Nearly. Which half of
 // a word comes first is decided by the clocks alone, but three things are not:
@@ -50,8 +50,8 @@
 
 #include "comm/algorithms/chunks.h"
 #include "comm/cost/breakdown.h"
-#include "comm/cost/program_window.h"
 #include "comm/cost/machine.h"
+#include "comm/cost/program_window.h"
 
 namespace ringside {
 

@@ -7,13 +7,13 @@
 #include <optional>
 
 #include "comm/control/status.h"
-#include "comm/communicator.h"
 #include "comm/device/group.h"
-#include "comm/host/work_queue.h"
-#include "comm/peers/peers.h"
-#include "comm/host/plan.h"
 #include "comm/device/staging.h"
+#include "comm/host/plan.h"
 #include "comm/host/waiter.h"
+#include "comm/host/work_queue.h"
+#include "comm/options.h"
+#include "comm/peers/peers.h"
 
 namespace ringside {
 

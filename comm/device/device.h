@@ -1,10 +1,10 @@
 // An accelerator, as far as collectives need one: memory that peers can reach, streams of work in
 // order, events between them, and one kernel.
 //
-// Two things stand behind it. comm/device/cuda/cuda_device.h is a GPU. tests/device/cpu_device.h plays
-// one: its memory is the host's, its streams are threads, its kernel is played by threads. So all
-// that is above (which lane, which steps, what happens when a peer dies while a kernel waits) is
-// written once and tested where there is no GPU.
+// Two things stand behind it. comm/device/cuda/cuda_device.h is a GPU. tests/device/cpu_device.h
+// plays one: its memory is the host's, its streams are threads, its kernel is played by threads. So
+// all that is above (which lane, which steps, what happens when a peer dies while a kernel waits)
+// is written once and tested where there is no GPU.
 //
 // What is enqueued on a stream is carried out in order, later; no call here waits unless it says
 // so. Every function throws Error{system} with the device's own words.

@@ -22,12 +22,12 @@
 #include <vector>
 
 #include "comm/bootstrap/bootstrap.h"
-#include "comm/device/device.h"
 #include "comm/device/capabilities.h"
+#include "comm/device/device.h"
+#include "comm/device/stream_executor.h"
+#include "comm/host/plan.h"
 #include "comm/options.h"
 #include "comm/peers/peers.h"
-#include "comm/host/plan.h"
-#include "comm/device/stream_executor.h"
 
 namespace ringside {
 

@@ -6,10 +6,10 @@
 #include <cstddef>
 #include <vector>
 
+#include "comm/algorithms/ring.h"
 #include "comm/device/device.h"
 #include "comm/host/executor.h"
 #include "comm/message.h"
-#include "comm/algorithms/ring.h"
 
 namespace ringside {
 

@@ -23,9 +23,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "comm/algorithms/ring.h"
 #include "comm/device/device.h"
 #include "comm/host/executor.h"
-#include "comm/algorithms/ring.h"
 
 namespace ringside {
 

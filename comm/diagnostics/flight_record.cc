@@ -14,8 +14,8 @@
 
 #include "comm/control/status.h"
 #include "comm/error.h"
-#include "comm/util/json.h"
 #include "comm/util/fd.h"
+#include "comm/util/json.h"
 
 namespace ringside {
 namespace {

@@ -15,8 +15,8 @@
 #include <thread>
 #include <vector>
 
-#include "comm/error.h"
 #include "comm/diagnostics/flight_record.h"
+#include "comm/error.h"
 #include "comm/util/fd.h"
 
 namespace ringside {

@@ -8,9 +8,9 @@
 #include <optional>
 #include <string>
 
-#include "comm/util/wait_graph.h"
 #include "comm/control/status.h"
 #include "comm/peers/peers.h"
+#include "comm/util/wait_graph.h"
 
 namespace ringside {
 

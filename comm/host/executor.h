@@ -28,11 +28,11 @@
 #include <string>
 #include <vector>
 
-#include "comm/transport/channel.h"
 #include "comm/algorithms/chunks.h"
 #include "comm/algorithms/operation.h"
 #include "comm/algorithms/ring.h"
 #include "comm/host/waiter.h"
+#include "comm/transport/channel.h"
 #include "kernels/loops.h"
 
 namespace ringside {

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "comm/error.h"
 #include "comm/algorithms/algorithm.h"
+#include "comm/error.h"
 
 namespace ringside {
 namespace {

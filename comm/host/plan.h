@@ -11,12 +11,12 @@
 #include <span>
 #include <string>
 
-#include "comm/host/executor.h"
-#include "comm/algorithms/operation.h"
-#include "comm/options.h"
-#include "comm/algorithms/ring.h"
 #include "comm/algorithms/algorithm.h"
+#include "comm/algorithms/operation.h"
+#include "comm/algorithms/ring.h"
+#include "comm/host/executor.h"
 #include "comm/host/traced_executor.h"
+#include "comm/options.h"
 
 namespace ringside {
 

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "comm/transport/shm/allocations.h"
 #include "comm/algorithms/chunks.h"
 #include "comm/error.h"
+#include "comm/transport/shm/allocations.h"
 
 namespace ringside {
 

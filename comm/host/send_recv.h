@@ -18,10 +18,10 @@
 
 #include "comm/control/status.h"
 #include "comm/host/executor.h"
-#include "comm/message.h"
-#include "comm/peers/peers.h"
 #include "comm/host/plan.h"
 #include "comm/host/waiter.h"
+#include "comm/message.h"
+#include "comm/peers/peers.h"
 
 namespace ringside {
 

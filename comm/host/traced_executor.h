@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <optional>
 
-#include "comm/host/executor.h"
 #include "comm/algorithms/program.h"
 #include "comm/diagnostics/trace.h"
+#include "comm/host/executor.h"
 
 namespace ringside {
 

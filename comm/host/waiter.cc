@@ -6,9 +6,9 @@
 
 #include <cstdio>
 
-#include "comm/error.h"
 #include "comm/diagnostics/report.h"
 #include "comm/diagnostics/trace.h"
+#include "comm/error.h"
 
 namespace ringside {
 namespace {

@@ -15,10 +15,10 @@
 #include <optional>
 #include <string>
 
-#include "comm/transport/channel.h"
-#include "comm/util/function_ref.h"
 #include "comm/options.h"
 #include "comm/peers/peers.h"
+#include "comm/transport/channel.h"
+#include "comm/util/function_ref.h"
 
 namespace ringside {
 

@@ -73,10 +73,10 @@ bool WindowPlan::is_credit_cell(int cell) const {
   return (cell - first_pair) % (1 + pair.slots) == 0;
 }
 
-Peers::Peers(Bootstrap& bootstrap, const Options& options)
+Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
     : rank_(bootstrap.rank()), size_(bootstrap.size()) {
   // Options that make no sense are refused by all ranks together, after the first meeting.
-  const Identity me = identify_myself(options);
+  const Identity me = identify_myself(options, has_device);
   const double timeout_s = me.complaint[0] == '\0' ? options.timeout_s : Options{}.timeout_s;
   const Deadline deadline = Deadline::after_seconds(timeout_s);
   everyone_ = bootstrap.all_gather(me, deadline);

@@ -23,15 +23,15 @@
 #include <string>
 #include <vector>
 
-#include "comm/control/status.h"
 #include "comm/bootstrap/bootstrap.h"
-#include "comm/transport/channel.h"
-#include "comm/control/control.h"
 #include "comm/bootstrap/identity.h"
+#include "comm/control/control.h"
+#include "comm/control/status.h"
 #include "comm/options.h"
+#include "comm/transport/channel.h"
+#include "comm/transport/transport.h"
 #include "comm/util/secret.h"
 #include "comm/util/tcp_socket.h"
-#include "comm/transport/transport.h"
 
 namespace ringside {
 
@@ -76,7 +76,7 @@ class Peers {
  public:
   // Collective: finds out who is there, makes this rank's window and opens all others. Either every
   // rank gets its Peers or every rank throws. Throws Error{usage, system, timeout}.
-  Peers(Bootstrap& bootstrap, const Options& options);
+  Peers(Bootstrap& bootstrap, const Options& options, bool has_device = false);
   Peers(const Peers&) = delete;
   Peers& operator=(const Peers&) = delete;
 

@@ -9,8 +9,8 @@
 // A *window* is memory of this rank that peers may write: bytes of data and a row of signal cells.
 // A *peer window* is the far end of somebody else's window. `put` moves bytes into it, `signal`
 // sets one of its cells, and its owner waits on the cell. Shared memory, a CUDA IPC mapping, a
-// socket and an RDMA queue pair are four ways to do the same; tests/transport/transport.cc holds each
-// of them to the same contract.
+// socket and an RDMA queue pair are four ways to do the same; tests/transport/transport.cc holds
+// each of them to the same contract.
 //
 // Where peers can map a rank's own memory (allocate.h), a message may be a *loan*: it says where
 // the bytes lie, and its receiver reads them there. Nothing is put.
@@ -36,9 +36,9 @@
 #include <memory>
 #include <string>
 
-#include "comm/util/deadline.h"
 #include "comm/error.h"
 #include "comm/transport/signal.h"
+#include "comm/util/deadline.h"
 
 namespace ringside {
 

@@ -6,9 +6,11 @@
 #pragma once
 
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "comm/error.h"
 
@@ -42,6 +44,18 @@ inline bool same_secret(const Secret& a, const Secret& b) {
   std::byte difference{0};
   for (std::size_t i = 0; i < a.size(); ++i) difference |= a[i] ^ b[i];
   return difference == std::byte{0};
+}
+
+// A random number that is this process's alone. Two processes may have the same pid (in two
+// containers).
+inline std::uint64_t process_nonce() {
+  static const std::uint64_t nonce = [] {
+    std::uint64_t bits = 0;
+    fill_random(&bits, sizeof bits);
+    return bits;
+  }();
+  // A forked child inherits the number; its pid makes it another.
+  return nonce ^ static_cast<std::uint64_t>(::getpid()) << 32;
 }
 
 }  // namespace ringside

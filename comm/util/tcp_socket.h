@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "comm/util/deadline.h"
-#include "comm/util/function_ref.h"
 #include "comm/util/fd.h"
+#include "comm/util/function_ref.h"
 
 namespace ringside {
 

@@ -8,8 +8,8 @@
 #include <tuple>
 #include <utility>
 
-#include "comm/util/wait_cycle.h"
 #include "comm/error.h"
+#include "comm/util/wait_cycle.h"
 #include "comm/verify/symbol_channel.h"
 #include "comm/verify/symbol_memory.h"
 

@@ -28,8 +28,8 @@
 #include <string>
 #include <vector>
 
-#include "comm/verify/spec.h"
 #include "comm/algorithms/program.h"
+#include "comm/verify/spec.h"
 
 namespace ringside {
 
@@ -72,16 +72,5 @@ struct Proof {
 // `programs[r]` is what rank r does, each recorded with `slices` slices.
 Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
             const ProofRules& rules);
-
-// Records the algorithm for every rank of a ring of `size`: `algorithm(lane, ring)`.
-template <class Algorithm>
-std::vector<Program> record_all(int size, std::size_t slices, const Algorithm& algorithm) {
-  std::vector<Program> programs;
-  for (int rank = 0; rank < size; ++rank)
-    programs.push_back(record(slices, [&](RecordLane& lane) {
-      algorithm(lane, Ring{rank, size});
-    }));
-  return programs;
-}
 
 }  // namespace ringside

@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "comm/verify/spec.h"
+#include "comm/algorithms/ring.h"
 #include "comm/error.h"
 #include "comm/transport/credit.h"
-#include "comm/algorithms/ring.h"
+#include "comm/verify/spec.h"
 
 namespace ringside {
 

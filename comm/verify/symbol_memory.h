@@ -9,9 +9,9 @@
 #include <optional>
 #include <vector>
 
+#include "comm/algorithms/ring.h"
 #include "comm/verify/spec.h"
 #include "comm/verify/symbol_channel.h"
-#include "comm/algorithms/ring.h"
 
 namespace ringside {
 

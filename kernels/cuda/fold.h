@@ -2,9 +2,9 @@
 // once from each array and written once, by the threads of one block.
 //
 // map.h's kernels own a grid. This is for a block in the middle of something else: the device lane
-// (comm/device/kernel/executor.h) folds what its peers have sent. With one input and Copy it copies, with one
-// input and Divide it divides. Rounding is to the storage type after each addition, so the bits are
-// those of a chain of reduce calls.
+// (comm/device/kernel/executor.h) folds what its peers have sent. With one input and Copy it
+// copies, with one input and Divide it divides. Rounding is to the storage type after each
+// addition, so the bits are those of a chain of reduce calls.
 //
 // `out` may be exactly one of the inputs; no other overlap. Any address, any count; how the arrays
 // are cut is map_plan.h's. It runs on a CPU too, one thread after the other.

@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "comm/bootstrap/tcp.h"
 #include "comm/bootstrap/rendezvous.h"
+#include "comm/bootstrap/tcp.h"
 #include "tests/bootstrap/tcp_job.h"
 #include "tests/support/test.h"
 

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
 #include "comm/algorithms/operation.h"
+#include "comm/communicator.h"
 #include "tests/collectives/oracle.h"
 #include "tests/support/test.h"
 

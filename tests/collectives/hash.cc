@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "comm/bootstrap/threads.h"
 #include "comm/algorithms/chunks.h"
+#include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "tests/collectives/hash_cases.h"
 #include "tests/support/process.h"

@@ -2,8 +2,8 @@
 //
 // Two runs computed the same bits if their lists of numbers are equal, whatever else was different
 // about them: slots, processes or threads, in place or not. Everything is in this header, because
-// the test (tests/collectives/hash.cc) and the program that mpirun starts (tests/programs/rank_program.cc)
-// must mean the same list.
+// the test (tests/collectives/hash.cc) and the program that mpirun starts
+// (tests/programs/rank_program.cc) must mean the same list.
 //
 // The inputs are made to tell on mistakes: random mantissas of both signs, so that a sum taken in
 // another order is rounded otherwise and a lost or doubled contribution changes it. Products stay
@@ -18,9 +18,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "comm/algorithms/operation.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
-#include "comm/algorithms/operation.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 

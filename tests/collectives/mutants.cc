@@ -9,15 +9,15 @@
 //
 // A test that has never failed may be one that cannot. Each harness is also run without the
 // mistake, where it must find nothing.
+#include "comm/algorithms/ring.h"
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "comm/host/executor.h"
 #include "comm/peers/peers.h"
-#include "comm/algorithms/ring.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/transport/faulty_transport.h"
 #include "tests/support/process.h"
 #include "tests/transport/contract.h"
+#include "tests/transport/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

@@ -3,10 +3,10 @@
 #include <atomic>
 #include <cstring>
 
-#include "comm/bootstrap/threads.h"
 #include "comm/algorithms/one_shot.h"
-#include "comm/host/plan.h"
 #include "comm/algorithms/two_shot.h"
+#include "comm/bootstrap/threads.h"
+#include "comm/host/plan.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/transport/faulty_transport.h"
 

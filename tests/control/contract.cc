@@ -4,8 +4,8 @@
 #include <chrono>
 #include <thread>
 
-#include "comm/util/deadline.h"
 #include "comm/error.h"
+#include "comm/util/deadline.h"
 
 namespace ringside::test {
 namespace {

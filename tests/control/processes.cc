@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "comm/error.h"
-#include "tests/support/job.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/job.h"
 #include "tests/support/test.h"
 
 namespace ringside {

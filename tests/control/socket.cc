@@ -10,11 +10,11 @@
 #include <thread>
 
 #include "comm/control/wire.h"
+#include "tests/bootstrap/tcp_job.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/control/worlds.h"
 #include "tests/errors/endings.h"
 #include "tests/faults/fault_cell.h"
-#include "tests/bootstrap/tcp_job.h"
 #include "tools/fuzz/resources.h"
 
 using namespace ringside;

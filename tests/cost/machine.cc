@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "comm/cost/machine_text.h"
 #include "comm/cost/predict.h"
 #include "comm/error.h"
-#include "comm/cost/machine_text.h"
 #include "tests/support/test.h"
 #include "tools/cost/machines.h"
 #include "tools/measure/measure.h"

@@ -1,17 +1,17 @@
 // The clock lane against the formulas of the literature. On a machine that has only a latency α and
 // a bandwidth B, with slots for everything, the price of each algorithm is known in closed form
-// (docs/07-algorithms.md, and the papers named in comm/algorithms/ring.h); the lane, which executes the
-// texts, must give exactly that.
+// (docs/07-algorithms.md, and the papers named in comm/algorithms/ring.h); the lane, which executes
+// the texts, must give exactly that.
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "comm/algorithms/ring.h"
 #include "comm/cost/predict.h"
 #include "comm/error.h"
-#include "comm/algorithms/ring.h"
 #include "tests/cost/machines.h"
-#include "tests/verify/algorithms.h"
 #include "tests/support/test.h"
+#include "tests/verify/algorithms.h"
 
 namespace ringside {
 namespace {

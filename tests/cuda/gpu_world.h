@@ -13,8 +13,8 @@
 #include "kernels/cuda/launch.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/device/cpu_device.h"
-#include "tests/tools/host_gpu.h"
 #include "tests/support/test.h"
+#include "tests/tools/host_gpu.h"
 #include "tools/support/gpu.h"
 
 namespace ringside::test {

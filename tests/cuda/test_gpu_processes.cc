@@ -11,9 +11,9 @@
 #include "comm/error.h"
 #include "tests/cuda/device_memory.h"
 #include "tests/cuda/gpu_rig.h"
+#include "tests/launcher/launched.h"
 #include "tests/support/folder.h"
 #include "tests/support/job.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

@@ -9,9 +9,9 @@
 #include "kernels/cuda/layers.h"
 #include "kernels/layers.h"
 #include "tests/cuda/device_memory.h"
-#include "tests/support/test.h"
 #include "tests/kernels/gemm_oracle.h"
 #include "tests/kernels/oracle.h"
+#include "tests/support/test.h"
 #if defined(RINGSIDE_HAVE_CUBLAS)
 #include "kernels/cuda/blas.h"
 #endif

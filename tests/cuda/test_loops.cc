@@ -9,8 +9,8 @@
 #include "kernels/cuda/loops.h"
 #include "kernels/loops.h"
 #include "tests/cuda/device_memory.h"
-#include "tests/support/test.h"
 #include "tests/kernels/oracle.h"
+#include "tests/support/test.h"
 
 namespace ringside {
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "comm/bootstrap/threads.h"
-#include "tests/cuda/gpu_world.h"
 #include "tests/collectives/oracle.h"
+#include "tests/cuda/gpu_world.h"
 #include "tools/baselines/baseline.h"
 
 #if defined(RINGSIDE_HAVE_NCCL)

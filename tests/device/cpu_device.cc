@@ -15,6 +15,7 @@
 #include "comm/device/kernel/executor.h"
 #include "comm/error.h"
 #include "comm/transport/shm/shm.h"
+#include "comm/util/secret.h"
 #include "kernels/loops.h"
 #include "tests/collectives/collective_case.h"
 

@@ -1,5 +1,6 @@
-// A device played by the CPU, so that everything above comm/device/device.h runs where there is no GPU:
-// the stream lane and the device lane, with flags, credit, loans, events, and the ends of waits.
+// A device played by the CPU, so that everything above comm/device/device.h runs where there is no
+// GPU: the stream lane and the device lane, with flags, credit, loans, events, and the ends of
+// waits.
 //
 //     memory    the host's; every address counts as the device's while a CpuDevice says so
 //     a stream  a thread that takes its orders one after the other

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "tools/support/fault_injection.h"
 #include "tests/errors/endings.h"
+#include "tools/support/fault_injection.h"
 
 namespace ringside::test {
 

@@ -6,8 +6,8 @@
 
 #include "comm/communicator.h"
 #include "comm/error.h"
-#include "tests/support/folder.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

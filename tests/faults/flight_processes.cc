@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "tests/faults/flight_files.h"
+#include "tests/launcher/launched.h"
 #include "tests/support/folder.h"
 #include "tests/support/job.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/process.h"
 
 using namespace ringside;

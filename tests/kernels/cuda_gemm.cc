@@ -6,8 +6,8 @@
 
 #include "kernels/cuda/gemm_tile.h"
 #include "kernels/gemm.h"
-#include "tests/support/test.h"
 #include "tests/kernels/gemm_oracle.h"
+#include "tests/support/test.h"
 
 namespace ringside {
 namespace {

@@ -13,8 +13,8 @@
 #include "kernels/cuda/map.h"
 #include "kernels/layers.h"
 #include "kernels/loops.h"
-#include "tests/support/test.h"
 #include "tests/kernels/oracle.h"
+#include "tests/support/test.h"
 
 namespace ringside {
 namespace {

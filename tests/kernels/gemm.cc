@@ -11,8 +11,8 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
-#include "tests/support/test.h"
 #include "tests/kernels/gemm_oracle.h"
+#include "tests/support/test.h"
 
 namespace ringside {
 namespace {

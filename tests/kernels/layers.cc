@@ -12,8 +12,8 @@
 #include "kernels/layers.h"
 #include "kernels/layers_table.h"
 #include "kernels/loops.h"
-#include "tests/support/test.h"
 #include "tests/kernels/oracle.h"
+#include "tests/support/test.h"
 
 namespace ringside {
 namespace {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "kernels/loops.h"
-#include "tests/support/test.h"
 #include "tests/kernels/oracle.h"
+#include "tests/support/test.h"
 
 namespace ringside {
 namespace {

@@ -14,8 +14,8 @@
 
 #include "comm/error.h"
 #include "comm/version.h"
-#include "tests/support/job.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

@@ -36,8 +36,8 @@
 #include "comm/error.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/faults/fault_cell.h"
-#include "tests/transport/faulty_transport.h"
 #include "tests/support/forked.h"
+#include "tests/transport/faulty_transport.h"
 #include "tools/fuzz/resources.h"
 
 namespace {

@@ -18,8 +18,8 @@
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "kernels/cuda/launch.h"
-#include "tests/cuda/gpu_rig.h"
 #include "tests/collectives/collective_case.h"
+#include "tests/cuda/gpu_rig.h"
 #include "tests/device/rig.h"
 
 namespace {

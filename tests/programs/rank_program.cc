@@ -1,11 +1,12 @@
-// A rank that behaves as it is told: well, or badly in one exact way. tests/launcher/processes.cc and
-// tests/collectives/hash.cc start it under a launcher and look at what the ranks say and leave behind.
+// A rank that behaves as it is told: well, or badly in one exact way. tests/launcher/processes.cc
+// and tests/collectives/hash.cc start it under a launcher and look at what the ranks say and leave
+// behind.
 //
 //   mpirun -n N rank_program MODE [options]
 //   launch -n N rank_program MODE [options]       rank_program MODE --threads N [options]
 //
 //   ok                             a few calls, and goes
-//   hash [--in-place]              the hash matrix (tests/collectives/hash_cases.h); rank 0 prints it
+//   hash [--in-place]              the hash matrix (collectives/hash_cases.h); rank 0 prints it
 //   loop [--ready FILE]            all_reduces until it is killed; FILE appears once they run
 //   die --rank R --op K            rank R is killed in the middle of its K-th all_reduce
 //   die-in-probe --rank R          rank R is killed once it has joined the probe of the machine
@@ -37,8 +38,8 @@
 #include "comm/error.h"
 #include "tests/bootstrap/wrapper.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/transport/faulty_transport.h"
 #include "tests/collectives/hash_cases.h"
+#include "tests/transport/faulty_transport.h"
 #include "tools/limits/probe.h"
 
 namespace {

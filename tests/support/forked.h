@@ -14,10 +14,10 @@
 #include <cstdio>
 #include <exception>
 
-#include "comm/util/deadline.h"
 #include "comm/error.h"
-#include "comm/util/function_ref.h"
+#include "comm/util/deadline.h"
 #include "comm/util/fd.h"
+#include "comm/util/function_ref.h"
 
 namespace ringside::test {
 

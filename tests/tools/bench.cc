@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "comm/bootstrap/threads.h"
-#include "tests/transport/faulty_transport.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/test.h"
-#include "tools/report/bench.h"
-#include "tools/measure/pin.h"
-#include "tools/support/buffers.h"
+#include "tests/transport/faulty_transport.h"
 #include "tools/measure/measure.h"
+#include "tools/measure/pin.h"
+#include "tools/report/bench.h"
+#include "tools/support/buffers.h"
 #include "tools/support/oracle.h"
 
 namespace ringside {

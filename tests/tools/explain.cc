@@ -8,8 +8,8 @@
 #include "comm/cost/predict.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/test.h"
-#include "tools/support/call.h"
 #include "tools/report/explain_table.h"
+#include "tools/support/call.h"
 
 namespace ringside {
 namespace {

@@ -10,11 +10,11 @@
 #include "comm/bootstrap/threads.h"
 #include "comm/error.h"
 #include "tests/device/cpu_device.h"
-#include "tests/tools/host_gpu.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/test.h"
-#include "tools/report/bench.h"
+#include "tests/tools/host_gpu.h"
 #include "tools/limits/gpu_lower_bound.h"
+#include "tools/report/bench.h"
 
 namespace ringside {
 namespace {

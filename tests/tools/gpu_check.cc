@@ -4,8 +4,8 @@
 #include <string>
 
 #include "tests/faults/flight_files.h"
-#include "tests/support/folder.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/json.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/json.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

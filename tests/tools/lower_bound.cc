@@ -1,11 +1,11 @@
-// The floor of tools/limits/lower_bound.h: the numbers of its table by hand, and what must hold of them
-// whatever the machine is.
+// The floor of tools/limits/lower_bound.h: the numbers of its table by hand, and what must hold of
+// them whatever the machine is.
 #include <cmath>
 #include <vector>
 
 #include "tests/support/test.h"
-#include "tools/support/call.h"
 #include "tools/limits/lower_bound.h"
+#include "tools/support/call.h"
 
 namespace ringside {
 namespace {

@@ -1,6 +1,6 @@
-// NCCL beside ringside, with a library that plays NCCL (tests/tools/fake_nccl.cc): it is used, and a
-// wrong result of its is seen; a refusal and an absence are each told in one line, and the run goes
-// on without it. The true one is compared in tests/cuda/test_nccl.cc.
+// NCCL beside ringside, with a library that plays NCCL (tests/tools/fake_nccl.cc): it is used, and
+// a wrong result of its is seen; a refusal and an absence are each told in one line, and the run
+// goes on without it. The true one is compared in tests/cuda/test_nccl.cc.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -8,10 +8,10 @@
 #include "comm/bootstrap/threads.h"
 #include "comm/error.h"
 #include "tests/device/cpu_device.h"
-#include "tests/tools/host_gpu.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
+#include "tests/tools/host_gpu.h"
 #include "tools/report/bench.h"
 #include "tools/support/call.h"
 

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "comm/cost/machine_text.h"
 #include "comm/cost/predict.h"
 #include "comm/error.h"
-#include "comm/cost/machine_text.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"

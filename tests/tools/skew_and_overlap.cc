@@ -5,12 +5,12 @@
 
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
-#include "tests/support/job.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
-#include "tools/measure/overlap.h"
 #include "tools/measure/measure.h"
+#include "tools/measure/overlap.h"
 
 namespace ringside {
 namespace {
@@ -22,12 +22,13 @@ constexpr std::size_t kCount = 256;
 const Operation kCall{Kind::all_reduce, DType::f32, Reduction::sum, 0, kCount};
 
 // The row as rank 0 has it.
-tools::Row row_of(const Arguments& arguments) {
-  tools::Row row;
+tools::RowTiming row_of(const Arguments& arguments) {
+  tools::RowTiming row;
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, Options{});
     tools::Buffers buffers(4 * kCount);
-    const tools::Row mine = tools::measure_row(comm, nullptr, buffers, kCall, arguments, false);
+    const tools::RowTiming mine =
+        tools::measure_row(comm, nullptr, buffers, kCall, arguments, false);
     if (comm.rank() == 0) row = mine;
   });
   return row;
@@ -89,7 +90,7 @@ RINGSIDE_TEST(bench_circumstances, the_time_is_that_of_the_rank_that_came_late) 
   Arguments arguments = four_calls();
   CHECK(row_of(arguments).out_of_place.time_us < kSoLong_us / 2);
   arguments.late_us = kSoLong_us;
-  const tools::Row row = row_of(arguments);
+  const tools::RowTiming row = row_of(arguments);
   CHECK_EQ(row.samples, 4u);
   CHECK_EQ(row.out_of_place.wrong, 0u);
   CHECK_MSG(row.out_of_place.spread_us.low > 0 && row.out_of_place.time_us < kSoLong_us / 2,
@@ -99,7 +100,7 @@ RINGSIDE_TEST(bench_circumstances, the_time_is_that_of_the_rank_that_came_late) 
 RINGSIDE_TEST(bench_circumstances, the_time_beside_computing_holds_both) {
   Arguments arguments = four_calls();
   arguments.beside_us = kSoLong_us;
-  const tools::Row row = row_of(arguments);
+  const tools::RowTiming row = row_of(arguments);
   CHECK_EQ(row.out_of_place.wrong, 0u);
   CHECK_MSG(row.out_of_place.time_us > kSoLong_us / 2, "%.1f us", row.out_of_place.time_us);
 }

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "comm/error.h"
-#include "tests/support/job.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "comm/error.h"
 #include "comm/diagnostics/trace.h"
+#include "comm/error.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/test.h"
 #include "tests/trace/timeline.h"

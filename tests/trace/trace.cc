@@ -10,15 +10,15 @@
 
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
-#include "comm/error.h"
-#include "tools/support/fault_injection.h"
 #include "comm/diagnostics/trace.h"
+#include "comm/error.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/collectives/hash_cases.h"
 #include "tests/launcher/launched.h"
-#include "tests/verify/algorithms.h"
 #include "tests/trace/timeline.h"
+#include "tests/verify/algorithms.h"
 #include "tools/report/trace_file.h"
+#include "tools/support/fault_injection.h"
 
 using namespace ringside;
 using namespace ringside::test;

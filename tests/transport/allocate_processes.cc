@@ -15,8 +15,8 @@
 
 #include "comm/error.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/support/job.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 

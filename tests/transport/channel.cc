@@ -15,8 +15,8 @@
 #include "comm/algorithms/chunks.h"
 #include "comm/peers/peers.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/transport/faulty_transport.h"
 #include "tests/transport/contract.h"
+#include "tests/transport/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

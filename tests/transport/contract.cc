@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "comm/allocate.h"
-#include "comm/transport/shm/allocations.h"
 #include "comm/error.h"
+#include "comm/transport/shm/allocations.h"
 #include "comm/transport/shm/shm.h"
 #include "tests/support/test.h"
 

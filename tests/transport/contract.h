@@ -1,5 +1,5 @@
-// The contract of comm/transport/transport.h as functions: each tries one promise on one transport and
-// returns a verdict, which is empty when the promise holds and says what happened otherwise.
+// The contract of comm/transport/transport.h as functions: each tries one promise on one transport
+// and returns a verdict, which is empty when the promise holds and says what happened otherwise.
 //
 // They return and do not assert, because they are also run on transports that break the contract on
 // purpose (tests/collectives/mutants.cc), where a verdict is what is expected.
@@ -9,8 +9,8 @@
 #include <memory>
 #include <string>
 
-#include "comm/util/secret.h"
 #include "comm/transport/transport.h"
+#include "comm/util/secret.h"
 
 namespace ringside::test {
 

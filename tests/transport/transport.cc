@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "comm/allocate.h"
-#include "comm/transport/shm/allocations.h"
 #include "comm/error.h"
+#include "comm/transport/shm/allocations.h"
 #include "comm/transport/shm/shm.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/support/test.h"
@@ -98,7 +98,8 @@ std::size_t memfd_mappings() {
 // A stranger at a window's socket. Knows its name, and that is all.
 class Stranger {
  public:
-  // The name stands in the handle after the process's nonce and an address (comm/transport/shm/shm.cc).
+  // The name stands in the handle after the process's nonce and an address
+  // (comm/transport/shm/shm.cc).
   static constexpr std::size_t kNameAt = 16;
   explicit Stranger(const WindowHandle& handle) : fd_(::socket(AF_UNIX, SOCK_SEQPACKET, 0)) {
     sockaddr_un address{};

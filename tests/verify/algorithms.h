@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "comm/error.h"
 #include "comm/algorithms/mesh.h"
 #include "comm/algorithms/one_shot.h"
-#include "comm/verify/prove.h"
 #include "comm/algorithms/program.h"
 #include "comm/algorithms/ring.h"
 #include "comm/algorithms/two_shot.h"
+#include "comm/error.h"
+#include "comm/verify/prove.h"
 #include "tests/support/test.h"
 
 namespace ringside::test {

@@ -9,8 +9,8 @@
 
 #include "comm/bootstrap/threads.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/verify/algorithms.h"
 #include "tests/support/test.h"
+#include "tests/verify/algorithms.h"
 
 namespace ringside {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "comm/error.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/verify/model_worlds.h"
 #include "tests/support/test.h"
+#include "tests/verify/model_worlds.h"
 
 namespace ringside {
 namespace {

@@ -1,9 +1,9 @@
 // The ring, proved with symbols: for 1 to 64 ranks every algorithm computes what it claims, in the
 // promised order, on any number of slots and on none, whoever runs first.
 //
-// What a proof covers stands in comm/verify/prove.h. A proof that accepts everything would pass these
-// tests too; that this one does not is shown in test_proof_controls.cc, where each thing that could
-// be wrong is made wrong and is refuted by name.
+// What a proof covers stands in comm/verify/prove.h. A proof that accepts everything would pass
+// these tests too; that this one does not is shown in test_proof_controls.cc, where each thing that
+// could be wrong is made wrong and is refuted by name.
 //
 // Slots 0 is the rendezvous, where a send ends only when somebody takes it: what runs there runs on
 // any number of slots. 1 to 4 slots are tried all the same: from 4 on credit travels in batches.
@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "comm/algorithms/chunks.h"
-#include "tests/verify/algorithms.h"
 #include "tests/support/test.h"
+#include "tests/verify/algorithms.h"
 
 namespace ringside {
 namespace {

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/verify/algorithms.h"
 #include "tests/support/test.h"
+#include "tests/verify/algorithms.h"
 
 namespace ringside {
 namespace {

@@ -1,13 +1,13 @@
-// The two-shot all-reduce (comm/algorithms/two_shot.h), proved for 1 to 64 ranks, and what the proof must
-// refute in texts that are almost it.
+// The two-shot all-reduce (comm/algorithms/two_shot.h), proved for 1 to 64 ranks, and what the
+// proof must refute in texts that are almost it.
 //
 // Its promise is the ring's: the same claim, so the same order of additions, chunk by chunk.
 #include <cstddef>
 #include <string>
 #include <vector>
 
-#include "tests/verify/algorithms.h"
 #include "tests/support/test.h"
+#include "tests/verify/algorithms.h"
 
 namespace ringside {
 namespace {

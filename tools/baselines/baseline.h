@@ -1,8 +1,8 @@
 // Other libraries beside ringside: the same calls, in the same processes, on the same buffers.
 //
 // A peer is a Library (call.h). To add one: a file peer_NAME.cc with its class, a line in peer.cc,
-// and, where its package may be missing, a part of tools/dev/configure.sh. Peers are measured here and
-// used nowhere else.
+// and, where its package may be missing, a part of tools/dev/configure.sh. Peers are measured here
+// and used nowhere else.
 #pragma once
 
 #include <memory>

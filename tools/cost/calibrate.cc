@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <chrono>
 
+#include "comm/bootstrap/identity.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
-#include "comm/bootstrap/identity.h"
 #include "comm/peers/peers.h"
-#include "tools/support/call.h"
 #include "tools/measure/measure.h"
+#include "tools/support/call.h"
 
 namespace ringside::tools {
 namespace {

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "comm/bootstrap/bootstrap.h"
-#include "comm/cost/predict.h"
 #include "comm/cost/machine.h"
+#include "comm/cost/predict.h"
 #include "comm/options.h"
 #include "tools/limits/probe.h"
 

@@ -6,12 +6,12 @@
 #include <numeric>
 #include <string_view>
 
-#include "comm/transport/shm/allocations.h"
 #include "comm/cost/predict.h"
 #include "comm/error.h"
 #include "comm/peers/peers.h"
+#include "comm/transport/shm/allocations.h"
 #include "tools/measure/measure.h"
-#include "tools/report/table.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -39,16 +39,20 @@ std::string why_all_reduce(const Planner& planner, std::size_t bytes) {
     case Algorithm::ring:
       return "RINGSIDE_ALGORITHM=ring says so (comm/algorithms/ring.h)";
     case Algorithm::one_shot:
-      if (fits) return "RINGSIDE_ALGORITHM=one-shot says so, and it fits a slot (comm/algorithms/one_shot.h)";
+      if (fits)
+        return "RINGSIDE_ALGORITHM=one-shot says so, and it fits a slot "
+               "(comm/algorithms/one_shot.h)";
       return size + " do not fit a slot, though one-shot was asked for (comm/algorithms/ring.h)";
     case Algorithm::two_shot:
-      if (planner.size > 1) return "RINGSIDE_ALGORITHM=two-shot says so (comm/algorithms/two_shot.h)";
+      if (planner.size > 1)
+        return "RINGSIDE_ALGORITHM=two-shot says so (comm/algorithms/two_shot.h)";
       return "one rank has nobody to take two steps with (comm/algorithms/ring.h)";
     case Algorithm::automatic:
       break;
   }
   if (fits)
-    return size + " ≤ " + bytes_words(one_shot) + ": all to all in one step (comm/algorithms/one_shot.h)";
+    return size + " ≤ " + bytes_words(one_shot) +
+           ": all to all in one step (comm/algorithms/one_shot.h)";
   if (bytes <= two_shot)
     return size + " ≤ " + most + ": two steps, and the fewest bytes (comm/algorithms/two_shot.h)";
   return size + " > " + most + ": more steps, but the fewest bytes (comm/algorithms/ring.h)";
@@ -65,9 +69,11 @@ std::string why(const Planner& planner, const Operation& what, std::size_t bytes
     case Kind::all_gather_v:
       return "the second half of an all_reduce; there is no other (comm/algorithms/ring.h)";
     case Kind::broadcast:
-      return "from rank to rank, slices follow each other; there is no other (comm/algorithms/ring.h)";
+      return "from rank to rank, slices follow each other; there is no other "
+             "(comm/algorithms/ring.h)";
     case Kind::reduce:
-      return "a reduce_scatter, then all parts to the root; there is no other (comm/algorithms/mesh.h)";
+      return "a reduce_scatter, then all parts to the root; there is no other "
+             "(comm/algorithms/mesh.h)";
     case Kind::gather:
       return "all parts straight to the root; there is no other (comm/algorithms/mesh.h)";
     case Kind::scatter:
@@ -132,37 +138,6 @@ void add_price(Explanation& it, const Surroundings& here, const Question& questi
 
 }  // namespace
 
-Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
-  const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
-  (void)on_device;
-  const std::vector<std::size_t> counts =
-      is_ragged(kind) ? ragged_counts(count, planner.size) : std::vector<std::size_t>();
-  switch (kind) {
-    case Kind::all_reduce:
-      return plan_all_reduce(planner, at.send, at.recv, count, dtype, reduction);
-    case Kind::reduce_scatter:
-      return plan_reduce_scatter(planner, at.send, at.recv, count, dtype, reduction);
-    case Kind::all_gather:
-      return plan_all_gather(planner, at.send, at.recv, count, dtype);
-    case Kind::reduce_scatter_v:
-      return plan_reduce_scatter_v(planner, at.send, at.recv, counts, dtype, reduction);
-    case Kind::all_gather_v:
-      return plan_all_gather_v(planner, at.send, at.recv, counts, dtype);
-    case Kind::broadcast:
-      return plan_broadcast(planner, at.recv, count, dtype, root);
-    case Kind::reduce:
-      return plan_reduce(planner, at.send, at.recv, count, dtype, reduction, root);
-    case Kind::gather:
-      return plan_gather(planner, at.send, at.recv, count, dtype, root);
-    case Kind::scatter:
-      return plan_scatter(planner, at.send, at.recv, count, dtype, root);
-    case Kind::all_to_all:
-      return plan_all_to_all(planner, at.send, at.recv, count, dtype);
-    default:
-      return plan_barrier(planner);
-  }
-}
-
 double total_us(const Bill& bill) { return std::accumulate(bill.begin(), bill.end(), 0.0) / 1e3; }
 
 Explanation explain(const Surroundings& here, const Operation& what, Sides at) {
@@ -189,14 +164,6 @@ Explanation explain(const Surroundings& here, const Operation& what, Sides at) {
   it.streams = plan.call.streams;
   add_price(it, here, question_of(planner, what, plan, at, it.size_bytes));
   return it;
-}
-
-Planner planner_of(const Communicator& comm) {
-  const Options& options = comm.options();
-  const WindowPlan plan = WindowPlan::make(comm.size(), options.slot_bytes, options.slot_count);
-  return {comm.rank(),           comm.size(),       options.slot_bytes,
-          plan.pair.slot_bytes,  options.algorithm, options.stream_from_bytes,
-          comm.lend_from_bytes()};
 }
 
 Surroundings look_around(Bootstrap& bootstrap, const Communicator& comm, std::size_t probe_bytes) {

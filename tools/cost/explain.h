@@ -8,10 +8,10 @@
 //     measured      what it took (measure.h)
 //
 // The step from the first to the second is taken apart: the clock lane keeps a bill of the longest
-// way through the ranks (comm/cost/breakdown.h), the floor is a sum of three terms of the same kinds,
-// and so each difference is one term's own. The step from the second to the third is what the model
-// does not know: other lines that were stored to, ranks that do not begin together, noise. It is
-// told as it is, and called unexplained.
+// way through the ranks (comm/cost/breakdown.h), the floor is a sum of three terms of the same
+// kinds, and so each difference is one term's own. The step from the second to the third is what
+// the model does not know: other lines that were stored to, ranks that do not begin together,
+// noise. It is told as it is, and called unexplained.
 #pragma once
 
 #include <array>
@@ -19,12 +19,12 @@
 #include <string>
 
 #include "comm/bootstrap/bootstrap.h"
-#include "comm/cost/simulate.h"
 #include "comm/communicator.h"
+#include "comm/cost/simulate.h"
 #include "comm/host/plan.h"
-#include "tools/support/call.h"
 #include "tools/cost/calibrate.h"
 #include "tools/limits/lower_bound.h"
+#include "tools/support/call.h"
 
 namespace ringside::tools {
 
@@ -62,13 +62,6 @@ struct Surroundings {
 
 // The pure part. `at` is only looked up, not touched: whether it can be lent.
 Explanation explain(const Surroundings& here, const Operation& what, Sides at);
-
-// The plan that a call of `what` on these buffers gets from `planner`; not for send_recv, which has
-// none. Touches nothing.
-Plan plan_of(const Planner& planner, const Operation& what, Sides at);
-
-// Who plans for `comm`: what its ranks agreed on at the start.
-Planner planner_of(const Communicator& comm);
 
 // Collective: probes and fits, with communicators of its own that no fault and no trace belongs to.
 // The machine is rank 0's alone. `probe_bytes` as in fit.h. Throws Error{usage} with one rank,

@@ -3,11 +3,11 @@
 
 #include <cmath>
 
+#include "comm/cost/machine_text.h"
 #include "comm/error.h"
 #include "comm/util/json.h"
-#include "comm/cost/machine_text.h"
 #include "tools/support/buffers.h"
-#include "tools/report/table.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {

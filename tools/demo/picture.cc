@@ -4,9 +4,9 @@
 
 #include <vector>
 
-#include "comm/error.h"
-#include "comm/verify/prove.h"
+#include "comm/algorithms/program.h"
 #include "comm/algorithms/ring.h"
+#include "comm/error.h"
 
 namespace ringside::tools {
 namespace {

@@ -12,7 +12,7 @@ In README.md and docs/*.md a fence may say where its text comes from:
 
 Relative links, their #anchors, and paths in backticks must lead somewhere.
 
-  tools/dev/check_docs.py [--check]     print a diff for each stale fence; exit code 1 if there is any
+  tools/dev/check_docs.py [--check]     print a diff for each stale fence; exit code 1 if any
   tools/dev/check_docs.py --update      rewrite the stale fences
   tools/dev/check_docs.py --self-test   prove on a made-up tree that each check can fail
 """
@@ -306,7 +306,7 @@ def self_test():
 def main(arguments):
     if arguments == ["--self-test"]:
         return self_test()
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     documents, findings = check_tree(root, "--update" in arguments)
     for finding in findings:
         print(finding)

@@ -15,7 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+from layout import CXX, FLOORS, check_folders, floor_of  # noqa: E402: from this folder
+
 ROOMS = ["kernels", "comm", "parallel", "tools"]  # an include may only point left
 TOP_LEVEL = {"Makefile", "README.md", "LICENSE", "docs", "tests", *ROOMS}
 COLUMNS_MAX = 100
@@ -25,11 +28,11 @@ FILE_LINES_MAX = 400
 
 # Who alone may include a foreign header: the rest of the tree must build without it.
 FOREIGN_HEADERS = {
-    "mpi.h": (r"comm/bootstrap_mpi\.cc|tools/common/peer_mpi\.cc",
+    "mpi.h": (r"comm/bootstrap/mpi\.cc|tools/baselines/mpi\.cc",
               "comm/bootstrap/mpi.cc and tools/baselines/mpi.cc"),
-    "infiniband/verbs.h": (r"comm/[^/]*verbs[^/]*", "the verbs transport's files"),
+    "infiniband/verbs.h": (r"comm/transport/verbs/.*", "the verbs transport's files"),
     "nccl.h": (r"(tools|tests)/.*", "tools/ and tests/"),
-    "gloo/": (r"tools/common/peer_gloo\.cc", "tools/baselines/gloo.cc"),
+    "gloo/": (r"tools/baselines/gloo\.cc", "tools/baselines/gloo.cc"),
 }
 
 # Who uses one of these names includes its header, himself or through headers of this tree.
@@ -41,8 +44,6 @@ STANDARD_HEADERS = {name: header for header, names in {
     "mutex": "mutex lock_guard unique_lock", "optional": "optional nullopt", "span": "span",
     "sstream": "ostringstream istringstream", "string": "string to_string", "thread": "thread",
     "vector": "vector"}.items() for name in names.split()}
-
-CXX = (".h", ".cc", ".cu")
 
 
 class File:
@@ -75,6 +76,24 @@ def rule_include_direction(file):
         elif room in ROOMS and target_room in ROOMS:
             if ROOMS.index(target_room) > ROOMS.index(room):
                 yield number, f'"{target}": {room}/ may not include {target_room}/'
+
+
+def rule_floors(file):
+    if not file.is_cxx or not FLOORS.get(file.path.split("/")[0]):
+        return
+    here = floor_of(file.path)
+    if here is None:
+        yield 1, "stands on no floor: FLOORS in tools/dev/check_style.py does not know this place"
+        return
+    for number, quoted, target in includes(file):
+        there = floor_of(target) if quoted else None
+        if there is None or target.split("/")[0] != file.path.split("/")[0]:
+            continue
+        if there[0] > here[0]:
+            yield number, f'"{target}": {here[1]} may not include {there[1]}, which stands above it'
+        elif there[0] == here[0] and there[1] != here[1] and "/" in there[1] and \
+                (ROOT / there[1]).is_dir() and (ROOT / here[1]).is_dir():
+            yield number, f'"{target}": {here[1]} may not include {there[1]}, its neighbour'
 
 
 def rule_foreign_headers(file):
@@ -216,14 +235,14 @@ def rule_file_length(file):
 def rule_is_built(file):
     """The build finds sources by glob; a source that no glob finds would rot unseen."""
     if file.path.endswith((".cc", ".cu")):
-        places = (r"(kernels|comm|parallel)/.*|tools/(common/)?[^/]*\.cc|"
-                  r"tests/((programs|support|fakes)/)?[^/]*\.cc|tests/cuda/.*|"
+        places = (r"(kernels|comm|parallel)/.*|(tools|tests)/([^/]*/)?[^/]*\.cc|tests/cuda/.*|"
                   r"docs/example/[^/]*\.cc")  # by its own Makefile, in tests/launcher/install.cc
         if not re.fullmatch(places, file.path):
             yield 1, "no rule of tools/dev/configure.sh builds a source in this place"
 
 
-RULES = [rule_include_direction, rule_foreign_headers, rule_standard_headers, rule_story,
+RULES = [rule_include_direction, rule_floors, rule_foreign_headers, rule_standard_headers,
+         rule_story,
          rule_pragma_once, rule_lines, rule_words,
          rule_function_length, rule_file_length, rule_is_built]
 
@@ -252,6 +271,7 @@ def tree():
 def check_tree():
     checked, paths = tree()
     findings = list(check_top_level({path.split("/")[0] for path in paths if path} - {"build"}))
+    findings += check_folders(checked, lambda path: (ROOT / path).read_text(encoding="utf-8"))
     for path in checked:
         file = File(path, (ROOT / path).read_text(encoding="utf-8"))
         for rule in RULES:
@@ -298,7 +318,16 @@ CONTROLS = [
     (rule_function_length, "comm/a.cc", "namespace n {\n" + LONG_FUNCTION + "}\n",
      "namespace n {\n// {\n" + "int a;\n" * 80 + "const char c = '{';\n}\n"),
     (rule_file_length, "comm/a.cc", "int a;\n" * 401, "int a;\n" * 400),
-    (rule_is_built, "tools/deep/a.cc", STORY, None),
+    (rule_is_built, "tools/deep/er/a.cc", STORY, None),
+    (rule_floors, "comm/host/a.h", '#include "comm/communicator.h"\n',
+     '#include "comm/util/fd.h"\n'),
+    (rule_floors, "comm/transport/a.h", '#include "comm/transport/shm/shm.h"\n',
+     '#include "comm/transport/b.h"\n'),
+    (rule_floors, "comm/verify/a.h", '#include "comm/cost/machine.h"\n',
+     '#include "comm/algorithms/ring.h"\n'),
+    (rule_floors, "tools/measure/a.h", '#include "tools/report/table.h"\n',
+     '#include "tools/limits/probe.h"\n'),
+    (rule_floors, "comm/attic/a.h", STORY, None),
 ]
 
 
@@ -314,6 +343,15 @@ def self_test():
             broken += 1
     if list(check_top_level(["extra.txt"])) == [] or list(check_top_level(["comm", ".ci"])):
         print("self-test: check_top_level does not tell a stranger from a friend")
+        broken += 1
+    crowd = [f"comm/crowd/{name}.h" for name in "abcdefghijklmnopq"]
+    for files, text in ((["comm/a/b.h"], ""), (["comm/a/README.md"], "line\n" * 16),
+                        (["comm/crowd/README.md", *crowd], "")):
+        if not list(check_folders(files, lambda path: text)):
+            print(f"self-test: check_folders does not fire on {files}")
+            broken += 1
+    if list(check_folders(["comm/a/README.md", "comm/a/b.h"], lambda path: "line\n" * 15)):
+        print("self-test: check_folders fires on a folder in order")
         broken += 1
     untested = {rule.__name__ for rule in RULES} - {control[0].__name__ for control in CONTROLS}
     for name in sorted(untested):

@@ -10,7 +10,7 @@
 #
 # Heard from the environment: CXX, CUDA_HOME, CUDA_ARCH_FLAGS, NCCL_HOME, MPICXX, WERROR=1.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 verbose=0 mode=write flavour=release
 for argument; do
@@ -151,7 +151,7 @@ precompile() {  # precompile HEADER FLAGS
 
 precompiled_for() {  # precompiled_for FLAGS
   case $1 in
-    '') echo $out/tools/precompiled.h ;;
+    '') echo $out/tools/dev/precompiled.h ;;
     "$test_flags") echo $out/tests/support/precompiled.h ;;
     *) false ;;
   esac
@@ -220,7 +220,8 @@ END
 
 write_targets() {
   precompile tools/dev/precompiled.h ''
-  compile $(sources cc kernels comm parallel) $(sources cu kernels comm parallel)
+  compile $(sources cc kernels comm parallel | grep -v '^comm/\(verify\|cost\)/') \
+    $(sources cu kernels comm parallel)
   echo "build $out/libringside.a: archive$objects"
   # What --as-needed leaves of $libs is written into it, so who links with it need not name them.
   if [ "$flavour" = release ]; then
@@ -229,8 +230,8 @@ write_targets() {
   fi
 
   # An archive, so that a program takes only what it uses: launch has no use for a peer.
-  compile $(sources cc tools/common)
-  tool_objects=" $out/tools/libcommon.a"
+  compile $(sources cc comm/cost) $(find tools -mindepth 2 -name '*.cc' | LC_ALL=C sort)
+  tool_objects=" $out/tools/libtools.a"
   echo "build$tool_objects: archive$objects"
   for tool in tools/*.cc; do
     [ -e "$tool" ] || continue
@@ -245,11 +246,14 @@ write_targets() {
   [ -e tests/support/main.cc ] || return 0
   precompile tests/support/precompiled.h "$test_flags"
   criterion_library=$([ $have_criterion = 0 ] || library criterion)
-  compile $(sources cc tests/support)
-  support=$objects
-  # An archive too, so that the programs take what they use of it, and never the runner.
+  # An archive of all but the runner: the programs take what they use of it.
+  compile $(sources cc comm/verify) $(sources cc tests | grep -v \
+    '^tests/\(programs\|cuda\)/\|^tests/tools/fake_\|^tests/support/main')
+  test_objects=$objects
   support_archive=" $out/tests/libsupport.a"
-  echo "build$support_archive: archive$(echo "$support" | sed 's|[^ ]*/main\.o||')"
+  echo "build$support_archive: archive$test_objects"
+  compile tests/support/main.cc
+  runner=$objects
   for program in tests/programs/*.cc; do
     if [ ! -e "$program" ] || left_out "$program"; then continue; fi
     compile "$program"
@@ -257,19 +261,19 @@ write_targets() {
       "-Wl,--as-needed $criterion_library"
   done
 
-  compile tests/tools/fake_nccl.cc  # plays NCCL: tests have the bench load it in the true one's place
+  compile tests/tools/fake_nccl.cc  # tests have the bench load it in NCCL's place
   [ -z "$objects" ] ||
     printf 'build %s: link%s\n  libs = -shared\n' $out/tests/libfake_nccl.so "$objects"
 
-  compile $(find tests -maxdepth 1 -name '*.cc' | LC_ALL=C sort)
-  link_program tests/ringside_tests "$objects$support$tool_objects" "$criterion_library"
+  link_program tests/ringside_tests "$runner$test_objects$tool_objects" "$criterion_library"
 
   # GPU tests live in a program of their own: CUDA does not survive the fork() that Criterion
   # does for each test, so these run from the plain main.
   [ $have_cuda = 1 ] || return 0
   compile $(sources cu tests/cuda) $(sources cc tests/cuda)
   [ -z "$objects" ] ||
-    link_program tests/ringside_cuda_tests "$objects$support$tool_objects" "$criterion_library"
+    link_program tests/ringside_cuda_tests "$runner$objects$support_archive$tool_objects" \
+      "$criterion_library"
 }
 
 # The files that know MPI, with the other's header.  They come before the archives, whose files of

@@ -1,5 +1,5 @@
-# Finds out what this machine has: sourced by tools/dev/configure.sh, and the one place where a package
-# is found or not found.
+# Finds out what this machine has: sourced by tools/dev/configure.sh, and the one place where a
+# package is found or not found.
 #
 # Nothing but a C++20 compiler is required; for each other part that is missing one line says what
 # is switched off. Each find_x sets have_x to 1 or 0, and what is needed to compile and link with x.

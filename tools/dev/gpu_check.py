@@ -33,7 +33,7 @@ from pathlib import Path
 
 import gpu_report
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TESTS = "build/release/tests/ringside_cuda_tests"
 PROGRAMS = [TESTS, "build/release/tests/programs/rank_cuda", "build/release/tools/bench",
             "build/release/tools/kernel_bench", "build/release/tools/launch"]
@@ -128,7 +128,9 @@ def programs_start():
 
 
 def build_step():
-    ninja = "ninja -f build/release/build.ninja" if shutil.which("ninja") else "tools/dev/ninja_less.py"
+    ninja = "ninja -f build/release/build.ninja"
+    if not shutil.which("ninja"):
+        ninja = "tools/dev/ninja_less.py"
     return step("build", f"tools/dev/configure.sh release && {ninja} {' '.join(PROGRAMS)}", 300,
                 needed=True)
 

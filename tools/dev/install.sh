@@ -18,7 +18,7 @@
 # Heard from the environment: PREFIX (default /usr/local), and DESTDIR (default nothing), a folder
 # before PREFIX in which a packager collects the files.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 # The public headers are these and what they include.  This is the only list.
 public_roots='comm/communicator.h comm/bootstrap/start.h comm/bootstrap/tcp.h

@@ -7,8 +7,8 @@
 
 #include "comm/error.h"
 #include "comm/options.h"
-#include "tools/support/command_line.h"
 #include "tools/fuzz/random_program.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {

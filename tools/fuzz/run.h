@@ -13,10 +13,10 @@
 #include <string>
 
 #include "comm/communicator.h"
-#include "tools/fuzz/random_program.h"
-#include "tools/fuzz/resources.h"
 #include "tools/fuzz/checked_call.h"
 #include "tools/fuzz/options.h"
+#include "tools/fuzz/random_program.h"
+#include "tools/fuzz/resources.h"
 
 namespace ringside::tools {
 

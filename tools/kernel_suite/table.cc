@@ -4,7 +4,7 @@
 #include "comm/error.h"
 #include "comm/util/json.h"
 #include "tools/measure/host_info.h"
-#include "tools/report/table.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {

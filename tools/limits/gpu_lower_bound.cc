@@ -4,10 +4,9 @@
 #include <algorithm>
 
 #include "comm/error.h"
-#include "comm/util/json.h"
 #include "comm/host/plan.h"
-#include "tools/cost/explain.h"
-#include "tools/report/table.h"
+#include "comm/util/json.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 

@@ -28,9 +28,9 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "tools/limits/lower_bound.h"
 #include "tools/support/call.h"
 #include "tools/support/gpu.h"
-#include "tools/limits/lower_bound.h"
 
 namespace ringside::tools {
 

@@ -16,11 +16,11 @@
 #include <optional>
 #include <string>
 
-#include "comm/util/deadline.h"
 #include "comm/error.h"
 #include "comm/peers/peers.h"
-#include "comm/util/secret.h"
 #include "comm/transport/shm/shm.h"
+#include "comm/util/deadline.h"
+#include "comm/util/secret.h"
 #include "kernels/loops.h"
 
 namespace ringside::tools {

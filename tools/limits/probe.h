@@ -1,8 +1,9 @@
 // What this machine can do, measured by the ranks themselves: how long a flag takes from one rank
 // to the next, and how fast bytes are copied and reduced between them.
 //
-// This is the machine under the collectives: the raw transport (comm/transport/transport.h), with no channel,
-// no algorithm and no check. What a collective takes beyond these figures is the collective's own.
+// This is the machine under the collectives: the raw transport (comm/transport/transport.h), with
+// no channel, no algorithm and no check. What a collective takes beyond these figures is the
+// collective's own.
 //
 // Two things keep the figures honest. A copy is timed once and not again and again: the memory that
 // is read or written over was last touched by the rank that would have touched it in a collective,
@@ -28,8 +29,8 @@ using ringside::Rate;
 using ringside::rate_at;
 
 struct MachineProbe {
-  // One way: a cell (comm/transport/signal.h) of the right neighbour, written until seen. Median of many, and
-  // from the 10th to the 90th percentile. 0 with one rank, which has nobody to signal.
+  // One way: a cell (comm/transport/signal.h) of the right neighbour, written until seen. Median of
+  // many, and from the 10th to the 90th percentile. 0 with one rank, which has nobody to signal.
   double flag_ns = 0;
   double flag_spread_ns = 0;
   // Own memory into the right neighbour's window.

@@ -158,7 +158,7 @@ void fill(Communicator& comm, Buffers& buffers, const Operation& what, Sides at)
   });
 }
 
-Timing timing_of(const std::vector<double>& times_us, const Row& row, int size) {
+Timing timing_of(const std::vector<double>& times_us, const RowTiming& row, int size) {
   Timing timing;
   timing.spread_us = quartiles_of(times_us);
   timing.time_us = timing.spread_us.median;
@@ -209,9 +209,9 @@ std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
   return static_cast<std::size_t>(wrong);
 }
 
-Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
-                const Arguments& arguments, bool in_place) {
-  Row row;
+RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
+                     const Arguments& arguments, bool in_place) {
+  RowTiming row;
   row.what = what;
   row.size_bytes = whole_count(what, comm.size()) * bytes_of(what.dtype);
   Ringside ringside(comm);

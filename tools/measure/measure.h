@@ -25,13 +25,10 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
 #include "comm/algorithms/operation.h"
+#include "comm/communicator.h"
 #include "tools/measure/options.h"
 #include "tools/support/call.h"
-#include "tools/cost/explain.h"
-#include "tools/limits/gpu_lower_bound.h"
-#include "tools/limits/lower_bound.h"
 
 namespace ringside::tools {
 
@@ -62,21 +59,19 @@ struct PeerTiming {
   Quartiles ratio;  // of paired samples: the peer's time / ringside's. Above 1 ringside is faster.
 };
 
-struct Row {
+// What measuring one row gives; the table adds what explains it (tools/report/table.h: Row).
+struct RowTiming {
   Operation what;
   std::size_t size_bytes = 0;  // of the whole buffer, of all parts where ranks have parts
   std::size_t samples = 0;     // of which times and ratios are medians
   Timing out_of_place;
   std::optional<Timing> in_place;
   std::optional<PeerTiming> peer;
-  std::optional<Floor> floor;
-  std::optional<Explanation> explanation;
-  std::optional<GpuExplanation> on_gpu;  // in its place, for device memory
 };
 
 // Collective. `peer` may be null; `in_place`: measure that too, where there is such a call.
-Row measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
-                const Arguments& arguments, bool in_place);
+RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
+                     const Arguments& arguments, bool in_place);
 
 // `library` makes the call once on inputs from the oracle, into poisoned outputs. Returns the wrong
 // elements of all ranks. Collective.

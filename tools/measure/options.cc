@@ -7,9 +7,9 @@
 #include <span>
 
 #include "comm/error.h"
+#include "tools/baselines/baseline.h"
 #include "tools/support/call.h"
 #include "tools/support/command_line.h"
-#include "tools/baselines/baseline.h"
 
 namespace ringside::tools {
 namespace {

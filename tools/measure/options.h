@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "tools/support/fault_injection.h"
 #include "comm/algorithms/operation.h"
 #include "comm/options.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 #include "tools/support/buffers.h"
+#include "tools/support/fault_injection.h"
 
 namespace ringside::tools {
 

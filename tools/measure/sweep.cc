@@ -4,7 +4,7 @@
 #include "comm/error.h"
 #include "comm/util/meminfo.h"
 #include "tools/support/call.h"
-#include "tools/report/table.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 

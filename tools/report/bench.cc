@@ -1,6 +1,7 @@
 // What tools/bench does, in order: the ranks meet, the machine is probed, every row is measured and
 // checked, the machine is probed again.
 #include "tools/report/bench.h"
+#include "tools/support/command_line.h"
 
 #include <unistd.h>
 
@@ -10,16 +11,16 @@
 #include <memory>
 
 #include "comm/error.h"
-#include "tools/report/bench_json.h"
+#include "tools/baselines/baseline.h"
+#include "tools/limits/core_distance.h"
+#include "tools/limits/gpu_lower_bound.h"
 #include "tools/measure/pin.h"
 #include "tools/measure/status_cost.h"
-#include "tools/report/comparison.h"
-#include "tools/limits/core_distance.h"
-#include "tools/report/explain_table.h"
-#include "tools/limits/gpu_lower_bound.h"
-#include "tools/baselines/baseline.h"
-#include "tools/report/table.h"
 #include "tools/measure/sweep.h"
+#include "tools/report/bench_json.h"
+#include "tools/report/comparison.h"
+#include "tools/report/explain_table.h"
+#include "tools/report/table.h"
 
 namespace ringside::tools {
 namespace {
@@ -192,7 +193,7 @@ class Bench {
         show(text("# %s\n", row_name(what.kind)) +
              (compares() ? comparison_head(look_) : table_head()));
       progress(describe(what));
-      Row row = measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares());
+      Row row{measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares()), {}, {}, {}};
       if (gpus_)
         look_at_gpu(run, row, sides_of(buffers, what, false, comm_.rank(), comm_.size()));
       else if (arguments_.limit)

@@ -3,8 +3,8 @@
 
 #include "comm/error.h"
 #include "comm/util/json.h"
-#include "tools/report/comparison.h"
 #include "tools/limits/core_distance.h"
+#include "tools/report/comparison.h"
 #include "tools/report/table.h"
 
 namespace ringside::tools {

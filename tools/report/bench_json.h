@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "tools/measure/options.h"
-#include "tools/support/gpu.h"
+#include "tools/limits/probe.h"
 #include "tools/measure/host_info.h"
 #include "tools/measure/measure.h"
-#include "tools/limits/probe.h"
+#include "tools/report/table.h"
+#include "tools/measure/options.h"
+#include "tools/support/gpu.h"
 
 namespace ringside::tools {
 

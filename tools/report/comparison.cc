@@ -1,5 +1,6 @@
 // The three-way table: columns, rows, and what is said below it.
 #include "tools/report/comparison.h"
+#include "tools/support/command_line.h"
 
 #include <cmath>
 #include <functional>

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tools/measure/measure.h"
+#include "tools/report/table.h"
 
 namespace ringside::tools {
 

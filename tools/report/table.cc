@@ -1,5 +1,6 @@
 // Tables and JSON of measured rows.
 #include "tools/report/table.h"
+#include "tools/support/command_line.h"
 
 #include "comm/error.h"
 #include "comm/util/json.h"
@@ -89,10 +90,6 @@ const char* reduction_words(const Operation& what) {
   return has_reduction(what.kind) ? name_of(what.reduction) : "none";
 }
 
-std::string time_words(double time_us) {
-  return time_us < 100 ? text("%.2f", time_us) : text("%.1f", time_us);
-}
-
 double distance_of(const Row& row) {
   return row.floor && row.floor->time_us > 0 ? row.out_of_place.time_us / row.floor->time_us : 0;
 }
@@ -125,16 +122,6 @@ std::string json_rows(const std::vector<Row>& rows) {
     list += "}";
   }
   return "[" + list + "\n  ]";
-}
-
-std::string short_bytes(std::size_t bytes) {
-  const char* units[] = {"", "K", "M", "G"};
-  int unit = 0;
-  while (unit < 3 && bytes >= 1024 && bytes % 1024 == 0) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return text("%llu%s", static_cast<ull>(bytes), units[unit]);
 }
 
 }  // namespace ringside::tools

@@ -2,12 +2,22 @@
 // (JSON).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tools/cost/explain.h"
+#include "tools/limits/gpu_lower_bound.h"
+#include "tools/limits/lower_bound.h"
 #include "tools/measure/measure.h"
 
 namespace ringside::tools {
+
+struct Row : RowTiming {
+  std::optional<Floor> floor;
+  std::optional<Explanation> explanation;
+  std::optional<GpuExplanation> on_gpu;  // in its place, for device memory
+};
 
 std::string table_head();
 std::string table_row(const Row& row);
@@ -24,12 +34,8 @@ std::size_t wrong_in(const std::vector<Row>& rows);
 double distance_of(const Row& row);
 
 const char* reduction_words(const Operation& what);
-std::string time_words(double time_us);
 
 // --- JSON: only what is needed to write it ---
 std::string json_rows(const std::vector<Row>& rows);
-
-// "8", "64K", "64M": a number of bytes in as few characters as say it exactly.
-std::string short_bytes(std::size_t bytes);
 
 }  // namespace ringside::tools

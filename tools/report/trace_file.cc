@@ -14,8 +14,8 @@
 #include <cstring>
 #include <thread>
 
-#include "comm/util/deadline.h"
 #include "comm/error.h"
+#include "comm/util/deadline.h"
 #include "comm/util/fd.h"
 #include "tools/support/run_ranks.h"
 

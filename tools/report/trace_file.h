@@ -1,6 +1,6 @@
-// The timeline in a file: the traces (comm/diagnostics/trace.h) of all ranks in one, for ui.perfetto.dev or
-// chrome://tracing. A track is a rank; on it lie calls, in a call its steps, in a step the waits;
-// arrows lead from where a message is sent to where it is received.
+// The timeline in a file: the traces (comm/diagnostics/trace.h) of all ranks in one, for
+// ui.perfetto.dev or chrome://tracing. A track is a rank; on it lie calls, in a call its steps, in
+// a step the waits; arrows lead from where a message is sent to where it is received.
 //
 // The format is Chrome's Trace Event Format, as JSON. Every rank writes what it has itself, at its
 // end, so that nothing has to be sent when something is wrong:
@@ -16,8 +16,8 @@
 #include <functional>
 #include <string>
 
-#include "comm/options.h"
 #include "comm/diagnostics/trace.h"
+#include "comm/options.h"
 
 namespace ringside::tools {
 

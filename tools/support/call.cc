@@ -1,6 +1,8 @@
 // The shapes of the operations, and ringside's side of the interface.
 #include "tools/support/call.h"
 
+#include "comm/peers/peers.h"
+
 namespace ringside::tools {
 
 const char* row_name(Kind kind) { return kind == Kind::send_recv ? "send_recv" : name_of(kind); }
@@ -115,6 +117,45 @@ void Ringside::make(const Operation& what, Sides at, bool at_once) {
                   std::vector{Message::to(right, at.send, what.count, what.dtype),
                               Message::from(left, at.recv, what.count, what.dtype)});
   }
+}
+
+Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
+  const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
+  (void)on_device;
+  const std::vector<std::size_t> counts =
+      is_ragged(kind) ? ragged_counts(count, planner.size) : std::vector<std::size_t>();
+  switch (kind) {
+    case Kind::all_reduce:
+      return plan_all_reduce(planner, at.send, at.recv, count, dtype, reduction);
+    case Kind::reduce_scatter:
+      return plan_reduce_scatter(planner, at.send, at.recv, count, dtype, reduction);
+    case Kind::all_gather:
+      return plan_all_gather(planner, at.send, at.recv, count, dtype);
+    case Kind::reduce_scatter_v:
+      return plan_reduce_scatter_v(planner, at.send, at.recv, counts, dtype, reduction);
+    case Kind::all_gather_v:
+      return plan_all_gather_v(planner, at.send, at.recv, counts, dtype);
+    case Kind::broadcast:
+      return plan_broadcast(planner, at.recv, count, dtype, root);
+    case Kind::reduce:
+      return plan_reduce(planner, at.send, at.recv, count, dtype, reduction, root);
+    case Kind::gather:
+      return plan_gather(planner, at.send, at.recv, count, dtype, root);
+    case Kind::scatter:
+      return plan_scatter(planner, at.send, at.recv, count, dtype, root);
+    case Kind::all_to_all:
+      return plan_all_to_all(planner, at.send, at.recv, count, dtype);
+    default:
+      return plan_barrier(planner);
+  }
+}
+
+Planner planner_of(const Communicator& comm) {
+  const Options& options = comm.options();
+  const WindowPlan plan = WindowPlan::make(comm.size(), options.slot_bytes, options.slot_count);
+  return {comm.rank(),           comm.size(),       options.slot_bytes,
+          plan.pair.slot_bytes,  options.algorithm, options.stream_from_bytes,
+          comm.lend_from_bytes()};
 }
 
 }  // namespace ringside::tools

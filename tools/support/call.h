@@ -1,8 +1,8 @@
 // What is measured: an operation as a call on two buffers, made by one library or another.
 //
-// Every table, check and comparison speaks of an Operation (comm/algorithms/operation.h). Here stands what it
-// reads and writes where each rank has two buffers, and the one interface behind which ringside and
-// the libraries beside it make the call.
+// Every table, check and comparison speaks of an Operation (comm/algorithms/operation.h). Here
+// stands what it reads and writes where each rank has two buffers, and the one interface behind
+// which ringside and the libraries beside it make the call.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "comm/algorithms/chunks.h"
-#include "comm/communicator.h"
 #include "comm/algorithms/operation.h"
+#include "comm/communicator.h"
+#include "comm/host/plan.h"
 #include "tools/support/buffers.h"
 
 namespace ringside::tools {
@@ -79,6 +80,13 @@ struct Sides {
 };
 Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank, int size);
 
+// The plan that a call of `what` on these buffers gets from `planner`; not for send_recv, which has
+// none. Touches nothing.
+Plan plan_of(const Planner& planner, const Operation& what, Sides at);
+
+// Who plans for `comm`: what its ranks agreed on at the start.
+Planner planner_of(const Communicator& comm);
+
 // A library whose calls are measured: ringside, or a peer beside it (peer.h).
 class Library {
  public:
@@ -106,8 +114,8 @@ class Library {
   virtual void prepare() {}
   virtual void recover() {}
 
-  // Whether its floating-point results have the bits that comm/algorithms/ring.h promises. A library that adds
-  // in another order is right within the rounding of its additions.
+  // Whether its floating-point results have the bits that comm/algorithms/ring.h promises. A
+  // library that adds in another order is right within the rounding of its additions.
   virtual bool has_our_bits() const { return false; }
 };
 

@@ -58,4 +58,18 @@ void refuse_rest(int argc, char** argv, int first) {
                 text("%s is not an option; --help lists those that there are", argv[first]));
 }
 
+std::string short_bytes(std::size_t bytes) {
+  const char* units[] = {"", "K", "M", "G"};
+  int unit = 0;
+  while (unit < 3 && bytes >= 1024 && bytes % 1024 == 0) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return text("%llu%s", static_cast<unsigned long long>(bytes), units[unit]);
+}
+
+std::string time_words(double time_us) {
+  return time_us < 100 ? text("%.2f", time_us) : text("%.1f", time_us);
+}
+
 }  // namespace ringside::tools

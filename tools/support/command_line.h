@@ -29,4 +29,11 @@ int read_options(int argc, char** argv, const char* letters, const option* long_
 // For tools that take nothing but options.
 void refuse_rest(int argc, char** argv, int first);
 
+// "8", "64K", "64M": a number of bytes in as few characters as say it exactly; read_bytes() reads
+// it.
+std::string short_bytes(std::size_t bytes);
+
+// Microseconds, with as many decimals as are worth reading.
+std::string time_words(double time_us);
+
 }  // namespace ringside::tools

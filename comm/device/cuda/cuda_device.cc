@@ -1,5 +1,6 @@
 // The thin side of CUDA; the story is in cuda_device.h.
 #include "comm/device/cuda/cuda_device.h"
+#include "comm/util/secret.h"
 
 #include <dlfcn.h>
 

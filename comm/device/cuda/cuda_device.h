@@ -1,5 +1,5 @@
-// A GPU as comm/device/device.h wants it: CUDA's runtime for memory, streams and events, the driver's
-// stream memory operations for flags, and our kernels.
+// A GPU as comm/device/device.h wants it: CUDA's runtime for memory, streams and events, the
+// driver's stream memory operations for flags, and our kernels.
 //
 // Memory reaches a peer in one of three ways: as it is (a thread of this process, the same GPU), as
 // it is with peer access switched on (a thread of this process, another GPU), or by a CUDA IPC

@@ -9,8 +9,8 @@
 //    progress(road)        DeviceProgress& of this block towards a peer, for the leader alone
 //    relax()               between two looks at a flag
 //
-// There are two: a GPU's (comm/device/cuda/gpu_block.h), and one that a CPU plays, thread after thread
-// (tests/device/cpu_device.cc).
+// There are two: a GPU's (comm/device/cuda/gpu_block.h), and one that a CPU plays, thread after
+// thread (tests/device/cpu_device.cc).
 #pragma once
 
 namespace ringside {

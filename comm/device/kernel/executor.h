@@ -18,8 +18,8 @@
 //   Folds.   The one-shot text adds contribution after contribution; the lane notes where they are,
 //            and folds them all in one pass when the last one is named.
 //
-// Who carries it out is a template's argument. On a GPU (comm/device/cuda/gpu_block.h) one thread, the
-// *leader*, does what must be done once, and all others follow; on a CPU
+// Who carries it out is a template's argument. On a GPU (comm/device/cuda/gpu_block.h) one thread,
+// the *leader*, does what must be done once, and all others follow; on a CPU
 // (tests/device/cpu_device.cc) one thread plays all of them. So everything but the hardware's own
 // promises is tested where there is no GPU: slots, flags, credit, order, cutting, and the ends of
 // waits.
@@ -29,10 +29,10 @@
 #include <cstdint>
 
 #include "comm/algorithms/chunks.h"
-#include "comm/device/kernel/block.h"
-#include "comm/device/kernel/args.h"
-#include "comm/device/kernel/flag.h"
 #include "comm/algorithms/ring.h"
+#include "comm/device/kernel/args.h"
+#include "comm/device/kernel/block.h"
+#include "comm/device/kernel/flag.h"
 #include "comm/transport/signal.h"
 #include "kernels/cuda/fold.h"
 

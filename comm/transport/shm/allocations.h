@@ -17,9 +17,9 @@
 #include <memory>
 #include <mutex>
 
-#include "comm/util/fd.h"
 #include "comm/transport/shm/sealed_memory.h"
 #include "comm/transport/transport.h"
+#include "comm/util/fd.h"
 
 namespace ringside {
 

@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "comm/transport/shm/allocations.h"
 #include "comm/error.h"
+#include "comm/transport/shm/allocations.h"
 #include "comm/transport/shm/sealed_memory.h"
 
 namespace ringside {
@@ -218,16 +218,6 @@ class ShmPeerWindow : public PeerWindow {
 };
 
 }  // namespace
-
-std::uint64_t process_nonce() {
-  static const std::uint64_t nonce = [] {
-    std::uint64_t bits = 0;
-    fill_random(&bits, sizeof bits);
-    return bits;
-  }();
-  // A forked child inherits the number; its pid makes it another.
-  return nonce ^ static_cast<std::uint64_t>(::getpid()) << 32;
-}
 
 ShmTransport::ShmTransport(const Secret& secret, ShmOptions options)
     : secret_(secret), options_(options) {

@@ -18,8 +18,8 @@
 #include <optional>
 
 #include "comm/transport/shm/fd_server.h"
-#include "comm/util/secret.h"
 #include "comm/transport/transport.h"
+#include "comm/util/secret.h"
 
 namespace ringside {
 
@@ -47,9 +47,5 @@ class ShmTransport : public Transport {
   std::shared_ptr<FdServer> server_;
   std::uint32_t next_window_ = 0;
 };
-
-// A random number that is this process's alone. Two processes may have the same pid (in two
-// containers).
-std::uint64_t process_nonce();
 
 }  // namespace ringside

@@ -10,9 +10,9 @@
 #include <optional>
 #include <utility>
 
+#include "comm/algorithms/operation.h"
 #include "comm/error.h"
 #include "comm/verify/model/world.h"
-#include "comm/algorithms/operation.h"
 
 namespace ringside {
 namespace model {

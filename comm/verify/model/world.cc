@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "comm/util/wait_cycle.h"
-#include "comm/error.h"
 #include "comm/algorithms/operation.h"
+#include "comm/error.h"
+#include "comm/util/wait_cycle.h"
 
 namespace ringside::model {
 namespace {
