@@ -9,8 +9,8 @@
 // mapped by the others: they read it in place, and the copy is saved. From some tens of kilobytes
 // on that is what a call's time is made of (docs/08-measuring.md has the figures).
 //
-// The results are the same, bit for bit. What differs is when a call returns: a rank that lent its
-// memory waits until its readers are done, so a send of such memory may wait for the recv.
+// The results are the same, bit for bit. What differs is when a call returns: a rank that exposed
+// its memory waits until its readers are done, so a send of such memory may wait for the recv.
 //
 // The first call with a new allocation maps it into the readers, which takes about as long as
 // touching it once; later ones find it mapped. So allocate early, and keep what you have.

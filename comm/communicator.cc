@@ -173,7 +173,7 @@ void Communicator::write_flight(const std::string& folder) const {
 std::vector<RankInfo> Communicator::ranks() const {
   std::vector<RankInfo> infos;
   for (int rank = 0; rank < size(); ++rank) {
-    const Identity& it = impl_->peers.identity(rank);
+    const PeerInfo& it = impl_->peers.rank_info(rank);
     infos.push_back(
         {rank, it.host.data(), it.pid, impl_->device ? impl_->device->name_of(rank) : "cpu"});
   }
@@ -184,7 +184,7 @@ std::vector<Edge> Communicator::ring_edges() const {
   std::vector<Edge> edges;
   for (int from = 0; from < size() && size() > 1; ++from) {
     const int to = Ring{from, size()}.right();
-    Reach way = reach(impl_->peers.identity(from), impl_->peers.identity(to));
+    Reach way = reach(impl_->peers.rank_info(from), impl_->peers.rank_info(to));
     edges.push_back({from, to, std::move(way.transport), std::move(way.why)});
   }
   return edges;
@@ -193,14 +193,16 @@ std::vector<Edge> Communicator::ring_edges() const {
 std::size_t Communicator::one_shot_most_bytes() const {
   return ringside::one_shot_most_bytes(impl_->planner);
 }
-LaneInUse Communicator::device_lane() const {
+ExecutorInUse Communicator::device_executor() const {
   if (!impl_->device) return {"host", "not every rank has made a device current"};
-  return impl_->device->lane();
+  return impl_->device->executor();
 }
-LaneInUse Communicator::device_way(Plan& plan) const {
-  return impl_->device ? impl_->device->way(plan) : device_lane();
+ExecutorInUse Communicator::device_executor_for(Plan& plan) const {
+  return impl_->device ? impl_->device->way(plan) : device_executor();
 }
-std::size_t Communicator::lend_from_bytes() const { return impl_->planner.lend_from_bytes; }
+std::size_t Communicator::zero_copy_from_bytes() const {
+  return impl_->planner.zero_copy_from_bytes;
+}
 
 std::optional<std::string> Communicator::broken() const {
   const std::optional<Error> cause = impl_->first_cause();

@@ -19,9 +19,9 @@
 // Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
 // Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does
 // every later call, at once, with the first cause. Ranks that call different things see it when the
-// first message of the wrong call arrives, or by each other's boards where none does. A rank that
-// only sends (the root of a broadcast, a sender) may have returned by then, and hears of it in its
-// next call.
+// first message of the wrong call arrives, or by each other's status pages where none does. A rank
+// that only sends (the root of a broadcast, a sender) may have returned by then, and hears of it in
+// its next call.
 //
 // Order. A communicator's calls are carried out in the order in which they were made, and that
 // order must be the same on all ranks (for collectives; send and recv are ordered for each pair of
@@ -166,8 +166,8 @@ class Communicator {
   // The same calls on the memory of a device, in the order of one of its streams (a cudaStream_t):
   // they begin when what is before them on the stream has ended, what is after them begins when
   // they have, and the calling thread does not wait. A failure comes out of the Work and of every
-  // later call; what follows on the stream must not trust the buffers before. Where no lane can
-  // enqueue (device_lane()), they wait for the stream and return when all is done.
+  // later call; what follows on the stream must not trust the buffers before. Where no executor can
+  // enqueue (device_executor()), they wait for the stream and return when all is done.
   Work all_reduce_on(void* stream, const void* send, void* recv, std::size_t count, DType dtype,
                      Reduction reduction);
   Work reduce_scatter_on(void* stream, const void* send, void* recv, std::size_t recv_count,
@@ -197,12 +197,12 @@ class Communicator {
   // An all_reduce of at most so many bytes takes one step instead of a ring's (one_shot.h).
   std::size_t one_shot_most_bytes() const;
   // Who carries out calls on device memory, and why.
-  LaneInUse device_lane() const;
+  ExecutorInUse device_executor() const;
   // The same for one call, planned for the host: plan.algorithm becomes the one that it gets there.
-  LaneInUse device_way(Plan& plan) const;
+  ExecutorInUse device_executor_for(Plan& plan) const;
   // Pieces of so many bytes or more are read where they lie, if that is memory from allocate()
   // (allocate.h). SIZE_MAX: none are.
-  std::size_t lend_from_bytes() const;
+  std::size_t zero_copy_from_bytes() const;
   const Options& options() const;
 
   // The sentence that broke this communicator; none while it works.

@@ -39,7 +39,7 @@ struct Communicator::Impl {
                 peers.pair_slot_bytes(),
                 options.algorithm,
                 options.stream_from_bytes,
-                peers.may_lend() ? options.direct_from_bytes : SIZE_MAX},
+                peers.may_expose() ? options.zero_copy_from_bytes : SIZE_MAX},
         waiter(peers, options),
         scratch(options.slot_bytes) {
     if (peers.size() > 1) {
@@ -56,7 +56,7 @@ struct Communicator::Impl {
 
   // Calls under way end first: they use what is below.
   ~Impl() {
-    engine.reset();
+    work_queue.reset();
     if (device) device->drain();
   }
 
@@ -73,7 +73,7 @@ struct Communicator::Impl {
   // turn.
   template <class Job>
   void now(Job&& job) {
-    if (!engine || engine->idle())
+    if (!work_queue || work_queue->idle())
       carry_out(job);
     else
       later(std::forward<Job>(job)).wait();
@@ -81,8 +81,8 @@ struct Communicator::Impl {
 
   template <class Job>
   Work later(Job job) {
-    if (!engine) engine = std::make_unique<Engine>();
-    return engine->submit([this, job]() { carry_out(job); });
+    if (!work_queue) work_queue = std::make_unique<WorkQueue>();
+    return work_queue->submit([this, job]() { carry_out(job); });
   }
 
   // --- the frame around every call: refused if the world is broken, told to all if it fails ---
@@ -113,7 +113,7 @@ struct Communicator::Impl {
     plan.call.fingerprint = chain;
     const Call entry{++number, ++collectives, plan.call.what, chain, coarse_now_ms()};
     waiter.enter(entry);  // first: a rank that comes when all is over has not entered the call
-    peers.board().note(entry);
+    peers.status_page().note(entry);
     return entry;
   }
 
@@ -135,12 +135,13 @@ struct Communicator::Impl {
       return;
     }
     device->carry_out(plan, waiter);
-    peers.board().note_finished(number);
+    peers.status_page().note_finished(number);
   }
 
   // A call on the caller's stream: ordered here and now, and then watched.
   Work enqueue(Plan plan, void* stream) {
-    if (engine && !engine->idle()) engine->submit([] {}).wait();  // it counts calls, too
+    if (work_queue && !work_queue->idle())
+      work_queue->submit([] {}).wait();  // it counts calls, too
     if (device && stream != nullptr) device->check_stream(stream);
     Work work;
     carry_out([&](Impl& self) { work = self.order(plan, stream); });
@@ -150,7 +151,7 @@ struct Communicator::Impl {
   Work order(Plan& plan, void* stream) {
     if (device && stream != nullptr && device->takes(plan)) {
       const Call entry = enter(plan);
-      peers.board().note_finished(number);  // as far as this thread is concerned
+      peers.status_page().note_finished(number);  // as far as this thread is concerned
       return device->enqueue(plan, entry, stream, [this](const Error& error) { fail(error); });
     }
     if (device && stream != nullptr) device->finish(stream, waiter);
@@ -161,22 +162,22 @@ struct Communicator::Impl {
   void run(const std::function<void(Impl&)>& job) { job(*this); }
 
   void on_host(Plan& plan) {
-    if (plan.call.may_lend()) find_lendable(plan.call);
-    HostLane lane(plan.call, edges, peers, waiter, scratch);
+    if (plan.call.may_expose()) find_exposable(plan.call);
+    HostExecutor executor(plan.call, edges, peers, waiter, scratch);
     if (options.trace == nullptr) [[likely]] {
-      plan.algorithm.on_host(lane, ring, plan.call.what);
-      lane.settle();
+      plan.algorithm.on_host(executor, ring, plan.call.what);
+      executor.wait_reads();
     } else {
-      trace(lane, plan);
+      trace(executor, plan);
     }
-    peers.board().note_finished(number);
+    peers.status_page().note_finished(number);
   }
 
-  void trace(HostLane& lane, const Plan& plan) {
+  void trace(HostExecutor& executor, const Plan& plan) {
     TraceScope span(*options.trace, TracedCall{number, plan.call.what, plan.algorithm.name});
-    TraceLane traced(lane, plan.call, ring, *options.trace);
+    TracedExecutor traced(executor, plan.call, ring, *options.trace);
     plan.algorithm.on_trace(traced, ring, plan.call.what);
-    lane.settle();
+    executor.wait_reads();
     span.done();
   }
 
@@ -223,10 +224,10 @@ struct Communicator::Impl {
   // Messages of one direction between two ranks stay in order, whatever the batch is made of.
   void note_message(Trace& into, const Message& it) const {
     const int own = peers.rank();
-    const MessageId id =
-        it.is_send
-            ? message_id(Road::messages, own, it.peer, into.next_sent(Road::messages, it.peer))
-            : message_id(Road::messages, it.peer, own, into.next_received(Road::messages, it.peer));
+    const MessageId id = it.is_send ? message_id(Connection::messages, own, it.peer,
+                                                 into.next_sent(Connection::messages, it.peer))
+                                    : message_id(Connection::messages, it.peer, own,
+                                                 into.next_received(Connection::messages, it.peer));
     const std::int64_t now_ns = Trace::now_ns();
     into.note({now_ns, now_ns, TracedMessage{it.is_send, id}, false});
   }
@@ -280,8 +281,8 @@ struct Communicator::Impl {
   mutable std::mutex cause_mutex;  // the engine fails, the caller asks
   std::optional<Error> cause;
   std::optional<FlightOnSignal> on_signal;
-  std::unique_ptr<DeviceCalls> device;  // null where some rank has none
-  std::unique_ptr<Engine> engine;       // last, so that it ends first
+  std::unique_ptr<DeviceCalls> device;    // null where some rank has none
+  std::unique_ptr<WorkQueue> work_queue;  // last, so that it ends first
 };
 
 }  // namespace ringside

@@ -42,11 +42,12 @@ void read_environment(Options& options) {
   if (const char* value = std::getenv("RINGSIDE_STREAM_FROM"))
     if (!parse_bytes(value, options.stream_from_bytes))
       refuse("RINGSIDE_STREAM_FROM", value, "say a number of bytes such as 16777216 or 16M");
-  if (const char* value = std::getenv("RINGSIDE_DIRECT_FROM")) {
+  if (const char* value = std::getenv("RINGSIDE_ZERO_COPY_FROM")) {
     if (std::strcmp(value, "never") == 0)
-      options.direct_from_bytes = SIZE_MAX;
-    else if (!parse_bytes(value, options.direct_from_bytes))
-      refuse("RINGSIDE_DIRECT_FROM", value, "say a number of bytes such as 4096 or 4K, or never");
+      options.zero_copy_from_bytes = SIZE_MAX;
+    else if (!parse_bytes(value, options.zero_copy_from_bytes))
+      refuse("RINGSIDE_ZERO_COPY_FROM", value,
+             "say a number of bytes such as 4096 or 4K, or never");
   }
   read_seconds("RINGSIDE_TIMEOUT", "say a number of seconds such as 600, or 0 for no timeout",
                options.timeout_s);
@@ -71,15 +72,15 @@ void read_environment(Options& options) {
     else if (std::strcmp(value, "auto") != 0)
       refuse("RINGSIDE_CONTROL", value, "there are auto, shared and socket");
   }
-  if (const char* value = std::getenv("RINGSIDE_LANE")) {
+  if (const char* value = std::getenv("RINGSIDE_EXECUTOR")) {
     if (std::strcmp(value, "host") == 0)
-      options.lane = LaneChoice::host;
+      options.executor = ExecutorChoice::host;
     else if (std::strcmp(value, "stream") == 0)
-      options.lane = LaneChoice::stream;
+      options.executor = ExecutorChoice::stream;
     else if (std::strcmp(value, "device") == 0)
-      options.lane = LaneChoice::device;
+      options.executor = ExecutorChoice::device;
     else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_LANE", value, "there are auto, host, stream and device");
+      refuse("RINGSIDE_EXECUTOR", value, "there are auto, host, stream and device");
   }
 }
 
@@ -117,15 +118,15 @@ const char* name_of(ControlChoice choice) {
   return "?";
 }
 
-const char* name_of(LaneChoice choice) {
+const char* name_of(ExecutorChoice choice) {
   switch (choice) {
-    case LaneChoice::automatic:
+    case ExecutorChoice::automatic:
       return "auto";
-    case LaneChoice::host:
+    case ExecutorChoice::host:
       return "host";
-    case LaneChoice::stream:
+    case ExecutorChoice::stream:
       return "stream";
-    case LaneChoice::device:
+    case ExecutorChoice::device:
       return "device";
   }
   return "?";

@@ -23,11 +23,11 @@ const char* name_of(ControlChoice choice);
 
 // Who carries out a call whose buffers are a device's (device_side.h). Each can do what those
 // before it can.
-enum class LaneChoice { automatic, host, stream, device };
-const char* name_of(LaneChoice choice);
+enum class ExecutorChoice { automatic, host, stream, device };
+const char* name_of(ExecutorChoice choice);
 
 // Who carries out calls on device memory ("device", "stream", "host"), in a word and a sentence.
-struct LaneInUse {
+struct ExecutorInUse {
   const char* name;
   std::string why;
 };
@@ -54,13 +54,13 @@ struct Options {
 
   // Pieces from this size on are not copied into a slot where they lie in memory from allocate()
   // (allocate.h): the receiver reads them there. Each rank may choose for itself.
-  std::size_t direct_from_bytes = std::size_t{8} << 10;  // RINGSIDE_DIRECT_FROM=8K, or never
+  std::size_t zero_copy_from_bytes = std::size_t{8} << 10;  // RINGSIDE_ZERO_COPY_FROM=8K, or never
 
-  // Who carries out calls on device memory. A lane that the devices do not allow is not taken; what
-  // is, and why, tells Communicator::device_lane(). All ranks must choose alike.
-  LaneChoice lane = LaneChoice::automatic;                // RINGSIDE_LANE=auto|host|stream|device
+  // Who carries out calls on device memory. An executor that the devices do not allow is not taken;
+  // what is, and why, tells Communicator::device_executor(). All ranks must choose alike.
+  ExecutorChoice executor = ExecutorChoice::automatic;  // RINGSIDE_EXECUTOR=auto|host|stream|device
   std::size_t device_slot_bytes = std::size_t{64} << 10;  // of each block's roads
-  std::size_t stream_slot_bytes = std::size_t{8} << 20;   // of the stream lane's
+  std::size_t stream_slot_bytes = std::size_t{8} << 20;   // of the stream executor's
 
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600

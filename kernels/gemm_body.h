@@ -29,30 +29,30 @@ namespace {
 
 // As many floats as a register holds, and the three things that the inner loop does with them.
 #if defined(__AVX512F__)
-struct Lanes {
+struct Executors {
   static constexpr std::size_t kCount = 16, kTall = 12;  // 24 of 32 registers accumulate
   __m512 value;
-  static Lanes load(const float* from) { return {_mm512_loadu_ps(from)}; }
-  static Lanes all(float value) { return {_mm512_set1_ps(value)}; }
-  void add_product(Lanes a, Lanes b) { value = _mm512_fmadd_ps(a.value, b.value, value); }
+  static Executors load(const float* from) { return {_mm512_loadu_ps(from)}; }
+  static Executors all(float value) { return {_mm512_set1_ps(value)}; }
+  void add_product(Executors a, Executors b) { value = _mm512_fmadd_ps(a.value, b.value, value); }
   void store(float* to) const { _mm512_storeu_ps(to, value); }
 };
 #elif defined(__FMA__)
-struct Lanes {
+struct Executors {
   static constexpr std::size_t kCount = 8, kTall = 6;  // 12 of 16 registers accumulate
   __m256 value;
-  static Lanes load(const float* from) { return {_mm256_loadu_ps(from)}; }
-  static Lanes all(float value) { return {_mm256_set1_ps(value)}; }
-  void add_product(Lanes a, Lanes b) { value = _mm256_fmadd_ps(a.value, b.value, value); }
+  static Executors load(const float* from) { return {_mm256_loadu_ps(from)}; }
+  static Executors all(float value) { return {_mm256_set1_ps(value)}; }
+  void add_product(Executors a, Executors b) { value = _mm256_fmadd_ps(a.value, b.value, value); }
   void store(float* to) const { _mm256_storeu_ps(to, value); }
 };
 #else
-struct Lanes {
+struct Executors {
   static constexpr std::size_t kCount = 4, kTall = 4;
   float value[kCount];
-  static Lanes load(const float* from) { return {{from[0], from[1], from[2], from[3]}}; }
-  static Lanes all(float value) { return {{value, value, value, value}}; }
-  void add_product(Lanes a, Lanes b) {
+  static Executors load(const float* from) { return {{from[0], from[1], from[2], from[3]}}; }
+  static Executors all(float value) { return {{value, value, value, value}}; }
+  void add_product(Executors a, Executors b) {
     for (std::size_t i = 0; i < kCount; ++i) value[i] = fused(a.value[i], b.value[i], value[i]);
   }
   void store(float* to) const {
@@ -61,8 +61,8 @@ struct Lanes {
 };
 #endif
 
-constexpr std::size_t kTall = Lanes::kTall;
-constexpr std::size_t kWide = 2 * Lanes::kCount;
+constexpr std::size_t kTall = Executors::kTall;
+constexpr std::size_t kWide = 2 * Executors::kCount;
 constexpr std::size_t kDepth = 256;
 constexpr std::size_t kRows = 96;      // divided by every kTall
 constexpr std::size_t kColumns = 512;  // divided by every kWide
@@ -100,24 +100,24 @@ void pack(float* out, const Operand<T>& operand, std::size_t x0, std::size_t wid
 
 // kTall × kWide elements of C, `pitch` floats from row to row: `depth` steps of k for each.
 void multiply_tile(float* c, std::size_t pitch, const float* a, const float* b, std::size_t depth) {
-  constexpr std::size_t kLanes = Lanes::kCount;
-  Lanes sum[kTall][2];
+  constexpr std::size_t kExecutors = Executors::kCount;
+  Executors sum[kTall][2];
   for (std::size_t i = 0; i < kTall; ++i) {
-    sum[i][0] = Lanes::load(c + i * pitch);
-    sum[i][1] = Lanes::load(c + i * pitch + kLanes);
+    sum[i][0] = Executors::load(c + i * pitch);
+    sum[i][1] = Executors::load(c + i * pitch + kExecutors);
   }
   for (std::size_t k = 0; k < depth; ++k, a += kTall, b += kWide) {
-    const Lanes left = Lanes::load(b), right = Lanes::load(b + kLanes);
+    const Executors left = Executors::load(b), right = Executors::load(b + kExecutors);
 #pragma GCC unroll 12
     for (std::size_t i = 0; i < kTall; ++i) {
-      const Lanes scale = Lanes::all(a[i]);
+      const Executors scale = Executors::all(a[i]);
       sum[i][0].add_product(scale, left);
       sum[i][1].add_product(scale, right);
     }
   }
   for (std::size_t i = 0; i < kTall; ++i) {
     sum[i][0].store(c + i * pitch);
-    sum[i][1].store(c + i * pitch + kLanes);
+    sum[i][1].store(c + i * pitch + kExecutors);
   }
 }
 

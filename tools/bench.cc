@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
   }
   if (arguments.help) return print_once(kTool, help_text(Tool::bench));
   return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
-    const Options options = with_lane(tool_options(bootstrap, arguments.fault), arguments);
+    const Options options = with_executor(tool_options(bootstrap, arguments.fault), arguments);
     return run_traced(kTool, arguments.trace, bootstrap.rank(), options, [&](const Options& all) {
       return run_bench(bootstrap, arguments, all, stdout);
     });

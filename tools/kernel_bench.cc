@@ -63,10 +63,10 @@ class Bench {
   }
 
   // Measures a call, and returns its rate.
-  double measure(const KernelCall& call, std::size_t size_bytes, double work, double limit) {
+  double measure(const KernelCall& call, std::size_t size_bytes, double work, double lower_bound) {
     KernelRow row{call, size_bytes, side_.time_us(call, options_), 0, 0};
     row.rate = row.time_us.median > 0 ? work / row.time_us.median / 1e3 : 0;
-    row.of_limit = limit > 0 ? row.rate / limit : 0;
+    row.of_lower_bound = lower_bound > 0 ? row.rate / lower_bound : 0;
     show(kernel_row(side_, row));
     rows_.push_back(row);
     return row.rate;
@@ -79,11 +79,11 @@ class Bench {
       const std::size_t count = bytes / bytes_of(dtype) / kBiasColumns * kBiasColumns;
       KernelCall call{Kernel::library_copy, dtype, count, {}};
       const std::size_t size_bytes = count * bytes_of(dtype);
-      const double limit = measure(call, size_bytes, bytes_moved(call), 0);
+      const double lower_bound = measure(call, size_bytes, bytes_moved(call), 0);
       for (const Kernel kernel : options_.kernels) {
         if (is_product(kernel)) continue;
         call.kernel = kernel;
-        measure(call, size_bytes, bytes_moved(call), limit);
+        measure(call, size_bytes, bytes_moved(call), lower_bound);
       }
     }
   }
@@ -98,10 +98,10 @@ class Bench {
         const double work =
             2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
         const std::size_t size_bytes = n * n * bytes_of(dtype);
-        const double limit =
+        const double lower_bound =
             side_.has_library_gemm(call.product) ? measure(call, size_bytes, work, 0) : 0;
         call.kernel = Kernel::gemm;
-        measure(call, size_bytes, work, limit);
+        measure(call, size_bytes, work, lower_bound);
       }
   }
 

@@ -11,7 +11,7 @@
 // use it itself; see PortHold for what can go wrong there.
 //
 // What launch promises: when it ends, all ranks have ended and been reaped, and all else in their
-// process groups has been killed; even after a kill -9 of launch itself (last_resort.h). What a
+// process groups has been killed; even after a kill -9 of launch itself (reaper.h). What a
 // rank starts in a process group of its own (a daemon) is the rank's affair.
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // price: what each algorithm costs, on a described machine or on this one.
 //
-// On a described machine one process runs the clock lane and prints. Here, the ranks meet first:
+// On a described machine one process runs the simulator and prints. Here, the ranks meet first:
 // they probe the machine, time a few calls, fit (tools/cost/calibrate.h), and then time what is
 // predicted, so that both stand side by side.
 #include <unistd.h>
@@ -43,9 +43,10 @@ struct Setting {
   int ranks;
   int calls = 1;                               // in a loop
   Algorithm algorithm = Algorithm::automatic;  // what the communicator would be told
-  std::size_t lend_from_bytes = SIZE_MAX;      // and from when on buffers are lent, if they can be
+  std::size_t zero_copy_from_bytes =
+      SIZE_MAX;  // and from when on buffers are exposed, if they can be
   Question question(Kind kind, Algorithm by, std::size_t bytes) const {
-    return {kind, by, bytes, ranks, calls, lend_from_bytes};
+    return {kind, by, bytes, ranks, calls, zero_copy_from_bytes};
   }
 };
 
@@ -62,21 +63,22 @@ void show_progress(const std::string& words) {
   std::fprintf(stderr, "\r%-60s\r%s", "", words.c_str());
 }
 
-PricedCall priced(const Machine& machine, const Question& question) {
-  PricedCall it{question, {}, {}, 0, 0};
-  if (!cannot_price(machine, question).empty()) return it;
-  const Price price = ringside::price(machine, question);
-  it.priced_us = price.time_ns / 1e3;
-  if (price.time_ns > 0)
-    it.busbw_gbs = static_cast<double>(whole_bytes(question)) / price.time_ns *
+PredictedCall predicted(const Machine& machine, const Question& question) {
+  PredictedCall it{question, {}, {}, 0, 0};
+  if (!cannot_predict(machine, question).empty()) return it;
+  const Prediction predict = ringside::predict(machine, question);
+  it.predicted_us = predict.time_ns / 1e3;
+  if (predict.time_ns > 0)
+    it.busbw_gbs = static_cast<double>(whole_bytes(question)) / predict.time_ns *
                    bus_factor(question.kind, question.ranks);
-  it.messages = price.messages / static_cast<std::size_t>(question.calls);
+  it.messages = predict.messages / static_cast<std::size_t>(question.calls);
   return it;
 }
 
 bool one_shot_is_better(const Setting& setting, std::size_t bytes) {
   const auto time_us = [&](Algorithm algorithm) {
-    return priced(setting.machine, setting.question(Kind::all_reduce, algorithm, bytes)).priced_us;
+    return predicted(setting.machine, setting.question(Kind::all_reduce, algorithm, bytes))
+        .predicted_us;
   };
   const std::optional<double> one_shot = time_us(Algorithm::one_shot);
   return one_shot && *one_shot <= *time_us(Algorithm::ring);
@@ -98,7 +100,7 @@ std::optional<Crossover> crossover_of(const Setting& setting) {
     const std::size_t middle = (good + bad) / 2 / kElement * kElement;
     (one_shot_is_better(setting, middle) ? good : bad) = middle;
   }
-  it.priced_bytes = good;
+  it.predicted_bytes = good;
   it.reaches_the_slot = good == slot;
   return it;
 }
@@ -119,8 +121,8 @@ std::vector<Question> questions_of(const Setting& setting, const PriceOptions& o
   for (const std::size_t bytes : sizes_of(options, kind, setting.ranks))
     for (const Algorithm algorithm : algorithms_of(kind, setting.ranks)) {
       const Question it = setting.question(kind, algorithm, bytes);
-      if (!cannot_price(setting.machine, it).empty()) continue;
-      if (const double words = words_to_price(setting.machine, it); words > kMostWords)
+      if (!cannot_predict(setting.machine, it).empty()) continue;
+      if (const double words = primitives_to_predict(setting.machine, it); words > kMostWords)
         throw Error(Fault::usage,
                     text("to price %s of %s on %d ranks would take %.1e steps, and %.0e are the "
                          "most; choose a smaller -e, fewer ranks or longer slots",
@@ -137,7 +139,7 @@ PriceTable price_table(const Setting& setting, const PriceOptions& options, Kind
         text("price: %s, %d ranks, %s", name_of(kind), setting.ranks, short_bytes(bytes).c_str()));
     PriceRow row{bytes, {}};
     for (const Algorithm algorithm : algorithms_of(kind, setting.ranks))
-      row.calls.push_back(priced(setting.machine, setting.question(kind, algorithm, bytes)));
+      row.calls.push_back(predicted(setting.machine, setting.question(kind, algorithm, bytes)));
     table.rows.push_back(std::move(row));
   }
   show_progress("");
@@ -158,12 +160,12 @@ std::string describe_prices(const PriceOptions& options) {
   const std::vector<int> ranks =
       options.ranks.empty() ? std::vector{machine.ranks()} : options.ranks;
   for (const int n : ranks)
-    if (const std::string why = cannot_price(machine, {.ranks = n}); !why.empty())
+    if (const std::string why = cannot_predict(machine, {.ranks = n}); !why.empty())
       throw Error(Fault::usage, why);
-  const std::size_t lend_from =
-      options.memory == Memory::allocate ? tool_options().direct_from_bytes : SIZE_MAX;
+  const std::size_t zero_copy_from =
+      options.memory == Memory::allocate ? tool_options().zero_copy_from_bytes : SIZE_MAX;
   const auto setting = [&](int n) {
-    return Setting{machine, n, 1, Algorithm::automatic, lend_from};
+    return Setting{machine, n, 1, Algorithm::automatic, zero_copy_from};
   };
   for (const Kind kind : options.kinds)
     for (const int n : ranks) questions_of(setting(n), options, kind);  // before the first
@@ -187,15 +189,15 @@ std::vector<Question> questions_here(const Setting& setting, const PriceOptions&
 
 // The measured times beside the prices.
 std::vector<PriceTable> tables_here(const Setting& setting, const PriceOptions& options,
-                                    const Fit& fit) {
+                                    const Calibration& calibration) {
   std::vector<PriceTable> tables;
   for (const Kind kind : options.kinds) {
     PriceTable table = price_table(setting, options, kind);
     for (PriceRow& row : table.rows)
-      for (PricedCall& call : row.calls)
-        for (const Measured& it : fit.calls) {
+      for (PredictedCall& call : row.calls)
+        for (const Measured& it : calibration.calls) {
           const Question& q = it.question;
-          if (!it.fitted && q.kind == kind && q.bytes == call.question.bytes &&
+          if (!it.calibrated && q.kind == kind && q.bytes == call.question.bytes &&
               q.algorithm == call.question.algorithm)
             call.measured_us = it.measured_us;
         }
@@ -252,20 +254,20 @@ int price_here(Bootstrap& bootstrap, const PriceOptions& options) {
   check_memory(bootstrap, options);
   check_file(bootstrap, options.write_file);
   Communicator comm(bootstrap, tool_options());
-  const std::size_t lend_from =
-      options.memory == Memory::allocate ? comm.lend_from_bytes() : SIZE_MAX;
+  const std::size_t zero_copy_from =
+      options.memory == Memory::allocate ? comm.zero_copy_from_bytes() : SIZE_MAX;
   const CoreBinding binding(comm);
   const auto setting = [&](const Machine& machine) {
-    return Setting{machine, ranks, kLoopCalls, comm.options().algorithm, lend_from};
+    return Setting{machine, ranks, kLoopCalls, comm.options().algorithm, zero_copy_from};
   };
   const Here here{
-      fit_machine(bootstrap, tool_options(),
-                  [&](const Machine& slots) { return questions_here(setting(slots), options); }),
+      calibrate(bootstrap, tool_options(),
+                [&](const Machine& slots) { return questions_here(setting(slots), options); }),
       ranks, bootstrap.name(), binding.own_cores()};
   if (bootstrap.rank() != 0) return 0;
-  const Machine& machine = here.fit.machine;
+  const Machine& machine = here.calibration.machine;
   if (!options.write_file.empty()) write_file(options.write_file, bootstrap, machine);
-  const std::vector<PriceTable> tables = tables_here(setting(machine), options, here.fit);
+  const std::vector<PriceTable> tables = tables_here(setting(machine), options, here.calibration);
   if (options.json) {
     std::fputs(price_json(machine, &here, tables).c_str(), stdout);
     return 0;

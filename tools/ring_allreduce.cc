@@ -114,9 +114,9 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
     if (here && comm.rank() == 0)
       row.explanation = explain(*here, what, sides_of(buffers, what, false, 0, comm.size()));
     if (gpu != nullptr && arguments.explain)
-      row.on_gpu =
-          explain_on_gpu(comm, what, sides_of(buffers, what, false, comm.rank(), comm.size()),
-                         gpu_floor(what, gpu->gpus.busiest(), comm.size(), gpu->copy), gpu->copy);
+      row.on_gpu = explain_on_gpu(
+          comm, what, sides_of(buffers, what, false, comm.rank(), comm.size()),
+          gpu_lower_bound(what, gpu->gpus.busiest(), comm.size(), gpu->copy), gpu->copy);
     show(table_row(row));
     if (row.on_gpu) show(explain_words(*row.on_gpu, row.out_of_place.time_us));
     if (row.explanation) show(explain_words(*row.explanation, row.out_of_place.time_us));
@@ -144,8 +144,8 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
               comm.options().slot_count) +
          text("  \"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
               name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
-         text("  \"lane\": \"%s\", \"lane_why\": %s,\n", comm.device_lane().name,
-              json_string(comm.device_lane().why).c_str()) +
+         text("  \"executor\": \"%s\", \"lane_why\": %s,\n", comm.device_executor().name,
+              json_string(comm.device_executor().why).c_str()) +
          "  \"ranks\": [" + ranks + "\n  ],\n  \"edges\": [" + edges + "\n  ],\n" +
          text("  \"demo_right\": %s,\n", demo.right ? "true" : "false") +
          text(
@@ -179,7 +179,7 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
     if (arguments.explain)
       gpu->copy =
           probe_gpu_copy(bootstrap, *gpu->gpus.mine, arguments.end_bytes, options.timeout_s);
-    if (!arguments.json) print(comm, gpu_words(gpu->gpus, comm.device_lane()));
+    if (!arguments.json) print(comm, gpu_words(gpu->gpus, comm.device_executor()));
   }
   std::optional<Surroundings> here;
   if (arguments.explain && !gpu) here = look_around(bootstrap, comm, 2 * arguments.end_bytes);
@@ -200,7 +200,7 @@ int main(int argc, char** argv) {
   }
   if (arguments.help) return print_once(kTool, help_text(Tool::ring_allreduce));
   return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
-    const Options options = with_lane(tool_options(bootstrap, arguments.fault), arguments);
+    const Options options = with_executor(tool_options(bootstrap, arguments.fault), arguments);
     return run_traced(kTool, arguments.trace, bootstrap.rank(), options,
                       [&](const Options& all) { return run(bootstrap, arguments, all); });
   });

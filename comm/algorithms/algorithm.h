@@ -1,5 +1,5 @@
 // The algorithms' texts by number, for whoever has to say which one and cannot hand over a
-// function: a plan (plan.h), and a kernel's argument (device_lane.h).
+// function: a plan (plan.h), and a kernel's argument (device_executor.h).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace ringside {
 
-enum class Text : std::uint8_t {
+enum class AlgorithmId : std::uint8_t {
   all_reduce,
   all_reduce_one_shot,
   all_reduce_two_shot,
@@ -26,48 +26,55 @@ enum class Text : std::uint8_t {
   all_to_all,
 };
 
-// The texts that have the ring's words alone.
-constexpr bool on_ring_only(Text text) {
-  return text == Text::all_reduce || text == Text::reduce_scatter || text == Text::all_gather ||
-         text == Text::broadcast || text == Text::barrier;
+// The texts that have the ring's primitives alone.
+constexpr bool on_ring_only(AlgorithmId text) {
+  return text == AlgorithmId::all_reduce || text == AlgorithmId::reduce_scatter ||
+         text == AlgorithmId::all_gather || text == AlgorithmId::broadcast ||
+         text == AlgorithmId::barrier;
 }
 
-// Reads one text aloud to a lane. `root` is for those texts that have one.
-template <Text kText, class Lane, class Ring>
-RINGSIDE_HD void read_text(Lane& lane, const Ring& ring, int root) {
-  if constexpr (kText == Text::all_reduce) all_reduce(lane, ring);
-  if constexpr (kText == Text::all_reduce_one_shot) all_reduce_one_shot(lane, ring);
-  if constexpr (kText == Text::all_reduce_two_shot) all_reduce_two_shot(lane, ring);
-  if constexpr (kText == Text::reduce_scatter) reduce_scatter(lane, ring);
-  if constexpr (kText == Text::all_gather) all_gather(lane, ring);
-  if constexpr (kText == Text::broadcast) broadcast(lane, ring, root);
-  if constexpr (kText == Text::barrier) barrier(lane, ring);
-  if constexpr (kText == Text::reduce) reduce(lane, ring, root);
-  if constexpr (kText == Text::gather) gather(lane, ring, root);
-  if constexpr (kText == Text::scatter) scatter(lane, ring, root);
-  if constexpr (kText == Text::all_to_all) all_to_all(lane, ring);
+// Reads one text aloud to an executor. `root` is for those texts that have one.
+template <AlgorithmId kId, class Executor, class Ring>
+RINGSIDE_HD void run_algorithm(Executor& executor, const Ring& ring, int root) {
+  if constexpr (kId == AlgorithmId::all_reduce) all_reduce(executor, ring);
+  if constexpr (kId == AlgorithmId::all_reduce_one_shot) all_reduce_one_shot(executor, ring);
+  if constexpr (kId == AlgorithmId::all_reduce_two_shot) all_reduce_two_shot(executor, ring);
+  if constexpr (kId == AlgorithmId::reduce_scatter) reduce_scatter(executor, ring);
+  if constexpr (kId == AlgorithmId::all_gather) all_gather(executor, ring);
+  if constexpr (kId == AlgorithmId::broadcast) broadcast(executor, ring, root);
+  if constexpr (kId == AlgorithmId::barrier) barrier(executor, ring);
+  if constexpr (kId == AlgorithmId::reduce) reduce(executor, ring, root);
+  if constexpr (kId == AlgorithmId::gather) gather(executor, ring, root);
+  if constexpr (kId == AlgorithmId::scatter) scatter(executor, ring, root);
+  if constexpr (kId == AlgorithmId::all_to_all) all_to_all(executor, ring);
 }
 
-// The same, where the number is known only now; for lanes that have the ring's words alone.
-template <class Lane, class Ring>
-RINGSIDE_HD void read_ring_text(Text text, Lane& lane, const Ring& ring, int root) {
-  if (text == Text::all_reduce) read_text<Text::all_reduce>(lane, ring, root);
-  if (text == Text::reduce_scatter) read_text<Text::reduce_scatter>(lane, ring, root);
-  if (text == Text::all_gather) read_text<Text::all_gather>(lane, ring, root);
-  if (text == Text::broadcast) read_text<Text::broadcast>(lane, ring, root);
-  if (text == Text::barrier) read_text<Text::barrier>(lane, ring, root);
+// The same, where the number is known only now; for executors that have the ring's primitives
+// alone.
+template <class Executor, class Ring>
+RINGSIDE_HD void run_ring_algorithm(AlgorithmId text, Executor& executor, const Ring& ring,
+                                    int root) {
+  if (text == AlgorithmId::all_reduce) run_algorithm<AlgorithmId::all_reduce>(executor, ring, root);
+  if (text == AlgorithmId::reduce_scatter)
+    run_algorithm<AlgorithmId::reduce_scatter>(executor, ring, root);
+  if (text == AlgorithmId::all_gather) run_algorithm<AlgorithmId::all_gather>(executor, ring, root);
+  if (text == AlgorithmId::broadcast) run_algorithm<AlgorithmId::broadcast>(executor, ring, root);
+  if (text == AlgorithmId::barrier) run_algorithm<AlgorithmId::barrier>(executor, ring, root);
 }
 
-// And for lanes that have them all.
-template <class Lane, class Ring>
-RINGSIDE_HD void read_any_text(Text text, Lane& lane, const Ring& ring, int root) {
-  read_ring_text(text, lane, ring, root);
-  if (text == Text::all_reduce_one_shot) read_text<Text::all_reduce_one_shot>(lane, ring, root);
-  if (text == Text::all_reduce_two_shot) read_text<Text::all_reduce_two_shot>(lane, ring, root);
-  if (text == Text::reduce) read_text<Text::reduce>(lane, ring, root);
-  if (text == Text::gather) read_text<Text::gather>(lane, ring, root);
-  if (text == Text::scatter) read_text<Text::scatter>(lane, ring, root);
-  if (text == Text::all_to_all) read_text<Text::all_to_all>(lane, ring, root);
+// And for executors that have them all.
+template <class Executor, class Ring>
+RINGSIDE_HD void run_any_algorithm(AlgorithmId text, Executor& executor, const Ring& ring,
+                                   int root) {
+  run_ring_algorithm(text, executor, ring, root);
+  if (text == AlgorithmId::all_reduce_one_shot)
+    run_algorithm<AlgorithmId::all_reduce_one_shot>(executor, ring, root);
+  if (text == AlgorithmId::all_reduce_two_shot)
+    run_algorithm<AlgorithmId::all_reduce_two_shot>(executor, ring, root);
+  if (text == AlgorithmId::reduce) run_algorithm<AlgorithmId::reduce>(executor, ring, root);
+  if (text == AlgorithmId::gather) run_algorithm<AlgorithmId::gather>(executor, ring, root);
+  if (text == AlgorithmId::scatter) run_algorithm<AlgorithmId::scatter>(executor, ring, root);
+  if (text == AlgorithmId::all_to_all) run_algorithm<AlgorithmId::all_to_all>(executor, ring, root);
 }
 
 }  // namespace ringside

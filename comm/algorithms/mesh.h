@@ -1,12 +1,12 @@
 // Beyond the ring: operations in which every rank talks to every other, or all to one.
 //
-// The ring's words move pieces to the right neighbour. These have three more, over channels of
+// The ring's primitives move pieces to the right neighbour. These have three more, over channels of
 // their own between each ordered pair of ranks (the mesh):
 //
-//    lane.send_to(peer, piece, slice), lane.receive_from(peer, piece, slice)
+//    executor.send_to(peer, piece, slice), executor.receive_from(peer, piece, slice)
 //        one piece to, or from, any rank
-//    lane.swap(to, send, from, receive, slice)
-//        both at once: the joint word, for the reason that ring.h gives
+//    executor.swap(to, send, from, receive, slice)
+//        both at once: the joint primitive, for the reason that ring.h gives
 //
 // What each costs, for n ranks and S bytes that a rank has in all (α a message, B a link's
 // bytes/s):
@@ -23,33 +23,33 @@
 namespace ringside {
 
 // Chunk p of the root's output is rank p's input.
-template <class Lane, class Ring>
-RINGSIDE_HD void gather(Lane& lane, const Ring& ring, int root) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+template <class Executor, class Ring>
+RINGSIDE_HD void gather(Executor& executor, const Ring& ring, int root) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
     if (ring.rank != root) {
-      lane.send_to(root, Piece{Place::input, ring.rank}, slice);
+      executor.send_to(root, Piece{Place::input, ring.rank}, slice);
       continue;
     }
-    lane.keep(root, slice);
+    executor.copy_input(root, slice);
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      lane.receive_from(peer, Piece{Place::output, peer, true}, slice);
+      executor.receive_from(peer, Piece{Place::output, peer, true}, slice);
     }
   }
 }
 
 // The other way: rank p's output is chunk p of the root's input.
-template <class Lane, class Ring>
-RINGSIDE_HD void scatter(Lane& lane, const Ring& ring, int root) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+template <class Executor, class Ring>
+RINGSIDE_HD void scatter(Executor& executor, const Ring& ring, int root) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
     if (ring.rank != root) {
-      lane.receive_from(root, Piece{Place::output, ring.rank, true}, slice);
+      executor.receive_from(root, Piece{Place::output, ring.rank, true}, slice);
       continue;
     }
-    lane.keep(root, slice);
+    executor.copy_input(root, slice);
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      lane.send_to(peer, Piece{Place::input, peer}, slice);
+      executor.send_to(peer, Piece{Place::input, peer}, slice);
     }
   }
 }
@@ -57,32 +57,32 @@ RINGSIDE_HD void scatter(Lane& lane, const Ring& ring, int root) {
 // Chunk q of rank p's input becomes chunk p of rank q's output: a transposition of blocks. In step
 // k everybody sends k ranks to the right and receives from k ranks to the left, so no two ranks
 // send to the same one at a time.
-template <class Lane, class Ring>
-RINGSIDE_HD void all_to_all(Lane& lane, const Ring& ring) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
-    lane.keep(ring.rank, slice);
+template <class Executor, class Ring>
+RINGSIDE_HD void all_to_all(Executor& executor, const Ring& ring) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
+    executor.copy_input(ring.rank, slice);
     for (int k = 1; k < ring.size; ++k) {
       const int to = ring.after(ring.rank, k);
       const int from = ring.after(ring.rank, ring.size - k);
-      lane.swap(to, Piece{Place::input, to}, from, Piece{Place::output, from, true}, slice);
+      executor.swap(to, Piece{Place::input, to}, from, Piece{Place::output, from, true}, slice);
     }
   }
 }
 
 // Reduce = reduce-scatter + gather: the same order of additions as all_reduce, so the same bits.
 // Only the root has an output; the others keep their finished chunk until it is sent.
-template <class Lane, class Ring>
-RINGSIDE_HD void reduce(Lane& lane, const Ring& ring, int root) {
-  const Place mine = ring.rank == root ? Place::output : Place::kept;
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
-    reduce_scatter_slice(lane, ring, slice, mine, mine == Place::output);
+template <class Executor, class Ring>
+RINGSIDE_HD void reduce(Executor& executor, const Ring& ring, int root) {
+  const Place mine = ring.rank == root ? Place::output : Place::scratch;
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
+    reduce_scatter_slice(executor, ring, slice, mine, mine == Place::output);
     if (ring.rank != root) {
-      lane.send_to(root, Piece{Place::kept, ring.rank}, slice);
+      executor.send_to(root, Piece{Place::scratch, ring.rank}, slice);
       continue;
     }
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      lane.receive_from(peer, Piece{Place::output, peer, true}, slice);
+      executor.receive_from(peer, Piece{Place::output, peer, true}, slice);
     }
   }
 }

@@ -14,15 +14,15 @@
 //
 // Its words, for messages of at most a slot:
 //
-//    lane.show(peer)            sends this rank's whole input to a peer
-//    lane.look(rank)            waits until the rank's whole input can be read, where it lies; the
+//    executor.show(peer)            sends this rank's whole input to a peer
+//    executor.look(rank)            waits until the rank's whole input can be read, where it lies; the
 //    own
 //                               one is set aside where the output is about to cover it
-//    lane.fold(chunk, from, k)  adds rank `from`'s chunk as the k-th contribution to output `chunk`
-//    lane.look_away()           everything has been read; the slots may be written again
+//    executor.fold(chunk, from, k)  adds rank `from`'s chunk as the k-th contribution to output `chunk`
+//    executor.look_away()           everything has been read; the slots may be written again
 //
 // Everybody shows before anybody looks, so a message needs a slot to wait in: unlike the ring this
-// would not work by rendezvous, and the proof lane says so. And everybody looks at all before the
+// would not work by rendezvous, and the prover says so. And everybody looks at all before the
 // first fold, as in place the first sums already cover the own input.
 #pragma once
 
@@ -37,16 +37,16 @@ constexpr std::size_t one_shot_pays_up_to(int size) {
   return (std::size_t{64} << 10) / static_cast<std::size_t>(size);
 }
 
-template <class Lane, class Ring>
-RINGSIDE_HD void all_reduce_one_shot(Lane& lane, const Ring& ring) {
-  for (int k = 1; k < ring.size; ++k) lane.show(ring.after(ring.rank, k));
-  for (int k = 1; k <= ring.size; ++k) lane.look(ring.after(ring.rank, k));
-  if (ring.steps() == 0) lane.keep(ring.rank, 0);
+template <class Executor, class Ring>
+RINGSIDE_HD void all_reduce_one_shot(Executor& executor, const Ring& ring) {
+  for (int k = 1; k < ring.size; ++k) executor.send_input(ring.after(ring.rank, k));
+  for (int k = 1; k <= ring.size; ++k) executor.wait_input(ring.after(ring.rank, k));
+  if (ring.steps() == 0) executor.copy_input(ring.rank, 0);
   for (int chunk = 0; chunk < ring.size; ++chunk) {
-    for (int k = 1; k <= ring.size; ++k) lane.fold(chunk, ring.after(chunk, k), k);
-    lane.finish(Piece{Place::output, chunk}, 0);
+    for (int k = 1; k <= ring.size; ++k) executor.reduce_input(chunk, ring.after(chunk, k), k);
+    executor.post_op(Piece{Place::output, chunk}, 0);
   }
-  lane.look_away();
+  executor.release_inputs();
 }
 
 }  // namespace ringside

@@ -4,7 +4,7 @@
 // root. Other libraries call the opposite case undefined; here it is an error with a sentence. Each
 // signal carries a 31-bit hash of these words (the fingerprint), so the first message that a rank
 // receives in a call already tells it whether the sender means the same call. What exactly differs
-// then stands on the sender's board.
+// then stands on the sender's status page.
 #pragma once
 
 #include <algorithm>
@@ -103,7 +103,7 @@ constexpr std::uint32_t layout_of(std::span<const std::size_t> counts) {
   return detail::folded(hash);
 }
 
-// The bits of a fingerprint. The remaining one says how a message travels (signal.h: kLoanBit).
+// The bits of a fingerprint. The remaining one says how a message travels (signal.h: kZeroCopyBit).
 inline constexpr std::uint32_t kFingerprintMask = (std::uint32_t{1} << 31) - 1;
 
 // Never 0, which is what a cell that nobody has written yet holds.

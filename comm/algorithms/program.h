@@ -1,10 +1,10 @@
-// The record lane: carries no data at all. It writes an algorithm's words down, as a list that
-// others read: the proof lane executes it with symbols, the clock lane with times, a picture draws
+// The recorder: carries no data at all. It writes an algorithm's words down, as a list that
+// others read: the prover executes it with symbols, the simulator with times, a picture draws
 // it.
 //
-//     record(slices, [&](RecordLane& lane) { all_reduce(lane, Ring{rank, size}); })
+//     record(slices, [&](Recorder& executor) { all_reduce(executor, Ring{rank, size}); })
 //
-// What is written down can be said again: perform() says a step's word to another lane.
+// What is written down can be said again: perform() says a step's word to another executor.
 #pragma once
 
 #include <cstddef>
@@ -17,23 +17,23 @@ namespace ringside {
 
 inline constexpr int kRing = -1;
 
-enum class Word : unsigned char {
+enum class Primitive : unsigned char {
   exchange_reduce,
   exchange,
   send,
   receive,
-  finish,
-  keep,
-  show,  // one_shot.h's; `to` is the peer
-  look,  // `from` is the rank; `receive` is the piece, or nothing for the whole input
-  fold,  // `receive` is the chunk, `from` the contributor, `order` its number from 1
-  look_away,
+  post_op,
+  copy_input,
+  send_input,    // one_shot.h's; `to` is the peer
+  wait_input,    // `from` is the rank; `receive` is the piece, or nothing for the whole input
+  reduce_input,  // `receive` is the chunk, `from` the contributor, `order` its number from 1
+  release_inputs,
 };
 
 // One word of one rank. `send` and `receive` are what the word moves; finish and keep have their
 // piece in `receive`.
 struct Step {
-  Word word;
+  Primitive primitive;
   std::optional<Piece> send;
   std::optional<Piece> receive;
   std::size_t slice;
@@ -48,49 +48,53 @@ using Program = std::vector<Step>;
 // The words, each made into a Step for whoever listens: `Listener` is the class derived from this,
 // and has note(const Step&).
 template <class Listener>
-class WordLane {
+class PrimitiveRecorder {
  public:
-  explicit WordLane(std::size_t slices) : slices_(slices) {}
+  explicit PrimitiveRecorder(std::size_t slices) : slices_(slices) {}
 
   std::size_t slices() const { return slices_; }
 
   void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
-    note({Word::exchange_reduce, send, receive, slice});
+    note({Primitive::exchange_reduce, send, receive, slice});
   }
   void exchange(Piece send, Piece receive, std::size_t slice) {
-    note({Word::exchange, send, receive, slice});
+    note({Primitive::exchange, send, receive, slice});
   }
-  void send(Piece piece, std::size_t slice) { note({Word::send, piece, std::nullopt, slice}); }
+  void send(Piece piece, std::size_t slice) { note({Primitive::send, piece, std::nullopt, slice}); }
   void receive(Piece piece, std::size_t slice) {
-    note({Word::receive, std::nullopt, piece, slice});
+    note({Primitive::receive, std::nullopt, piece, slice});
   }
-  void finish(Piece piece, std::size_t slice) { note({Word::finish, std::nullopt, piece, slice}); }
-  void keep(int chunk, std::size_t slice) {
-    note({Word::keep, std::nullopt, Piece{Place::output, chunk}, slice});
+  void post_op(Piece piece, std::size_t slice) {
+    note({Primitive::post_op, std::nullopt, piece, slice});
+  }
+  void copy_input(int chunk, std::size_t slice) {
+    note({Primitive::copy_input, std::nullopt, Piece{Place::output, chunk}, slice});
   }
 
   void send_to(int peer, Piece piece, std::size_t slice) {
-    note({Word::send, piece, std::nullopt, slice, peer, kRing});
+    note({Primitive::send, piece, std::nullopt, slice, peer, kRing});
   }
   void receive_from(int peer, Piece piece, std::size_t slice) {
-    note({Word::receive, std::nullopt, piece, slice, kRing, peer});
+    note({Primitive::receive, std::nullopt, piece, slice, kRing, peer});
   }
   void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
-    note({Word::exchange, send, receive, slice, to, from});
+    note({Primitive::exchange, send, receive, slice, to, from});
   }
 
-  void show(int peer) { note({Word::show, std::nullopt, std::nullopt, 0, peer, kRing}); }
-  void look(int rank, int chunk = kWholeInput, std::size_t slice = 0) {
+  void send_input(int peer) {
+    note({Primitive::send_input, std::nullopt, std::nullopt, 0, peer, kRing});
+  }
+  void wait_input(int rank, int chunk = kWholeInput, std::size_t slice = 0) {
     const Piece piece{Place::input, chunk};
-    note({Word::look, std::nullopt, chunk == kWholeInput ? std::nullopt : std::optional(piece),
-          slice, kRing, rank});
+    note({Primitive::wait_input, std::nullopt,
+          chunk == kWholeInput ? std::nullopt : std::optional(piece), slice, kRing, rank});
   }
-  void fold(int chunk, int from, int order, std::size_t slice = 0) {
+  void reduce_input(int chunk, int from, int order, std::size_t slice = 0) {
     const Piece piece{Place::output, chunk};
-    note({Word::fold, std::nullopt, piece, slice, kRing, from, order});
+    note({Primitive::reduce_input, std::nullopt, piece, slice, kRing, from, order});
   }
-  void look_away(std::size_t slice = 0) {
-    note({Word::look_away, std::nullopt, std::nullopt, slice});
+  void release_inputs(std::size_t slice = 0) {
+    note({Primitive::release_inputs, std::nullopt, std::nullopt, slice});
   }
 
  private:
@@ -99,39 +103,40 @@ class WordLane {
   std::size_t slices_;
 };
 
-// The other way: says a step's word to a lane.
-template <class Lane>
-void perform(Lane& lane, const Step& step) {
-  switch (step.word) {
-    case Word::exchange_reduce:
-      return lane.exchange_reduce(*step.send, *step.receive, step.slice);
-    case Word::exchange:
-      if (step.to == kRing) return lane.exchange(*step.send, *step.receive, step.slice);
-      return lane.swap(step.to, *step.send, step.from, *step.receive, step.slice);
-    case Word::send:
-      if (step.to == kRing) return lane.send(*step.send, step.slice);
-      return lane.send_to(step.to, *step.send, step.slice);
-    case Word::receive:
-      if (step.from == kRing) return lane.receive(*step.receive, step.slice);
-      return lane.receive_from(step.from, *step.receive, step.slice);
-    case Word::finish:
-      return lane.finish(*step.receive, step.slice);
-    case Word::keep:
-      return lane.keep(step.receive->chunk, step.slice);
-    case Word::show:
-      return lane.show(step.to);
-    case Word::look:
-      return lane.look(step.from, step.receive ? step.receive->chunk : kWholeInput, step.slice);
-    case Word::fold:
-      return lane.fold(step.receive->chunk, step.from, step.order, step.slice);
-    case Word::look_away:
-      return lane.look_away(step.slice);
+// The other way: says a step's word to an executor.
+template <class Executor>
+void perform(Executor& executor, const Step& step) {
+  switch (step.primitive) {
+    case Primitive::exchange_reduce:
+      return executor.exchange_reduce(*step.send, *step.receive, step.slice);
+    case Primitive::exchange:
+      if (step.to == kRing) return executor.exchange(*step.send, *step.receive, step.slice);
+      return executor.swap(step.to, *step.send, step.from, *step.receive, step.slice);
+    case Primitive::send:
+      if (step.to == kRing) return executor.send(*step.send, step.slice);
+      return executor.send_to(step.to, *step.send, step.slice);
+    case Primitive::receive:
+      if (step.from == kRing) return executor.receive(*step.receive, step.slice);
+      return executor.receive_from(step.from, *step.receive, step.slice);
+    case Primitive::post_op:
+      return executor.post_op(*step.receive, step.slice);
+    case Primitive::copy_input:
+      return executor.copy_input(step.receive->chunk, step.slice);
+    case Primitive::send_input:
+      return executor.send_input(step.to);
+    case Primitive::wait_input:
+      return executor.wait_input(step.from, step.receive ? step.receive->chunk : kWholeInput,
+                                 step.slice);
+    case Primitive::reduce_input:
+      return executor.reduce_input(step.receive->chunk, step.from, step.order, step.slice);
+    case Primitive::release_inputs:
+      return executor.release_inputs(step.slice);
   }
 }
 
-class RecordLane : public WordLane<RecordLane> {
+class Recorder : public PrimitiveRecorder<Recorder> {
  public:
-  using WordLane::WordLane;
+  using PrimitiveRecorder::PrimitiveRecorder;
 
   void note(const Step& step) { program_.push_back(step); }
   const Program& program() const { return program_; }
@@ -142,18 +147,18 @@ class RecordLane : public WordLane<RecordLane> {
 
 template <class Algorithm>
 Program record(std::size_t slices, const Algorithm& algorithm) {
-  RecordLane lane(slices);
-  algorithm(lane);
-  return lane.program();
+  Recorder executor(slices);
+  algorithm(executor);
+  return executor.program();
 }
 
-// Records the algorithm for every rank of a ring of `size`: `algorithm(lane, ring)`.
+// Records the algorithm for every rank of a ring of `size`: `algorithm(executor, ring)`.
 template <class Algorithm>
 std::vector<Program> record_all(int size, std::size_t slices, const Algorithm& algorithm) {
   std::vector<Program> programs;
   for (int rank = 0; rank < size; ++rank)
-    programs.push_back(record(slices, [&](RecordLane& lane) {
-      algorithm(lane, Ring{rank, size});
+    programs.push_back(record(slices, [&](Recorder& executor) {
+      algorithm(executor, Ring{rank, size});
     }));
   return programs;
 }

@@ -23,26 +23,26 @@
 // The order of additions: chunk c starts on rank c+1 and ends on rank c, so its value is the left
 // fold ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎: the rotated order. It depends on c and n, on nothing else.
 //
-// The functions here say what one rank does, in the words of a Lane; who carries the words out is
-// the lane's business: host_lane.h moves bytes, record_lane.h writes the words down, proof_lane.h
-// moves symbols.
+// The functions here say what one rank does, in the words of a Executor; who carries the words out
+// is the executor's business: host_executor.h moves bytes, record_lane.h writes the words down,
+// prover.h moves symbols.
 //
-//    lane.exchange_reduce(send, receive, slice)
+//    executor.exchange_reduce(send, receive, slice)
 //        sends one piece to the right while receiving another from the left; `receive` becomes
 //        received + own input
-//    lane.exchange(send, receive, slice)
+//    executor.exchange(send, receive, slice)
 //        the same; `receive` becomes what was received
-//    lane.send(piece, slice), lane.receive(piece, slice)
+//    executor.send(piece, slice), executor.receive(piece, slice)
 //        one half alone
-//    lane.finish(piece, slice)
+//    executor.finish(piece, slice)
 //        the reduction of this piece is complete (AVG divides here)
-//    lane.keep(chunk, slice)
+//    executor.keep(chunk, slice)
 //        output = own input: a contribution that does not travel
 //
-// Why one joint word and not a send and then a receive: slots are bounded. If every rank waits for
-// its send to complete before it looks at what has come, all wait for each other and nobody makes
-// room. (The proof lane shows this deadlock, tests/verify/ring_mutants.cc.) And only a joint word
-// lets a lane fuse the two halves.
+// Why one joint primitive and not a send and then a receive: slots are bounded. If every rank waits
+// for its send to complete before it looks at what has come, all wait for each other and nobody
+// makes room. (The prover shows this deadlock, tests/verify/ring_mutants.cc.) And only a joint
+// primitive lets an executor fuse the two halves.
 #pragma once
 
 #include <cstddef>
@@ -73,21 +73,21 @@ struct Ring {
 // What is received in the last step of the reduce-scatter is the chunk that the rank owns.
 static_assert(Ring{1, 3}.reduce_receive(Ring{1, 3}.steps() - 1) == 1);
 
-// Where a piece of data is. `carry` is a partial sum on its way: it belongs to the lane, which may
-// keep it wherever the next step finds it, even in the neighbour's slot. There is one at a time.
-// `kept` is a finished sum that does not go on along the ring and has no place in this rank's
+// Where a piece of data is. `carry` is a partial sum on its way: it belongs to the executor, which
+// may keep it wherever the next step finds it, even in the neighbour's slot. There is one at a
+// time. `kept` is a finished sum that does not go on along the ring and has no place in this rank's
 // output (mesh.h).
-enum class Place : unsigned char { input, carry, output, kept };
+enum class Place : unsigned char { input, partial, output, scratch };
 
 // A received piece `rests` if it is where it belongs and this rank does not read it again in the
-// call. It says nothing about what is done, but a lane may keep such bytes out of its caches.
+// call. It says nothing about what is done, but an executor may keep such bytes out of its caches.
 struct Piece {
   constexpr Piece() = default;
   RINGSIDE_HD constexpr Piece(Place where, int which, bool is_at_rest = false)
-      : place(where), rests(is_at_rest), chunk(which) {}
+      : place(where), streaming(is_at_rest), chunk(which) {}
 
   Place place = Place::input;
-  bool rests = false;
+  bool streaming = false;
   int chunk = 0;
 };
 static_assert(sizeof(Piece) == 8, "words pass it in a register");
@@ -97,71 +97,72 @@ inline constexpr int kWholeInput = -1;
 
 // One slice of a reduce-scatter: afterwards rank r's output chunk r holds every rank's
 // contribution.
-template <class Lane, class Ring>
-RINGSIDE_HD void reduce_scatter_slice(Lane& lane, const Ring& ring, std::size_t slice,
-                                      Place result = Place::output, bool rests = false) {
-  if (ring.steps() == 0) lane.keep(ring.rank, slice);
+template <class Executor, class Ring>
+RINGSIDE_HD void reduce_scatter_slice(Executor& executor, const Ring& ring, std::size_t slice,
+                                      Place result = Place::output, bool streaming = false) {
+  if (ring.steps() == 0) executor.copy_input(ring.rank, slice);
   for (int step = 0; step < ring.steps(); ++step) {
     const bool first = step == 0;
     const bool last = step == ring.steps() - 1;
-    lane.exchange_reduce(
-        Piece{first ? Place::input : Place::carry, ring.reduce_send(step)},
-        Piece{last ? result : Place::carry, ring.reduce_receive(step), last && rests}, slice);
+    executor.exchange_reduce(
+        Piece{first ? Place::input : Place::partial, ring.reduce_send(step)},
+        Piece{last ? result : Place::partial, ring.reduce_receive(step), last && streaming}, slice);
   }
-  lane.finish(Piece{result, ring.rank}, slice);
+  executor.post_op(Piece{result, ring.rank}, slice);
 }
 
 // One slice of an all-gather: takes output chunk r of each rank r to the output of all.
-template <class Lane, class Ring>
-RINGSIDE_HD void all_gather_slice(Lane& lane, const Ring& ring, std::size_t slice) {
+template <class Executor, class Ring>
+RINGSIDE_HD void all_gather_slice(Executor& executor, const Ring& ring, std::size_t slice) {
   for (int step = 0; step < ring.steps(); ++step)
-    lane.exchange(Piece{Place::output, ring.gather_send(step)},
-                  Piece{Place::output, ring.gather_receive(step), step == ring.steps() - 1}, slice);
+    executor.exchange(Piece{Place::output, ring.gather_send(step)},
+                      Piece{Place::output, ring.gather_receive(step), step == ring.steps() - 1},
+                      slice);
 }
 
-template <class Lane, class Ring>
-RINGSIDE_HD void reduce_scatter(Lane& lane, const Ring& ring) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-    reduce_scatter_slice(lane, ring, slice, Place::output, true);
+template <class Executor, class Ring>
+RINGSIDE_HD void reduce_scatter(Executor& executor, const Ring& ring) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice)
+    reduce_scatter_slice(executor, ring, slice, Place::output, true);
 }
 
-template <class Lane, class Ring>
-RINGSIDE_HD void all_gather(Lane& lane, const Ring& ring) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
-    lane.keep(ring.rank, slice);
-    all_gather_slice(lane, ring, slice);
+template <class Executor, class Ring>
+RINGSIDE_HD void all_gather(Executor& executor, const Ring& ring) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
+    executor.copy_input(ring.rank, slice);
+    all_gather_slice(executor, ring, slice);
   }
 }
 
 // The sentence, as code.
-template <class Lane, class Ring>
-RINGSIDE_HD void all_reduce(Lane& lane, const Ring& ring) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
-    reduce_scatter_slice(lane, ring, slice);
-    all_gather_slice(lane, ring, slice);
+template <class Executor, class Ring>
+RINGSIDE_HD void all_reduce(Executor& executor, const Ring& ring) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
+    reduce_scatter_slice(executor, ring, slice);
+    all_gather_slice(executor, ring, slice);
   }
 }
 
 // From the root to the right, rank by rank, up to the root's left neighbour. A chain, so nobody
 // waits in a circle; slices follow each other along it, so a long buffer is on all links at once.
 // The whole buffer is chunk 0.
-template <class Lane, class Ring>
-RINGSIDE_HD void broadcast(Lane& lane, const Ring& ring, int root) {
+template <class Executor, class Ring>
+RINGSIDE_HD void broadcast(Executor& executor, const Ring& ring, int root) {
   const bool is_root = ring.rank == root;
   const bool passes_on = ring.steps() > 0 && ring.right() != root;
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
     if (is_root)
-      lane.keep(0, slice);
+      executor.copy_input(0, slice);
     else
-      lane.receive(Piece{Place::output, 0, !passes_on}, slice);
-    if (passes_on) lane.send(Piece{Place::output, 0}, slice);
+      executor.receive(Piece{Place::output, 0, !passes_on}, slice);
+    if (passes_on) executor.send(Piece{Place::output, 0}, slice);
   }
 }
 
 // Nobody leaves an all-gather before hearing of everyone else, even if there is nothing to gather.
-template <class Lane, class Ring>
-RINGSIDE_HD void barrier(Lane& lane, const Ring& ring) {
-  all_gather(lane, ring);
+template <class Executor, class Ring>
+RINGSIDE_HD void barrier(Executor& executor, const Ring& ring) {
+  all_gather(executor, ring);
 }
 
 }  // namespace ringside

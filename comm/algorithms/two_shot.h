@@ -9,7 +9,7 @@
 // everybody in place of the ring: each half is one step and not n−1. It costs 2α + 2(n−1)/n·S: the
 // ring's bytes, which are the fewest, and few waits. What it pays in their stead is memory traffic:
 // on a ring a partial sum is computed straight into the neighbour's slot, and here n−2 more
-// contributions of each chunk are copied before anybody adds them (unless they are lent).
+// contributions of each chunk are copied before anybody adds them (unless they are exposed).
 //
 // Rank c folds its chunk in the ring's rotated order, ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎, so the bits
 // are the ring's.
@@ -17,14 +17,15 @@
 // Its words are mesh.h's send_to and receive_from, and one_shot.h's for one piece in place of a
 // whole input:
 //
-//    lane.look(rank, chunk, slice)        waits until the piece of rank's input can be read, where
+//    executor.look(rank, chunk, slice)        waits until the piece of rank's input can be read, where
 //                                         it lies; the own one is set aside as there
-//    lane.fold(chunk, from, k, slice)     adds rank `from`'s piece as the k-th contribution
-//    lane.look_away(slice)                everything has been read; the slots may be written again
+//    executor.fold(chunk, from, k, slice)     adds rank `from`'s piece as the k-th contribution
+//    executor.look_away(slice)                everything has been read; the slots may be written again
 //
-// In place, and lent: rank r lends its input chunk p to rank p, and in step 2 the finished chunk p
-// is written there. Nobody reads what is gone: p sends that only after it has looked away from what
-// r lent. So unlike a one-shot's, these loans are right in place too; the proof lane says the same.
+// In place, and exposed: rank r exposes its input chunk p to rank p, and in step 2 the finished
+// chunk p is written there. Nobody reads what is gone: p sends that only after it has looked away
+// from what r exposed. So unlike a one-shot's, these zero-copy messages are right in place too; the
+// prover says the same.
 //
 // As in a one-shot everybody sends before anybody looks, so a message needs a slot to wait in. One
 // is enough for any number of slices: step 2's message waits until step 1's has been looked away
@@ -48,26 +49,26 @@ namespace ringside {
 //    128K    43.6  40.0      62.0  58.5      96.9  97.2       164   172
 //    256K    71.8  75.6       127   107       171   198       336   361
 //
-// At 128K it is a draw. Buffers that are lent (allocate.h) would go on winning, up to 8M with 4
-// ranks; but whether a buffer can be lent is each rank's own affair, and all must choose alike.
+// At 128K it is a draw. Buffers that are exposed (allocate.h) would go on winning, up to 8M with 4
+// ranks; but whether a buffer can be exposed is each rank's own affair, and all must choose alike.
 constexpr std::size_t two_shot_pays_up_to(int size) { return size < 3 ? 0 : std::size_t{64} << 10; }
 
-template <class Lane, class Ring>
-RINGSIDE_HD void all_reduce_two_shot(Lane& lane, const Ring& ring) {
+template <class Executor, class Ring>
+RINGSIDE_HD void all_reduce_two_shot(Executor& executor, const Ring& ring) {
   const int own = ring.rank;
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
     for (int k = 1; k < ring.size; ++k)
-      lane.send_to(ring.after(own, k), Piece{Place::input, ring.after(own, k)}, slice);
-    for (int k = 1; k <= ring.size; ++k) lane.look(ring.after(own, k), own, slice);
-    if (ring.steps() == 0) lane.keep(own, slice);
-    for (int k = 1; k <= ring.size; ++k) lane.fold(own, ring.after(own, k), k, slice);
-    lane.finish(Piece{Place::output, own}, slice);
-    lane.look_away(slice);
+      executor.send_to(ring.after(own, k), Piece{Place::input, ring.after(own, k)}, slice);
+    for (int k = 1; k <= ring.size; ++k) executor.wait_input(ring.after(own, k), own, slice);
+    if (ring.steps() == 0) executor.copy_input(own, slice);
+    for (int k = 1; k <= ring.size; ++k) executor.reduce_input(own, ring.after(own, k), k, slice);
+    executor.post_op(Piece{Place::output, own}, slice);
+    executor.release_inputs(slice);
     for (int k = 1; k < ring.size; ++k)
-      lane.send_to(ring.after(own, k), Piece{Place::output, own}, slice);
+      executor.send_to(ring.after(own, k), Piece{Place::output, own}, slice);
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(own, k);
-      lane.receive_from(peer, Piece{Place::output, peer, true}, slice);
+      executor.receive_from(peer, Piece{Place::output, peer, true}, slice);
     }
   }
 }

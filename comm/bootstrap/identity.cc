@@ -28,13 +28,13 @@ void read_line(const char* path, char* line, std::size_t bytes) {
   std::fclose(file);
 }
 
-bool same_host(const Identity& a, const Identity& b) { return a.boot_id == b.boot_id; }
+bool same_host(const PeerInfo& a, const PeerInfo& b) { return a.boot_id == b.boot_id; }
 
 }  // namespace
 
-Identity identify_myself(const Options& options, bool has_device) {
+PeerInfo my_peer_info(const Options& options, bool has_device) {
   static std::atomic<std::uint32_t> communicators{0};
-  Identity me;
+  PeerInfo me;
   me.serial = communicators.fetch_add(1, std::memory_order_relaxed) + 1;
   ::gethostname(me.host.data(), me.host.size() - 1);
   read_line("/proc/sys/kernel/random/boot_id", me.boot_id.data(), me.boot_id.size());
@@ -59,7 +59,7 @@ Identity identify_myself(const Options& options, bool has_device) {
   return me;
 }
 
-Reach reach(const Identity& a, const Identity& b) {
+Reach reach(const PeerInfo& a, const PeerInfo& b) {
   if (a.process == b.process)
     return {true, "shm", "same process: one mapping, shared by threads", true};
   if (!same_host(a, b))
@@ -76,29 +76,29 @@ Reach reach(const Identity& a, const Identity& b) {
   return {true, "shm", "same host: one memory file, mapped by both", true};
 }
 
-bool on_one_host(const std::vector<Identity>& everyone) {
+bool on_one_host(const std::vector<PeerInfo>& everyone) {
   return std::all_of(everyone.begin(), everyone.end(),
-                     [&](const Identity& it) { return same_host(it, everyone[0]); });
+                     [&](const PeerInfo& it) { return same_host(it, everyone[0]); });
 }
 
 // Ranks that cannot reach each other at all are refused elsewhere, whatever they chose.
-ControlChoice agreed_control(const std::vector<Identity>& everyone) {
+ControlChoice agreed_control(const std::vector<PeerInfo>& everyone) {
   const auto choice = static_cast<ControlChoice>(everyone[0].control);
   if (choice != ControlChoice::automatic) return choice;
-  for (const Identity& a : everyone)
-    for (const Identity& b : everyone)
+  for (const PeerInfo& a : everyone)
+    for (const PeerInfo& b : everyone)
       if (const Reach way = reach(a, b); way.possible && !way.mapped) return ControlChoice::socket;
   return ControlChoice::shared;
 }
 
-void check_agreement(const std::vector<Identity>& everyone) {
+void check_agreement(const std::vector<PeerInfo>& everyone) {
   for (std::size_t rank = 0; rank < everyone.size(); ++rank)
     if (everyone[rank].complaint[0] != '\0')
       throw Error(Fault::usage,
                   text("rank %d: %s", static_cast<int>(rank), everyone[rank].complaint.data()));
-  const Identity& zero = everyone[0];
+  const PeerInfo& zero = everyone[0];
   for (std::size_t rank = 1; rank < everyone.size(); ++rank) {
-    const Identity& it = everyone[rank];
+    const PeerInfo& it = everyone[rank];
     const int r = static_cast<int>(rank);
     if (it.slot_bytes != zero.slot_bytes)
       throw Error(
@@ -127,12 +127,12 @@ void check_agreement(const std::vector<Identity>& everyone) {
   }
 }
 
-HostShare share_of_host(const std::vector<Identity>& everyone, int rank) {
-  const Identity& me = everyone[static_cast<std::size_t>(rank)];
+HostShare share_of_host(const std::vector<PeerInfo>& everyone, int rank) {
+  const PeerInfo& me = everyone[static_cast<std::size_t>(rank)];
   cpu_set_t together;
   CPU_ZERO(&together);
   HostShare share;
-  for (const Identity& it : everyone) {
+  for (const PeerInfo& it : everyone) {
     if (!same_host(it, me)) continue;
     CPU_OR(&together, &together, &it.cpus);
     ++share.ranks;
@@ -141,7 +141,7 @@ HostShare share_of_host(const std::vector<Identity>& everyone, int rank) {
   return share;
 }
 
-bool oversubscribed(const std::vector<Identity>& everyone, int rank) {
+bool oversubscribed(const std::vector<PeerInfo>& everyone, int rank) {
   const HostShare share = share_of_host(everyone, rank);
   return share.ranks > share.cpus;
 }

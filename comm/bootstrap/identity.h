@@ -15,7 +15,7 @@
 namespace ringside {
 
 // Trivially copyable: it travels through the bootstrap as bytes.
-struct Identity {
+struct PeerInfo {
   std::array<char, 64> host{};      // for people; never compared
   std::array<char, 40> boot_id{};   // equal on one running kernel, and nowhere else
   std::uint64_t process = 0;        // process_nonce(): equal for threads of one process
@@ -36,7 +36,7 @@ struct Identity {
 };
 
 // `has_device`: whether this rank has made a device current, or brings one of its own.
-Identity identify_myself(const Options& options, bool has_device = false);
+PeerInfo my_peer_info(const Options& options, bool has_device = false);
 
 // How two ranks reach each other, and why so: the words that a table of edges prints.
 struct Reach {
@@ -45,27 +45,27 @@ struct Reach {
   std::string why;        // "same host, other process: one memory file, mapped by both"
   bool mapped = false;    // whether loads and stores of one reach the other's window
 };
-Reach reach(const Identity& a, const Identity& b);
+Reach reach(const PeerInfo& a, const PeerInfo& b);
 
-bool on_one_host(const std::vector<Identity>& everyone);
+bool on_one_host(const std::vector<PeerInfo>& everyone);
 
 // What all ranks use, never automatic: the same on each, as all see the same identities.
-ControlChoice agreed_control(const std::vector<Identity>& everyone);
+ControlChoice agreed_control(const std::vector<PeerInfo>& everyone);
 
 // Throws Error{usage} with the first rank's complaint, or naming the first rank whose options
 // differ from rank 0's, and how. Every rank sees the same identities and so comes to the same
 // sentence.
-void check_agreement(const std::vector<Identity>& everyone);
+void check_agreement(const std::vector<PeerInfo>& everyone);
 
 // The ranks on this rank's host, and the processors that they may use together.
 struct HostShare {
   int ranks = 0;
   int cpus = 0;
 };
-HostShare share_of_host(const std::vector<Identity>& everyone, int rank);
+HostShare share_of_host(const std::vector<PeerInfo>& everyone, int rank);
 
 // More ranks on this rank's host than processors that they may use together? Then spinning only
 // keeps the awaited rank from running.
-bool oversubscribed(const std::vector<Identity>& everyone, int rank);
+bool oversubscribed(const std::vector<PeerInfo>& everyone, int rank);
 
 }  // namespace ringside

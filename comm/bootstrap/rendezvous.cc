@@ -65,9 +65,9 @@ std::vector<TcpAddress> allowed_addresses(const TcpOptions& options) {
 
 class Reception {
  public:
-  Reception(const TcpOptions& options, const Patience& patience)
+  Reception(const TcpOptions& options, const StopCondition& stop)
       : options_(options),
-        patience_(patience),
+        stop_(stop),
         listener_(listen_on(allowed_addresses(options))),
         ranks_(static_cast<std::size_t>(options.size)) {
     if (options.on_listening) options.on_listening(local_address(listener_.get()).port());
@@ -76,7 +76,7 @@ class Reception {
   std::vector<UniqueFd> wait_for_all() {
     try {
       while (!missing().empty()) {
-        throw_if_over(patience_, [&] {
+        throw_if_over(stop_, [&] {
           return text("rank 0 waited at %s for %s", local_address(listener_.get()).words().c_str(),
                       list_ranks(missing()).c_str());
         });
@@ -117,7 +117,7 @@ class Reception {
     waiting.push_back({room ? listener_.get() : -1, POLLIN, 0});
     for (const UniqueFd& rank : ranks_) waiting.push_back({rank.get(), POLLIN, 0});
     for (const Caller& caller : callers_) waiting.push_back({caller.socket.get(), POLLIN, 0});
-    poll_a_moment(waiting, patience_.deadline);
+    poll_a_moment(waiting, stop_.deadline);
     for (std::size_t rank = 0; rank < ranks_.size(); ++rank)
       if (waiting[1 + rank].revents != 0) throw_gone(static_cast<int>(rank));
     for (Caller& caller : callers_) hear(caller);
@@ -187,7 +187,7 @@ class Reception {
   }
 
   const TcpOptions& options_;
-  const Patience& patience_;
+  const StopCondition& stop_;
   UniqueFd listener_;
   std::vector<UniqueFd> ranks_;
   std::vector<Caller> callers_;
@@ -200,14 +200,14 @@ bool may_pass(int error) {
   return std::find(kPassing.begin(), kPassing.end(), error) != kPassing.end();
 }
 
-UniqueFd connect_patiently(const TcpOptions& options, const Patience& patience) {
+UniqueFd connect_patiently(const TcpOptions& options, const StopCondition& stop) {
   const std::vector<TcpAddress> addresses = allowed_addresses(options);
   for (int nap_ms = kFirstNapMs;; nap_ms = std::min(2 * nap_ms, kLongestNapMs)) {
     std::string why = "no address";
     bool hope = false;
     for (const TcpAddress& address : addresses) {
       int error = 0;
-      if (UniqueFd link = connect_once(address, kAttempt_s, patience, error)) return link;
+      if (UniqueFd link = connect_once(address, kAttempt_s, stop, error)) return link;
       why = address.words() + ": " + std::strerror(error);
       hope |= may_pass(error);
     }
@@ -215,12 +215,12 @@ UniqueFd connect_patiently(const TcpOptions& options, const Patience& patience) 
       return text("rank %d tried to reach rank 0 (%s)", options.rank, why.c_str());
     };
     if (!hope) throw Error(Fault::system, what());
-    throw_if_over(patience, what);
-    ::poll(nullptr, 0, patience.deadline.poll_ms(nap_ms));
+    throw_if_over(stop, what);
+    ::poll(nullptr, 0, stop.deadline.poll_ms(nap_ms));
   }
 }
 
-Welcome receive_welcome(int link, const TcpOptions& options, const Patience& patience) {
+Welcome receive_welcome(int link, const TcpOptions& options, const StopCondition& stop) {
   const std::string where = text("%s:%d", options.address.c_str(), options.port);
   Welcome welcome;
   std::vector<pollfd> waiting = {{link, POLLIN, 0}};
@@ -232,11 +232,11 @@ Welcome receive_welcome(int link, const TcpOptions& options, const Patience& pat
                                     "is RINGSIDE_SECRET the same for all ranks, and is it this "
                                     "job's rank 0 that listens there?",
                                     options.rank, where.c_str()));
-    throw_if_over(patience, [&] {
+    throw_if_over(stop, [&] {
       return text("rank %d reached %s and waited there for all other ranks to come", options.rank,
                   where.c_str());
     });
-    poll_a_moment(waiting, patience.deadline);
+    poll_a_moment(waiting, stop.deadline);
   }
   if (!same_secret(welcome.proof, listeners_proof(options)) || welcome.magic != kMagic)
     throw Error(Fault::protocol, text("rank %d: who listens at %s does not know this job's secret; "
@@ -262,12 +262,12 @@ Fault fault_from(std::uint32_t number) {
   return known ? static_cast<Fault>(number) : Fault::protocol;
 }
 
-std::vector<UniqueFd> receive_ranks(const TcpOptions& options, const Patience& patience) {
-  return Reception(options, patience).wait_for_all();
+std::vector<UniqueFd> receive_ranks(const TcpOptions& options, const StopCondition& stop) {
+  return Reception(options, stop).wait_for_all();
 }
 
-UniqueFd call_rank_0(const TcpOptions& options, const Patience& patience) {
-  UniqueFd link = connect_patiently(options, patience);
+UniqueFd call_rank_0(const TcpOptions& options, const StopCondition& stop) {
+  UniqueFd link = connect_patiently(options, stop);
   Hello hello;
   hello.proof = callers_proof(options);
   hello.rank = options.rank;
@@ -276,7 +276,7 @@ UniqueFd call_rank_0(const TcpOptions& options, const Patience& patience) {
   // the wait for the answer notices.
   std::size_t sent = 0;
   send_some(link.get(), &hello, sizeof hello, sent);
-  const Welcome welcome = receive_welcome(link.get(), options, patience);
+  const Welcome welcome = receive_welcome(link.get(), options, stop);
   if (welcome.refused != 0)
     throw Error(fault_from(welcome.fault),
                 text("rank %d cannot start: %s", options.rank, welcome.sentence.data()));

@@ -26,10 +26,10 @@ namespace ringside {
 // Rank 0: listens, waits for all other ranks, stops listening. The connections by rank; [0] is
 // empty. Strangers are sent away and hold nobody up. A caller that knows the secret and yet does
 // not fit (a rank twice, another WORLD_SIZE) ends the start for everybody, with one sentence.
-std::vector<UniqueFd> receive_ranks(const TcpOptions& options, const Patience& patience);
+std::vector<UniqueFd> receive_ranks(const TcpOptions& options, const StopCondition& stop);
 
 // Every other rank: its connection to rank 0.
-UniqueFd call_rank_0(const TcpOptions& options, const Patience& patience);
+UniqueFd call_rank_0(const TcpOptions& options, const StopCondition& stop);
 
 // "rank 3", "ranks 1, 2, 5", "ranks 1, 2, 3, 4, 5, 6, 7, 8 and 20 more".
 std::string list_ranks(const std::vector<int>& ranks);

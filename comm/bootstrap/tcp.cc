@@ -53,13 +53,13 @@ struct TcpBootstrap::Inbox {
 std::unique_ptr<TcpBootstrap> TcpBootstrap::start(const TcpOptions& options, Deadline deadline) {
   static_assert(std::is_trivially_copyable_v<Frame> && sizeof(Frame) == 24);
   options.check();
-  const Patience patience{options.rank == 0 ? deadline : a_little_after(deadline),
-                          options.interrupted};
+  const StopCondition stop{options.rank == 0 ? deadline : a_little_after(deadline),
+                           options.interrupted};
   std::vector<UniqueFd> links;
   if (options.rank > 0)
-    links.push_back(call_rank_0(options, patience));
+    links.push_back(call_rank_0(options, stop));
   else if (options.size > 1)
-    links = receive_ranks(options, patience);
+    links = receive_ranks(options, stop);
   return std::unique_ptr<TcpBootstrap>(new TcpBootstrap(options, std::move(links)));
 }
 
@@ -76,12 +76,12 @@ void TcpBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void* a
   if (broken_) throw Error(*broken_);
   ++number_;
   std::byte* table = static_cast<std::byte*>(all);
-  const Patience patience{rank_ == 0 ? deadline : a_little_after(deadline), interrupted_};
+  const StopCondition stop{rank_ == 0 ? deadline : a_little_after(deadline), interrupted_};
   try {
     if (rank_ == 0)
-      serve(mine, bytes, table, patience);
+      serve(mine, bytes, table, stop);
     else
-      ask(mine, bytes, table, patience);
+      ask(mine, bytes, table, stop);
   } catch (const Error& error) {
     broken_ = error;
     say_last_words(&error);
@@ -103,7 +103,7 @@ std::string TcpBootstrap::here() const {
 // --- rank 0 ---
 
 void TcpBootstrap::serve(const void* mine, std::size_t bytes, std::byte* all,
-                         const Patience& patience) {
+                         const StopCondition& stop) {
   if (bytes > 0) std::memcpy(all, mine, bytes);
   std::vector<Inbox> inboxes(links_.size());
   std::vector<pollfd> waiting;
@@ -115,8 +115,8 @@ void TcpBootstrap::serve(const void* mine, std::size_t bytes, std::byte* all,
     return list_ranks(ranks);
   };
   for (int missing = size_ - 1; missing > 0;) {
-    throw_if_over(patience, [&] { return here() + ", waited for " + late(); });
-    poll_a_moment(waiting, patience.deadline);
+    throw_if_over(stop, [&] { return here() + ", waited for " + late(); });
+    poll_a_moment(waiting, stop.deadline);
     for (std::size_t peer = 1; peer < links_.size() && missing > 0; ++peer) {
       if (waiting[peer].revents == 0) continue;
       if (inboxes[peer].complete)
@@ -131,7 +131,7 @@ void TcpBootstrap::serve(const void* mine, std::size_t bytes, std::byte* all,
   std::vector<std::byte> message(sizeof frame + table_bytes);
   std::memcpy(message.data(), &frame, sizeof frame);
   if (table_bytes > 0) std::memcpy(message.data() + sizeof frame, all, table_bytes);
-  if (size_ > 1) spread(message, patience);
+  if (size_ > 1) spread(message, stop);
 }
 
 // Takes what has come from `peer`; true once that is its whole contribution.
@@ -160,7 +160,7 @@ bool TcpBootstrap::hear(int peer, Inbox& inbox, std::size_t bytes, std::byte* al
   return inbox.complete;
 }
 
-void TcpBootstrap::spread(const std::vector<std::byte>& message, const Patience& patience) {
+void TcpBootstrap::spread(const std::vector<std::byte>& message, const StopCondition& stop) {
   std::vector<std::size_t> sent(links_.size());
   std::vector<pollfd> waiting;
   for (const UniqueFd& link : links_) waiting.push_back({link.get(), POLLOUT, 0});
@@ -181,9 +181,8 @@ void TcpBootstrap::spread(const std::vector<std::byte>& message, const Patience&
   };
   try {
     while (!send_what_goes()) {
-      throw_if_over(patience,
-                    [&] { return here() + ", waited to be heard by " + list_ranks(late); });
-      poll_a_moment(waiting, patience.deadline);
+      throw_if_over(stop, [&] { return here() + ", waited to be heard by " + list_ranks(late); });
+      poll_a_moment(waiting, stop.deadline);
     }
   } catch (const Error&) {
     // Last words in the middle of a table would be taken for a part of it.
@@ -195,32 +194,32 @@ void TcpBootstrap::spread(const std::vector<std::byte>& message, const Patience&
 // --- all others ---
 
 void TcpBootstrap::ask(const void* mine, std::size_t bytes, std::byte* all,
-                       const Patience& patience) {
+                       const StopCondition& stop) {
   const Frame frame{kContribution, 0, number_, bytes};
   std::vector<std::byte> message(sizeof frame + bytes);
   std::memcpy(message.data(), &frame, sizeof frame);
   if (bytes > 0) std::memcpy(message.data() + sizeof frame, mine, bytes);
-  send_to_0(message, patience);
+  send_to_0(message, stop);
   Frame answer{};
-  receive_from_0(&answer, sizeof answer, patience);
-  if (answer.kind == kFailure) throw_what_0_says(answer, patience);
+  receive_from_0(&answer, sizeof answer, stop);
+  if (answer.kind == kFailure) throw_what_0_says(answer, stop);
   if (answer.kind == kGoodbye)
     throw Error(Fault::left,
                 here() + ": rank 0 has left: it came to fewer exchanges than this one");
   const std::size_t table_bytes = static_cast<std::size_t>(size_) * bytes;
   if (answer.kind != kTable || answer.number != number_ || answer.bytes != table_bytes)
     throw Error(Fault::protocol, here() + ": rank 0 has sent what it never sends here");
-  receive_from_0(all, table_bytes, patience);
+  receive_from_0(all, table_bytes, stop);
 }
 
-void TcpBootstrap::send_to_0(const std::vector<std::byte>& message, const Patience& patience) {
+void TcpBootstrap::send_to_0(const std::vector<std::byte>& message, const StopCondition& stop) {
   std::vector<pollfd> waiting = {{links_[0].get(), POLLOUT, 0}};
   std::size_t sent = 0;
   try {
     // If rank 0 is gone this ends too: its last words may still be there to be read.
     while (send_some(links_[0].get(), message.data(), message.size(), sent) == Flow::blocked) {
-      throw_if_over(patience, [&] { return here() + ", waited to be heard by rank 0"; });
-      poll_a_moment(waiting, patience.deadline);
+      throw_if_over(stop, [&] { return here() + ", waited to be heard by rank 0"; });
+      poll_a_moment(waiting, stop.deadline);
     }
   } catch (const Error&) {
     links_.clear();  // as in spread
@@ -228,22 +227,21 @@ void TcpBootstrap::send_to_0(const std::vector<std::byte>& message, const Patien
   }
 }
 
-void TcpBootstrap::receive_from_0(void* target, std::size_t bytes, const Patience& patience) {
+void TcpBootstrap::receive_from_0(void* target, std::size_t bytes, const StopCondition& stop) {
   std::vector<pollfd> waiting = {{links_[0].get(), POLLIN, 0}};
   for (std::size_t received = 0;;) {
     const Flow flow = receive_some(links_[0].get(), target, bytes, received);
     if (flow == Flow::complete) return;
     if (flow == Flow::gone)
       throw Error(Fault::died, here() + ": rank 0 has died (its connection closed)");
-    throw_if_over(patience,
-                  [&] { return here() + ", waited for rank 0 to gather from all ranks"; });
-    poll_a_moment(waiting, patience.deadline);
+    throw_if_over(stop, [&] { return here() + ", waited for rank 0 to gather from all ranks"; });
+    poll_a_moment(waiting, stop.deadline);
   }
 }
 
-void TcpBootstrap::throw_what_0_says(const Frame& frame, const Patience& patience) {
+void TcpBootstrap::throw_what_0_says(const Frame& frame, const StopCondition& stop) {
   std::string sentence(std::min<std::size_t>(frame.bytes, kMostWords), '\0');
-  receive_from_0(sentence.data(), sentence.size(), patience);
+  receive_from_0(sentence.data(), sentence.size(), stop);
   throw Error(fault_from(frame.fault), text("rank %d stops: %s", rank_, sentence.c_str()));
 }
 

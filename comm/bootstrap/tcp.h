@@ -25,7 +25,7 @@
 
 namespace ringside {
 
-struct Patience;  // comm/util/tcp_socket.h
+struct StopCondition;  // comm/util/tcp_socket.h
 
 inline constexpr int kMostTcpRanks = 4096;
 
@@ -89,15 +89,15 @@ class TcpBootstrap : public Bootstrap {
   TcpBootstrap(const TcpOptions& options, std::vector<UniqueFd> links);
 
   // Rank 0's part of an exchange.
-  void serve(const void* mine, std::size_t bytes, std::byte* all, const Patience& patience);
+  void serve(const void* mine, std::size_t bytes, std::byte* all, const StopCondition& stop);
   bool hear(int peer, Inbox& inbox, std::size_t bytes, std::byte* all);
-  void spread(const std::vector<std::byte>& message, const Patience& patience);
+  void spread(const std::vector<std::byte>& message, const StopCondition& stop);
 
   // Everybody else's.
-  void ask(const void* mine, std::size_t bytes, std::byte* all, const Patience& patience);
-  void send_to_0(const std::vector<std::byte>& message, const Patience& patience);
-  void receive_from_0(void* target, std::size_t bytes, const Patience& patience);
-  [[noreturn]] void throw_what_0_says(const Frame& frame, const Patience& patience);
+  void ask(const void* mine, std::size_t bytes, std::byte* all, const StopCondition& stop);
+  void send_to_0(const std::vector<std::byte>& message, const StopCondition& stop);
+  void receive_from_0(void* target, std::size_t bytes, const StopCondition& stop);
+  [[noreturn]] void throw_what_0_says(const Frame& frame, const StopCondition& stop);
 
   std::string here() const;  // "rank 2, in start-up exchange #3"
   void say_last_words(const Error* cause) noexcept;

@@ -36,19 +36,19 @@ std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 class Mesh {
  public:
   Mesh(int rank, UniqueFd listener, const std::vector<TcpAddress>& addresses, const Secret& secret,
-       const Patience& patience, const MeshLimits& limits)
+       const StopCondition& stop, const MeshLimits& limits)
       : rank_(rank),
         listener_(std::move(listener)),
         addresses_(addresses),
         secret_(secret),
-        patience_(patience),
+        stop_(stop),
         limits_(limits),
         links_(addresses.size()) {}
 
   std::vector<UniqueFd> connect() {
     for (int peer = 0; peer < rank_; ++peer) call(peer);
     while (!missing().empty()) {
-      throw_if_over(patience_, [&] {
+      throw_if_over(stop_, [&] {
         return text("rank %d waited for the control connections of %s", rank_,
                     list_ranks(missing()).c_str());
       });
@@ -83,7 +83,7 @@ class Mesh {
   void call(int peer) {
     int error = 0;
     const TcpAddress& address = addresses_[index(peer)];
-    UniqueFd socket = connect_once(address, kAttempt_s, patience_, error);
+    UniqueFd socket = connect_once(address, kAttempt_s, stop_, error);
     if (!socket)
       throw Error(Fault::system,
                   text("rank %d cannot reach rank %d at %s, for their control connection: %s",
@@ -103,7 +103,7 @@ class Mesh {
     waiting.push_back({room ? listener_.get() : -1, POLLIN, 0});
     for (const Called& it : called_) waiting.push_back({it.socket.get(), POLLIN, 0});
     for (const Caller& it : callers_) waiting.push_back({it.socket.get(), POLLIN, 0});
-    poll_a_moment(waiting, patience_.deadline);
+    poll_a_moment(waiting, stop_.deadline);
     for (Called& it : called_) hear(it);
     for (Caller& it : callers_) hear(it);
     std::erase_if(called_, [](const Called& it) { return !it.socket; });
@@ -154,7 +154,7 @@ class Mesh {
   const UniqueFd listener_;
   const std::vector<TcpAddress>& addresses_;
   const Secret& secret_;
-  const Patience& patience_;
+  const StopCondition& stop_;
   const MeshLimits& limits_;
   std::vector<UniqueFd> links_;
   std::vector<Called> called_;
@@ -163,7 +163,7 @@ class Mesh {
 
 }  // namespace
 
-std::string control_host(const std::vector<Identity>& everyone, const Bootstrap& bootstrap) {
+std::string control_host(const std::vector<PeerInfo>& everyone, const Bootstrap& bootstrap) {
   if (on_one_host(everyone)) return "127.0.0.1";
   std::string host = bootstrap.own_address();
   if (host.empty())
@@ -177,8 +177,8 @@ std::string control_host(const std::vector<Identity>& everyone, const Bootstrap&
 
 std::vector<UniqueFd> connect_mesh(int rank, UniqueFd listener,
                                    const std::vector<TcpAddress>& addresses, const Secret& secret,
-                                   const Patience& patience, const MeshLimits& limits) {
-  return Mesh(rank, std::move(listener), addresses, secret, patience, limits).connect();
+                                   const StopCondition& stop, const MeshLimits& limits) {
+  return Mesh(rank, std::move(listener), addresses, secret, stop, limits).connect();
 }
 
 }  // namespace ringside

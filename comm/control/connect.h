@@ -30,7 +30,7 @@ namespace ringside {
 
 // The address on which this rank shall listen: loopback where all are on one host, otherwise the
 // one by which the bootstrap reaches this host. Throws Error{system} where it knows none.
-std::string control_host(const std::vector<Identity>& everyone, const Bootstrap& bootstrap);
+std::string control_host(const std::vector<PeerInfo>& everyone, const Bootstrap& bootstrap);
 
 struct MeshLimits {
   // Somebody may be connected this long without having said who he is, and so many at a time.
@@ -42,6 +42,6 @@ struct MeshLimits {
 // rank; none to itself. Throws Error{system, timeout, interrupted, left, protocol}.
 std::vector<UniqueFd> connect_mesh(int rank, UniqueFd listener,
                                    const std::vector<TcpAddress>& addresses, const Secret& secret,
-                                   const Patience& patience, const MeshLimits& limits = {});
+                                   const StopCondition& stop, const MeshLimits& limits = {});
 
 }  // namespace ringside

@@ -3,13 +3,13 @@
 // well.
 //
 //     what                     shared (one host)                socket (anywhere)
-//     a peer's board           read where it is, through the    a copy: asked for, answered by the
+//     a peer's status page           read where it is, through the    a copy: asked for, answered by the
 //                              window that is mapped here       peer's service thread
 //     its process has died     a pidfd of it becomes readable   its connection ends without a
 //                                                               farewell
 //     it is stopped            /proc says so                    it does not answer
-//     it has left              its board says so                its farewell
-//     a call here has failed   the peers' alarm cells are set   the board is sent to all; a peer's
+//     it has left              its status page says so                its farewell
+//     a call here has failed   the peers' alarm cells are set   the status page is sent to all; a peer's
 //                                                               service thread sets its own cell
 //
 // A call looks at one alarm cell, in its own window, whichever of the two is in use: the hot path
@@ -41,9 +41,10 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // What the peer has written down: its board itself, or the newest copy of it, for which a newer
-  // one is then asked if it is old (the answer is not waited for). Null where it cannot be seen.
-  virtual const Board* board_of(int peer) = 0;
+  // What the peer has written down: its status page itself, or the newest copy of it, for which a
+  // newer one is then asked if it is old (the answer is not waited for). Null where it cannot be
+  // seen.
+  virtual const StatusPage* status_page_of(int peer) = 0;
 
   // Whether its process is gone (or cannot be reached any more), and it had not left in order.
   virtual bool has_died(int peer) = 0;
@@ -51,16 +52,17 @@ class Control {
   // After refresh().
   virtual Presence presence(int peer) = 0;
 
-  // Makes all boards as new as they can be had. Waits for up to kAnswersWithin.
+  // Makes all status pages as new as they can be had. Waits for up to kAnswersWithin.
   virtual void refresh() = 0;
 
-  // This rank's board says that it is broken, and why: makes all peers see it. On return it is on
-  // its way; waits for up to kAnswersWithin.
+  // This rank's status page says that it is broken, and why: makes all peers see it. On return it
+  // is on its way; waits for up to kAnswersWithin.
   virtual void raise_alarm() = 0;
 
   // Is an alarm there, for whoever looks at his cell, when raise_alarm() returns? Only then may
-  // ranks lend memory (host_lane.cc): one that has failed lets its caller write to what others
-  // still read. It may also have heard of somebody else's alarm before they have, and passes it on.
+  // ranks expose memory (host_executor.cc): one that has failed lets its caller write to what
+  // others still read. It may also have heard of somebody else's alarm before they have, and passes
+  // it on.
   virtual bool alarms_at_once() const { return false; }
   virtual void pass_on_alarm(int /*origin*/) {}
 

@@ -37,7 +37,7 @@ char state_of(int pid) {
 
 }  // namespace
 
-SharedControl::SharedControl(int rank, const std::vector<Identity>& everyone,
+SharedControl::SharedControl(int rank, const std::vector<PeerInfo>& everyone,
                              const Windows& windows, int alarm_cell)
     : rank_(rank),
       everyone_(everyone),
@@ -49,9 +49,9 @@ SharedControl::SharedControl(int rank, const std::vector<Identity>& everyone,
       processes_[peer] = UniqueFd(open_process(everyone[peer].pid));
 }
 
-const Board* SharedControl::board_of(int peer) {
+const StatusPage* SharedControl::status_page_of(int peer) {
   const std::byte* data = windows_[index(peer)]->mapped();
-  return data == nullptr ? nullptr : reinterpret_cast<const Board*>(data);
+  return data == nullptr ? nullptr : reinterpret_cast<const StatusPage*>(data);
 }
 
 bool SharedControl::process_ended(int peer) const {
@@ -67,8 +67,8 @@ bool SharedControl::process_ended(int peer) const {
 bool SharedControl::has_died(int peer) {
   const bool same_process = everyone_[index(peer)].process == everyone_[index(rank_)].process;
   if (same_process || !process_ended(peer)) return false;
-  const Board* board = board_of(peer);
-  return board == nullptr || board->state() != RankState::left;
+  const StatusPage* status_page = status_page_of(peer);
+  return status_page == nullptr || status_page->state() != RankState::left;
 }
 
 Presence SharedControl::presence(int peer) {
@@ -79,7 +79,7 @@ Presence SharedControl::presence(int peer) {
 void SharedControl::pass_on_alarm(int origin) {
   for (const std::unique_ptr<PeerWindow>& window : windows_)
     if (window) window->signal(alarm_cell_, {static_cast<std::uint32_t>(origin) + 1, 1});
-  store_before_what_follows();  // the caller's next stores may be into what this rank has lent
+  store_before_what_follows();  // the caller's next stores may be into what this rank has exposed
 }
 
 }  // namespace ringside

@@ -1,4 +1,4 @@
-// The control channel of ranks that share memory: boards are read where they are, a process
+// The control channel of ranks that share memory: status pages are read where they are, a process
 // descriptor for each process tells when it dies, and an alarm is a store into the peers' cells.
 #pragma once
 
@@ -16,12 +16,12 @@ class SharedControl : public Control {
  public:
   using Windows = std::vector<std::unique_ptr<PeerWindow>>;
 
-  // `windows`: the peers', by rank, each with its board at the start of its data; null for this
-  // rank itself, and for those that are not open yet. `alarm_cell`: of each.
-  SharedControl(int rank, const std::vector<Identity>& everyone, const Windows& windows,
+  // `windows`: the peers', by rank, each with its status page at the start of its data; null for
+  // this rank itself, and for those that are not open yet. `alarm_cell`: of each.
+  SharedControl(int rank, const std::vector<PeerInfo>& everyone, const Windows& windows,
                 int alarm_cell);
 
-  const Board* board_of(int peer) override;
+  const StatusPage* status_page_of(int peer) override;
   bool has_died(int peer) override;  // a system call
   Presence presence(int peer) override;
   void refresh() override {}
@@ -33,7 +33,7 @@ class SharedControl : public Control {
   bool process_ended(int peer) const;
 
   const int rank_;
-  const std::vector<Identity>& everyone_;
+  const std::vector<PeerInfo>& everyone_;
   const Windows& windows_;
   const int alarm_cell_;
   std::vector<UniqueFd> processes_;  // pidfds; none for this process's own threads

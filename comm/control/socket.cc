@@ -25,7 +25,7 @@ constexpr milliseconds kSilentAfter = kAnswersWithin * 3 / 4;
 
 }  // namespace
 
-SocketControl::SocketControl(int rank, std::vector<UniqueFd> connections, const Board& own,
+SocketControl::SocketControl(int rank, std::vector<UniqueFd> connections, const StatusPage& own,
                              OnAlarm on_alarm)
     : rank_(rank), own_(own), on_alarm_(std::move(on_alarm)) {
   for (UniqueFd& connection : connections) {
@@ -60,7 +60,7 @@ void SocketControl::wake() {
 // True if the service thread must be woken for it.
 bool SocketControl::want(Peer& peer) { return peer.open && !std::exchange(peer.wanted, true); }
 
-const Board* SocketControl::board_of(int rank) {
+const StatusPage* SocketControl::status_page_of(int rank) {
   Peer& peer = at(rank);
   bool asleep = false;
   {

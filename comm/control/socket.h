@@ -3,18 +3,18 @@
 // something to say.
 //
 //      rank 2                                          rank 0
-//      a call waits ─▶ copy of rank 0's board          a call computes, or user code loops
+//      a call waits ─▶ copy of rank 0's status page          a call computes, or user code loops
 //            │ old? wake                                     │ notes
 //            ▼                                               ▼
-//      service thread ── question 7 ──────────▶ service thread ─ reads ─▶ board
+//      service thread ── question 7 ──────────▶ service thread ─ reads ─▶ status page
 //            │   ▲                                           │
 //            │   └──────────────── status 7 ─────────────────┘
 //            ▼ fills in
-//      copy of rank 0's board
+//      copy of rank 0's status page
 //
-// A copy is a Board like any other, and is read as one; it is written by the service thread alone,
-// and boards are made to be read while they are written. (So a rank holds a whole Board for each
-// peer, of which only the calls told are ever filled in.)
+// A copy is a Status page like any other, and is read as one; it is written by the service thread
+// alone, and status pages are made to be read while they are written. (So a rank holds a whole
+// Status page for each peer, of which only the calls told are ever filled in.)
 //
 // What comes unasked: a status when a call has failed (then the service thread sets this rank's own
 // alarm cell, where its calls look), and a last one, the farewell. A connection that ends without
@@ -42,17 +42,18 @@ namespace ringside {
 
 class SocketControl : public Control {
  public:
-  // Called by the service thread when a peer's board says that it is broken: the first time only,
-  // after the copy says so too.
+  // Called by the service thread when a peer's status page says that it is broken: the first time
+  // only, after the copy says so too.
   using OnAlarm = std::function<void(int origin)>;
 
-  // `connections`: by rank, from connect_mesh. `own`: this rank's board; it outlives this object.
-  // Throws Error{system}.
-  SocketControl(int rank, std::vector<UniqueFd> connections, const Board& own, OnAlarm on_alarm);
+  // `connections`: by rank, from connect_mesh. `own`: this rank's status page; it outlives this
+  // object. Throws Error{system}.
+  SocketControl(int rank, std::vector<UniqueFd> connections, const StatusPage& own,
+                OnAlarm on_alarm);
   // Says farewell. Waits a moment, at most kFarewell, for it to be heard.
   ~SocketControl() override;
 
-  const Board* board_of(int peer) override;
+  const StatusPage* status_page_of(int peer) override;
   bool has_died(int peer) override;
   Presence presence(int peer) override;
   void refresh() override;
@@ -62,7 +63,7 @@ class SocketControl : public Control {
   // One peer. What is not said to be somebody's alone is guarded by mutex_.
   struct Peer {
     ControlLink link;                            // the service thread's
-    Board copy;                                  // written by the service thread, read by all
+    StatusPage copy;                             // written by the service thread, read by all
     std::optional<std::int64_t> clock_ahead_ms;  // the service thread's
     bool open = false;
     bool died = false;
@@ -86,7 +87,7 @@ class SocketControl : public Control {
   void part();
 
   const int rank_;
-  const Board& own_;
+  const StatusPage& own_;
   const OnAlarm on_alarm_;
   std::vector<std::unique_ptr<Peer>> peers_;  // by rank; this rank's own has no connection
   UniqueFd wake_;                             // an eventfd

@@ -1,4 +1,4 @@
-// Writing and reading status boards; who may write what is said in board.h.
+// Writing and reading status page; who may write what is said in status page.h.
 #include "comm/control/status.h"
 
 #include <time.h>
@@ -33,7 +33,7 @@ std::int64_t coarse_now_ms() {
   return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
 }
 
-void Board::note(const Call& call) {
+void StatusPage::note(const Call& call) {
   Entry& entry = history_[call.number % kHistory];
   // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that
   // acquires a new count or word therefore also sees number 0, and throws the entry away.
@@ -48,7 +48,7 @@ void Board::note(const Call& call) {
   latest_.store(call.number, std::memory_order_release);
 }
 
-void Board::note_wait(const WaitNote& wait) {
+void StatusPage::note_wait(const WaitNote& wait) {
   const std::uint64_t version = wait_.version.load(std::memory_order_relaxed);
   wait_.version.store(version + 1, std::memory_order_relaxed);
   // As in note(): all stores release, so who sees one of them sees the odd version too.
@@ -64,14 +64,14 @@ void Board::note_wait(const WaitNote& wait) {
   wait_.version.store(version + 2, std::memory_order_release);
 }
 
-void Board::note_wait_over() {
+void StatusPage::note_wait_over() {
   const std::uint64_t version = wait_.version.load(std::memory_order_relaxed);
   wait_.version.store(version + 1, std::memory_order_relaxed);
   wait_.peer.store(0, std::memory_order_release);
   wait_.version.store(version + 2, std::memory_order_release);
 }
 
-std::optional<WaitNote> Board::wait() const {
+std::optional<WaitNote> StatusPage::wait() const {
   const std::uint64_t before = wait_.version.load(std::memory_order_acquire);
   const std::uint64_t peer = wait_.peer.load(std::memory_order_acquire);
   const std::int64_t since_ms = wait_.since_ms.load(std::memory_order_acquire);
@@ -86,14 +86,14 @@ std::optional<WaitNote> Board::wait() const {
   return WaitNote{static_cast<int>(peer - 1), since_ms, text, position};
 }
 
-void Board::set_broken(const Error& cause) {
+void StatusPage::set_broken(const Error& cause) {
   if (state() != RankState::running) return;
   cause_fault_ = cause.fault();
   std::snprintf(cause_, sizeof cause_, "%s", cause.what());
   state_.store(RankState::broken, std::memory_order_release);
 }
 
-std::optional<Call> Board::read(const Entry& entry) const {
+std::optional<Call> StatusPage::read(const Entry& entry) const {
   const std::uint64_t before = entry.number.load(std::memory_order_acquire);
   const std::uint64_t count = entry.count.load(std::memory_order_acquire);
   const std::uint64_t words = entry.words.load(std::memory_order_acquire);
@@ -110,18 +110,18 @@ std::optional<Call> Board::read(const Entry& entry) const {
               static_cast<std::int32_t>(peer)};
 }
 
-std::optional<Call> Board::latest() const {
+std::optional<Call> StatusPage::latest() const {
   const std::uint64_t number = latest_.load(std::memory_order_acquire);
   return number == 0 ? std::nullopt : read(history_[number % kHistory]);
 }
 
-std::optional<Call> Board::call(std::uint64_t number) const {
+std::optional<Call> StatusPage::call(std::uint64_t number) const {
   const std::optional<Call> call = read(history_[number % kHistory]);
   return call && call->number == number ? call : std::nullopt;
 }
 
 template <class Wanted>
-std::optional<Call> Board::search(const Wanted& wanted) const {
+std::optional<Call> StatusPage::search(const Wanted& wanted) const {
   const std::uint64_t newest = latest_.load(std::memory_order_acquire);
   for (std::uint64_t back = 0; back < kRecent && back < newest; ++back) {
     std::optional<Call> call = read(history_[(newest - back) % kHistory]);
@@ -130,7 +130,7 @@ std::optional<Call> Board::search(const Wanted& wanted) const {
   return std::nullopt;
 }
 
-std::vector<Call> Board::history() const {
+std::vector<Call> StatusPage::history() const {
   const std::uint64_t newest = latest_.load(std::memory_order_acquire);
   std::vector<Call> calls;
   for (std::uint64_t back = std::min(newest, kHistory); back-- > 0;)
@@ -139,15 +139,15 @@ std::vector<Call> Board::history() const {
   return calls;
 }
 
-std::optional<Call> Board::find(std::uint32_t wanted) const {
+std::optional<Call> StatusPage::find(std::uint32_t wanted) const {
   return search([&](const Call& call) { return call.fingerprint == wanted; });
 }
 
-std::optional<Call> Board::find_collective(std::uint32_t collective) const {
+std::optional<Call> StatusPage::find_collective(std::uint32_t collective) const {
   return search([&](const Call& call) { return call.collective == collective; });
 }
 
-std::optional<int> Board::count_messages(int sender, int peer, std::uint64_t last) const {
+std::optional<int> StatusPage::count_messages(int sender, int peer, std::uint64_t last) const {
   if (latest_.load(std::memory_order_acquire) >= kHistory) return std::nullopt;
   int found = 0;
   for (std::uint64_t number = 1; number <= last; ++number) {

@@ -1,6 +1,6 @@
-// The status board: what a rank is doing, readable by every peer, written in passing.
+// The status page: what a rank is doing, readable by every peer, written in passing.
 //
-// Each rank has one board, at the start of its window's data. The owner notes each call on it
+// Each rank has one status page, at the start of its window's data. The owner notes each call on it
 // before the first byte moves (a few plain stores, no fence that costs anything). Peers read it
 // only when something is wrong: a fingerprint does not match, a deadline has passed, an alarm was
 // raised. So the details of a call need not travel with its messages.
@@ -8,9 +8,9 @@
 // A rank that has waited for some milliseconds writes down for whom, since when and for what. So
 // whoever waits for it can follow the chain of waits to its end (blame.h).
 //
-// The board keeps the last 1,024 calls: it is the rank's flight recorder too (flight_record.h).
-// That it lies in memory which the peers have mapped means that the record of a rank which was
-// killed, or which never comes back, can still be read.
+// The status page keeps the last 1,024 calls: it is the rank's flight recorder too
+// (flight_record.h). That it lies in memory which the peers have mapped means that the record of a
+// rank which was killed, or which never comes back, can still be read.
 //
 // Who writes what
 //   history   the owner, before each call; guarded by `number` as a seqlock: a reader that sees
@@ -61,7 +61,7 @@ struct WaitNote {
   std::uint64_t position = 0;
 };
 
-class Board {
+class StatusPage {
  public:
   // --- the owner's side ---
   void note(const Call& call);

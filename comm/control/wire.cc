@@ -1,4 +1,4 @@
-// From a board to a status and back.
+// From a status page to a status and back.
 #include "comm/control/wire.h"
 
 #include <algorithm>
@@ -51,13 +51,13 @@ Call call_of(const ToldCall& it, std::int64_t clock_ahead_ms) {
   return {it.number, it.collective, what, it.fingerprint, it.entered_ms + clock_ahead_ms, it.peer};
 }
 
-void tell_calls(const Board& board, Status& status) {
-  const std::optional<Call> latest = board.latest();
+void tell_calls(const StatusPage& status_page, Status& status) {
+  const std::optional<Call> latest = status_page.latest();
   if (!latest) return;
   status.call_count = 0;
   const std::uint64_t first = latest->number > kCallsTold ? latest->number - kCallsTold + 1 : 1;
   for (std::uint64_t number = first; number <= latest->number; ++number)
-    if (const std::optional<Call> call = board.call(number))
+    if (const std::optional<Call> call = status_page.call(number))
       status.calls[status.call_count++] = told(*call);
 }
 
@@ -68,23 +68,24 @@ bool same(const std::optional<WaitNote>& a, const WaitNote& b) {
 
 }  // namespace
 
-Status status_of(const Board& board, bool farewell) {
+Status status_of(const StatusPage& status_page, bool farewell) {
   Status status;
   status.farewell = farewell ? 1 : 0;
   // Before the calls: what has not finished yet may finish meanwhile, which is merely old news; a
   // call that had finished before it was entered would be nonsense.
-  status.finished = board.finished();
-  for (int look = 0; look < kLooks && status.call_count == 0; ++look) tell_calls(board, status);
-  if (const std::optional<WaitNote> wait = board.wait()) {
+  status.finished = status_page.finished();
+  for (int look = 0; look < kLooks && status.call_count == 0; ++look)
+    tell_calls(status_page, status);
+  if (const std::optional<WaitNote> wait = status_page.wait()) {
     status.wait_peer = wait->peer;
     status.wait_since_ms = wait->since_ms;
     status.wait_position = wait->position;
     copy_text(status.wait_words, wait->words);
   }
-  const RankState state = board.state();
+  const RankState state = status_page.state();
   status.state = static_cast<std::uint32_t>(state);
   if (state == RankState::broken) {
-    const Error cause = board.cause();
+    const Error cause = status_page.cause();
     status.fault = static_cast<std::uint32_t>(cause.fault());
     copy_text(status.cause, cause.what());
   }
@@ -106,7 +107,7 @@ bool makes_sense(const Status& status, int ranks) {
 }
 
 // What is there already stays untouched: somebody may be reading it.
-void update(Board& copy, const Status& status, std::int64_t clock_ahead_ms) {
+void update(StatusPage& copy, const Status& status, std::int64_t clock_ahead_ms) {
   const std::optional<Call> latest = copy.latest();
   for (std::uint32_t i = 0; i < status.call_count; ++i)
     if (!latest || status.calls[i].number > latest->number)

@@ -1,12 +1,12 @@
 // What travels over a control connection: questions and statuses, each of a fixed size.
 //
-//     Head{question, n}            what does your board say?
+//     Head{question, n}            what does your status page say?
 //     Head{status, n} Status       this: the answer to question n; or, with n = 0, told unasked:
 //                                  at the start, when a call fails, and as a farewell
 //
 // A status is what somebody needs to say who is late, dead or different: the state, the cause, the
-// wait, and the last calls. It is filled into a copy of the board, by the board's own functions, so
-// whoever reads boards need not know whether it is the board or a copy.
+// wait, and the last calls. It is filled into a copy of the status page, by the status page's own
+// functions, so whoever reads status pages need not know whether it is the status page or a copy.
 //
 // Numbers travel as they lie in memory: ringside runs on little-endian machines alone.
 #pragma once
@@ -58,13 +58,13 @@ static_assert(sizeof(Head) == 16 && std::has_unique_object_representations_v<Hea
 static_assert(sizeof(ToldCall) == 48 && std::has_unique_object_representations_v<ToldCall>);
 static_assert(sizeof(Status) == 1984 && std::has_unique_object_representations_v<Status>);
 
-// What this board says now.
-Status status_of(const Board& board, bool farewell);
+// What this status page says now.
+Status status_of(const StatusPage& status_page, bool farewell);
 
 // Whether every number in it is one that can be; nothing of it is used before.
 bool makes_sense(const Status& status, int ranks);
 
 // Fills in what is new. `clock_ahead_ms`: how far this host's clock is ahead of the sender's.
-void update(Board& copy, const Status& status, std::int64_t clock_ahead_ms);
+void update(StatusPage& copy, const Status& status, std::int64_t clock_ahead_ms);
 
 }  // namespace ringside

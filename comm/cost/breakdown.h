@@ -15,35 +15,39 @@
 
 namespace ringside {
 
-enum class Term : unsigned char {
+enum class CostTerm : unsigned char {
   call,        // before a call's first word
   ends,        // of messages, at either of their ends
   lines,       // of messages that are longer than a cell, whose second line has to come
   flags,       // on their way with a message, or the head of one on a wire
-  credits,     // on their way back: there is room again, or what was lent has been read
+  credits,     // on their way back: there is room again, or what was exposed has been read
   wires,       // bytes on a link, and ports that are busy
   into_slots,  // copies
-  from_slots,  // copies, or from where a message lies that was lent
+  from_slots,  // copies, or from where a message lies that was exposed
   own_part,    // copies from the input to the output
   additions,
 };
-inline constexpr std::size_t kTerms = 10;
+inline constexpr std::size_t kCostTerms = 10;
 
 // Nanoseconds by term.
-using Bill = std::array<double, kTerms>;
-constexpr double& at(Bill& bill, Term term) { return bill[static_cast<std::size_t>(term)]; }
-constexpr double at(const Bill& bill, Term term) { return bill[static_cast<std::size_t>(term)]; }
+using CostBreakdown = std::array<double, kCostTerms>;
+constexpr double& at(CostBreakdown& breakdown, CostTerm term) {
+  return breakdown[static_cast<std::size_t>(term)];
+}
+constexpr double at(const CostBreakdown& breakdown, CostTerm term) {
+  return breakdown[static_cast<std::size_t>(term)];
+}
 
 struct Moment {
   double ns = 0;
-  Bill bill = {};
+  CostBreakdown breakdown = {};
 
-  Moment& pay(Term term, double cost_ns) {
+  Moment& pay(CostTerm term, double cost_ns) {
     ns += cost_ns;
-    at(bill, term) += cost_ns;
+    at(breakdown, term) += cost_ns;
     return *this;
   }
-  Moment after(Term term, double cost_ns) const { return Moment{*this}.pay(term, cost_ns); }
+  Moment after(CostTerm term, double cost_ns) const { return Moment{*this}.pay(term, cost_ns); }
   // A wait for `that`, which may be over already.
   void wait_for(const Moment& that) {
     if (that.ns > ns) *this = that;

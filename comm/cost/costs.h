@@ -12,10 +12,10 @@
 namespace ringside {
 
 // Times of a core's work. More ranks than cores take turns, so that all work takes as many times as
-// long. Each end of a copy or an addition pays its share (clock_lane.h).
+// long. Each end of a copy or an addition pays its share (simulator.h).
 class ClockCosts {
  public:
-  ClockCosts(const Machine& machine, const ClockCall& call)
+  ClockCosts(const Machine& machine, const SimulatedCall& call)
       : machine_(machine), turns_(machine.ranks_a_core(call.ranks)) {
     copy_buffer_ = ns_a_byte(machine.copy, call.buffer_bytes);
     copy_slot_ = ns_a_byte(machine.copy, call.slot_bytes);
@@ -29,19 +29,19 @@ class ClockCosts {
 
   // A sum that waits in scratch memory is as near as a slot.
   double copy_to_slot_ns(Place from, std::size_t bytes) const {
-    const bool scratch = from == Place::carry || from == Place::kept;
+    const bool scratch = from == Place::partial || from == Place::scratch;
     return of(bytes) * (copy_slot_ + (scratch ? copy_slot_ : copy_buffer_)) / 2;
   }
-  // `lent`: the message lies in its sender's buffer.
-  double copy_from_slot_ns(std::size_t bytes, bool lent) const {
-    return of(bytes) * ((lent ? copy_buffer_ : copy_slot_) + copy_buffer_) / 2;
+  // `exposed`: the message lies in its sender's buffer.
+  double copy_from_slot_ns(std::size_t bytes, bool exposed) const {
+    return of(bytes) * ((exposed ? copy_buffer_ : copy_slot_) + copy_buffer_) / 2;
   }
   double keep_ns(std::size_t bytes) const { return of(bytes) * copy_buffer_; }
   // Message + own input.
-  double reduce_ns(Place to, std::size_t bytes, bool lent) const {
-    const bool scratch = to == Place::carry || to == Place::kept;
+  double reduce_ns(Place to, std::size_t bytes, bool exposed) const {
+    const bool scratch = to == Place::partial || to == Place::scratch;
     return of(bytes) *
-           ((lent ? reduce_buffer_ : reduce_slot_) + reduce_buffer_ +
+           ((exposed ? reduce_buffer_ : reduce_slot_) + reduce_buffer_ +
             (scratch ? reduce_slot_ : reduce_buffer_)) /
            3;
   }
@@ -79,15 +79,15 @@ class ClockPorts {
   // A message that is ready at `now`: when all of it has arrived.
   Moment arrival(int from, int to, std::size_t bytes, const Moment& now) {
     const Link& way = link(from, to);
-    if (!way.is_wire()) return now.after(Term::flags, way.latency_ns);
+    if (!way.is_wire()) return now.after(CostTerm::flags, way.latency_ns);
     const bool inside = same_host(from, to);
     Moment& out = inside ? rank_out_[index(from)] : host_out_[host(from)];
     Moment& in = inside ? rank_in_[index(to)] : host_in_[host(to)];
     const double busy_ns = static_cast<double>(bytes) / way.bandwidth_gbs;
     out.wait_for(now);
-    in.wait_for(out.after(Term::flags, way.latency_ns));
-    out.pay(Term::wires, busy_ns);
-    return in.pay(Term::wires, busy_ns);
+    in.wait_for(out.after(CostTerm::flags, way.latency_ns));
+    out.pay(CostTerm::wires, busy_ns);
+    return in.pay(CostTerm::wires, busy_ns);
   }
 
  private:

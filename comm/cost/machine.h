@@ -1,4 +1,4 @@
-// A machine, as far as the clock lane (clock_lane.h) must know it: a value of a dozen numbers.
+// A machine, as far as the simulator (simulator.h) must know it: a value of a dozen numbers.
 //
 //   α  latency          how long a message takes that carries next to nothing
 //   β  time a byte      of a link, or of the copy that takes a link's place

@@ -1,4 +1,4 @@
-// Sizes and texts of each operation, for the clock lane.
+// Sizes and texts of each operation, for the simulator.
 #include "comm/cost/predict.h"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ std::size_t buffer_bytes(Kind kind, std::size_t whole, std::size_t part) {
 
 }  // namespace
 
-std::string cannot_price(const Machine& machine, const Question& it) {
+std::string cannot_predict(const Machine& machine, const Question& it) {
   if (it.ranks < 1 || it.ranks > kMostClockRanks)
     return text("%d ranks cannot be priced; choose 1 to %d", it.ranks, kMostClockRanks);
   if (it.ranks > machine.ranks_per_host && !machine.joins_hosts)
@@ -42,8 +42,8 @@ std::size_t whole_bytes(const Question& it) {
   return it.bytes / unit * unit;
 }
 
-ClockCall clock_call(const Machine& machine, const Question& it) {
-  ClockCall call;
+SimulatedCall simulated_call(const Machine& machine, const Question& it) {
+  SimulatedCall call;
   const bool one_shot = it.algorithm == Algorithm::one_shot;
   const std::size_t whole = whole_bytes(it), each = it.element_bytes;
   call.ranks = it.ranks;
@@ -64,44 +64,44 @@ ClockCall clock_call(const Machine& machine, const Question& it) {
   call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
   call.pair_messages = two_shot ? 2 : 1;
   call.in_place = it.kind == Kind::broadcast;
-  call.lend_from_bytes = it.lend_from_bytes;
+  call.zero_copy_from_bytes = it.zero_copy_from_bytes;
   return call;
 }
 
-ClockText clock_text(const Question& it) {
+SimulatedAlgorithm simulated_algorithm(const Question& it) {
   switch (it.kind) {
     case Kind::all_reduce:
       if (it.algorithm == Algorithm::one_shot)
-        return [](ClockWindow& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); };
+        return [](ClockWindow& executor, const Ring& ring) { all_reduce_one_shot(executor, ring); };
       if (it.algorithm == Algorithm::two_shot)
-        return [](ClockWindow& lane, const Ring& ring) { all_reduce_two_shot(lane, ring); };
-      return [](ClockWindow& lane, const Ring& ring) { all_reduce(lane, ring); };
+        return [](ClockWindow& executor, const Ring& ring) { all_reduce_two_shot(executor, ring); };
+      return [](ClockWindow& executor, const Ring& ring) { all_reduce(executor, ring); };
     case Kind::reduce_scatter:
     case Kind::reduce_scatter_v:
-      return [](ClockWindow& lane, const Ring& ring) { reduce_scatter(lane, ring); };
+      return [](ClockWindow& executor, const Ring& ring) { reduce_scatter(executor, ring); };
     case Kind::all_gather:
     case Kind::all_gather_v:
-      return [](ClockWindow& lane, const Ring& ring) { all_gather(lane, ring); };
+      return [](ClockWindow& executor, const Ring& ring) { all_gather(executor, ring); };
     case Kind::reduce:
-      return [](ClockWindow& lane, const Ring& ring) { reduce(lane, ring, 0); };
+      return [](ClockWindow& executor, const Ring& ring) { reduce(executor, ring, 0); };
     case Kind::gather:
-      return [](ClockWindow& lane, const Ring& ring) { gather(lane, ring, 0); };
+      return [](ClockWindow& executor, const Ring& ring) { gather(executor, ring, 0); };
     case Kind::scatter:
-      return [](ClockWindow& lane, const Ring& ring) { scatter(lane, ring, 0); };
+      return [](ClockWindow& executor, const Ring& ring) { scatter(executor, ring, 0); };
     case Kind::all_to_all:
-      return [](ClockWindow& lane, const Ring& ring) { all_to_all(lane, ring); };
+      return [](ClockWindow& executor, const Ring& ring) { all_to_all(executor, ring); };
     case Kind::barrier:
-      return [](ClockWindow& lane, const Ring& ring) { barrier(lane, ring); };
+      return [](ClockWindow& executor, const Ring& ring) { barrier(executor, ring); };
     default:
-      return [](ClockWindow& lane, const Ring& ring) { broadcast(lane, ring, 0); };
+      return [](ClockWindow& executor, const Ring& ring) { broadcast(executor, ring, 0); };
   }
 }
 
-double words_to_price(const Machine& machine, const Question& it) {
-  const ClockCall call = clock_call(machine, it);
-  const ClockText text = clock_text(it);
+double primitives_to_predict(const Machine& machine, const Question& it) {
+  const SimulatedCall call = simulated_call(machine, it);
+  const SimulatedAlgorithm text = simulated_algorithm(it);
   const auto words_of = [&](int rank) {
-    std::vector<ClockStep> none;
+    std::vector<SimulatedStep> none;
     ClockWindow window(rank, call.chunks, 0, 0, none);
     text(window, Ring{rank, it.ranks});
     return static_cast<double>(window.seen());
@@ -110,10 +110,10 @@ double words_to_price(const Machine& machine, const Question& it) {
   return a_slice * static_cast<double>(call.slices) * call.calls;
 }
 
-Price price(const Machine& machine, const Question& question) {
-  if (const std::string why = cannot_price(machine, question); !why.empty())
+Prediction predict(const Machine& machine, const Question& question) {
+  if (const std::string why = cannot_predict(machine, question); !why.empty())
     throw Error(Fault::usage, why);
-  return price(machine, clock_call(machine, question), clock_text(question));
+  return predict(machine, simulated_call(machine, question), simulated_algorithm(question));
 }
 
 }  // namespace ringside

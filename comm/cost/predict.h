@@ -1,4 +1,4 @@
-// From an operation and a size to what the clock lane is given: the same texts, chunks and slices
+// From an operation and a size to what the simulator is given: the same texts, chunks and slices
 // that plan.h chooses for memory, here for a machine that need not exist.
 #pragma once
 
@@ -20,7 +20,7 @@ struct Question {
   std::size_t bytes = 0;  // of the whole buffer; of all parts where ranks have parts
   int ranks = 2;
   int calls = 1;
-  std::size_t lend_from_bytes = SIZE_MAX;  // as in ClockCall: where buffers can be lent
+  std::size_t zero_copy_from_bytes = SIZE_MAX;  // as in SimulatedCall: where buffers can be exposed
   std::size_t element_bytes = 4;
   std::vector<std::size_t> counts = {};  // elements of each rank, for the operations on _v
 };
@@ -30,7 +30,7 @@ struct Question {
 inline constexpr int kMostShotRanks = 512;
 
 // A sentence if the machine has no such ranks, or the algorithm does not go there; else empty.
-std::string cannot_price(const Machine& machine, const Question& question);
+std::string cannot_predict(const Machine& machine, const Question& question);
 
 // Bytes that the call really has: whole elements, the same number on each rank where ranks have
 // parts.
@@ -38,12 +38,12 @@ std::size_t whole_bytes(const Question& question);
 
 // About how many words price() will run: rank 1's for all ranks but rank 0, which may be a root. A
 // million of them take some 40 to 250 ms.
-double words_to_price(const Machine& machine, const Question& question);
+double primitives_to_predict(const Machine& machine, const Question& question);
 
-ClockCall clock_call(const Machine& machine, const Question& question);
-ClockText clock_text(const Question& question);
+SimulatedCall simulated_call(const Machine& machine, const Question& question);
+SimulatedAlgorithm simulated_algorithm(const Question& question);
 
-// Throws Error{usage} with cannot_price()'s sentence.
-Price price(const Machine& machine, const Question& question);
+// Throws Error{usage} with cannot_predict()'s sentence.
+Prediction predict(const Machine& machine, const Question& question);
 
 }  // namespace ringside

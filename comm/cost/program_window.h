@@ -1,4 +1,4 @@
-// What one rank does, for the clock lane: as little of it as possible at a time.
+// What one rank does, for the simulator: as little of it as possible at a time.
 //
 // 4,096 ranks of a ring say 33 million words, which is more than anybody wants to keep. Two things
 // make a program small. The slices of a text are alike: in each the same words are said, only with
@@ -21,8 +21,8 @@
 namespace ringside {
 
 // A Step in 32 bytes.
-struct ClockStep {
-  Word word;
+struct SimulatedStep {
+  Primitive primitive;
   bool sends;
   bool receives;
   Place send_place;
@@ -35,17 +35,22 @@ struct ClockStep {
 };
 
 // Keeps words first, first + 1, … first + most − 1.
-class ClockWindow : public WordLane<ClockWindow> {
+class ClockWindow : public PrimitiveRecorder<ClockWindow> {
  public:
   ClockWindow(int rank, const Chunks& chunks, std::size_t first, std::size_t most,
-              std::vector<ClockStep>& into)
-      : WordLane(1), rank_(rank), chunks_(chunks), first_(first), most_(most), steps_(into) {
+              std::vector<SimulatedStep>& into)
+      : PrimitiveRecorder(1),
+        rank_(rank),
+        chunks_(chunks),
+        first_(first),
+        most_(most),
+        steps_(into) {
     steps_.clear();
   }
 
   void note(const Step& step) {
-    if (step.word == Word::finish) return;
-    const bool fold = step.word == Word::fold;
+    if (step.primitive == Primitive::post_op) return;
+    const bool fold = step.primitive == Primitive::reduce_input;
     if (!fold || !folding_) ++seen_;
     folding_ = fold;
     if (seen_ <= first_ || seen_ > first_ + most_) return;
@@ -60,26 +65,28 @@ class ClockWindow : public WordLane<ClockWindow> {
   void store(const Step& step) {
     const Piece none{Place::input, 0};
     const Piece send = step.send.value_or(none);
-    const bool whole = step.word == Word::look && !step.receive;
+    const bool whole = step.primitive == Primitive::wait_input && !step.receive;
     const Piece receive = whole ? Piece{Place::input, kWholeInput} : step.receive.value_or(none);
-    const bool receives = step.word == Word::look
+    const bool receives = step.primitive == Primitive::wait_input
                               ? step.from != rank_
-                              : step.word == Word::exchange_reduce || step.word == Word::exchange ||
-                                    step.word == Word::receive;
-    steps_.push_back({step.word, step.send || step.word == Word::show, receives, send.place,
-                      receive.place, step.to, step.from, send.chunk, receive.chunk, 0});
+                              : step.primitive == Primitive::exchange_reduce ||
+                                    step.primitive == Primitive::exchange ||
+                                    step.primitive == Primitive::receive;
+    steps_.push_back({step.primitive, step.send || step.primitive == Primitive::send_input,
+                      receives, send.place, receive.place, step.to, step.from, send.chunk,
+                      receive.chunk, 0});
   }
 
   int rank_;
   const Chunks& chunks_;
   std::size_t first_;
   std::size_t most_;
-  std::vector<ClockStep>& steps_;
+  std::vector<SimulatedStep>& steps_;
   std::size_t seen_ = 0;
   bool folding_ = false;
 };
 
 // An algorithm's text, said by one rank for one slice.
-using ClockText = std::function<void(ClockWindow& lane, const Ring& ring)>;
+using SimulatedAlgorithm = std::function<void(ClockWindow& executor, const Ring& ring)>;
 
 }  // namespace ringside

@@ -1,5 +1,5 @@
 // A world of clocks: the turns, the halves of a word, and what they cost. The model is told in
-// clock_lane.h.
+// simulator.h.
 #include "comm/cost/simulate.h"
 
 #include <algorithm>
@@ -28,19 +28,19 @@ struct Runner {
   bool begun = false;     // the word
   bool sent = false;
   bool received = false;
-  bool carry_in_slot = false;
-  bool reclaiming = false;  // its words are said, but what it has lent may not have been read
-  int lent = 0;             // messages that have not been read yet
-  Moment returned;          // when it knows that those which have been read have been
-  bool views_lent = false;  // what it looks at
+  bool partial_in_slot = false;
+  bool reclaiming = false;     // its words are said, but what it has exposed may not have been read
+  int exposed = 0;             // messages that have not been read yet
+  Moment returned;             // when it knows that those which have been read have been
+  bool views_exposed = false;  // what it looks at
   std::array<Traffic, kPaths> sent_by = {};
   std::size_t received_bytes = 0;
-  std::vector<ClockStep> window;
+  std::vector<SimulatedStep> window;
 };
 
 class World {
  public:
-  World(const Machine& machine, const ClockCall& call, const ClockText& text)
+  World(const Machine& machine, const SimulatedCall& call, const SimulatedAlgorithm& text)
       : machine_(machine),
         call_(call),
         text_(text),
@@ -48,7 +48,7 @@ class World {
         ports_(machine, call.ranks),
         all_slices_(call.slices * static_cast<std::size_t>(call.calls)),
         most_(call.window_words > 0 ? call.window_words
-                                    : kWindowBytes / sizeof(ClockStep) / index(call.ranks)),
+                                    : kWindowBytes / sizeof(SimulatedStep) / index(call.ranks)),
         runners_(index(call.ranks)),
         ring_(index(call.ranks), TimedChannel(machine.ring.slots)) {
     for (int rank = 0; rank < call.ranks; ++rank) {
@@ -57,56 +57,56 @@ class World {
     }
   }
 
-  Price run() {
-    Price price;
+  Prediction run() {
+    Prediction predict;
     // In a forced round a half may be done although it is not known whether the other one could
     // have come first: nobody can do anything that would decide it.
     for (bool forced = false; unfinished_ > 0;) {
       bool progress = false;
       for (int rank = 0; rank < call_.ranks; ++rank) progress |= advance(rank, forced);
       if (!progress && forced) {
-        price.why = deadlock();
+        predict.why = deadlock();
         break;
       }
       forced = !progress;
     }
-    price.messages = messages_;
-    price.words = words_;
-    price.bill = bill();
-    for (const double ns : price.bill) price.time_ns += ns;
-    note_traffic(price);
-    return price;
+    predict.messages = messages_;
+    predict.words = words_;
+    predict.breakdown = breakdown();
+    for (const double ns : predict.breakdown) predict.time_ns += ns;
+    note_traffic(predict);
+    return predict;
   }
 
  private:
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
   int wrap(int rank) const { return (rank % call_.ranks + call_.ranks) % call_.ranks; }
 
-  Bill bill() const {
-    Bill bill = {};
+  CostBreakdown breakdown() const {
+    CostBreakdown breakdown = {};
     if (call_.calls == 1) {
       const auto earlier = [](const Runner& a, const Runner& b) { return a.clock.ns < b.clock.ns; };
-      return std::max_element(runners_.begin(), runners_.end(), earlier)->clock.bill;
+      return std::max_element(runners_.begin(), runners_.end(), earlier)->clock.breakdown;
     }
     const double shares = 1.0 * call_.ranks * (call_.calls - call_.calls / 2);
     for (const Runner& it : runners_)
-      for (std::size_t term = 0; term < kTerms; ++term)
-        bill[term] += (it.clock.bill[term] - it.halfway.bill[term]) / shares;
-    return bill;
+      for (std::size_t term = 0; term < kCostTerms; ++term)
+        breakdown[term] += (it.clock.breakdown[term] - it.halfway.breakdown[term]) / shares;
+    return breakdown;
   }
 
-  void note_traffic(Price& price) const {
+  void note_traffic(Prediction& predict) const {
     const auto calls = static_cast<std::size_t>(call_.calls);
     std::size_t most = 0;
     for (const Runner& it : runners_) {
       std::size_t bytes = 0;
       for (const Traffic& way : it.sent_by) bytes += way.bytes;
-      price.busiest_bytes =
-          std::max({price.busiest_bytes, bytes / calls, it.received_bytes / calls});
+      predict.busiest_bytes =
+          std::max({predict.busiest_bytes, bytes / calls, it.received_bytes / calls});
       if (&it != &runners_[0] && bytes <= most) continue;
       most = bytes;
       for (std::size_t path = 0; path < kPaths; ++path)
-        price.sent[path] = {it.sent_by[path].messages / calls, it.sent_by[path].bytes / calls};
+        predict.sent[path] = {it.sent_by[path].messages / calls, it.sent_by[path].bytes / calls};
     }
   }
 
@@ -129,23 +129,23 @@ class World {
       --unfinished_;
       return;
     }
-    if (it.slice % call_.slices == 0) it.clock.pay(Term::call, costs_.call_ns());
+    if (it.slice % call_.slices == 0) it.clock.pay(CostTerm::call, costs_.call_ns());
   }
 
   bool finished(int rank) const { return runners_[index(rank)].slice == all_slices_; }
 
-  const ClockStep& step_of(int rank) const {
+  const SimulatedStep& step_of(int rank) const {
     const Runner& it = runners_[index(rank)];
     return it.window[it.next - it.first];
   }
 
-  void end_word(int rank, const ClockStep& step) {
+  void end_word(int rank, const SimulatedStep& step) {
     Runner& it = runners_[index(rank)];
     if (!step.sends && !step.receives) local(rank, step);
     it.begun = false;
     ++words_;
     if (++it.next == it.words) {
-      it.reclaiming = call_.lend_from_bytes != SIZE_MAX && (it.slice + 1) % call_.slices == 0;
+      it.reclaiming = call_.zero_copy_from_bytes != SIZE_MAX && (it.slice + 1) % call_.slices == 0;
       if (!it.reclaiming) end_slice(rank);
     } else {
       keep_up(rank);
@@ -165,10 +165,10 @@ class World {
     if (it.next < it.first || it.next >= it.first + it.window.size()) look_ahead(rank, it.next);
   }
 
-  // A call is over when everything that was lent in it has been read. False: not known yet.
+  // A call is over when everything that was exposed in it has been read. False: not known yet.
   bool reclaim(int rank) {
     Runner& it = runners_[index(rank)];
-    if (it.lent > 0) return false;
+    if (it.exposed > 0) return false;
     it.clock.wait_for(it.returned);
     it.reclaiming = false;
     end_slice(rank);
@@ -181,7 +181,7 @@ class World {
   }
 
   // Slices are cut from folds of one chunk only; a one-shot, which folds all, has one slice.
-  std::size_t folded_bytes(int rank, const ClockStep& step) const {
+  std::size_t folded_bytes(int rank, const SimulatedStep& step) const {
     const std::size_t all = step.folded * call_.element_bytes;
     if (call_.slices == 1 || all == 0) return all;
     const std::size_t chunk_bytes = call_.chunks[step.receive_chunk].count * call_.element_bytes;
@@ -189,20 +189,20 @@ class World {
   }
 
   // --- edges ---
-  int to(int rank, const ClockStep& step) const {
+  int to(int rank, const SimulatedStep& step) const {
     return step.to == kRing ? wrap(rank + 1) : step.to;
   }
-  int from(int rank, const ClockStep& step) const {
+  int from(int rank, const SimulatedStep& step) const {
     return step.from == kRing ? wrap(rank - 1) : step.from;
   }
   TimedChannel& mesh(int source, int target) {
     const std::uint64_t key = static_cast<std::uint64_t>(source) << 32 | index(target);
     return mesh_.try_emplace(key, machine_.mesh.slots).first->second;
   }
-  TimedChannel& outgoing(int rank, const ClockStep& step) {
+  TimedChannel& outgoing(int rank, const SimulatedStep& step) {
     return step.to == kRing ? ring_[index(rank)] : mesh(rank, step.to);
   }
-  TimedChannel& incoming(int rank, const ClockStep& step) {
+  TimedChannel& incoming(int rank, const SimulatedStep& step) {
     return step.from == kRing ? ring_[index(wrap(rank - 1))] : mesh(step.from, rank);
   }
 
@@ -216,7 +216,7 @@ class World {
         progress = true;
         continue;
       }
-      const ClockStep& step = step_of(rank);
+      const SimulatedStep& step = step_of(rank);
       if (!it.begun) {
         it.begun = true;
         it.sent = !step.sends;
@@ -234,9 +234,9 @@ class World {
 
   enum class Half { none, out, in };
 
-  // One half of a word, the one that the host lane would do first. None if none is left, or it is
-  // not known yet.
-  Half half(int rank, const ClockStep& step, bool forced) {
+  // One half of a word, the one that the host executor would do first. None if none is left, or it
+  // is not known yet.
+  Half half(int rank, const SimulatedStep& step, bool forced) {
     Runner& it = runners_[index(rank)];
     if (it.sent && it.received) return Half::none;
     const Moment *room = nullptr, *arrival = nullptr;
@@ -247,7 +247,7 @@ class World {
     const bool both = !it.sent && !it.received;
     if (both && !at_once && (room == nullptr || arrival == nullptr) && !forced) return Half::none;
     if (room != nullptr && (arrival == nullptr || room->ns + back_ns <= arrival->ns)) {
-      if (!at_once) it.clock = room->after(Term::credits, back_ns);
+      if (!at_once) it.clock = room->after(CostTerm::credits, back_ns);
       send(rank, step);
       return Half::out;
     }
@@ -257,57 +257,58 @@ class World {
     return Half::in;
   }
 
-  void send(int rank, const ClockStep& step) {
+  void send(int rank, const SimulatedStep& step) {
     Runner& it = runners_[index(rank)];
     const int peer = to(rank, step);
-    const bool whole = step.word == Word::show;
+    const bool whole = step.primitive == Primitive::send_input;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.send_chunk);
     const Path path = path_of(rank, step, bytes);
-    it.clock.pay(Term::ends, costs_.message_ns());
+    it.clock.pay(CostTerm::ends, costs_.message_ns());
     if (path == Path::slot && !ports_.is_wire(rank, peer))
-      it.clock.pay(Term::into_slots, costs_.copy_to_slot_ns(step.send_place, bytes));
-    const bool lent = path == Path::lent;
-    outgoing(rank, step).put(ports_.arrival(rank, peer, bytes, it.clock), lent);
+      it.clock.pay(CostTerm::into_slots, costs_.copy_to_slot_ns(step.send_place, bytes));
+    const bool exposed = path == Path::exposed;
+    outgoing(rank, step).put(ports_.arrival(rank, peer, bytes, it.clock), exposed);
     it.sent = true;
-    it.lent += lent;
+    it.exposed += exposed;
     Traffic& way = it.sent_by[static_cast<std::size_t>(path)];
     ++way.messages;
     way.bytes += bytes;
     ++messages_;
   }
 
-  Path path_of(int rank, const ClockStep& step, std::size_t bytes) const {
+  Path path_of(int rank, const SimulatedStep& step, std::size_t bytes) const {
     if (bytes <= kInlineBytes) return Path::cell;
     const Place from = step.send_place;
-    if (from == Place::carry && runners_[index(rank)].carry_in_slot) return Path::sum;
+    if (from == Place::partial && runners_[index(rank)].partial_in_slot) return Path::sum;
     const bool lies_still = from == Place::input || from == Place::output;
-    const bool may_lend = lies_still && !(step.word == Word::show && call_.in_place);
-    if (may_lend && bytes >= call_.lend_from_bytes && !ports_.is_wire(rank, to(rank, step)))
-      return Path::lent;
+    const bool may_expose =
+        lies_still && !(step.primitive == Primitive::send_input && call_.in_place);
+    if (may_expose && bytes >= call_.zero_copy_from_bytes && !ports_.is_wire(rank, to(rank, step)))
+      return Path::exposed;
     return Path::slot;
   }
 
-  void receive(int rank, const ClockStep& step) {
+  void receive(int rank, const SimulatedStep& step) {
     Runner& it = runners_[index(rank)];
     it.received = true;
-    it.clock.pay(Term::ends, costs_.message_ns());
-    const bool looks = step.word == Word::look;
+    it.clock.pay(CostTerm::ends, costs_.message_ns());
+    const bool looks = step.primitive == Primitive::wait_input;
     const bool whole = looks && step.receive_chunk == kWholeInput;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
     it.received_bytes += bytes;
     if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
-      it.clock.pay(Term::lines, costs_.slot_ns());
-    const bool lent = incoming(rank, step).lent();
-    it.views_lent = looks && lent;
+      it.clock.pay(CostTerm::lines, costs_.slot_ns());
+    const bool exposed = incoming(rank, step).exposed();
+    it.views_exposed = looks && exposed;
     if (looks) return;  // it stays where it is until look_away
     // Where the sum goes is chosen before it is computed: a slot that becomes free meanwhile is
     // not seen.
-    if (step.receive_place == Place::carry)
-      it.carry_in_slot = it.sent && bytes > kInlineBytes && slot_is_free(rank);
-    if (step.word == Word::exchange_reduce)
-      it.clock.pay(Term::additions, costs_.reduce_ns(step.receive_place, bytes, lent));
+    if (step.receive_place == Place::partial)
+      it.partial_in_slot = it.sent && bytes > kInlineBytes && slot_is_free(rank);
+    if (step.primitive == Primitive::exchange_reduce)
+      it.clock.pay(CostTerm::additions, costs_.reduce_ns(step.receive_place, bytes, exposed));
     else
-      it.clock.pay(Term::from_slots, costs_.copy_from_slot_ns(bytes, lent));
+      it.clock.pay(CostTerm::from_slots, costs_.copy_from_slot_ns(bytes, exposed));
     release(from(rank, step), rank, step.from == kRing);
   }
 
@@ -333,32 +334,32 @@ class World {
   }
   void release(TimedChannel& channel, int source, int target) {
     const Moment& now = runners_[index(target)].clock;
-    if (channel.lent()) {
-      Runner& lender = runners_[index(source)];
-      --lender.lent;
-      lender.returned.wait_for(now.after(Term::credits, ports_.latency_ns(source, target)));
+    if (channel.exposed()) {
+      Runner& owner = runners_[index(source)];
+      --owner.exposed;
+      owner.returned.wait_for(now.after(CostTerm::credits, ports_.latency_ns(source, target)));
     }
     channel.release(now);
   }
 
-  void local(int rank, const ClockStep& step) {
+  void local(int rank, const SimulatedStep& step) {
     Runner& it = runners_[index(rank)];
-    if (step.word == Word::keep && !call_.in_place)
-      it.clock.pay(Term::own_part, costs_.keep_ns(bytes_of(rank, step.receive_chunk)));
-    if (step.word == Word::fold)
-      it.clock.pay(Term::additions,
-                   costs_.reduce_ns(Place::output, folded_bytes(rank, step), it.views_lent));
-    if (step.word == Word::look_away)
+    if (step.primitive == Primitive::copy_input && !call_.in_place)
+      it.clock.pay(CostTerm::own_part, costs_.keep_ns(bytes_of(rank, step.receive_chunk)));
+    if (step.primitive == Primitive::reduce_input)
+      it.clock.pay(CostTerm::additions,
+                   costs_.reduce_ns(Place::output, folded_bytes(rank, step), it.views_exposed));
+    if (step.primitive == Primitive::release_inputs)
       for (int peer = 0; peer < call_.ranks; ++peer)
         if (peer != rank) release(peer, rank, false);
   }
 
   std::string deadlock() const {
-    return circle_of_waits(call_.ranks, [&](int rank) {
+    return wait_cycle(call_.ranks, [&](int rank) {
       if (finished(rank)) return Wait{.ended = true};
       if (runners_[index(rank)].reclaiming)
-        return Wait{.peer = reader_of(rank), .for_what = "read what it was lent"};
-      const ClockStep& step = step_of(rank);
+        return Wait{.peer = reader_of(rank), .for_what = "read what it was exposed"};
+      const SimulatedStep& step = step_of(rank);
       if (!runners_[index(rank)].received)
         return Wait{.peer = from(rank, step), .for_what = "send"};
       return Wait{.peer = to(rank, step), .for_what = "make room"};
@@ -373,8 +374,8 @@ class World {
   }
 
   const Machine& machine_;
-  const ClockCall& call_;
-  const ClockText& text_;
+  const SimulatedCall& call_;
+  const SimulatedAlgorithm& text_;
   ClockCosts costs_;
   ClockPorts ports_;
   std::size_t all_slices_;
@@ -389,7 +390,8 @@ class World {
 
 }  // namespace
 
-Price price(const Machine& machine, const ClockCall& call, const ClockText& text) {
+Prediction predict(const Machine& machine, const SimulatedCall& call,
+                   const SimulatedAlgorithm& text) {
   return World(machine, call, text).run();
 }
 

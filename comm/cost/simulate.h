@@ -1,4 +1,4 @@
-// The clock lane: runs an algorithm's words for all ranks and moves time instead of data.
+// The simulator: runs an algorithm's words for all ranks and moves time instead of data.
 //
 // Every rank has a clock. A word moves it on by what the word would have cost on the described
 // machine (machine.h), and a word that waits moves it to when the awaited thing is there:
@@ -7,15 +7,15 @@
 //              slot, on a wire the port's time, which is not the sender's
 //   receive    waits for the message: sent, + latency (+ bytes / bandwidth); message_ns, slot_ns;
 //              the copy out of the slot, or the addition; then its credit takes a latency back
-//   both       in the order in which the host lane would do them: what can go out goes out first
+//   both       in the order in which the host executor would do them: what can go out goes out first
 //   keep, fold the copy or the additions
 //
-// As on the host lane, a partial sum is computed straight into the neighbour's slot where stores
-// reach it and there is credit, and a message that fits into a cell is not copied to a slot. Nor is
-// one that is lent: of lend_from_bytes or more, by stores, from the sender's input or output. It is
-// read where it lies, its credit goes back alone, and the sender's call ends when he knows that all
-// that he has lent has been read. A one-shot in place lends nothing: its sums would cover it. A
-// two-shot does.
+// As on the host executor, a partial sum is computed straight into the neighbour's slot where
+// stores reach it and there is credit, and a message that fits into a cell is not copied to a slot.
+// Nor is one that is exposed: of zero_copy_from_bytes or more, by stores, from the sender's input
+// or output. It is read where it lies, its credit goes back alone, and the sender's call ends when
+// he knows that all that he has exposed has been read. A one-shot in place exposes nothing: its
+// sums would cover it. A two-shot does.
 //
 // What a byte costs: a copy has two ends, an addition three, and each lies in a buffer of the call
 // or in a slot. Each end pays its share (1/2, 1/3) of the machine's rate for operands as long as
@@ -56,7 +56,7 @@
 namespace ringside {
 
 // One call, in terms of sizes.
-struct ClockCall {
+struct SimulatedCall {
   int ranks = 2;
   std::size_t element_bytes = 4;
   std::size_t slice_count = 1;  // elements a message
@@ -67,8 +67,8 @@ struct ClockCall {
   std::size_t slot_bytes = 0;    // of the slots of a channel that messages go round
   int pair_messages = 1;         // that a rank sends to another on the mesh, a slice
   bool in_place = false;         // then there is nothing to keep
-  // Messages from this length on are lent where they can be. SIZE_MAX: none.
-  std::size_t lend_from_bytes = SIZE_MAX;
+  // Messages from this length on are exposed where they can be. SIZE_MAX: none.
+  std::size_t zero_copy_from_bytes = SIZE_MAX;
   // The same call so many times, one right after another: as a program does that measures.
   int calls = 1;
   // How many words of a program are kept at a time. 0: as many as 128 MiB hold for all ranks.
@@ -77,10 +77,10 @@ struct ClockCall {
 
 // How a message's bytes come to its receiver.
 enum class Path : unsigned char {
-  cell,  // in the flag's own line
-  slot,  // copied there (or put on a wire)
-  sum,   // in a slot too, but computed there: nobody copies it
-  lent,  // not at all: they are read where they lie
+  cell,     // in the flag's own line
+  slot,     // copied there (or put on a wire)
+  sum,      // in a slot too, but computed there: nobody copies it
+  exposed,  // not at all: they are read where they lie
 };
 inline constexpr std::size_t kPaths = 4;
 
@@ -89,7 +89,7 @@ struct Traffic {
   std::size_t bytes = 0;
 };
 
-struct Price {
+struct Prediction {
   std::string why;  // a sentence if the words do not come to an end; else empty
   // Of one call: until the last rank is done. Of several: what one more takes, mean of the ranks,
   // once the first half of them has been made.
@@ -98,7 +98,7 @@ struct Price {
   std::size_t words = 0;
   // Of the same time: what it is made of. Of several calls it is the difference of two bills, and
   // where they were led to by different ranks a term may come out a little below zero.
-  Bill bill = {};
+  CostBreakdown breakdown = {};
   // Of one call: what the rank sends that sends the most bytes, by Path; and the most bytes that
   // any rank sends or receives.
   std::array<Traffic, kPaths> sent = {};
@@ -108,6 +108,7 @@ struct Price {
 // What is kept of all programs is 128 MiB at most, whatever their length.
 inline constexpr int kMostClockRanks = 4096;
 
-Price price(const Machine& machine, const ClockCall& call, const ClockText& text);
+Prediction predict(const Machine& machine, const SimulatedCall& call,
+                   const SimulatedAlgorithm& text);
 
 }  // namespace ringside

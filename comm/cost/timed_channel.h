@@ -22,13 +22,13 @@ class TimedChannel {
     static constexpr Moment kLongAgo{-std::numeric_limits<double>::infinity(), {}};
     if (may_send(sent_, 0, slots_)) return &kLongAgo;
     for (std::uint32_t it = sent_ + 1 - static_cast<std::uint32_t>(slots_); it <= consumed_; ++it)
-      if (of(it).lent || credit_due(it, slots_)) return &of(it).read;
+      if (of(it).exposed || credit_due(it, slots_)) return &of(it).read;
     return nullptr;
   }
-  void put(const Moment& arrival, bool lent) {
+  void put(const Moment& arrival, bool exposed) {
     Timed& next = of(++sent_);
     next.arrival = arrival;
-    next.lent = lent;
+    next.exposed = exposed;
   }
 
   // When the oldest message that has not been read arrives. Null: it has not been sent.
@@ -36,7 +36,7 @@ class TimedChannel {
     return sent_ == consumed_ ? nullptr : &of(consumed_ + 1).arrival;
   }
   // Of the oldest message that has not been read.
-  bool lent() const { return of(consumed_ + 1).lent; }
+  bool exposed() const { return of(consumed_ + 1).exposed; }
   void release(const Moment& now) { of(++consumed_).read = now; }
 
   bool is_idle() const { return sent_ == consumed_; }
@@ -45,7 +45,7 @@ class TimedChannel {
   struct Timed {
     Moment arrival;
     Moment read;
-    bool lent = false;  // then its credit does not wait for others
+    bool exposed = false;  // then its credit does not wait for others
   };
   std::size_t slot(std::uint32_t message) const {
     return static_cast<std::size_t>(slot_of(message, slots_));

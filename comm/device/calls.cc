@@ -11,23 +11,24 @@
 namespace ringside {
 namespace {
 
-// Which text an all_reduce on the device lane follows. By design, and not measured yet: a step
+// Which text an all_reduce on the device executor follows. By design, and not measured yet: a step
 // costs about 2 us there, in which a rank's share of its memory's bandwidth moves some 100 KiB; so
 // a one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond that, two
-// steps are fewer than the ring's. Where pieces are lent two-shot reads and writes each byte once,
-// and partial sums stay in registers; elsewhere its n−2 copies cost more than steps at some size.
+// steps are fewer than the ring's. Where pieces are exposed two-shot reads and writes each byte
+// once, and partial sums stay in registers; elsewhere its n−2 copies cost more than steps at some
+// size.
 constexpr std::size_t kDeviceOneShotBytes = std::size_t{512} << 10;
 constexpr std::size_t kDeviceTwoShotBytes = std::size_t{8} << 20;
 
-Text text_on_device(Algorithm chosen, std::size_t bytes, int size, const DeviceSide& side) {
-  if (size < 2 || chosen == Algorithm::ring) return Text::all_reduce;
-  if (chosen == Algorithm::two_shot) return Text::all_reduce_two_shot;
+AlgorithmId text_on_device(Algorithm chosen, std::size_t bytes, int size, const DeviceGroup& side) {
+  if (size < 2 || chosen == Algorithm::ring) return AlgorithmId::all_reduce;
+  if (chosen == Algorithm::two_shot) return AlgorithmId::all_reduce_two_shot;
   const std::size_t pays =
       chosen == Algorithm::one_shot ? SIZE_MAX : kDeviceOneShotBytes / static_cast<unsigned>(size);
-  if (bytes <= std::min(pays, side.one_shot_most_bytes())) return Text::all_reduce_one_shot;
-  if (chosen == Algorithm::one_shot || size == 2) return Text::all_reduce;
-  return side.terms().all_lend || bytes <= kDeviceTwoShotBytes ? Text::all_reduce_two_shot
-                                                               : Text::all_reduce;
+  if (bytes <= std::min(pays, side.one_shot_most_bytes())) return AlgorithmId::all_reduce_one_shot;
+  if (chosen == Algorithm::one_shot || size == 2) return AlgorithmId::all_reduce;
+  return side.terms().all_expose || bytes <= kDeviceTwoShotBytes ? AlgorithmId::all_reduce_two_shot
+                                                                 : AlgorithmId::all_reduce;
 }
 
 }  // namespace
@@ -35,12 +36,12 @@ Text text_on_device(Algorithm chosen, std::size_t bytes, int size, const DeviceS
 std::unique_ptr<DeviceCalls> DeviceCalls::open(Bootstrap& bootstrap, Peers& peers,
                                                const Options& options) {
   for (int peer = 0; peer < peers.size(); ++peer)
-    if (!peers.identity(peer).has_device) return nullptr;
+    if (!peers.rank_info(peer).has_device) return nullptr;
   return std::unique_ptr<DeviceCalls>(
-      new DeviceCalls(DeviceSide::open(bootstrap, peers, options), peers, options));
+      new DeviceCalls(DeviceGroup::open(bootstrap, peers, options), peers, options));
 }
 
-DeviceCalls::DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const Options& options)
+DeviceCalls::DeviceCalls(std::unique_ptr<DeviceGroup> side, Peers& peers, const Options& options)
     : side_(std::move(side)),
       ring_{peers.rank(), peers.size()},
       algorithm_(options.algorithm),
@@ -48,8 +49,8 @@ DeviceCalls::DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const O
 
 DeviceCalls::~DeviceCalls() = default;
 
-LaneInUse DeviceCalls::lane() const {
-  return {ringside::name_of(side_->terms().lane), side_->terms().why};
+ExecutorInUse DeviceCalls::executor() const {
+  return {ringside::name_of(side_->terms().executor), side_->terms().why};
 }
 
 // --- which way ---
@@ -70,30 +71,30 @@ bool DeviceCalls::takes(Plan& plan) {
   const bool output = bytes.output > 0 && is_here(call.output);
   if (!input && !output) return false;
   const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);
-  if (!all || choose(plan) == LaneChoice::host) return false;
+  if (!all || choose(plan) == ExecutorChoice::host) return false;
   call.what.on_device = true;
   return true;
 }
 
 // A device has bounds of its own between the texts of an all_reduce, and a stream only the ring.
-LaneChoice DeviceCalls::choose(Plan& plan) const {
-  const AlgorithmText as_planned = plan.algorithm;
+ExecutorChoice DeviceCalls::choose(Plan& plan) const {
+  const NamedAlgorithm as_planned = plan.algorithm;
   const HostCall& call = plan.call;
   if (call.what.kind == Kind::all_reduce)
     plan.algorithm =
-        all_reduce_by(side_->terms().lane == LaneChoice::device
+        all_reduce_by(side_->terms().executor == ExecutorChoice::device
                           ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
-                          : Text::all_reduce);
-  const LaneChoice lane = side_->lane_for(plan);
-  if (lane == LaneChoice::host) plan.algorithm = as_planned;
-  return lane;
+                          : AlgorithmId::all_reduce);
+  const ExecutorChoice executor = side_->executor_for(plan);
+  if (executor == ExecutorChoice::host) plan.algorithm = as_planned;
+  return executor;
 }
 
-LaneInUse DeviceCalls::way(Plan& plan) const {
-  const LaneChoice chosen = choose(plan);
-  if (chosen == side_->terms().lane) return lane();
+ExecutorInUse DeviceCalls::way(Plan& plan) const {
+  const ExecutorChoice chosen = choose(plan);
+  if (chosen == side_->terms().executor) return executor();
   return {ringside::name_of(chosen),
-          "the stream lane has the ring's words alone, and this operation has others"};
+          "the stream executor has the ring's primitives alone, and this operation has others"};
 }
 
 std::optional<Staging> DeviceCalls::stage(HostCall& call) {
@@ -114,19 +115,19 @@ std::optional<Staging> DeviceCalls::stage(std::vector<Message>& messages) {
 
 // --- under way ---
 
-void DeviceCalls::watch(const DeviceSide::Ticket& ticket, Waiter& waiter) {
+void DeviceCalls::watch(const DeviceGroup::Ticket& ticket, Waiter& waiter) {
   const auto where = [&] { return "waiting for the device" + side_->waits_for(); };
   waiter.wait(
       side_->awaited(), [&] { return side_->is_done(ticket) || side_->stranger(); }, where);
-  if (const std::optional<DeviceSide::Stranger> it = side_->stranger())
-    waiter.throw_stranger(it->rank, it->fingerprint, where);
+  if (const std::optional<DeviceGroup::MismatchedMessage> it = side_->stranger())
+    waiter.throw_mismatched_message(it->rank, it->fingerprint, where);
   // A rank that fails raises the alarm and then lets its streams run out, with whatever they hold.
   // So while there is no alarm, what has come was meant.
   waiter.check_alarm();
 }
 
 void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
-  DeviceSide::Ticket ticket;
+  DeviceGroup::Ticket ticket;
   {
     const std::lock_guard lock(side_mutex_);
     ticket = side_->enqueue(plan, nullptr);
@@ -140,7 +141,7 @@ void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
 
 Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
                           std::function<void(const Error&)> fail) {
-  DeviceSide::Ticket ticket;
+  DeviceGroup::Ticket ticket;
   {
     const std::lock_guard lock(side_mutex_);
     ticket = side_->enqueue(plan, stream);

@@ -1,5 +1,6 @@
 // Calls whose buffers are a device's: which way each goes, and the watch over those that are under
-// way there. Between the communicator, which counts calls and breaks, and DeviceSide, which orders.
+// way there. Between the communicator, which counts calls and breaks, and DeviceGroup, which
+// orders.
 #pragma once
 
 #include <functional>
@@ -25,10 +26,10 @@ class DeviceCalls {
   ~DeviceCalls();
 
   // For tables: who carries calls out, why, and a rank's device.
-  LaneInUse lane() const;
+  ExecutorInUse executor() const;
   std::string name_of(int rank) const { return side_->name_of(rank); }
   // The same for one call on device memory; the plan's algorithm becomes the one that it gets.
-  LaneInUse way(Plan& plan) const;
+  ExecutorInUse way(Plan& plan) const;
 
   // Throws Error{usage} if calls cannot be made on this stream.
   void check_stream(Device::Stream stream) const;
@@ -59,19 +60,19 @@ class DeviceCalls {
   void wait_for_end() noexcept;
 
  private:
-  DeviceCalls(std::unique_ptr<DeviceSide> side, Peers& peers, const Options& options);
+  DeviceCalls(std::unique_ptr<DeviceGroup> side, Peers& peers, const Options& options);
 
-  LaneChoice choose(Plan& plan) const;
-  void watch(const DeviceSide::Ticket& ticket, Waiter& waiter);
+  ExecutorChoice choose(Plan& plan) const;
+  void watch(const DeviceGroup::Ticket& ticket, Waiter& waiter);
   bool is_here(const void* address) { return address != nullptr && side_->device().owns(address); }
 
-  std::unique_ptr<DeviceSide> side_;
+  std::unique_ptr<DeviceGroup> side_;
   Ring ring_;
   Algorithm algorithm_;
   Waiter watcher_;
-  std::optional<DeviceSide::Ticket> last_;
+  std::optional<DeviceGroup::Ticket> last_;
   std::mutex side_mutex_;  // tickets are given back by the thread that watches
-  Engine watchers_;        // last, so that it ends first
+  WorkQueue watchers_;     // last, so that it ends first
 };
 
 }  // namespace ringside

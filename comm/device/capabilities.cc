@@ -11,28 +11,29 @@ namespace {
 bool one_device(const DeviceFacts& a, const DeviceFacts& b) { return a.uuid == b.uuid; }
 
 // Ranks of one process on one device: how many, and how many streams there are for them.
-struct Crowd {
+struct Sharing {
   int ranks = 0;
   int streams = 0;  // that are there already
 };
-Crowd crowd_of(const DeviceFacts& it, const std::vector<DeviceFacts>& everyone) {
-  Crowd crowd;
+Sharing sharing_of(const DeviceFacts& it, const std::vector<DeviceFacts>& everyone) {
+  Sharing sharing;
   for (const DeviceFacts& other : everyone) {
     if (!one_device(it, other) || it.process != other.process) continue;
-    ++crowd.ranks;
-    crowd.streams = std::max(crowd.streams, other.streams);
+    ++sharing.ranks;
+    sharing.streams = std::max(sharing.streams, other.streams);
   }
-  return crowd;
+  return sharing;
 }
 
-DeviceTerms refused(const std::string& why) { return {LaneChoice::host, why, 1, false}; }
+DeviceCapabilities refused(const std::string& why) { return {ExecutorChoice::host, why, 1, false}; }
 
 }  // namespace
 
-DeviceTerms terms_of(const std::vector<DeviceFacts>& everyone, LaneChoice wanted) {
+DeviceCapabilities terms_of(const std::vector<DeviceFacts>& everyone, ExecutorChoice wanted) {
   if (everyone.size() > std::size_t{kMostDeviceRanks})
     return refused(text("there are more than %d ranks", kMostDeviceRanks));
-  DeviceTerms terms{LaneChoice::device, "the kernels of all ranks run at once", kMostBlocks, false};
+  DeviceCapabilities terms{ExecutorChoice::device, "the kernels of all ranks run at once",
+                           kMostBlocks, false};
   bool take_turns = false;
   for (const DeviceFacts& it : everyone) {
     if (!it.present) return refused("not every rank has made a device current");
@@ -45,25 +46,25 @@ DeviceTerms terms_of(const std::vector<DeviceFacts>& everyone, LaneChoice wanted
     terms.blocks = std::min(terms.blocks, resident_share(it.resident_blocks, sharing));
   }
   if (take_turns) {
-    terms.lane = LaneChoice::stream;
+    terms.executor = ExecutorChoice::stream;
     terms.why = "several processes share a device without MPS, so their kernels take turns";
   } else if (terms.blocks < 1) {
-    terms.lane = LaneChoice::stream;
+    terms.executor = ExecutorChoice::stream;
     terms.why = "too many ranks share a device for all their kernels to run at once";
   }
   terms.blocks = std::max(terms.blocks, 1);
-  if (wanted != LaneChoice::automatic && wanted < terms.lane) {
-    terms.lane = wanted;
-    terms.why = "RINGSIDE_LANE says so";
+  if (wanted != ExecutorChoice::automatic && wanted < terms.executor) {
+    terms.executor = wanted;
+    terms.why = "RINGSIDE_EXECUTOR says so";
   }
   for (const DeviceFacts& it : everyone) {
-    const Crowd crowd = crowd_of(it, everyone);
-    const int needed = streams_needed(terms.lane, crowd.ranks) + crowd.streams;
-    if (crowd.ranks > 1 && needed > it.connections)
+    const Sharing sharing = sharing_of(it, everyone);
+    const int needed = streams_needed(terms.executor, sharing.ranks) + sharing.streams;
+    if (sharing.ranks > 1 && needed > it.connections)
       return refused(
           text("%d ranks of one process share a device and may need %d streams at once, and CUDA "
                "was told of %d; set CUDA_DEVICE_MAX_CONNECTIONS=32 before it starts",
-               crowd.ranks, needed, it.connections));
+               sharing.ranks, needed, it.connections));
   }
   return terms;
 }

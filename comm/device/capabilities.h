@@ -11,11 +11,11 @@
 namespace ringside {
 
 // What the ranks' devices allow, the same on all ranks.
-struct DeviceTerms {
-  LaneChoice lane = LaneChoice::host;  // never automatic
-  std::string why;                     // "the kernels of all ranks run at once"
-  int blocks = 0;                      // of each rank's kernel
-  bool all_lend = false;               // every rank reads every other's buffers where they lie
+struct DeviceCapabilities {
+  ExecutorChoice executor = ExecutorChoice::host;  // never automatic
+  std::string why;                                 // "the kernels of all ranks run at once"
+  int blocks = 0;                                  // of each rank's kernel
+  bool all_expose = false;  // every rank reads every other's buffers where they lie
 };
 
 // Of what a device can have resident the kernels of a communicator's ranks take at most three
@@ -29,13 +29,13 @@ inline constexpr int kMostBlocks = 64;
 // Ranks that are threads of one process and share a device have streams on which they wait for each
 // other. CUDA maps streams to hardware queues ("connections", 8 unless the program says otherwise);
 // two on one queue stand behind each other, and then such a wait is for ever. A rank has one stream
-// of its own on the device lane and two on the stream lane, and its caller's.
-constexpr int streams_needed(LaneChoice lane, int ranks) {
-  if (ranks < 2 || lane == LaneChoice::host) return 0;
-  return (lane == LaneChoice::device ? 2 : 3) * ranks + 1;
+// of its own on the device executor and two on the stream executor, and its caller's.
+constexpr int streams_needed(ExecutorChoice executor, int ranks) {
+  if (ranks < 2 || executor == ExecutorChoice::host) return 0;
+  return (executor == ExecutorChoice::device ? 2 : 3) * ranks + 1;
 }
 
-// `wanted`: the lane that was chosen by hand, or automatic.
-DeviceTerms terms_of(const std::vector<DeviceFacts>& everyone, LaneChoice wanted);
+// `wanted`: the executor that was chosen by hand, or automatic.
+DeviceCapabilities terms_of(const std::vector<DeviceFacts>& everyone, ExecutorChoice wanted);
 
 }  // namespace ringside

@@ -3,8 +3,8 @@
 //
 // Two things stand behind it. comm/device/cuda/cuda_device.h is a GPU. tests/device/cpu_device.h
 // plays one: its memory is the host's, its streams are threads, its kernel is played by threads. So
-// all that is above (which lane, which steps, what happens when a peer dies while a kernel waits)
-// is written once and tested where there is no GPU.
+// all that is above (which executor, which steps, what happens when a peer dies while a kernel
+// waits) is written once and tested where there is no GPU.
 //
 // What is enqueued on a stream is carried out in order, later; no call here waits unless it says
 // so. Every function throws Error{system} with the device's own words.
@@ -62,8 +62,8 @@ class Device {
   // Can the owner's kernels, and its copies, use any address of this device?
   virtual bool lets_read(const DeviceFacts& reader) = 0;
   // In the host's memory, and the device reaches it at the same address.
-  virtual DeviceTrouble* make_trouble() = 0;
-  virtual void free_trouble(DeviceTrouble* trouble) noexcept = 0;
+  virtual DeviceErrorFlags* make_error_flags() = 0;
+  virtual void free_error_flags(DeviceErrorFlags* error_flags) noexcept = 0;
 
   // --- streams and events ---
   virtual Stream make_stream() = 0;
@@ -89,12 +89,12 @@ class Device {
   virtual void signal(Stream stream, DeviceCell* cell, std::uint64_t bits) = 0;
   // The stream goes on when the cell's sequence is there, or further; or on the abort word.
   virtual void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
-                     const DeviceTrouble* trouble) = 0;
+                     const DeviceErrorFlags* error_flags) = 0;
   // If the cell's fingerprint is another one: notes that in `trouble`, and the stream goes on only
   // after the abort word, so nothing that is wrong is passed on. `from` is the cell's sender.
   virtual void check(Stream stream, const DeviceCell* cell, std::uint32_t fingerprint, int from,
-                     DeviceTrouble* trouble) = 0;
-  // The device lane's kernel, with so many blocks.
+                     DeviceErrorFlags* error_flags) = 0;
+  // The device executor's kernel, with so many blocks.
   virtual void launch(Stream stream, const DeviceCall& call, int blocks) = 0;
 
   // Waits for what callers have enqueued without naming a stream.

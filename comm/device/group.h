@@ -1,13 +1,13 @@
-// A communicator's half on the device: the windows in device memory, which lane carries out a call,
-// and calls that are under way there.
+// A communicator's half on the device: the windows in device memory, which executor carries out a
+// call, and calls that are under way there.
 //
 // Made together with the communicator, if every rank has made a device current before. Ranks may
 // share a device or have one each; what is possible is worked out from what all have told:
 //
-//     device lane   its kernels wait for each other, so they must all run at once: threads of one
+//     device executor   its kernels wait for each other, so they must all run at once: threads of one
 //                   process, processes under MPS, or a device for each process
-//     stream lane   needs memory that peers reach, and nothing more
-//     host lane     always: the buffers are copied to the host and back
+//     stream executor   needs memory that peers reach, and nothing more
+//     host executor     always: the buffers are copied to the host and back
 //
 // A call is enqueued and then watched. Watching is waiting as on the host (waiter.h), for an event
 // in place of a flag: so a dead, late or different peer is found and told by the same sentences. If
@@ -31,17 +31,17 @@
 
 namespace ringside {
 
-class DeviceSide {
+class DeviceGroup {
  public:
   // Collective; every rank has a device, which it takes here. Throws on every rank or on none.
-  static std::unique_ptr<DeviceSide> open(Bootstrap& bootstrap, const Peers& peers,
-                                          const Options& options);
-  ~DeviceSide();
-  DeviceSide(const DeviceSide&) = delete;
-  DeviceSide& operator=(const DeviceSide&) = delete;
+  static std::unique_ptr<DeviceGroup> open(Bootstrap& bootstrap, const Peers& peers,
+                                           const Options& options);
+  ~DeviceGroup();
+  DeviceGroup(const DeviceGroup&) = delete;
+  DeviceGroup& operator=(const DeviceGroup&) = delete;
 
   Device& device() { return *device_; }
-  const DeviceTerms& terms() const { return terms_; }
+  const DeviceCapabilities& terms() const { return terms_; }
 
   std::string name_of(int rank) const { return facts_[static_cast<std::size_t>(rank)].name.data(); }
 
@@ -50,7 +50,7 @@ class DeviceSide {
   bool takes_stream(Device::Stream stream);
   // Who carries out a call whose buffers are the device's: a pure function of the call and of what
   // all ranks agreed on.
-  LaneChoice lane_for(const Plan& plan) const;
+  ExecutorChoice executor_for(const Plan& plan) const;
   // A one-shot or two-shot message must fit the slots of all blocks together.
   std::size_t one_shot_most_bytes() const;
 
@@ -58,18 +58,18 @@ class DeviceSide {
   struct Ticket {
     Device::Event done = nullptr;
   };
-  // Orders a call on `stream`, or on a stream of this object's own if that is null. lane_for() says
-  // stream or device.
+  // Orders a call on `stream`, or on a stream of this object's own if that is null. executor_for()
+  // says stream or device.
   Ticket enqueue(const Plan& plan, Device::Stream stream);
   bool is_done(const Ticket& ticket) { return device_->is_done(ticket.done); }
   void give_back(Ticket ticket) { events_.push_back(ticket.done); }
 
   // A message of another call was found: its sender, and its fingerprint. Or none.
-  struct Stranger {
+  struct MismatchedMessage {
     int rank;
     std::uint32_t fingerprint;
   };
-  std::optional<Stranger> stranger() const;
+  std::optional<MismatchedMessage> stranger() const;
   // "in step 2, for rank 3", as far as the kernel has said; empty: nothing.
   std::string waits_for() const;
   // The rank that is waited for, as far as is known: the left neighbour at least.
@@ -79,32 +79,32 @@ class DeviceSide {
   void break_off();
 
  private:
-  DeviceSide(int rank, int size, const Options& options);
+  DeviceGroup(int rank, int size, const Options& options);
 
   struct Memory;  // where everything is in a window
-  void make_own(const DeviceTerms& terms);
+  void make_own(const DeviceCapabilities& terms);
   void open_peers(const std::vector<DeviceFacts>& facts, const std::vector<DeviceHandle>& handles);
   DeviceCall device_call(const Plan& plan) const;
-  bool lends_all_of(const DeviceCall& call) const;
+  bool exposes_all_of(const DeviceCall& call) const;
   int blocks_for(const DeviceCall& call) const;
   void enqueue_on_streams(const Plan& plan, Device::Stream stream);
   Device::Event event();
-  std::uint64_t told_wait() const;  // DeviceTrouble::waits_for
+  std::uint64_t told_wait() const;  // DeviceErrorFlags::waits_for
   void part();
 
   std::shared_ptr<Device> device_;
   int rank_;
   int size_;
   Options options_;
-  DeviceTerms terms_;
+  DeviceCapabilities terms_;
   std::vector<DeviceFacts> facts_;
   DeviceLayout layout_;
   unsigned char* window_ = nullptr;      // this rank's; the peers have it open
   std::vector<unsigned char*> windows_;  // the peers', by rank; null: not open
   unsigned char* own_ = nullptr;         // this rank's alone
-  DeviceTrouble* trouble_ = nullptr;
+  DeviceErrorFlags* error_flags_ = nullptr;
   DeviceCall common_;  // what is the same for every call
-  StreamRoad road_;
+  StreamConnection connection_;
   Device::Stream stream_ = nullptr;
   Device::Stream last_stream_ = nullptr;
   Device::Event last_ = nullptr;  // the end of the last call
@@ -114,7 +114,7 @@ class DeviceSide {
   bool any_ = false;                   // a call has been made
   std::mutex break_mutex_;
   bool broken_ = false;
-  DeviceCell far_[StreamRoad::kSlots + 1] = {};  // what flags are pushed to then
+  DeviceCell far_[StreamConnection::kSlots + 1] = {};  // what flags are pushed to then
 };
 
 }  // namespace ringside

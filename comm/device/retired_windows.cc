@@ -8,7 +8,7 @@
 namespace ringside {
 namespace {
 
-bool is_over(const Leftover& it) {
+bool is_over(const RetiredWindow& it) {
   std::vector<DeviceCell> cells(static_cast<std::size_t>(it.size));
   it.device->read(cells.data(), it.window + it.goodbye_byte, cells.size() * sizeof(DeviceCell));
   for (int peer = 0; peer < it.size; ++peer)
@@ -16,22 +16,23 @@ bool is_over(const Leftover& it) {
   return true;
 }
 
-std::mutex leftover_mutex;
-std::vector<Leftover>& leftovers() {
-  static auto* const all = new std::vector<Leftover>;  // never destroyed: threads may outlive main
+std::mutex retired_mutex;
+std::vector<RetiredWindow>& retired_windows() {
+  static auto* const all =
+      new std::vector<RetiredWindow>;  // never destroyed: threads may outlive main
   return *all;
 }
 
 }  // namespace
 
-void leave_window(const Leftover& leftover) {
-  const std::lock_guard lock(leftover_mutex);
-  leftovers().push_back(leftover);
+void retire_window(const RetiredWindow& retired) {
+  const std::lock_guard lock(retired_mutex);
+  retired_windows().push_back(retired);
 }
 
-void sweep_leftovers() {
-  const std::lock_guard lock(leftover_mutex);
-  std::erase_if(leftovers(), [](const Leftover& it) {
+void free_retired_windows() {
+  const std::lock_guard lock(retired_mutex);
+  std::erase_if(retired_windows(), [](const RetiredWindow& it) {
     try {
       if (!is_over(it)) return false;
     } catch (const std::exception&) {

@@ -11,16 +11,16 @@
 
 namespace ringside {
 
-struct Leftover {
+struct RetiredWindow {
   std::shared_ptr<Device> device;
   unsigned char* window;
   std::size_t goodbye_byte;  // where the peers' goodbyes stand, a cell for each rank
   int rank, size;
 };
 
-void leave_window(const Leftover& leftover);
+void retire_window(const RetiredWindow& retired);
 
 // Frees what nobody uses any more.
-void sweep_leftovers();
+void free_retired_windows();
 
 }  // namespace ringside

@@ -1,6 +1,6 @@
 // Buffers of a device for a call on the host: read into the host's memory before, written back
-// after. What the host lane makes of them is what it makes of any memory, so the bits are the same;
-// it is the way that always goes, and the slowest.
+// after. What the host executor makes of them is what it makes of any memory, so the bits are the
+// same; it is the way that always goes, and the slowest.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// The stream lane: carries out the ring's words by enqueueing them. The host says what is to be
-// done, and goes; copy engines, reduce kernels and stream-ordered flags do it.
+// The stream executor: carries out the ring's primitives by enqueueing them. The host says what is
+// to be done, and goes; copy engines, reduce kernels and stream-ordered flags do it.
 //
 //     out  ──wait(credit)──copy(right's slot ← piece)──signal──────────────────▶
 //                             ▲ after
@@ -11,10 +11,11 @@
 //   - scratch memory for partial sums (two of them in turns) is written again after the copy that
 //     read it.
 // Nothing else needs one: the algorithms never write to a piece again that somebody still reads
-// (proof_lane.h), and what a peer has read it says by credit.
+// (prover.h), and what a peer has read it says by credit.
 //
 // In one stream work is strictly in order, so a step's wait for room stands before its wait for the
-// message. Two slots a road make that free of deadlock, for the reason that device_lane.h gives.
+// message. Two slots a road make that free of deadlock, for the reason that device_executor.h
+// gives.
 //
 // Slots are large here: each step is half a dozen orders to the device, at some microseconds each,
 // and bytes must outweigh them.
@@ -30,7 +31,7 @@
 namespace ringside {
 
 // What outlives a call: the roads to both neighbours, and how far they have come.
-struct StreamRoad {
+struct StreamConnection {
   static constexpr int kSlots = 2;
 
   Device::Stream out = nullptr;
@@ -53,10 +54,11 @@ struct StreamRoad {
   std::uint32_t consumed = 0;
 };
 
-class StreamLane {
+class StreamExecutor {
  public:
-  StreamLane(const HostCall& call, StreamRoad& road, Device& device, DeviceTrouble* trouble)
-      : call_(call), road_(road), device_(device), trouble_(trouble) {}
+  StreamExecutor(const HostCall& call, StreamConnection& connection, Device& device,
+                 DeviceErrorFlags* error_flags)
+      : call_(call), connection_(connection), device_(device), error_flags_(error_flags) {}
 
   std::size_t slices() const { return call_.slices; }
 
@@ -70,18 +72,18 @@ class StreamLane {
   }
   void send(Piece piece, std::size_t slice) { put(piece, slice); }
   void receive(Piece piece, std::size_t slice) { take(piece, slice, false); }
-  void finish(Piece piece, std::size_t slice);
-  void keep(int chunk, std::size_t slice);
+  void post_op(Piece piece, std::size_t slice);
+  void copy_input(int chunk, std::size_t slice);
 
  private:
   void put(Piece piece, std::size_t slice);
   void take(Piece piece, std::size_t slice, bool reduces);
 
   static int slot_after(std::uint32_t messages) {
-    return static_cast<int>(messages % std::uint32_t{StreamRoad::kSlots});
+    return static_cast<int>(messages % std::uint32_t{StreamConnection::kSlots});
   }
   std::size_t slot_byte(int slot) const {
-    return static_cast<std::size_t>(slot) * road_.slot_bytes;
+    return static_cast<std::size_t>(slot) * connection_.slot_bytes;
   }
   Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
   const std::byte* input_at(Range r) const {
@@ -92,10 +94,10 @@ class StreamLane {
   }
 
   const HostCall& call_;
-  StreamRoad& road_;
+  StreamConnection& connection_;
   Device& device_;
-  DeviceTrouble* trouble_;
-  int carry_ = 0;  // which scratch holds the partial sum
+  DeviceErrorFlags* error_flags_;
+  int partial_ = 0;  // which scratch holds the partial sum
   bool checked_ = false;
 };
 

@@ -1,4 +1,4 @@
-// Boards as JSON, and files that are whole or not there.
+// Status pages as JSON, and files that are whole or not there.
 #include "comm/diagnostics/flight_record.h"
 
 #include <fcntl.h>
@@ -80,15 +80,15 @@ std::string json_call(const Call& call, int rank) {
   return words + "}";
 }
 
-std::string json_wait(const Board& board) {
-  const std::optional<WaitNote> wait = board.wait();
+std::string json_wait(const StatusPage& status_page) {
+  const std::optional<WaitNote> wait = status_page.wait();
   if (!wait) return "null";
   return text("{\"rank\": %d, \"since_ms\": %lld, \"words\": %s}", wait->peer,
               static_cast<long long>(wait->since_ms), json_string(wait->words).c_str());
 }
 
 std::string communicator_name(const Peers& peers) {
-  const Identity& zero = peers.identity(0);
+  const PeerInfo& zero = peers.rank_info(0);
   std::string host = zero.host.data();
   for (char& c : host)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.') c = '_';
@@ -103,7 +103,7 @@ std::optional<time_t> age_s(const std::string& path) {
 }
 
 // Under another name first: nobody ever reads half a record. A rank's own takes the place of what
-// others have read off its board; theirs does not take the place of its own.
+// others have read off its status page; theirs does not take the place of its own.
 enum class Owner { self, another };
 
 bool put_in_place(const std::string& part, const std::string& path, Owner owner) {
@@ -140,10 +140,10 @@ void write_whole(const std::string& path, const std::string& contents, Owner own
 }  // namespace
 
 std::string flight_json(const Peers& peers, int rank, const char* why) {
-  const Board& board = *peers.board_of(rank);
-  const Identity& who = peers.identity(rank);
-  const RankState state = board.state();
-  const std::string cause = state == RankState::broken ? board.cause().what() : "";
+  const StatusPage& status_page = *peers.status_page_of(rank);
+  const PeerInfo& who = peers.rank_info(rank);
+  const RankState state = status_page.state();
+  const std::string cause = state == RankState::broken ? status_page.cause().what() : "";
   std::string words = text(
       "{\"ringside_flight\": 1, \"communicator\": %s,\n \"rank\": %d, \"size\": %d, \"host\": %s, "
       "\"pid\": %d, \"process\": \"%s\",\n",
@@ -155,9 +155,9 @@ std::string flight_json(const Peers& peers, int rank, const char* why) {
       why, peers.rank(), utc_now().c_str(), static_cast<long long>(coarse_now_ms()), name_of(state),
       json_string(cause).c_str());
   words += text(" \"finished\": %llu, \"waits_for\": %s,\n \"calls\": [",
-                static_cast<ull>(board.finished()), json_wait(board).c_str());
+                static_cast<ull>(status_page.finished()), json_wait(status_page).c_str());
   const char* separator = "\n  ";
-  for (const Call& call : board.history()) {
+  for (const Call& call : status_page.history()) {
     words += separator + json_call(call, rank);
     separator = ",\n  ";
   }
@@ -172,9 +172,9 @@ std::string write_flight(const Peers& peers, const std::string& folder, const ch
   try {
     const auto path = [&](int rank) { return folder + "/" + flight_name(peers, rank); };
     write_whole(path(peers.rank()), flight_json(peers, peers.rank(), why), Owner::self);
-    peers.refresh_boards();
+    peers.refresh_status_pages();
     for (int rank = 0; rank < peers.size(); ++rank) {
-      const bool readable = rank != peers.rank() && peers.board_of(rank) != nullptr;
+      const bool readable = rank != peers.rank() && peers.status_page_of(rank) != nullptr;
       if (readable && age_s(path(rank)).value_or(kJustNow_s + 1) > kJustNow_s)
         write_whole(path(rank), flight_json(peers, rank, why), Owner::another);
     }

@@ -1,8 +1,9 @@
 // The flight recorder: what every rank has called lately, written to files when something is wrong.
 //
 // When ranks take different turns in their programs, the sentence that ends the job names the call
-// in which that came out. How they got there is in the calls before it. Every rank's board holds
-// its last 1,024 (board.h), at no cost beyond the board's; this file writes them down, as JSON:
+// in which that came out. How they got there is in the calls before it. Every rank's status page
+// holds its last 1,024 (status page.h), at no cost beyond the status page's; this file writes them
+// down, as JSON:
 //
 //   - when a call fails (Communicator breaks)
 //   - on SIGUSR1 (flight_signal.h), for a job that seems to hang
@@ -13,8 +14,8 @@
 // which they differ.
 //
 // A rank that was killed, or is stopped, or never comes back to its communicator, writes nothing.
-// But its board is mapped by its peers. So whoever writes its own record also writes those of the
-// others that it can read, unless theirs have been written just now. One living rank is enough.
+// But its status page is mapped by its peers. So whoever writes its own record also writes those of
+// the others that it can read, unless theirs have been written just now. One living rank is enough.
 #pragma once
 
 #include <string>

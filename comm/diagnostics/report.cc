@@ -1,4 +1,4 @@
-// Reading the boards, and putting what they say into words.
+// Reading the status pages, and putting what they say into words.
 #include "comm/diagnostics/report.h"
 
 #include <chrono>
@@ -21,11 +21,11 @@ std::string age(std::int64_t since_ms) {
 // Long for a rank that only has to wake up and look.
 constexpr std::chrono::milliseconds kLookAgainAfter{20};
 
-// A process that is stopped, or silent, waits for nobody, whatever its board says: what it waited
-// for may have come since.
+// A process that is stopped, or silent, waits for nobody, whatever its status page says: what it
+// waited for may have come since.
 std::optional<int> awaited_by(const Peers& peers, int rank) {
-  const Board* board = peers.board_of(rank);
-  const std::optional<WaitNote> wait = board == nullptr ? std::nullopt : board->wait();
+  const StatusPage* status_page = peers.status_page_of(rank);
+  const std::optional<WaitNote> wait = status_page == nullptr ? std::nullopt : status_page->wait();
   if (!wait || peers.presence(rank) != Presence::runs) return std::nullopt;
   return wait->peer;
 }
@@ -45,22 +45,22 @@ const char* words_of(Presence presence) {
 
 }  // namespace
 
-bool has_finished(const Board& board, const Call& call) {
+bool has_finished(const StatusPage& status_page, const Call& call) {
   if (call.collective == 0) return false;
-  const std::optional<Call> theirs = board.find_collective(call.collective);
-  return theirs && theirs->fingerprint == call.fingerprint && !board.inside(theirs->number);
+  const std::optional<Call> theirs = status_page.find_collective(call.collective);
+  return theirs && theirs->fingerprint == call.fingerprint && !status_page.inside(theirs->number);
 }
 
 Report::Report(const Peers& peers) : peers_(peers) {
   const auto waits_for = [&](int rank) { return awaited_by(peers, rank); };
-  peers.refresh_boards();
-  blame_ = blame(peers.rank(), waits_for);
-  teller_ = teller(blame_, peers.size(), waits_for);
+  peers.refresh_status_pages();
+  root_cause_ = root_cause(peers.rank(), waits_for);
+  teller_ = teller(root_cause_, peers.size(), waits_for);
   loss_ = find_loss();
   // A message that has come just now looks like one that is lost. So look twice.
   if (!loss_) return;
   std::this_thread::sleep_for(kLookAgainAfter);
-  peers.refresh_boards();
+  peers.refresh_status_pages();
   if (find_loss() != loss_) loss_.reset();
 }
 
@@ -68,19 +68,19 @@ bool Report::is_mine_to_tell() const { return teller_ == peers_.rank(); }
 
 std::string Report::cause(const Call& call) const {
   if (loss_) return lost();
-  if (!blame_.late) return circle();
-  const int rank = *blame_.late;
+  if (!root_cause_.late) return circle();
+  const int rank = *root_cause_.late;
   return peers_.who(rank) + words_of(peers_.presence(rank)) + doing(rank, call);
 }
 
 std::string Report::doing(int rank, const Call& call) const {
-  const Board* board = peers_.board_of(rank);
-  if (board == nullptr) return "what it is doing cannot be seen from here";
-  const std::optional<Call> latest = board->latest();
+  const StatusPage* status_page = peers_.status_page_of(rank);
+  if (status_page == nullptr) return "what it is doing cannot be seen from here";
+  const std::optional<Call> latest = status_page->latest();
   if (!latest) return "it has not entered any call yet";
   const std::string what = describe(latest->number, latest->what);
   const std::string since = age(latest->entered_ms);
-  if (board->inside(latest->number))
+  if (status_page->inside(latest->number))
     return text("it has been in %s for %s, waiting for nobody", what.c_str(), since.c_str());
   return text("it has not entered %s; its last call was %s, entered %s ago",
               call.collective == 0 ? "this call" : describe(call.number, call.what).c_str(),
@@ -89,12 +89,12 @@ std::string Report::doing(int rank, const Call& call) const {
 
 std::string Report::circle() const {
   std::string words =
-      "ranks wait for each other in a circle, as their boards say, so none will go on: ";
-  for (std::size_t i = 0; i < blame_.waiting.size(); ++i) {
-    const Board& board = *peers_.board_of(blame_.waiting[i]);
-    const std::optional<Call> latest = board.latest();
-    const std::optional<WaitNote> wait = board.wait();
-    words += text("%srank %d in %s, %s", i == 0 ? "" : "; ", blame_.waiting[i],
+      "ranks wait for each other in a circle, as their status pages say, so none will go on: ";
+  for (std::size_t i = 0; i < root_cause_.waiting.size(); ++i) {
+    const StatusPage& status_page = *peers_.status_page_of(root_cause_.waiting[i]);
+    const std::optional<Call> latest = status_page.latest();
+    const std::optional<WaitNote> wait = status_page.wait();
+    words += text("%srank %d in %s, %s", i == 0 ? "" : "; ", root_cause_.waiting[i],
                   latest ? describe(latest->number, latest->what).c_str() : "no call",
                   wait ? wait->words.c_str() : "going on by now");
   }
@@ -102,14 +102,15 @@ std::string Report::circle() const {
 }
 
 std::vector<int> Report::chain() const {
-  std::vector<int> ranks = blame_.waiting;
-  ranks.push_back(blame_.late ? *blame_.late : ranks.front());
+  std::vector<int> ranks = root_cause_.waiting;
+  ranks.push_back(root_cause_.late ? *root_cause_.late : ranks.front());
   return ranks;
 }
 
 // Messages of one direction stay in order, so whoever waits in a recv has received all before it.
 std::optional<Report::Tally> Report::tally(int waiting, int awaited) const {
-  const Board *receiver = peers_.board_of(waiting), *sender = peers_.board_of(awaited);
+  const StatusPage *receiver = peers_.status_page_of(waiting),
+                   *sender = peers_.status_page_of(awaited);
   const std::optional<Call> call = receiver == nullptr ? std::nullopt : receiver->latest();
   const std::optional<WaitNote> wait = call ? receiver->wait() : std::nullopt;
   if (!wait || sender == nullptr || call->collective != 0) return std::nullopt;
@@ -126,7 +127,8 @@ std::optional<Report::Tally> Report::tally(int waiting, int awaited) const {
 std::optional<Report::Loss> Report::find_loss() const {
   const std::vector<int> ranks = chain();
   for (std::size_t i = 0; i + 1 < ranks.size(); ++i) {
-    const Board *waiting = peers_.board_of(ranks[i]), *awaited = peers_.board_of(ranks[i + 1]);
+    const StatusPage *waiting = peers_.status_page_of(ranks[i]),
+                     *awaited = peers_.status_page_of(ranks[i + 1]);
     const std::optional<Call> call = waiting == nullptr ? std::nullopt : waiting->latest();
     if (call && awaited != nullptr && has_finished(*awaited, *call))
       return loss_between(ranks[i], ranks[i + 1]);
@@ -134,27 +136,27 @@ std::optional<Report::Loss> Report::find_loss() const {
     if (messages && messages->sent > messages->received)
       return loss_between(ranks[i], ranks[i + 1]);
   }
-  if (blame_.late) return std::nullopt;
+  if (root_cause_.late) return std::nullopt;
   std::optional<std::pair<std::uint64_t, std::size_t>> hindmost;  // how far, and which
   for (std::size_t i = 0; i + 1 < ranks.size(); ++i) {
-    const std::optional<WaitNote> wait = peers_.board_of(ranks[i])->wait();
-    const std::optional<Call> call = peers_.board_of(ranks[i])->latest();
+    const std::optional<WaitNote> wait = peers_.status_page_of(ranks[i])->wait();
+    const std::optional<Call> call = peers_.status_page_of(ranks[i])->latest();
     if (!wait || !call || call->collective == 0) return std::nullopt;
     if (!hindmost || wait->position < hindmost->first) hindmost = {wait->position, i};
   }
-  const std::optional<WaitNote> ahead = peers_.board_of(ranks[hindmost->second + 1])->wait();
+  const std::optional<WaitNote> ahead = peers_.status_page_of(ranks[hindmost->second + 1])->wait();
   if (!ahead || ahead->position <= hindmost->first) return std::nullopt;
   return loss_between(ranks[hindmost->second], ranks[hindmost->second + 1]);
 }
 
 std::optional<Report::Loss> Report::loss_between(int waiting, int awaited) const {
-  const std::optional<WaitNote> wait = peers_.board_of(waiting)->wait();
+  const std::optional<WaitNote> wait = peers_.status_page_of(waiting)->wait();
   if (!wait || wait->peer != awaited) return std::nullopt;
   return Loss{awaited, waiting, wait->since_ms};
 }
 
 std::string Report::lost() const {
-  const Board& receiver = *peers_.board_of(loss_->receiver);
+  const StatusPage& receiver = *peers_.status_page_of(loss_->receiver);
   const std::optional<WaitNote> wait = receiver.wait();
   const std::optional<Call> call = receiver.latest();
   return text(

@@ -1,7 +1,7 @@
 // What is said about a rank that is late: who, since when, and what it does instead.
 //
-// Everything stands on the boards (board.h), or comes by the control channel (control.h). A report
-// is made when something takes long; nothing here is on the way of a message.
+// Everything stands on the status pages (status page.h), or comes by the control channel
+// (control.h). A report is made when something takes long; nothing here is on the way of a message.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 
 namespace ringside {
 
-// Whether the rank of this board has made and finished the collective that `call` is on another
-// rank. It has then sent all that it had to send in it.
-bool has_finished(const Board& board, const Call& call);
+// Whether the rank of this status page has made and finished the collective that `call` is on
+// another rank. It has then sent all that it had to send in it.
+bool has_finished(const StatusPage& status_page, const Call& call);
 
 class Report {
  public:
@@ -50,7 +50,7 @@ class Report {
   std::string doing(int rank, const Call& call) const;
 
   const Peers& peers_;
-  Blame blame_;
+  RootCause root_cause_;
   int teller_;
   std::optional<Loss> loss_;
 };

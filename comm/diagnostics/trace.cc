@@ -36,10 +36,10 @@ std::vector<TracedSpan> Trace::spans() const {
   return ordered;
 }
 
-std::uint32_t& Trace::counter(Counters& of, Road road, int peer) {
+std::uint32_t& Trace::counter(Counters& of, Connection connection, int peer) {
   constexpr std::size_t kRoads = 3;
   const std::size_t index =
-      static_cast<std::size_t>(peer) * kRoads + static_cast<std::size_t>(road);
+      static_cast<std::size_t>(peer) * kRoads + static_cast<std::size_t>(connection);
   if (index >= of.size()) of.resize(index + 1);
   return of[index];
 }

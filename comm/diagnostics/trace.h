@@ -34,12 +34,12 @@ inline constexpr std::size_t kMostSpans = std::size_t{64} << 10;
 
 // What kind of channel a message travels on (peers.h): the ring's, a pair's for collectives, or a
 // pair's for send and recv.
-enum class Road : unsigned char { ring, mesh, messages };
+enum class Connection : unsigned char { ring, mesh, messages };
 
 // Which message: the same number at both its ends, and another for each message. 0: none.
 using MessageId = std::uint64_t;
-constexpr MessageId message_id(Road road, int from, int to, std::uint32_t number) {
-  return (static_cast<std::uint64_t>(road) + 1) << 60 |
+constexpr MessageId message_id(Connection connection, int from, int to, std::uint32_t number) {
+  return (static_cast<std::uint64_t>(connection) + 1) << 60 |
          static_cast<std::uint64_t>(from & 0x3fff) << 46 |
          static_cast<std::uint64_t>(to & 0x3fff) << 32 | number;
 }
@@ -104,12 +104,16 @@ class Trace {
   // --- for those who note it ---
   void note(const TracedSpan& span);
   // This rank's next message to, or from, `peer`.
-  std::uint32_t next_sent(Road road, int peer) { return ++counter(sent_, road, peer); }
-  std::uint32_t next_received(Road road, int peer) { return ++counter(received_, road, peer); }
+  std::uint32_t next_sent(Connection connection, int peer) {
+    return ++counter(sent_, connection, peer);
+  }
+  std::uint32_t next_received(Connection connection, int peer) {
+    return ++counter(received_, connection, peer);
+  }
 
  private:
   using Counters = std::vector<std::uint32_t>;
-  static std::uint32_t& counter(Counters& of, Road road, int peer);
+  static std::uint32_t& counter(Counters& of, Connection connection, int peer);
 
   std::size_t most_;
   std::vector<TracedSpan> kept_;  // once full, a ring of which the oldest is at noted_ % most_

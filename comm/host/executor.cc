@@ -1,5 +1,5 @@
-// The host lane's one step, from the outside in: exchange, send half, receive half, and what can be
-// wrong.
+// The host executor's one step, from the outside in: exchange, send half, receive half, and what
+// can be wrong.
 #include "comm/host/executor.h"
 
 #include <cassert>
@@ -8,7 +8,7 @@
 
 namespace ringside {
 
-void HostLane::step(Out out, In in, bool reduce, std::size_t slice) {
+void HostExecutor::step(Out out, In in, bool reduce, std::size_t slice) {
   step_ = next_step(slice);
   slice_ = slice;
   if (out.end != nullptr) {
@@ -23,7 +23,7 @@ void HostLane::step(Out out, In in, bool reduce, std::size_t slice) {
 }
 
 // Where the outgoing piece is, and how long.
-void HostLane::locate(Out& out, std::size_t slice) {
+void HostExecutor::locate(Out& out, std::size_t slice) {
   const Range r = range(out.piece.chunk, slice);
   out.bytes = r.count * call_.element_bytes;
   switch (out.piece.place) {
@@ -33,36 +33,36 @@ void HostLane::locate(Out& out, std::size_t slice) {
     case Place::output:
       out.source = output_at(r);
       break;
-    case Place::carry:
-      out.source = carry_;
+    case Place::partial:
+      out.source = partial_;
       break;
-    case Place::kept:
+    case Place::scratch:
       out.source = scratch_.kept();
       break;
   }
-  out.loan = loan_of(out);
+  out.ref = ref_of(out);
 }
 
 // Where the receiver finds the piece, if it may and can look for it: sums on their way are written
-// over too soon, and what travels in a cell needs no loan.
-Loan HostLane::loan_of(const Out& out) const {
-  if (out.bytes < call_.lend_from_bytes || out.bytes <= kInlineBytes) return {};
+// over too soon, and what travels in a cell needs no zero-copy message.
+ZeroCopyRef HostExecutor::ref_of(const Out& out) const {
+  if (out.bytes < call_.zero_copy_from_bytes || out.bytes <= kInlineBytes) return {};
   const bool from_input = out.piece.place == Place::input;
   if (!from_input && out.piece.place != Place::output) return {};
-  const Lendable& it = from_input ? call_.input_lendable : call_.output_lendable;
+  const Exposable& it = from_input ? call_.input_exposable : call_.output_exposable;
   const auto offset =
       static_cast<std::size_t>(out.source - (from_input ? call_.input : call_.output));
-  if (offset + out.bytes > it.bytes || !out.end->takes_loans()) return {};
+  if (offset + out.bytes > it.bytes || !out.end->takes_zero_copy()) return {};
   return {it.from.allocation, it.from.offset_bytes + offset};
 }
 
-bool HostLane::try_send(const Out& out) {
+bool HostExecutor::try_send(const Out& out) {
   if (!out.end->may_send()) return false;
   if (out.source == nullptr) {
     out.end->publish(call_.fingerprint);
-  } else if (out.loan.allocation != 0) {
-    out.end->lend(call_.fingerprint, out.loan);
-    has_lent_ = true;
+  } else if (out.ref.allocation != 0) {
+    out.end->expose(call_.fingerprint, out.ref);
+    has_exposed_ = true;
   } else {
     out.end->send(call_.fingerprint, out.source, out.bytes);
   }
@@ -73,14 +73,14 @@ bool HostLane::try_send(const Out& out) {
 // waits for room: two ranks that both believe to be the root of a broadcast would wait for each
 // other until the deadline. Later it must not look: the next message may rightly belong to the left
 // neighbour's next call.
-void HostLane::wait_for_room(const Out& out) {
+void HostExecutor::wait_for_room(const Out& out) {
   bool sent = false;
-  const auto stranger_came = [&] {
+  const auto mismatch_came = [&] {
     return !received_ && out.end == &*edges_.right && edges_.left->arrived() &&
            edges_.left->flag().fingerprint != call_.fingerprint;
   };
   waiter_.wait(
-      out.rank, [&] { return (sent = try_send(out)) || stranger_came(); },
+      out.rank, [&] { return (sent = try_send(out)) || mismatch_came(); },
       [&] {
         return at_step() +
                text(" for rank %d to make room for %s", out.rank, name_of(out.piece).c_str());
@@ -91,7 +91,7 @@ void HostLane::wait_for_room(const Out& out) {
 
 // While waiting, the outgoing piece is sent as soon as there is credit: that is what keeps a ring
 // of full slots moving.
-void HostLane::wait_for_message(Out& out, const In& in) {
+void HostExecutor::wait_for_message(Out& out, const In& in) {
   waiter_.wait(
       in.rank,
       [&] {
@@ -103,7 +103,7 @@ void HostLane::wait_for_message(Out& out, const In& in) {
   check_flag(*in.end, in.rank);
 }
 
-void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
+void HostExecutor::take(const In& in, bool reduce, bool sent, std::size_t slice) {
   const Range r = range(in.piece.chunk, slice);
   const std::size_t bytes = r.count * call_.element_bytes;
   const std::byte* message = message_of(*in.end, in.rank, bytes);
@@ -121,9 +121,11 @@ void HostLane::take(const In& in, bool reduce, bool sent, std::size_t slice) {
   waiter_.done_reading(*in.end);
 }
 
-// An allocation's first loan is waited for: its owner is asked for the memory.
-const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
-  const auto words = [&] { return at_step() + text(" for memory that rank %d lends", from_rank); };
+// An allocation's first zero-copy message is waited for: its owner is asked for the memory.
+const std::byte* HostExecutor::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
+  const auto words = [&] {
+    return at_step() + text(" for memory that rank %d exposes", from_rank);
+  };
   const std::byte* message = waiter_.read(end, bytes, words);
   if (message == nullptr) [[unlikely]]
     waiter_.wait(
@@ -132,11 +134,11 @@ const std::byte* HostLane::message_of(const ReceiveEnd& end, int from_rank, std:
   return message;
 }
 
-std::byte* HostLane::target_of(Piece piece, Range r, bool sent) {
+std::byte* HostExecutor::target_of(Piece piece, Range r, bool sent) {
   switch (piece.place) {
-    case Place::carry:
-      return carry_target(r.count * call_.element_bytes, sent);
-    case Place::kept:
+    case Place::partial:
+      return partial_target(r.count * call_.element_bytes, sent);
+    case Place::scratch:
       return scratch_.kept();
     default:
       assert(piece.place == Place::output);
@@ -146,40 +148,41 @@ std::byte* HostLane::target_of(Piece piece, Range r, bool sent) {
 
 // The neighbour's next slot, if the piece before it has gone out and there is credit for one more;
 // scratch otherwise. A piece that travels in its cell needs no slot.
-std::byte* HostLane::carry_target(std::size_t bytes, bool sent) {
+std::byte* HostExecutor::partial_target(std::size_t bytes, bool sent) {
   if (sent && bytes > kInlineBytes && edges_.right->may_send()) {
-    carry_ = nullptr;
+    partial_ = nullptr;
     if (std::byte* slot = edges_.right->slot()) return slot;
   }
   std::byte* target = scratch_.next();
-  carry_ = target;
+  partial_ = target;
   return target;
 }
 
-void HostLane::finish(Piece piece, std::size_t slice) {
+void HostExecutor::post_op(Piece piece, std::size_t slice) {
   if (call_.divide == nullptr) return;
   const Range r = range(piece.chunk, slice);
-  call_.divide(piece.place == Place::kept ? scratch_.kept() : output_at(r), r.count, call_.divisor);
+  call_.divide(piece.place == Place::scratch ? scratch_.kept() : output_at(r), r.count,
+               call_.divisor);
 }
 
-void HostLane::keep(int chunk, std::size_t slice) {
+void HostExecutor::copy_input(int chunk, std::size_t slice) {
   const Range r = range(chunk, slice);
   if (r.count > 0 && input_at(r) != output_at(r))
     copy_bytes(output_at(r), input_at(r), r.count * call_.element_bytes);
 }
 
-void HostLane::show(int peer) {
+void HostExecutor::send_input(int peer) {
   ++step_;
   Out out = to_peer(peer, Piece{Place::input, kWholeInput});
   out.source = call_.input;
   out.bytes = whole_bytes();
   // In place this rank's own sums are about to cover what the others would still read.
-  if (call_.input != call_.output) out.loan = loan_of(out);
+  if (call_.input != call_.output) out.ref = ref_of(out);
   if (!try_send(out)) wait_for_room(out);
 }
 
-void HostLane::look(int rank, int chunk, std::size_t slice) {
-  looked_ = chunk == kWholeInput ? Range{0, call_.chunks.total()} : range(chunk, slice);
+void HostExecutor::wait_input(int rank, int chunk, std::size_t slice) {
+  waited_ = chunk == kWholeInput ? Range{0, call_.chunks.total()} : range(chunk, slice);
   if (rank == peers_.rank()) return set_aside_own();
   step_ = next_step(slice);
   slice_ = slice;
@@ -188,22 +191,22 @@ void HostLane::look(int rank, int chunk, std::size_t slice) {
 }
 
 // In place the output is about to cover the own input, so that is copied; it is at most a slot.
-void HostLane::set_aside_own() {
-  own_view_ = input_at(looked_);
-  if (call_.input != call_.output || looked_.count == 0) return;
-  copy_bytes(scratch_.kept(), own_view_, looked_.count * call_.element_bytes);
+void HostExecutor::set_aside_own() {
+  own_view_ = input_at(waited_);
+  if (call_.input != call_.output || waited_.count == 0) return;
+  copy_bytes(scratch_.kept(), own_view_, waited_.count * call_.element_bytes);
   own_view_ = scratch_.kept();
 }
 
 // Where rank `rank`'s contribution to a range can be read.
-const std::byte* HostLane::view(int rank, Range r) {
+const std::byte* HostExecutor::view(int rank, Range r) {
   const std::byte* first = own_view_;
   if (rank != peers_.rank())
-    first = message_of(*edges_.from[index(rank)], rank, looked_.count * call_.element_bytes);
-  return first + (r.begin - looked_.begin) * call_.element_bytes;
+    first = message_of(*edges_.from[index(rank)], rank, waited_.count * call_.element_bytes);
+  return first + (r.begin - waited_.begin) * call_.element_bytes;
 }
 
-void HostLane::fold(int chunk, int from, int order, std::size_t slice) {
+void HostExecutor::reduce_input(int chunk, int from, int order, std::size_t slice) {
   const Range r = range(chunk, slice);
   if (r.count == 0) return;
   const std::byte* contribution = view(from, r);
@@ -213,38 +216,38 @@ void HostLane::fold(int chunk, int from, int order, std::size_t slice) {
     call_.reduce(output_at(r), order == 2 ? first_ : output_at(r), contribution, r.count);
 }
 
-void HostLane::look_away(std::size_t) {
+void HostExecutor::release_inputs(std::size_t) {
   for (std::optional<ReceiveEnd>& end : edges_.from)
     if (end) waiter_.done_reading(*end);
 }
 
-void HostLane::settle() {
-  if (!has_lent_) return;
-  wait_for_loans(edges_.right, edges_.right_rank);
+void HostExecutor::wait_reads() {
+  if (!has_exposed_) return;
+  wait_reads_of(edges_.right, edges_.right_rank);
   for (std::size_t peer = 0; peer < edges_.to.size(); ++peer)
-    wait_for_loans(edges_.to[peer], static_cast<int>(peer));
+    wait_reads_of(edges_.to[peer], static_cast<int>(peer));
 }
 
 // A rank that comes here has sent all its messages of the call. So it is ahead of whoever still
 // waits for one: that was lost (report.cc).
-void HostLane::wait_for_loans(std::optional<SendEnd>& end, int rank) {
-  if (!end || !end->has_lent()) return;
+void HostExecutor::wait_reads_of(std::optional<SendEnd>& end, int rank) {
+  if (!end || !end->has_exposed()) return;
   waiter_.wait(
-      rank, [&] { return end->loans_are_back(); },
-      [&] { return text("waiting for rank %d to read what this rank lends", rank); }, UINT64_MAX);
+      rank, [&] { return end->exposed_is_read(); },
+      [&] { return text("waiting for rank %d to read what this rank exposes", rank); }, UINT64_MAX);
 }
 
-void HostLane::check_flag(const ReceiveEnd& end, int from_rank) {
+void HostExecutor::check_flag(const ReceiveEnd& end, int from_rank) {
   if (end.is_of(call_.fingerprint)) [[likely]]
     return;
   waiter_.check_flag(end, from_rank, call_.fingerprint, [this] { return at_step(); });
 }
 
-std::string HostLane::name_of(Piece piece) const {
+std::string HostExecutor::name_of(Piece piece) const {
   return piece.chunk == kWholeInput ? "all of the input" : text("chunk %d", piece.chunk);
 }
 
-std::string HostLane::at_step() const {
+std::string HostExecutor::at_step() const {
   std::string words = text("waiting in step %d of %d", step_, call_.steps_per_slice);
   if (slices() > 1) words += text(" of slice %zu of %zu", slice_ + 1, slices());
   return words;

@@ -1,5 +1,5 @@
-// The host lane: carries out an algorithm's words on the calling thread, by moving bytes through
-// channels.
+// The host executor: carries out an algorithm's words on the calling thread, by moving bytes
+// through channels.
 //
 // One exchange, for pieces of at most a slot:
 //
@@ -13,10 +13,10 @@
 //   signals. Otherwise it goes to scratch memory and is copied when credit comes. Fusing never
 //   waits, so it cannot deadlock.
 //
-//   Loans. Where the outgoing piece lies in memory that its receiver can read (allocate.h),
-//   nothing is copied: the message says where the piece is. Input and output may be lent, as the
-//   algorithms never write to a piece again that somebody still has to read (proof_lane.h proves
-//   it); sums that are on their way are not. A call ends when all it lent has been read.
+//   Zero-copy messages. Where the outgoing piece lies in memory that its receiver can read (allocate.h),
+//   nothing is copied: the message says where the piece is. Input and output may be exposed, as the
+//   algorithms never write to a piece again that somebody still has to read (prover.h proves
+//   it); sums that are on their way are not. A call ends when all it exposed has been read.
 //
 //   Slices. A slot fits the cache, and a slice goes through all its steps before the next one
 //   begins, so what was just reduced is still in the cache when it is gathered.
@@ -57,16 +57,16 @@ struct HostCall {
   int divisor = 1;
   // Bytes that rest (ring.h) go past the caches: the buffers are larger than those.
   bool streams = false;
-  // Pieces of so many bytes and more are lent, if they lie in memory of which that can be said.
-  std::size_t lend_from_bytes = SIZE_MAX;
-  Lendable input_lendable;
-  Lendable output_lendable;
+  // Pieces of so many bytes and more are exposed, if they lie in memory of which that can be said.
+  std::size_t zero_copy_from_bytes = SIZE_MAX;
+  Exposable input_exposable;
+  Exposable output_exposable;
 
   Range range(int chunk, std::size_t slice) const {
     return slice_of(chunks[chunk], slice, slice_count);
   }
   std::size_t whole_bytes() const { return what.count * element_bytes; }
-  bool may_lend() const { return chunks.total() * element_bytes >= lend_from_bytes; }
+  bool may_expose() const { return chunks.total() * element_bytes >= zero_copy_from_bytes; }
 };
 
 // Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its
@@ -97,16 +97,16 @@ struct Edges {
   std::vector<std::optional<ReceiveEnd>> from;
 };
 
-class HostLane {
+class HostExecutor {
  public:
-  HostLane(const HostCall& call, Edges& edges, Peers& peers, Waiter& waiter, Scratch& scratch)
+  HostExecutor(const HostCall& call, Edges& edges, Peers& peers, Waiter& waiter, Scratch& scratch)
       : call_(call), edges_(edges), peers_(peers), waiter_(waiter), scratch_(scratch) {}
 
   std::size_t slices() const { return call_.slices; }
   // The number within its slice, from 1, of the step that comes next if it is of this slice.
   int next_step(std::size_t slice) const { return slice == slice_ ? step_ + 1 : 1; }
 
-  // The ring's words.
+  // The ring's primitives.
   void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
     step(to_right(send), from_left(receive), true, slice);
   }
@@ -115,19 +115,19 @@ class HostLane {
   }
   void send(Piece piece, std::size_t slice) { step(to_right(piece), {}, false, slice); }
   void receive(Piece piece, std::size_t slice) { step({}, from_left(piece), false, slice); }
-  void finish(Piece piece, std::size_t slice);
-  void keep(int chunk, std::size_t slice);
+  void post_op(Piece piece, std::size_t slice);
+  void copy_input(int chunk, std::size_t slice);
 
   // The words of one_shot.h, where the whole input is one message, and of two_shot.h.
-  void show(int peer);
-  void look(int rank, int chunk = kWholeInput, std::size_t slice = 0);
-  void fold(int chunk, int from, int order, std::size_t slice = 0);
-  void look_away(std::size_t slice = 0);
+  void send_input(int peer);
+  void wait_input(int rank, int chunk = kWholeInput, std::size_t slice = 0);
+  void reduce_input(int chunk, int from, int order, std::size_t slice = 0);
+  void release_inputs(std::size_t slice = 0);
 
-  // The end of a call: waits until everything that was lent has been read.
-  void settle();
+  // The end of a call: waits until everything that was exposed has been read.
+  void wait_reads();
 
-  // The mesh's words.
+  // The mesh's primitives.
   void send_to(int peer, Piece piece, std::size_t slice) {
     step(to_peer(peer, piece), {}, false, slice);
   }
@@ -146,7 +146,7 @@ class HostLane {
     Piece piece{};
     const std::byte* source = nullptr;  // null: already in the neighbour's slot
     std::size_t bytes = 0;
-    Loan loan{};  // where the receiver finds the piece, if it can
+    ZeroCopyRef ref{};  // where the receiver finds the piece, if it can
     bool sent = true;
   };
   struct In {
@@ -167,13 +167,13 @@ class HostLane {
   void wait_for_room(const Out& out);
   void wait_for_message(Out& out, const In& in);
   void take(const In& in, bool reduce, bool sent, std::size_t slice);
-  bool streams(Piece piece) const { return call_.streams && piece.rests; }
+  bool streams(Piece piece) const { return call_.streams && piece.streaming; }
   std::byte* target_of(Piece piece, Range r, bool sent);
-  std::byte* carry_target(std::size_t bytes, bool sent);
+  std::byte* partial_target(std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);
   const std::byte* message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes);
-  Loan loan_of(const Out& out) const;
-  void wait_for_loans(std::optional<SendEnd>& end, int rank);
+  ZeroCopyRef ref_of(const Out& out) const;
+  void wait_reads_of(std::optional<SendEnd>& end, int rank);
   std::size_t whole_bytes() const { return call_.whole_bytes(); }
   const std::byte* view(int rank, Range r);
   void set_aside_own();
@@ -198,11 +198,11 @@ class HostLane {
   Waiter& waiter_;
   Scratch& scratch_;
   const std::byte* first_ = nullptr;     // the contribution that the second one is added to
-  Range looked_;                         // what every rank looks at: all, or a slice of a chunk
+  Range waited_;                         // what every rank looks at: all, or a slice of a chunk
   const std::byte* own_view_ = nullptr;  // this rank's part of it, or its copy
-  const std::byte* carry_ = nullptr;     // null while the carry is in the neighbour's slot
+  const std::byte* partial_ = nullptr;   // null while the carry is in the neighbour's slot
   bool received_ = false;                // anything, in this call
-  bool has_lent_ = false;
+  bool has_exposed_ = false;
   std::size_t slice_ = 0;
   int step_ = 0;  // within the slice, from 1
 };

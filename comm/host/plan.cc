@@ -96,7 +96,7 @@ Plan make(const Planner& planner, const Operation& what, const void* send, void*
   call.chunks = chunks;
   cut_for(call, uses_mesh(what.kind) ? planner.pair_slot_bytes : planner.slot_bytes);
   call.steps_per_slice = steps;
-  call.lend_from_bytes = planner.lend_from_bytes;
+  call.zero_copy_from_bytes = planner.zero_copy_from_bytes;
   call.streams = chunks.total() * call.element_bytes >= planner.stream_from_bytes;
   return plan;
 }
@@ -118,7 +118,7 @@ Plan reduce_scatter_in(const Planner& planner, const Operation& what, const void
   Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
   plan.call.output_first = parts.own_first;
   add_reduction(planner, plan.call);
-  plan.algorithm = text_of<Text::reduce_scatter>("ring");
+  plan.algorithm = algorithm_of<AlgorithmId::reduce_scatter>("ring");
   return plan;
 }
 
@@ -127,7 +127,7 @@ Plan all_gather_in(const Planner& planner, const Operation& what, const void* se
   check_part_in_whole(planner, what.kind, send, recv, parts);
   Plan plan = make(planner, what, send, recv, parts.chunks, planner.size - 1);
   plan.call.input_first = parts.own_first;
-  plan.algorithm = text_of<Text::all_gather>("ring");
+  plan.algorithm = algorithm_of<AlgorithmId::all_gather>("ring");
   return plan;
 }
 
@@ -147,10 +147,12 @@ std::size_t two_shot_most_bytes(const Planner& planner) {
   return two_shot_pays_up_to(planner.size);
 }
 
-AlgorithmText all_reduce_by(Text text) {
-  if (text == Text::all_reduce_one_shot) return text_of<Text::all_reduce_one_shot>("one-shot");
-  if (text == Text::all_reduce_two_shot) return text_of<Text::all_reduce_two_shot>("two-shot");
-  return text_of<Text::all_reduce>("ring");
+NamedAlgorithm all_reduce_by(AlgorithmId text) {
+  if (text == AlgorithmId::all_reduce_one_shot)
+    return algorithm_of<AlgorithmId::all_reduce_one_shot>("one-shot");
+  if (text == AlgorithmId::all_reduce_two_shot)
+    return algorithm_of<AlgorithmId::all_reduce_two_shot>("two-shot");
+  return algorithm_of<AlgorithmId::all_reduce>("ring");
 }
 
 void refuse(const Planner& planner, Kind kind, const std::string& why) {
@@ -184,13 +186,13 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
   const std::size_t one_shot = one_shot_most_bytes(planner);
   const std::size_t two_shot = two_shot_most_bytes(planner);
   if (one_shot > 0 && total_bytes <= one_shot) {
-    plan.algorithm = all_reduce_by(Text::all_reduce_one_shot);
+    plan.algorithm = all_reduce_by(AlgorithmId::all_reduce_one_shot);
   } else if (two_shot > 0 && total_bytes <= two_shot) {
-    plan.algorithm = all_reduce_by(Text::all_reduce_two_shot);
+    plan.algorithm = all_reduce_by(AlgorithmId::all_reduce_two_shot);
     cut_for(plan.call, planner.pair_slot_bytes);
     plan.call.steps_per_slice *= 2;  // each message out is a step, and each message in
   } else {
-    plan.algorithm = all_reduce_by(Text::all_reduce);
+    plan.algorithm = all_reduce_by(AlgorithmId::all_reduce);
   }
   return plan;
 }
@@ -243,13 +245,13 @@ Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DTy
   const bool passes_on = Ring{planner.rank, planner.size}.right() != root;
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, count}, buffer, buffer,
                    Chunks{count, 1}, planner.rank != root && passes_on ? 2 : 1);
-  plan.algorithm = text_of<Text::broadcast>("chain");
+  plan.algorithm = algorithm_of<AlgorithmId::broadcast>("chain");
   return plan;
 }
 
 Plan plan_barrier(const Planner& planner) {
   Plan plan = make(planner, {}, nullptr, nullptr, Chunks{0, planner.size}, planner.size - 1);
-  plan.algorithm = text_of<Text::barrier>("ring");
+  plan.algorithm = algorithm_of<AlgorithmId::barrier>("ring");
   return plan;
 }
 
@@ -266,7 +268,7 @@ Plan plan_reduce(const Planner& planner, const void* send, void* recv, std::size
   Plan plan = make(planner, {kind, dtype, reduction, root, count}, send, recv,
                    Chunks{count, planner.size}, steps + (is_root ? steps : 1));
   add_reduction(planner, plan.call);
-  plan.algorithm = text_of<Text::reduce>("ring and mesh");
+  plan.algorithm = algorithm_of<AlgorithmId::reduce>("ring and mesh");
   return plan;
 }
 
@@ -282,7 +284,7 @@ Plan plan_gather(const Planner& planner, const void* send, void* recv, std::size
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, send_count}, send, recv,
                    parts.chunks, is_root ? planner.size - 1 : 1);
   plan.call.input_first = parts.own_first;
-  plan.algorithm = text_of<Text::gather>("mesh");
+  plan.algorithm = algorithm_of<AlgorithmId::gather>("mesh");
   return plan;
 }
 
@@ -298,7 +300,7 @@ Plan plan_scatter(const Planner& planner, const void* send, void* recv, std::siz
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, recv_count}, send, recv,
                    parts.chunks, is_root ? planner.size - 1 : 1);
   plan.call.output_first = parts.own_first;
-  plan.algorithm = text_of<Text::scatter>("mesh");
+  plan.algorithm = algorithm_of<AlgorithmId::scatter>("mesh");
   return plan;
 }
 
@@ -311,7 +313,7 @@ Plan plan_all_to_all(const Planner& planner, const void* send, void* recv, std::
   check_apart(planner, kind, send, parts.whole_bytes, recv, parts.whole_bytes);
   Plan plan = make(planner, {kind, dtype, Reduction::sum, 0, count}, send, recv, parts.chunks,
                    planner.size - 1);
-  plan.algorithm = text_of<Text::all_to_all>("mesh");
+  plan.algorithm = algorithm_of<AlgorithmId::all_to_all>("mesh");
   return plan;
 }
 

@@ -1,4 +1,5 @@
-// From a call's arguments to what the lane needs: everything that is decided before a byte moves.
+// From a call's arguments to what the executor needs: everything that is decided before a byte
+// moves.
 //
 // A plan is a value: the call in terms of memory, and the algorithm that is to carry it out. It
 // depends on the arguments and on what all ranks agreed on at the start, so all ranks make fitting
@@ -28,28 +29,28 @@ struct Planner {
   std::size_t pair_slot_bytes = 0;  // of the mesh
   Algorithm algorithm = Algorithm::automatic;
   std::size_t stream_from_bytes = SIZE_MAX;
-  std::size_t lend_from_bytes = SIZE_MAX;  // where ranks may lend at all
+  std::size_t zero_copy_from_bytes = SIZE_MAX;  // where ranks may expose at all
 };
 
-// An algorithm's one text, for each lane that may read it.
-struct AlgorithmText {
+// An algorithm's one text, for each executor that may read it.
+struct NamedAlgorithm {
   const char* name = nullptr;
-  Text text{};
-  void (*on_host)(HostLane& lane, const Ring& ring, const Operation& what) = nullptr;
-  void (*on_trace)(TraceLane& lane, const Ring& ring, const Operation& what) = nullptr;
+  AlgorithmId text{};
+  void (*on_host)(HostExecutor& executor, const Ring& ring, const Operation& what) = nullptr;
+  void (*on_trace)(TracedExecutor& executor, const Ring& ring, const Operation& what) = nullptr;
 };
 
-template <Text kText>
-AlgorithmText text_of(const char* name) {
-  const auto read = [](auto& lane, const Ring& ring, const Operation& what) {
-    read_text<kText>(lane, ring, what.root);
+template <AlgorithmId kId>
+NamedAlgorithm algorithm_of(const char* name) {
+  const auto read = [](auto& executor, const Ring& ring, const Operation& what) {
+    run_algorithm<kId>(executor, ring, what.root);
   };
-  return {name, kText, read, read};
+  return {name, kId, read, read};
 }
 
 struct Plan {
   HostCall call;
-  AlgorithmText algorithm;
+  NamedAlgorithm algorithm;
 };
 
 // Up to how many bytes an all_reduce takes one step; 0: none does. A pure function of what all
@@ -60,7 +61,7 @@ std::size_t one_shot_most_bytes(const Planner& planner);
 std::size_t two_shot_most_bytes(const Planner& planner);
 
 // The algorithm of an all_reduce, by its text.
-AlgorithmText all_reduce_by(Text text);
+NamedAlgorithm all_reduce_by(AlgorithmId text);
 
 // Shapes, in-place rules and meaning as in communicator.h. Each throws Error{usage}.
 Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,

@@ -20,17 +20,17 @@ MessageBatch::MessageBatch(std::span<const Message> messages, std::uint64_t numb
     const Operation what{Kind::send_recv, it.dtype, Reduction::sum, sender, it.count};
     const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
     const std::size_t slice_bytes = std::min(it.count, slice_count) * bytes_of(it.dtype);
-    const bool lends =
-        it.is_send && slice_bytes >= planner.lend_from_bytes && slice_bytes > kInlineBytes;
+    const bool exposes =
+        it.is_send && slice_bytes >= planner.zero_copy_from_bytes && slice_bytes > kInlineBytes;
     transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms, it.peer},
                           slice_count, slices_for(it.count, slice_count),
-                          lends ? Allocations::of_this_process().find(it.source) : Lendable{},
+                          exposes ? Allocations::of_this_process().find(it.source) : Exposable{},
                           it.count * bytes_of(it.dtype) >= planner.stream_from_bytes, 0});
   }
 }
 
 void MessageBatch::run() {
-  for (const Transfer& it : transfers_) peers_.board().note(it.call);
+  for (const Transfer& it : transfers_) peers_.status_page().note(it.call);
   while (const Transfer* next = first_unfinished()) {
     waiter_.enter(next->call);
     // The waiter asks once more before it gives up, so what has moved must not be forgotten.
@@ -40,20 +40,20 @@ void MessageBatch::run() {
     const std::uint64_t position = next->message.is_send ? 0 : next->call.number;
     waiter_.wait(next->message.peer, advance_any, words, position);
   }
-  settle();
-  if (!transfers_.empty()) peers_.board().note_finished(transfers_.back().call.number);
+  wait_reads();
+  if (!transfers_.empty()) peers_.status_page().note_finished(transfers_.back().call.number);
 }
 
-void MessageBatch::settle() {
+void MessageBatch::wait_reads() {
   for (const Transfer& it : transfers_) {
     if (!it.message.is_send) continue;
     const int peer = it.message.peer;
     SendEnd& end = *edges_.to[static_cast<std::size_t>(peer)];
-    if (!end.has_lent()) continue;
+    if (!end.has_exposed()) continue;
     waiter_.enter(it.call);
     waiter_.wait(
-        peer, [&] { return end.loans_are_back(); },
-        [&] { return text("waiting for rank %d to read what this rank lends", peer); });
+        peer, [&] { return end.exposed_is_read(); },
+        [&] { return text("waiting for rank %d to read what this rank exposes", peer); });
   }
 }
 
@@ -81,10 +81,10 @@ bool MessageBatch::send_slice(Transfer& transfer) {
   const std::size_t element_bytes = bytes_of(transfer.message.dtype);
   const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
   const std::size_t offset = r.begin * element_bytes, bytes = r.count * element_bytes;
-  const Lendable& lendable = transfer.lendable;
-  if (bytes > kInlineBytes && offset + bytes <= lendable.bytes && end.takes_loans()) {
-    end.lend(transfer.call.fingerprint,
-             {lendable.from.allocation, lendable.from.offset_bytes + offset});
+  const Exposable& exposable = transfer.exposable;
+  if (bytes > kInlineBytes && offset + bytes <= exposable.bytes && end.takes_zero_copy()) {
+    end.expose(transfer.call.fingerprint,
+               {exposable.from.allocation, exposable.from.offset_bytes + offset});
   } else {
     const auto* source = static_cast<const std::byte*>(transfer.message.source);
     end.send(transfer.call.fingerprint, source + offset, bytes);
@@ -104,7 +104,7 @@ bool MessageBatch::receive_slice(Transfer& transfer) {
   const std::size_t bytes = r.count * element_bytes;
   auto* target = static_cast<std::byte*>(transfer.message.target);
   const std::byte* message = waiter_.read(end, bytes, [&] { return where(transfer); });
-  if (message == nullptr) return false;  // lent, and its owner has not answered yet
+  if (message == nullptr) return false;  // exposed, and its owner has not answered yet
   if (transfer.streams)
     copy_bytes_streaming(target + r.begin * element_bytes, message, bytes);
   else if (bytes > 0)

@@ -6,8 +6,8 @@
 //     rank 0:  to 1, from 1        rank 1:  to 0, from 0
 //
 // Messages of one direction between the same two ranks stay in order. A single send or recv is a
-// batch of one: there is one text for all. What lies in memory that the receiver can read is lent,
-// slice by slice (transport.h), and the batch ends when it has been read.
+// batch of one: there is one text for all. What lies in memory that the receiver can read is
+// exposed, slice by slice (transport.h), and the batch ends when it has been read.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ struct Transfer {
   Call call;
   std::size_t slice_count;  // elements a slot
   std::size_t slices;
-  Lendable lendable;     // of its source
+  Exposable exposable;   // of its source
   bool streams = false;  // its target is larger than the caches: past those
   std::size_t done = 0;  // slices
   bool finished() const { return done == slices; }
@@ -46,7 +46,7 @@ class MessageBatch {
                Peers& peers, Waiter& waiter, const Planner& planner,
                std::vector<Transfer>& transfers);
 
-  // Notes every message on the board, carries them out, and returns when all are done.
+  // Notes every message on the status page, carries them out, and returns when all are done.
   void run();
 
  private:
@@ -54,7 +54,7 @@ class MessageBatch {
   bool advance(Transfer& transfer);
   bool send_slice(Transfer& transfer);
   bool receive_slice(Transfer& transfer);
-  void settle();
+  void wait_reads();
   const Transfer* first_unfinished() const;
   std::string where(const Transfer& transfer) const;
 

@@ -36,23 +36,23 @@ void print_warning(const std::string& sentence) {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
-// This rank's wait, as its board shows it. A wait that ends in an error is not taken back: the
-// communicator is broken then, and others may be about to say why.
-class OnTheBoard {
+// This rank's wait, as its status page shows it. A wait that ends in an error is not taken back:
+// the communicator is broken then, and others may be about to say why.
+class OnTheStatusPage {
  public:
-  OnTheBoard(Board& board, bool notes) : board_(board), notes_(notes) {}
+  OnTheStatusPage(StatusPage& status_page, bool notes) : status_page_(status_page), notes_(notes) {}
   void over() {
-    if (noted_) board_.note_wait_over();
+    if (noted_) status_page_.note_wait_over();
   }
   void note(int peer, std::int64_t since_ms, FunctionRef<std::string()> where,
             std::uint64_t position) {
     if (noted_ || !notes_) return;
-    board_.note_wait({peer, since_ms, where(), position});
+    status_page_.note_wait({peer, since_ms, where(), position});
     noted_ = true;
   }
 
  private:
-  Board& board_;
+  StatusPage& status_page_;
   bool notes_;
   bool noted_ = false;
 };
@@ -65,7 +65,7 @@ Waiter::Waiter(Peers& peers, const Options& options, Notes notes)
       warn_s_(options.warn_s),
       on_warning_(options.on_warning ? options.on_warning : print_warning),
       interrupted_(options.interrupted),
-      trace_(notes == Notes::on_board ? options.trace : nullptr),
+      trace_(notes == Notes::on_status_page ? options.trace : nullptr),
       notes_(notes),
       spins_(peers.more_ranks_than_cpus() ? kSpinsCrowded : kSpinsAlone) {}
 
@@ -98,7 +98,7 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t po
   const std::int64_t start_ms = coarse_now_ms();
   const Deadline warning = Deadline::after_seconds(warn_s_);
   bool warned = false;
-  OnTheBoard note(peers_.board(), notes_ == Notes::on_board);
+  OnTheStatusPage note(peers_.status_page(), notes_ == Notes::on_status_page);
   Clock::time_point next_process_check = start + kProcessCheck;
   while (!comes_in_a_few_turns()) {
     peers_.transport().progress();
@@ -128,10 +128,11 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t po
 }
 
 void Waiter::check_alarm() {
-  // This rank's own board is broken while one of its calls goes on only if another thread aborts.
-  const bool aborted = peers_.board().state() == RankState::broken;
+  // This rank's own status page is broken while one of its calls goes on only if another thread
+  // aborts.
+  const bool aborted = peers_.status_page().state() == RankState::broken;
   if (!aborted && !peers_.alarmed()) return;
-  const Error cause = aborted ? peers_.board().cause() : peers_.alarm_cause();
+  const Error cause = aborted ? peers_.status_page().cause() : peers_.alarm_cause();
   throw Error(cause.fault(), text("%s: %s", here().c_str(), cause.what()));
 }
 
@@ -153,11 +154,11 @@ void Waiter::enter(const Call& call) {
 }
 
 void Waiter::check_left(int peer, Ready ready, Where where) {
-  const Board* board = peers_.board_of(peer);
-  if (board == nullptr || board->state() != RankState::left || ready()) return;
+  const StatusPage* status_page = peers_.status_page_of(peer);
+  if (status_page == nullptr || status_page->state() != RankState::left || ready()) return;
   // What it has sent may be there and not worked up: that is a device's business, not its.
-  if (call_.what.on_device && has_finished(*board, call_)) return;
-  const char* why = has_finished(*board, call_)
+  if (call_.what.on_device && has_finished(*status_page, call_)) return;
+  const char* why = has_finished(*status_page, call_)
                         ? "it finished this call, so what it sent was lost on its way"
                         : "so it called fewer collectives than the others";
   throw Error(Fault::left,
@@ -169,9 +170,9 @@ void Waiter::check_left(int peer, Ready ready, Where where) {
 // then each would wait for a message that never comes; so the numbers of the collectives are
 // compared as well.
 void Waiter::check_different(int peer, Ready ready) {
-  const Board* board = peers_.board_of(peer);
-  if (board == nullptr || call_.collective == 0) return;
-  const std::optional<Call> theirs = board->find_collective(call_.collective);
+  const StatusPage* status_page = peers_.status_page_of(peer);
+  if (status_page == nullptr || call_.collective == 0) return;
+  const std::optional<Call> theirs = status_page->find_collective(call_.collective);
   if (!theirs || theirs->fingerprint == call_.fingerprint || ready()) return;
   throw_different(peer, theirs);
 }
@@ -185,16 +186,17 @@ void Waiter::check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t want
                      here().c_str(), where().c_str(), from_rank));
   if (end.flag().fingerprint == wanted) [[likely]]
     return;
-  throw_stranger(from_rank, end.flag().fingerprint, where);
+  throw_mismatched_message(from_rank, end.flag().fingerprint, where);
 }
 
-void Waiter::throw_stranger(int from_rank, std::uint32_t theirs, Where where) const {
+void Waiter::throw_mismatched_message(int from_rank, std::uint32_t theirs, Where where) const {
   const std::uint32_t wanted = call_.fingerprint;
-  peers_.refresh_boards();
-  const Board* board = peers_.board_of(from_rank);
-  const std::optional<Call> meant = board == nullptr ? std::nullopt : board->find(theirs);
-  // A flag of no call that the sender has made, while this very call stands on its board.
-  if (board != nullptr && !meant && board->find(wanted))
+  peers_.refresh_status_pages();
+  const StatusPage* status_page = peers_.status_page_of(from_rank);
+  const std::optional<Call> meant =
+      status_page == nullptr ? std::nullopt : status_page->find(theirs);
+  // A flag of no call that the sender has made, while this very call stands on its status page.
+  if (status_page != nullptr && !meant && status_page->find(wanted))
     throw Error(
         Fault::protocol,
         text("%s, %s: a flag from %s is damaged: it has come in this call, with the "
@@ -209,7 +211,7 @@ void Waiter::throw_different(int peer, const std::optional<Call>& theirs) const 
   const std::string what =
       theirs ? text("%s is in %s: %s", who.c_str(), describe(theirs->number, theirs->what).c_str(),
                     what_differs(peer, *theirs).c_str())
-             : text("%s is in another call, no longer on its board", who.c_str());
+             : text("%s is in another call, no longer on its status page", who.c_str());
   throw Error(
       Fault::mismatch,
       text("%s: the ranks are doing different things; %s. Every rank must make the same calls "
@@ -222,10 +224,10 @@ void Waiter::throw_different(int peer, const std::optional<Call>& theirs) const 
 std::string Waiter::what_differs(int peer, const Call& theirs) const {
   if (fingerprint(theirs.what) != fingerprint(call_.what))
     return difference(call_.what, theirs.what);
-  std::string words = "an earlier collective differed, and is no longer on the boards";
-  const Board& other = *peers_.board_of(peer);  // where `theirs` was read
+  std::string words = "an earlier collective differed, and is no longer on the status pages";
+  const StatusPage& other = *peers_.status_page_of(peer);  // where `theirs` was read
   for (std::uint32_t collective = call_.collective - 1; collective > 0; --collective) {
-    const std::optional<Call> here = peers_.board().find_collective(collective);
+    const std::optional<Call> here = peers_.status_page().find_collective(collective);
     const std::optional<Call> there = other.find_collective(collective);
     if (!here || !there) break;
     if (fingerprint(here->what) != fingerprint(there->what))
@@ -243,7 +245,7 @@ void Waiter::check_dead(Ready ready, Where where) {
   throw_dead(*dead, where);
 }
 
-const std::byte* Waiter::read_loan(const ReceiveEnd& end, std::size_t bytes, Where where) {
+const std::byte* Waiter::read_zero_copy(const ReceiveEnd& end, std::size_t bytes, Where where) {
   try {
     return end.message(bytes);
   } catch (const Error& error) {
@@ -263,11 +265,11 @@ void Waiter::check_alive(Where where) {
 }
 
 // A process may also have ended because of an error, the death of a third rank perhaps. Its alarm
-// came before, but may not have been looked at yet; its words are still on its board.
+// came before, but may not have been looked at yet; its words are still on its status page.
 void Waiter::throw_dead(int peer, Where where) {
-  const Board* board = peers_.board_of(peer);
-  if (board != nullptr && board->state() == RankState::broken) {
-    const Error cause = board->cause();
+  const StatusPage* status_page = peers_.status_page_of(peer);
+  if (status_page != nullptr && status_page->state() == RankState::broken) {
+    const Error cause = status_page->cause();
     throw Error(cause.fault(), text("%s: %s", here().c_str(), cause.what()));
   }
   throw Error(Fault::died, text("%s: %s has died; seen while %s", here().c_str(),
@@ -275,7 +277,8 @@ void Waiter::throw_dead(int peer, Where where) {
 }
 
 // Everybody's time is up at the same moment. If another rank has spoken while this one read the
-// boards, they may show what came after, as whoever was late was told to stop: its words count.
+// status pages, they may show what came after, as whoever was late was told to stop: its words
+// count.
 void Waiter::throw_late(double waited_s, Where where) {
   const std::string cause = Report(peers_).cause(call_);
   check_alarm();

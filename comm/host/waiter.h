@@ -24,13 +24,13 @@ namespace ringside {
 
 class Waiter {
  public:
-  // Whether waits are noted on the rank's board. One thread may do that.
-  enum class Notes { on_board, none };
-  Waiter(Peers& peers, const Options& options, Notes notes = Notes::on_board);
+  // Whether waits are noted on the rank's status page. One thread may do that.
+  enum class Notes { on_status_page, none };
+  Waiter(Peers& peers, const Options& options, Notes notes = Notes::on_status_page);
 
   // Returns once ready() is true. `peer` is the rank that is waited for; `where` makes the words
   // for a sentence ("step 2 of 6, for chunk 5 from rank 2"), and is called only when something is
-  // wrong. `position` is for the board (WaitNote).
+  // wrong. `position` is for the status page (WaitNote).
   template <class IsReady, class Words>
   void wait(int peer, const IsReady& ready, const Words& where, std::uint64_t position = 0) {
     for (int i = 0; i < spins_; ++i) {
@@ -49,21 +49,21 @@ class Waiter {
   // Throws if another rank has raised the alarm, or another thread of this one has aborted.
   void check_alarm();
 
-  // Where an arrived message can be read; null if it is lent and its owner has not answered yet. If
-  // it cannot be had because a rank has died, or has failed and given its memory back, that is what
-  // the Error says.
+  // Where an arrived message can be read; null if it is exposed and its owner has not answered yet.
+  // If it cannot be had because a rank has died, or has failed and given its memory back, that is
+  // what the Error says.
   const std::byte* read(const ReceiveEnd& end, std::size_t bytes,
                         FunctionRef<std::string()> where) {
-    if (!end.is_loan()) [[likely]]
+    if (!end.is_zero_copy()) [[likely]]
       return end.message(bytes);
-    return read_loan(end, bytes, where);
+    return read_zero_copy(end, bytes, where);
   }
 
   // What read() gave is not needed any more. A rank that has failed lets its caller write to what
-  // it has lent, but raises the alarm before. So while there was no alarm, what has been read was
-  // what was meant; and nothing that was made of it may go on before that is known.
+  // it has exposed, but raises the alarm before. So while there was no alarm, what has been read
+  // was what was meant; and nothing that was made of it may go on before that is known.
   void done_reading(ReceiveEnd& end) {
-    if (end.is_loan()) {
+    if (end.is_zero_copy()) {
       read_before_what_follows();
       check_alarm();
     }
@@ -79,8 +79,8 @@ class Waiter {
                   FunctionRef<std::string()> where) const;
 
   // A message of another call was found elsewhere: throws what check_flag would.
-  [[noreturn]] void throw_stranger(int from_rank, std::uint32_t theirs,
-                                   FunctionRef<std::string()> where) const;
+  [[noreturn]] void throw_mismatched_message(int from_rank, std::uint32_t theirs,
+                                             FunctionRef<std::string()> where) const;
 
  private:
   using Ready = FunctionRef<bool()>;
@@ -96,7 +96,7 @@ class Waiter {
 
   // The same stages, noted in the trace: for whoever was not ready at once.
   void wait_traced(int peer, Ready ready, Where where, std::uint64_t position);
-  const std::byte* read_loan(const ReceiveEnd& end, std::size_t bytes, Where where);
+  const std::byte* read_zero_copy(const ReceiveEnd& end, std::size_t bytes, Where where);
   // Throws if a rank has failed or is dead: for what has gone wrong and may be explained by that. A
   // process that is killed closes its sockets some time before it is known to have ended, so it
   // takes a moment to find out.

@@ -35,9 +35,9 @@ bool WorkState::test() {
 // standard library's own counting makes safe, and that the thread sanitizer cannot see.
 void WorkState::fail() const { throw Error(error_->fault(), error_->what()); }
 
-Engine::Engine() : thread_([this] { serve(); }) {}
+WorkQueue::WorkQueue() : thread_([this] { serve(); }) {}
 
-Engine::~Engine() {
+WorkQueue::~WorkQueue() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -46,7 +46,7 @@ Engine::~Engine() {
   thread_.join();
 }
 
-Work Engine::submit(std::function<void()> task) {
+Work WorkQueue::submit(std::function<void()> task) {
   auto state = std::make_shared<WorkState>();
   {
     const std::lock_guard lock(mutex_);
@@ -57,7 +57,7 @@ Work Engine::submit(std::function<void()> task) {
   return Work(std::move(state));
 }
 
-void Engine::serve() {
+void WorkQueue::serve() {
   for (;;) {
     Task task;
     {

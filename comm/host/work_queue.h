@@ -36,13 +36,13 @@ class WorkState {
   std::optional<Error> error_;
 };
 
-class Engine {
+class WorkQueue {
  public:
-  Engine();
+  WorkQueue();
   // Carries out what is still queued, then ends the thread.
-  ~Engine();
-  Engine(const Engine&) = delete;
-  Engine& operator=(const Engine&) = delete;
+  ~WorkQueue();
+  WorkQueue(const WorkQueue&) = delete;
+  WorkQueue& operator=(const WorkQueue&) = delete;
 
   Work submit(std::function<void()> task);
 

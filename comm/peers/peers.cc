@@ -16,7 +16,8 @@ namespace ringside {
 namespace {
 
 constexpr std::size_t kPageBytes = 4096;
-constexpr std::size_t kBoardBytes = (sizeof(Board) + kPageBytes - 1) / kPageBytes * kPageBytes;
+constexpr std::size_t kStatusPageBytes =
+    (sizeof(StatusPage) + kPageBytes - 1) / kPageBytes * kPageBytes;
 
 // All pair channels of a rank together stay within this much memory: with many ranks their slots
 // shrink.
@@ -54,7 +55,7 @@ WindowPlan WindowPlan::make(int size, std::size_t slot_bytes, int slot_count) {
   return {size, {slot_count, slot_bytes}, {slots, std::min(slot_bytes, fair)}};
 }
 
-ChannelPlace WindowPlan::ring_place() const { return {kRingCreditCell + 1, kBoardBytes}; }
+ChannelPlace WindowPlan::ring_place() const { return {kRingCreditCell + 1, kStatusPageBytes}; }
 
 int WindowPlan::pair_credit_cell(Use use, int peer) const {
   const int pair_number = static_cast<int>(use) * size + peer;
@@ -64,7 +65,7 @@ int WindowPlan::pair_credit_cell(Use use, int peer) const {
 ChannelPlace WindowPlan::pair_place(Use use, int peer) const {
   const auto pair_number = static_cast<std::size_t>(static_cast<int>(use) * size + peer);
   return {pair_credit_cell(use, peer) + 1,
-          kBoardBytes + ring.total_bytes() + pair_number * pair.total_bytes()};
+          kStatusPageBytes + ring.total_bytes() + pair_number * pair.total_bytes()};
 }
 
 bool WindowPlan::is_credit_cell(int cell) const {
@@ -76,7 +77,7 @@ bool WindowPlan::is_credit_cell(int cell) const {
 Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
     : rank_(bootstrap.rank()), size_(bootstrap.size()) {
   // Options that make no sense are refused by all ranks together, after the first meeting.
-  const Identity me = identify_myself(options, has_device);
+  const PeerInfo me = my_peer_info(options, has_device);
   const double timeout_s = me.complaint[0] == '\0' ? options.timeout_s : Options{}.timeout_s;
   const Deadline deadline = Deadline::after_seconds(timeout_s);
   everyone_ = bootstrap.all_gather(me, deadline);
@@ -118,15 +119,15 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
 
 void Peers::make_window(const Secret& secret, const Options& options) {
   bool several_processes = false;
-  for (const Identity& it : everyone_) several_processes |= it.process != identity(rank_).process;
+  for (const PeerInfo& it : everyone_) several_processes |= it.process != rank_info(rank_).process;
   transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
   if (options.decorate) transport_ = options.decorate(std::move(transport_));
   window_ = transport_->expose(plan_.total_bytes(), plan_.total_cells());
-  board_.reset(new (window_->data()) Board);
+  status_page_.reset(new (window_->data()) StatusPage);
 }
 
 void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
-                         const Patience& patience) {
+                         const StopCondition& stop) {
   windows_.resize(index(size_));
   if (!listener) {
     control_ = std::make_unique<SharedControl>(rank_, everyone_, windows_, WindowPlan::kAlarmCell);
@@ -139,14 +140,14 @@ void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, co
     window_->cell(WindowPlan::kAlarmCell).release({static_cast<std::uint32_t>(origin) + 1, 1});
   };
   control_ = std::make_unique<SocketControl>(
-      rank_, connect_mesh(rank_, std::move(listener), addresses, secret, patience), *board_,
+      rank_, connect_mesh(rank_, std::move(listener), addresses, secret, stop), *status_page_,
       on_alarm);
 }
 
 void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_) continue;
-    const Reach way = reach(identity(rank_), identity(peer));
+    const Reach way = reach(rank_info(rank_), rank_info(peer));
     if (!way.possible)
       throw Error(Fault::usage, text("rank %d and rank %d cannot reach each other: %s", rank_, peer,
                                      way.why.c_str()));
@@ -174,10 +175,10 @@ ReceiveEnd Peers::pair_receive_end(Use use, int peer) {
           plan_.pair_place(use, peer), plan_.pair};
 }
 
-bool Peers::may_lend() const { return size_ > 1 && control_->alarms_at_once(); }
+bool Peers::may_expose() const { return size_ > 1 && control_->alarms_at_once(); }
 
-const Board* Peers::board_of(int peer) const {
-  return peer == rank_ ? board_.get() : control_->board_of(peer);
+const StatusPage* Peers::status_page_of(int peer) const {
+  return peer == rank_ ? status_page_.get() : control_->status_page_of(peer);
 }
 
 int Peers::alarm_origin() const {
@@ -186,14 +187,14 @@ int Peers::alarm_origin() const {
 
 Error Peers::alarm_cause() const {
   const int origin = alarm_origin();
-  const Board* board = board_of(origin);
-  if (board == nullptr || board->state() != RankState::broken)
+  const StatusPage* status_page = status_page_of(origin);
+  if (status_page == nullptr || status_page->state() != RankState::broken)
     return Error(Fault::system, text("rank %d reported an error", origin));
-  return board->cause();
+  return status_page->cause();
 }
 
 void Peers::break_world(const Error& cause) {
-  board_->set_broken(cause);
+  status_page_->set_broken(cause);
   if (alarmed())
     control_->pass_on_alarm(alarm_origin());
   else
@@ -211,7 +212,7 @@ Presence Peers::presence(int peer) const {
 }
 
 std::string Peers::who(int peer) const {
-  return text("rank %d (pid %d on %s)", peer, identity(peer).pid, identity(peer).host.data());
+  return text("rank %d (pid %d on %s)", peer, rank_info(peer).pid, rank_info(peer).host.data());
 }
 
 }  // namespace ringside

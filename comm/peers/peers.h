@@ -1,11 +1,11 @@
 // The ranks of a communicator and what connects them: a window each, opened by all the others; a
-// status board at the start of each window; an alarm; and the control channel (control.h), which
+// status page at the start of each window; an alarm; and the control channel (control.h), which
 // tells what a peer does and whether it is still there.
 //
 //     my window                                every peer holds a PeerWindow of it
 //     ┌──────────────────────────────────────────────────────────────────────────────────────┐
 //     │ cells:  alarm │ credit from the right │ ring slots' │ each pair: credit, slots' cells │
-//     │ data:   board                         │ ring slots  │ each pair: slots                │
+//     │ data:   status page                         │ ring slots  │ each pair: slots                │
 //     └──────────────────────────────────────────────────────────────────────────────────────┘
 //
 // Collectives run on the *ring* channels (from the left, to the right) and, where a rank talks to
@@ -13,9 +13,9 @@
 // recv have pairs of their own, so that a message that nobody has received yet never stands in
 // front of a collective.
 //
-// The alarm: a rank on which a call fails writes the cause on its board, and the control channel
-// sets every peer's alarm cell. A call looks at the alarm when it starts and whenever it waits, so
-// one failure ends all ranks' calls.
+// The alarm: a rank on which a call fails writes the cause on its status page, and the control
+// channel sets every peer's alarm cell. A call looks at the alarm when it starts and whenever it
+// waits, so one failure ends all ranks' calls.
 #pragma once
 
 #include <memory>
@@ -84,7 +84,7 @@ class Peers {
   int size() const { return size_; }
   int right() const { return (rank_ + 1) % size_; }
   int left() const { return (rank_ + size_ - 1) % size_; }
-  const Identity& identity(int peer) const { return everyone_[index(peer)]; }
+  const PeerInfo& rank_info(int peer) const { return everyone_[index(peer)]; }
   bool more_ranks_than_cpus() const { return oversubscribed(everyone_, rank_); }
 
   // The channels' ends; not for this rank itself.
@@ -93,28 +93,28 @@ class Peers {
   SendEnd pair_send_end(Use use, int peer);
   ReceiveEnd pair_receive_end(Use use, int peer);
 
-  // May this rank lend memory (transport.h)? Only where an alarm is seen before what follows it.
-  bool may_lend() const;
+  // May this rank expose memory (transport.h)? Only where an alarm is seen before what follows it.
+  bool may_expose() const;
 
   std::size_t pair_slot_bytes() const { return plan_.pair.slot_bytes; }
 
   Transport& transport() { return *transport_; }
-  Board& board() { return *board_; }
+  StatusPage& status_page() { return *status_page_; }
   // This rank's own, or what the control channel has of the peer's. Null where that is nothing.
-  const Board* board_of(int peer) const;
+  const StatusPage* status_page_of(int peer) const;
 
   // --- when something is wrong ---
   bool alarmed() const { return window_->cell(WindowPlan::kAlarmCell).acquire().sequence != 0; }
   // What the rank that raised the alarm wrote down. Only when alarmed().
   Error alarm_cause() const;
-  // Writes the cause on this rank's board and alarms every peer, unless it learnt of it from an
-  // alarm itself.
+  // Writes the cause on this rank's status page and alarms every peer, unless it learnt of it from
+  // an alarm itself.
   void break_world(const Error& cause);
   // A rank whose process is gone without having left properly, or none.
   std::optional<int> find_dead() const;
   // As new as can be had; they may take some 100 ms to come.
-  void refresh_boards() const { control_->refresh(); }
-  // After refresh_boards().
+  void refresh_status_pages() const { control_->refresh(); }
+  // After refresh_status_pages().
   Presence presence(int peer) const;
   std::string who(int peer) const;  // "rank 2 (pid 4711 on host)"
 
@@ -124,22 +124,22 @@ class Peers {
   void make_window(const Secret& secret, const Options& options);
   void open_windows(const std::vector<Offer>& offers, Deadline deadline);
   void make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
-                    const Patience& patience);
+                    const StopCondition& stop);
 
   int rank_;
   int size_;
   WindowPlan plan_;
-  std::vector<Identity> everyone_;
+  std::vector<PeerInfo> everyone_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Window> window_;
   std::vector<std::unique_ptr<PeerWindow>> windows_;  // null for this rank itself
   // In the window's memory. However this object ends, a start that fails included, the others are
   // to see that it has left.
   struct Leave {
-    void operator()(Board* board) const { board->set_left(); }
+    void operator()(StatusPage* status_page) const { status_page->set_left(); }
   };
-  std::unique_ptr<Board, Leave> board_;  // after window_, so that it ends first
-  std::unique_ptr<Control> control_;     // and this before it
+  std::unique_ptr<StatusPage, Leave> status_page_;  // after window_, so that it ends first
+  std::unique_ptr<Control> control_;                // and this before it
 };
 
 }  // namespace ringside

@@ -8,8 +8,8 @@
 //               window
 //
 // A message of at most kInlineBytes travels in the cell itself and leaves the slot's bytes alone.
-// So does one of any length whose bytes the receiver can read where they are (a loan): the cell
-// says where. Credit for a loan goes back at once, as its owner waits for it.
+// So does one of any length whose bytes the receiver can read where they are (a zero-copy message):
+// the cell says where. Credit for a zero-copy message goes back at once, as its owner waits for it.
 //
 // Each end belongs to one thread. The ends never wait: they say whether something is possible yet,
 // and whoever uses them waits (waiter.h), because only he knows what else could be done meanwhile.
@@ -96,23 +96,24 @@ class SendEnd {
   // Sends what has been stored through slot().
   void publish(std::uint32_t fingerprint) { signal(fingerprint, nullptr, 0); }
 
-  bool takes_loans() const { return receiver_->takes_loans(); }
+  bool takes_zero_copy() const { return receiver_->takes_zero_copy(); }
 
   // Lends what would have been sent; more than kInlineBytes of it. Only after may_send(), and where
-  // loans are taken. It must stay as it is until loans_are_back().
-  void lend(std::uint32_t fingerprint, const Loan& loan) {
-    signal(fingerprint | kLoanBit, &loan, sizeof loan);
-    last_loan_ = sent_;
-    has_lent_ = true;
+  // zero-copy messages are taken. It must stay as it is until exposed_is_read().
+  void expose(std::uint32_t fingerprint, const ZeroCopyRef& ref) {
+    signal(fingerprint | kZeroCopyBit, &ref, sizeof ref);
+    last_exposed_ = sent_;
+    has_exposed_ = true;
   }
 
-  bool has_lent() const { return has_lent_; }
+  bool has_exposed() const { return has_exposed_; }
 
-  // Has everything that was lent been read?
-  bool loans_are_back() {
-    if (has_lent_ && ahead(last_loan_, returned_) > 0) returned_ = credit_->acquire().sequence;
-    has_lent_ = has_lent_ && ahead(last_loan_, returned_) > 0;
-    return !has_lent_;
+  // Has everything that was exposed been read?
+  bool exposed_is_read() {
+    if (has_exposed_ && ahead(last_exposed_, returned_) > 0)
+      returned_ = credit_->acquire().sequence;
+    has_exposed_ = has_exposed_ && ahead(last_exposed_, returned_) > 0;
+    return !has_exposed_;
   }
 
  private:
@@ -132,8 +133,8 @@ class SendEnd {
   std::uint32_t sent_;
   std::uint32_t returned_;
   int next_slot_;  // slot_of(sent_ + 1), kept by counting: a division by a variable costs 10 ns
-  std::uint32_t last_loan_ = 0;  // the newest message that was lent, if has_lent_
-  bool has_lent_ = false;        // and has not been seen to be back
+  std::uint32_t last_exposed_ = 0;  // the newest message that was exposed, if has_exposed_
+  bool has_exposed_ = false;        // and has not been seen to be back
 };
 
 class ReceiveEnd {
@@ -155,8 +156,8 @@ class ReceiveEnd {
   // Has the next message arrived? Its signal is then in `flag`.
   bool arrived() {
     flag_ = own_->cell(place_.first_cell + next_slot_).acquire();
-    is_loan_ = (flag_.fingerprint & kLoanBit) != 0;
-    flag_.fingerprint &= ~kLoanBit;
+    is_zero_copy_ = (flag_.fingerprint & kZeroCopyBit) != 0;
+    flag_.fingerprint &= ~kZeroCopyBit;
     return flag_.sequence == consumed_ + 1;
   }
   Signal flag() const { return flag_; }
@@ -172,14 +173,14 @@ class ReceiveEnd {
   }
 
   // Are the arrived message's bytes in memory of its sender?
-  bool is_loan() const { return is_loan_; }
+  bool is_zero_copy() const { return is_zero_copy_; }
 
-  // The arrived message's bytes. For a loan what borrow() says: null if they are to be asked for
-  // again, and its errors.
+  // The arrived message's bytes. For a zero-copy message what read() says: null if they are to be
+  // asked for again, and its errors.
   const std::byte* message(std::size_t bytes) const {
     const std::byte* payload = own_->cell(place_.first_cell + next_slot_).payload;
-    if (is_loan_) [[unlikely]]
-      return borrow(payload, bytes);
+    if (is_zero_copy_) [[unlikely]]
+      return read_exposed(payload, bytes);
     if (bytes <= kInlineBytes) return payload;
     return own_->data() + place_.first_byte +
            static_cast<std::size_t>(next_slot_) * shape_.stride_bytes();
@@ -189,15 +190,15 @@ class ReceiveEnd {
   void release() {
     ++consumed_;
     next_slot_ = next_slot_ + 1 == shape_.slots ? 0 : next_slot_ + 1;
-    if (is_loan_ || credit_due(consumed_, shape_.slots))
+    if (is_zero_copy_ || credit_due(consumed_, shape_.slots))
       sender_->signal(credit_cell_, {consumed_, flag_.fingerprint});
   }
 
  private:
-  const std::byte* borrow(const std::byte* payload, std::size_t bytes) const {
-    Loan loan;
-    std::memcpy(&loan, payload, sizeof loan);
-    return sender_->borrow(loan, bytes);
+  const std::byte* read_exposed(const std::byte* payload, std::size_t bytes) const {
+    ZeroCopyRef ref;
+    std::memcpy(&ref, payload, sizeof ref);
+    return sender_->read_exposed(ref, bytes);
   }
 
   Window* own_;
@@ -206,7 +207,7 @@ class ReceiveEnd {
   ChannelPlace place_;
   ChannelShape shape_;
   Signal flag_;
-  bool is_loan_ = false;
+  bool is_zero_copy_ = false;
   std::uint32_t consumed_;
   int next_slot_;
 };

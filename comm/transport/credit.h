@@ -1,5 +1,5 @@
 // The channel's arithmetic: which slot, when to write, when to give credit back. Pure functions, so
-// that the host lane, the proof lane and the model checker all use the very same ones.
+// that the host executor, the prover and the model checker all use the very same ones.
 //
 //     sender                                    receiver's window
 //       sent = 6 ──────────────────────────▶  slot 0   slot 1   slot 2   slot 3     (slots = 4)

@@ -2,7 +2,7 @@
 //
 //      63   62            32 31             0
 //     ┌────┬────────────────┬────────────────┐
-//     │loan│  fingerprint   │    sequence    │
+//     │zero-copy message│  fingerprint   │    sequence    │
 //     └────┴────────────────┴────────────────┘
 //
 // The *sequence* only grows. Nothing is ever reset, so there is no moment at which a late reader
@@ -26,9 +26,9 @@
 
 namespace ringside {
 
-// In a message's flag the top bit says that the message is a loan (transport.h), of which the
-// cell's payload tells. It is not part of the fingerprint.
-inline constexpr std::uint32_t kLoanBit = std::uint32_t{1} << 31;
+// In a message's flag the top bit says that the message is a zero-copy message (transport.h), of
+// which the cell's payload tells. It is not part of the fingerprint.
+inline constexpr std::uint32_t kZeroCopyBit = std::uint32_t{1} << 31;
 
 struct Signal {
   std::uint32_t sequence = 0;

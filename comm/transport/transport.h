@@ -12,8 +12,8 @@
 // socket and an RDMA queue pair are four ways to do the same; tests/transport/transport.cc holds
 // each of them to the same contract.
 //
-// Where peers can map a rank's own memory (allocate.h), a message may be a *loan*: it says where
-// the bytes lie, and its receiver reads them there. Nothing is put.
+// Where peers can map a rank's own memory (allocate.h), a message may be a *zero-copy message*: it
+// says where the bytes lie, and its receiver reads them there. Nothing is put.
 //
 // The contract
 //   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the
@@ -25,8 +25,8 @@
 //      never keeps this rank from receiving.
 //   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
 //      owner has gone: writing into it never faults.
-//   6. What borrow() returned stays readable until the next borrow(), even if its owner has gone.
-//      Whoever lent it does not write there before he knows that it has been read; the transport
+//   6. What read() returned stays readable until the next read(), even if its owner has gone.
+//      Whoever exposed it does not write there before he knows that it has been read; the transport
 //      does not see to that.
 #pragma once
 
@@ -43,14 +43,14 @@
 namespace ringside {
 
 // Memory of one rank that others can read: the number of an allocation, and a byte in it. 0: none.
-struct Loan {
+struct ZeroCopyRef {
   std::uint64_t allocation = 0;
   std::uint64_t offset_bytes = 0;
 };
 
-// A loan that could be made, and how many bytes it could be of at most.
-struct Lendable {
-  Loan from;
+// A zero-copy message that could be made, and how many bytes it could be of at most.
+struct Exposable {
+  ZeroCopyRef from;
   std::size_t bytes = 0;
 };
 
@@ -99,16 +99,18 @@ class PeerWindow {
   // Where loads and stores of this rank reach the peer's data: a pointer. Elsewhere: null.
   virtual std::byte* mapped() const { return nullptr; }
 
-  // Can the peer read, where it lies, what this rank lends?
-  virtual bool takes_loans() const { return false; }
+  // Can the peer read, where it lies, what this rank exposes?
+  virtual bool takes_zero_copy() const { return false; }
 
-  // Where `bytes` bytes that the peer has lent can be read by this rank. Null if that takes a while
-  // (an allocation's first loan: its owner is asked for it): call it again. Does not wait. Throws
-  // Error{protocol} for what cannot be a loan, Error{system} where it cannot be had.
-  virtual const std::byte* borrow(const Loan& loan, std::size_t bytes) {
-    throw Error(Fault::protocol, text("a loan of %zu bytes (allocation %llu) came over a transport "
-                                      "that has none",
-                                      bytes, static_cast<unsigned long long>(loan.allocation)));
+  // Where `bytes` bytes that the peer has exposed can be read by this rank. Null if that takes a
+  // while (an allocation's first zero-copy message: its owner is asked for it): call it again. Does
+  // not wait. Throws Error{protocol} for what cannot be a zero-copy message, Error{system} where it
+  // cannot be had.
+  virtual const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) {
+    throw Error(Fault::protocol,
+                text("a zero-copy message of %zu bytes (allocation %llu) came over a transport "
+                     "that has none",
+                     bytes, static_cast<unsigned long long>(ref.allocation)));
   }
 };
 

@@ -49,11 +49,11 @@ Flow after(ssize_t moved, std::size_t bytes, std::size_t& done) {
 
 }  // namespace
 
-void throw_if_over(const Patience& patience, FunctionRef<std::string()> what) {
-  if (const int signal = patience.stopped_by())
+void throw_if_over(const StopCondition& stop, FunctionRef<std::string()> what) {
+  if (const int signal = stop.stopped_by())
     throw Error(Fault::interrupted,
                 text("%s, and was stopped by signal %d", what().c_str(), signal));
-  if (patience.deadline.passed())
+  if (stop.deadline.passed())
     throw Error(Fault::timeout, what() + ", longer than the deadline (RINGSIDE_TIMEOUT) allows");
 }
 
@@ -152,7 +152,7 @@ TcpAddress local_address(int socket) {
   return address;
 }
 
-UniqueFd connect_once(const TcpAddress& address, double attempt_s, const Patience& patience,
+UniqueFd connect_once(const TcpAddress& address, double attempt_s, const StopCondition& stop,
                       int& error) {
   UniqueFd socket = make_socket(address.at.ss_family);
   error = errno;
@@ -161,11 +161,11 @@ UniqueFd connect_once(const TcpAddress& address, double attempt_s, const Patienc
   const Deadline attempt = Deadline::after_seconds(attempt_s);
   std::vector<pollfd> waiting = {{socket.get(), POLLOUT, 0}};
   while (error == EINPROGRESS) {
-    poll_a_moment(waiting, patience.deadline);
+    poll_a_moment(waiting, stop.deadline);
     socklen_t bytes = sizeof error;
     if (waiting[0].revents != 0)
       ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &bytes);
-    else if (attempt.passed() || patience.is_over())
+    else if (attempt.passed() || stop.is_over())
       error = ETIMEDOUT;
   }
   if (error == 0 && reached_itself(socket.get(), address)) error = ECONNREFUSED;

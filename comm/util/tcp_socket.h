@@ -19,7 +19,7 @@
 namespace ringside {
 
 // How long somebody waits: until the deadline, or until the program is told to stop.
-struct Patience {
+struct StopCondition {
   Deadline deadline;
   const std::atomic<int>* interrupted = nullptr;  // the number of a signal, once one has come
 
@@ -31,7 +31,7 @@ struct Patience {
 
 // Throws Error{timeout} or Error{interrupted} if the patience is over. `what` says who was doing
 // what: "rank 0 waited for rank 3".
-void throw_if_over(const Patience& patience, FunctionRef<std::string()> what);
+void throw_if_over(const StopCondition& stop, FunctionRef<std::string()> what);
 
 // poll(2) for a moment: until a descriptor is ready, but no longer than 100 ms nor past the
 // deadline, so that its caller comes round to looking at its own clocks and at `interrupted`.
@@ -61,7 +61,7 @@ TcpAddress local_address(int socket);
 
 // One attempt to reach `address`, of at most `attempt_s`. If it fails the socket is empty, and
 // `error` an errno; whether that is worth another attempt is for the caller to know.
-UniqueFd connect_once(const TcpAddress& address, double attempt_s, const Patience& patience,
+UniqueFd connect_once(const TcpAddress& address, double attempt_s, const StopCondition& stop,
                       int& error);
 
 // One connection somebody has made to `listener`, or none. Throws Error{system} when this process

@@ -18,7 +18,7 @@ struct Wait {
 
 // `wait_of(rank)` for ranks 0 to size − 1, of which at least one has not ended.
 template <class WaitOf>
-std::string circle_of_waits(int size, const WaitOf& wait_of) {
+std::string wait_cycle(int size, const WaitOf& wait_of) {
   std::string sentence = "deadlock:";
   std::vector<bool> seen(static_cast<std::size_t>(size));
   const auto was_seen = [&](int rank) { return seen[static_cast<std::size_t>(rank)]; };

@@ -21,14 +21,14 @@ namespace ringside {
 // Whom a rank waits for; none if it waits for nobody, or if that cannot be seen.
 using WaitsFor = FunctionRef<std::optional<int>(int)>;
 
-struct Blame {
+struct RootCause {
   // The ranks that wait, from the one that asks on. In a circle only those that are on it.
   std::vector<int> waiting;
   // The one at the end; none in a circle.
   std::optional<int> late;
 };
 
-inline Blame blame(int asking, WaitsFor waits_for) {
+inline RootCause root_cause(int asking, WaitsFor waits_for) {
   std::vector<int> waiting;
   for (int rank = asking;;) {
     const auto seen = std::find(waiting.begin(), waiting.end(), rank);
@@ -42,7 +42,7 @@ inline Blame blame(int asking, WaitsFor waits_for) {
 
 // Who is to tell a person: of those who wait for the late one itself the lowest; of a circle the
 // lowest on it. All ranks that look come to the same answer, so it is told once.
-inline int teller(const Blame& found, int size, WaitsFor waits_for) {
+inline int teller(const RootCause& found, int size, WaitsFor waits_for) {
   if (!found.late) return *std::min_element(found.waiting.begin(), found.waiting.end());
   for (int rank = 0; rank < size; ++rank)
     if (waits_for(rank) == found.late) return rank;

@@ -1,5 +1,5 @@
 // A world of symbols: the turns, the steps and the circles. What is proved and why it suffices is
-// in proof_lane.h; memory and channels are in proof_memory.h and proof_channel.h.
+// in prover.h; memory and channels are in proof_memory.h and proof_channel.h.
 #include "comm/verify/prove.h"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ struct Runner {
   bool received = false;
   bool returned = false;  // from its call: its buffers are the caller's again
   std::string wrong;      // with its outputs, when it returned
-  int loans_out = 0;      // not read yet
+  int unread = 0;         // not read yet
   // The longest chain of messages that has reached this rank; and had, when the step began, since
   // what a step sends does not wait for what it receives.
   std::size_t chain = 0;
@@ -32,7 +32,7 @@ struct Runner {
 
 class World {
  public:
-  World(const std::vector<Program>& programs, Claim claim, std::size_t slices,
+  World(const std::vector<Program>& programs, Specification specification, std::size_t slices,
         const ProofRules& rules)
       : programs_(programs),
         rules_(rules),
@@ -40,7 +40,7 @@ class World {
         runners_(programs.size()),
         random_(rules.seed) {
     for (int rank = 0; rank < size_; ++rank)
-      memories_.emplace_back(claim, rank, size_, slices, rules);
+      memories_.emplace_back(specification, rank, size_, slices, rules);
   }
 
   void run() {
@@ -56,10 +56,10 @@ class World {
       }
       // A random order may leave somebody out, so only a full round without luck is a deadlock.
       if (!progress && rules_.turns == Turns::random) progress = anybody();
-      if (!progress) throw Refuted{deadlock()};
+      if (!progress) throw Violation{deadlock()};
     }
     for (const Runner& it : runners_)
-      if (!it.wrong.empty()) throw Refuted{it.wrong};
+      if (!it.wrong.empty()) throw Violation{it.wrong};
   }
 
   Proof counts() const {
@@ -80,11 +80,13 @@ class World {
   }
 
   // What the words are made of. A look at the own input moves nothing.
-  static bool sends(const Step& step) { return step.send || step.word == Word::show; }
+  static bool sends(const Step& step) {
+    return step.send || step.primitive == Primitive::send_input;
+  }
   static bool receives(int rank, const Step& step) {
-    if (step.word == Word::look) return step.from != rank;
-    return step.word == Word::exchange_reduce || step.word == Word::exchange ||
-           step.word == Word::receive;
+    if (step.primitive == Primitive::wait_input) return step.from != rank;
+    return step.primitive == Primitive::exchange_reduce || step.primitive == Primitive::exchange ||
+           step.primitive == Primitive::receive;
   }
 
   // The ring's edges and the mesh's are different channels, also between the same two ranks.
@@ -141,15 +143,15 @@ class World {
     return progress;
   }
 
-  // When all words are said, and all loans have been read: what a caller does next to his buffers
-  // is his affair.
+  // When all words are said, and all zero-copy messages have been read: what a caller does next to
+  // his buffers is his affair.
   bool try_return(int rank) {
     Runner& runner = runners_[index(rank)];
-    if (runner.returned || (runner.loans_out > 0 && !rules_.leave_early)) return false;
+    if (runner.returned || (runner.unread > 0 && !rules_.leave_early)) return false;
     try {
       memories_[index(rank)].check_outputs();
-    } catch (const Refuted& refuted) {
-      runner.wrong = refuted.why;
+    } catch (const Violation& violation) {
+      runner.wrong = violation.why;
     }
     memories_[index(rank)].write_over();
     runner.returned = true;
@@ -167,29 +169,30 @@ class World {
 
   void local(int rank, const Step& step) {
     ProofMemory& memory = memories_[index(rank)];
-    switch (step.word) {
-      case Word::keep:
-        return memory.keep(step.receive->chunk, step.slice);
-      case Word::finish:
-        return memory.finish(*step.receive, step.slice);
-      case Word::look:
+    switch (step.primitive) {
+      case Primitive::copy_input:
+        return memory.copy_input(step.receive->chunk, step.slice);
+      case Primitive::post_op:
+        return memory.post_op(*step.receive, step.slice);
+      case Primitive::wait_input:
         return memory.look_at_own(step.receive, step.slice);
-      case Word::fold:
-        return memory.fold(step.receive->chunk, step.from, step.order, step.slice);
+      case Primitive::reduce_input:
+        return memory.reduce_input(step.receive->chunk, step.from, step.order, step.slice);
       default:  // look_away
-        for (const int peer : memory.look_away()) release(peer, channel(peer, rank, false));
+        for (const int peer : memory.release_inputs()) release(peer, channel(peer, rank, false));
     }
   }
 
   void release(int source, SymbolChannel& in) {
-    if (in.front().lender != nullptr) --runners_[index(source)].loans_out;
+    if (in.front().owner != nullptr) --runners_[index(source)].unread;
     in.release();
   }
 
-  // As HostLane::loan_of: sums that are on their way are not lent, nor what is about to be covered.
-  bool lends(const Step& step) const {
-    if (!rules_.lends) return false;
-    if (step.word == Word::show) return !rules_.in_place || rules_.lend_in_place;
+  // As HostExecutor::ref_of: sums that are on their way are not exposed, nor what is about to be
+  // covered.
+  bool exposes(const Step& step) const {
+    if (!rules_.exposes) return false;
+    if (step.primitive == Primitive::send_input) return !rules_.in_place || rules_.expose_in_place;
     return step.send->place == Place::input || step.send->place == Place::output;
   }
 
@@ -220,14 +223,14 @@ class World {
     Runner& runner = runners_[index(rank)];
     Message message;
     message.chain = runner.chain_before + 1;
-    if (step.word == Word::show)
+    if (step.primitive == Primitive::send_input)
       message.pieces = memory.whole_input();
     else
       message.pieces = {memory.read(*step.send, step.slice, "sends")};
-    if (lends(step)) {
-      message.lender = &memory;
+    if (exposes(step)) {
+      message.owner = &memory;
       if (step.send) message.place = step.send->place;
-      ++runner.loans_out;
+      ++runner.unread;
     }
     outgoing(rank, step).put(std::move(message));
     ++messages_;
@@ -242,7 +245,7 @@ class World {
   }
   bool lacks_place(int rank) {
     const Step& step = *current(rank);
-    if (!rules_.in_order || !step.receive || step.receive->place != Place::carry) return false;
+    if (!rules_.in_order || !step.receive || step.receive->place != Place::partial) return false;
     return !channel(rank, wrap(rank + 1), true).may_send();
   }
 
@@ -253,14 +256,14 @@ class World {
     Runner& runner = runners_[index(rank)];
     runner.chain = std::max(runner.chain, in.front().chain);
     runner.received = true;
-    if (step.word == Word::look) {
+    if (step.primitive == Primitive::wait_input) {
       if (step.receive) check_name(rank, step, in.front().pieces.front());
       memories_[index(rank)].look_at(step.from, in);
       return true;
     }
     const Message& front = in.front();
     const Value value = front.pieces.front();
-    if (front.lender != nullptr) front.lender->check_lent({front.place, value.chunk}, value, rank);
+    if (front.owner != nullptr) front.owner->check_exposed({front.place, value.chunk}, value, rank);
     release(from(rank, step), in);
     take(rank, step, value);
     return true;
@@ -269,19 +272,20 @@ class World {
   void take(int rank, const Step& step, Value value) {
     ProofMemory& memory = memories_[index(rank)];
     check_name(rank, step, value);
-    if (step.word == Word::exchange_reduce) memory.add_own(value, step.slice);
+    if (step.primitive == Primitive::exchange_reduce) memory.add_own(value, step.slice);
     memory.write(*step.receive, step.slice, value);
   }
 
   void check_name(int rank, const Step& step, const Value& value) const {
     const int expected = memories_[index(rank)].name_at(*step.receive);
     if (value.chunk != expected || value.slice != step.slice)
-      throw Refuted{text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu",
-                         rank, expected, step.slice, value.chunk, value.slice)};
+      throw Violation{
+          text("rank %d expects chunk %d of slice %zu and receives chunk %d of slice %zu", rank,
+               expected, step.slice, value.chunk, value.slice)};
   }
 
   std::string deadlock() {
-    return circle_of_waits(size_, [&](int rank) {
+    return wait_cycle(size_, [&](int rank) {
       const Step* step = current(rank);
       if (step == nullptr) return Wait{.ended = runners_[index(rank)].returned};
       const Runner& runner = runners_[index(rank)];
@@ -306,14 +310,14 @@ class World {
 
 }  // namespace
 
-Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
+Proof prove(const std::vector<Program>& programs, Specification specification, std::size_t slices,
             const ProofRules& rules) {
-  World world(programs, claim, slices, rules);
+  World world(programs, specification, slices, rules);
   std::string why;
   try {
     world.run();
-  } catch (const Refuted& refuted) {
-    why = refuted.why;
+  } catch (const Violation& violation) {
+    why = violation.why;
   }
   Proof proof = world.counts();
   proof.holds = why.empty();

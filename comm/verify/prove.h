@@ -1,11 +1,11 @@
-// The proof lane: runs the recorded words of all ranks with symbols in place of numbers, and looks
+// The prover: runs the recorded words of all ranks with symbols in place of numbers, and looks
 // at everything that could go wrong.
 //
 // A value is not a number but its history: which chunk and slice it is, and which ranks'
 // contributions were folded into it, in which order. Channels have the slots and credits of
-// protocol.h, the same functions that the host lane calls, or none at all (rendezvous: a send ends
-// only when its message is taken). Proved is, for one number of ranks, one number of slots and one
-// order in which ranks get to run:
+// protocol.h, the same functions that the host executor calls, or none at all (rendezvous: a send
+// ends only when its message is taken). Proved is, for one number of ranks, one number of slots and
+// one order in which ranks get to run:
 //
 //   complete     every output holds every contribution exactly once, in the stated order
 //   no mix-up    only pieces of the same chunk and slice are ever added, and nothing is sent or
@@ -46,18 +46,20 @@ struct ProofRules {
   Turns turns = Turns::round_robin;
   std::uint64_t seed = 1;
   int root = 0;  // where there is one
-  // Pieces of input and output are lent (host_lane.h): read where they lie, when they are taken.
-  bool lends = false;
-  // A joint word sends first, waiting for room; then, if what it receives is a sum that goes on
-  // (carry), waits for room in the right neighbour's next slot, as it is computed straight into it;
-  // and only then waits for what it receives. So does a lane that has no scratch memory and looks
-  // at one thing at a time (device_lane.h). Without it a word does whatever can be done first.
+  // Pieces of input and output are exposed (host_executor.h): read where they lie, when they are
+  // taken.
+  bool exposes = false;
+  // A joint primitive sends first, waiting for room; then, if what it receives is a sum that goes
+  // on (carry), waits for room in the right neighbour's next slot, as it is computed straight into
+  // it; and only then waits for what it receives. So does an executor that has no scratch memory
+  // and looks at one thing at a time (device_executor.h). Without it a word does whatever can be
+  // done first.
   bool in_order = false;
   // Negative controls: a sender that does not ask for room; a rank that returns from its call while
-  // others still read what it has lent; and one that in a one-shot in place lends its input.
+  // others still read what it has exposed; and one that in a one-shot in place exposes its input.
   bool ignore_credit = false;
   bool leave_early = false;
-  bool lend_in_place = false;
+  bool expose_in_place = false;
 };
 
 struct Proof {
@@ -70,7 +72,7 @@ struct Proof {
 };
 
 // `programs[r]` is what rank r does, each recorded with `slices` slices.
-Proof prove(const std::vector<Program>& programs, Claim claim, std::size_t slices,
+Proof prove(const std::vector<Program>& programs, Specification specification, std::size_t slices,
             const ProofRules& rules);
 
 }  // namespace ringside

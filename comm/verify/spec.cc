@@ -5,67 +5,69 @@
 
 namespace ringside {
 
-const char* name_of(Claim claim) {
-  switch (claim) {
-    case Claim::all_reduce:
+const char* name_of(Specification specification) {
+  switch (specification) {
+    case Specification::all_reduce:
       return "all_reduce";
-    case Claim::reduce_scatter:
+    case Specification::reduce_scatter:
       return "reduce_scatter";
-    case Claim::all_gather:
+    case Specification::all_gather:
       return "all_gather";
-    case Claim::broadcast:
+    case Specification::broadcast:
       return "broadcast";
-    case Claim::reduce:
+    case Specification::reduce:
       return "reduce";
-    case Claim::gather:
+    case Specification::gather:
       return "gather";
-    case Claim::scatter:
+    case Specification::scatter:
       return "scatter";
-    case Claim::all_to_all:
+    case Specification::all_to_all:
       return "all_to_all";
   }
   return "?";
 }
 
-std::optional<Value> initial(Claim claim, int rank, int chunk, std::size_t slice, int root) {
+std::optional<Value> initial(Specification specification, int rank, int chunk, std::size_t slice,
+                             int root) {
   bool has = true;
-  if (claim == Claim::broadcast) has = rank == root && chunk == 0;
-  if (claim == Claim::scatter) has = rank == root;
-  if (claim == Claim::all_gather || claim == Claim::gather) has = chunk == rank;
+  if (specification == Specification::broadcast) has = rank == root && chunk == 0;
+  if (specification == Specification::scatter) has = rank == root;
+  if (specification == Specification::all_gather || specification == Specification::gather)
+    has = chunk == rank;
   if (!has) return std::nullopt;
   return Value{chunk, slice, {rank}, false};
 }
 
-std::optional<Value> promised(Claim claim, int rank, int chunk, std::size_t slice, int root,
-                              int size) {
-  Value value{belongs(claim, rank, chunk), slice, {}, false};
+std::optional<Value> promised(Specification specification, int rank, int chunk, std::size_t slice,
+                              int root, int size) {
+  Value value{belongs(specification, rank, chunk), slice, {}, false};
   bool reduces = false;
-  switch (claim) {
-    case Claim::all_reduce:
+  switch (specification) {
+    case Specification::all_reduce:
       reduces = true;
       break;
-    case Claim::reduce_scatter:
+    case Specification::reduce_scatter:
       if (chunk != rank) return std::nullopt;
       reduces = true;
       break;
-    case Claim::reduce:
+    case Specification::reduce:
       if (rank != root) return std::nullopt;
       reduces = true;
       break;
-    case Claim::broadcast:
+    case Specification::broadcast:
       if (chunk != 0) return std::nullopt;
       value.fold = {root};
       break;
-    case Claim::scatter:
+    case Specification::scatter:
       if (chunk != rank) return std::nullopt;
       value.fold = {root};
       break;
-    case Claim::gather:
+    case Specification::gather:
       if (rank != root) return std::nullopt;
       value.fold = {chunk};
       break;
-    case Claim::all_gather:
-    case Claim::all_to_all:
+    case Specification::all_gather:
+    case Specification::all_to_all:
       value.fold = {chunk};
       break;
   }
@@ -75,7 +77,9 @@ std::optional<Value> promised(Claim claim, int rank, int chunk, std::size_t slic
   return value;
 }
 
-int belongs(Claim claim, int rank, int chunk) { return claim == Claim::all_to_all ? rank : chunk; }
+int belongs(Specification specification, int rank, int chunk) {
+  return specification == Specification::all_to_all ? rank : chunk;
+}
 
 std::string words(const std::vector<int>& fold) {
   std::string list;

@@ -1,5 +1,5 @@
 // What a collective must achieve, in symbols: which pieces each rank begins with, and what must
-// stand in its output at the end. The proof lane (proof_lane.h) checks algorithms against it.
+// stand in its output at the end. The prover (prover.h) checks algorithms against it.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace ringside {
 
-enum class Claim {
+enum class Specification {
   all_reduce,
   reduce_scatter,
   all_gather,
@@ -19,7 +19,7 @@ enum class Claim {
   scatter,
   all_to_all,
 };
-const char* name_of(Claim claim);
+const char* name_of(Specification specification);
 
 // A piece of data as its history: which chunk and slice it is, and which ranks' contributions were
 // folded into it, in which order.
@@ -33,15 +33,16 @@ struct Value {
 
 // The chunk that `rank` has at place `chunk` of its input before the call; none if it has nothing
 // there.
-std::optional<Value> initial(Claim claim, int rank, int chunk, std::size_t slice, int root);
+std::optional<Value> initial(Specification specification, int rank, int chunk, std::size_t slice,
+                             int root);
 
 // What `rank` must have at place `chunk` of its output after the call; none if nothing is promised.
-std::optional<Value> promised(Claim claim, int rank, int chunk, std::size_t slice, int root,
-                              int size);
+std::optional<Value> promised(Specification specification, int rank, int chunk, std::size_t slice,
+                              int root, int size);
 
 // The name of the piece that belongs at place `chunk` of this rank's output. Everywhere the same as
 // the place, but for all_to_all: there place c of rank r holds rank c's chunk r.
-int belongs(Claim claim, int rank, int chunk);
+int belongs(Specification specification, int rank, int chunk);
 
 // "[1 2 0]"
 std::string words(const std::vector<int>& fold);

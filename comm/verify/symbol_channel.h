@@ -17,8 +17,8 @@
 
 namespace ringside {
 
-// Thrown inside the proof lane, caught in prove().
-struct Refuted {
+// Thrown inside the prover, caught in prove().
+struct Violation {
   std::string why;
 };
 
@@ -27,9 +27,9 @@ class ProofMemory;
 struct Message {
   std::vector<Value> pieces;  // one; or, of the word show, every chunk of an input
   std::size_t chain = 0;      // how many messages, one after another, it took until this one
-  // Of a loan: in whose memory the pieces lie, and at which place. They must still be there when
-  // they are read.
-  const ProofMemory* lender = nullptr;
+  // Of a zero-copy message: in whose memory the pieces lie, and at which place. They must still be
+  // there when they are read.
+  const ProofMemory* owner = nullptr;
   Place place = Place::input;
 };
 
@@ -48,8 +48,8 @@ class SymbolChannel {
   void put(Message message) {
     std::optional<Message>& slot = slot_at(sent_ + 1);
     if (slot)
-      throw Refuted{text("rank %d overwrites a slot of rank %d that still holds chunk %d, unread",
-                         source_, target_, slot->pieces.front().chunk)};
+      throw Violation{text("rank %d overwrites a slot of rank %d that still holds chunk %d, unread",
+                           source_, target_, slot->pieces.front().chunk)};
     slot = std::move(message);
     ++sent_;
   }
@@ -61,10 +61,10 @@ class SymbolChannel {
   }
   // It has been read; its slot may be written again.
   void release() {
-    const bool was_loan = front().lender != nullptr;
+    const bool was_zero_copy = front().owner != nullptr;
     slot_at(consumed_ + 1).reset();
     ++consumed_;
-    if (was_loan || credit_due(consumed_, slot_count_)) returned_ = consumed_;
+    if (was_zero_copy || credit_due(consumed_, slot_count_)) returned_ = consumed_;
   }
 
  private:

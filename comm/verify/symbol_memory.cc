@@ -12,9 +12,9 @@ void append(std::vector<int>& fold, const std::vector<int>& more) {
 
 }  // namespace
 
-ProofMemory::ProofMemory(Claim claim, int rank, int size, std::size_t slices,
+ProofMemory::ProofMemory(Specification specification, int rank, int size, std::size_t slices,
                          const ProofRules& rules)
-    : claim_(claim),
+    : specification_(specification),
       rank_(rank),
       size_(size),
       slices_(slices),
@@ -22,10 +22,10 @@ ProofMemory::ProofMemory(Claim claim, int rank, int size, std::size_t slices,
       root_(rules.root),
       input_(slices * static_cast<std::size_t>(size)),
       output_(slices * static_cast<std::size_t>(size)),
-      looked_(static_cast<std::size_t>(size), nullptr) {
+      waited_(static_cast<std::size_t>(size), nullptr) {
   for (std::size_t slice = 0; slice < slices; ++slice)
     for (int chunk = 0; chunk < size; ++chunk)
-      input_[at(chunk, slice)] = initial(claim, rank, chunk, slice, root_);
+      input_[at(chunk, slice)] = initial(specification, rank, chunk, slice, root_);
 }
 
 std::size_t ProofMemory::at(int chunk, std::size_t slice) const {
@@ -33,16 +33,16 @@ std::size_t ProofMemory::at(int chunk, std::size_t slice) const {
 }
 
 int ProofMemory::name_at(Piece piece) const {
-  return piece.place == Place::output ? belongs(claim_, rank_, piece.chunk) : piece.chunk;
+  return piece.place == Place::output ? belongs(specification_, rank_, piece.chunk) : piece.chunk;
 }
 
 const Value& ProofMemory::read(Piece piece, std::size_t slice, const char* doing) const {
-  const bool old = piece.place == Place::carry && old_carry_;
-  const Slot& found = old ? old_carry_ : slot(*this, piece, slice);
+  const bool old = piece.place == Place::partial && old_partial_;
+  const Slot& found = old ? old_partial_ : slot(*this, piece, slice);
   if (!found)
-    throw Refuted{text("rank %d %s chunk %d, which it does not have", rank_, doing, piece.chunk)};
+    throw Violation{text("rank %d %s chunk %d, which it does not have", rank_, doing, piece.chunk)};
   if (found->chunk != name_at(piece) || found->slice != slice)
-    throw Refuted{
+    throw Violation{
         text("rank %d %s chunk %d of slice %zu, but what it holds there is chunk %d of slice %zu",
              rank_, doing, piece.chunk, slice, found->chunk, found->slice)};
   return *found;
@@ -55,18 +55,18 @@ void ProofMemory::write(Piece piece, std::size_t slice, const Value& value) {
 void ProofMemory::add_own(Value& received, std::size_t slice) const {
   const Value& own = read({Place::input, received.chunk}, slice, "adds its");
   if (received.finished)
-    throw Refuted{text("rank %d adds to chunk %d, which is finished", rank_, received.chunk)};
+    throw Violation{text("rank %d adds to chunk %d, which is finished", rank_, received.chunk)};
   append(received.fold, own.fold);
 }
 
-void ProofMemory::keep(int chunk, std::size_t slice) {
+void ProofMemory::copy_input(int chunk, std::size_t slice) {
   const Value value = read({Place::input, chunk}, slice, "keeps");
   write({Place::output, chunk}, slice, value);
 }
 
-void ProofMemory::finish(Piece piece, std::size_t slice) {
+void ProofMemory::post_op(Piece piece, std::size_t slice) {
   Value value = read(piece, slice, "finishes");
-  if (value.finished) throw Refuted{text("rank %d finishes chunk %d twice", rank_, value.chunk)};
+  if (value.finished) throw Violation{text("rank %d finishes chunk %d twice", rank_, value.chunk)};
   value.finished = true;
   write(piece, slice, value);
 }
@@ -79,7 +79,7 @@ std::vector<Value> ProofMemory::whole_input() const {
 }
 
 void ProofMemory::look_at(int peer, const SymbolChannel& channel) {
-  looked_[static_cast<std::size_t>(peer)] = &channel;
+  waited_[static_cast<std::size_t>(peer)] = &channel;
 }
 
 void ProofMemory::look_at_own(const std::optional<Piece>& piece, std::size_t slice) {
@@ -87,52 +87,52 @@ void ProofMemory::look_at_own(const std::optional<Piece>& piece, std::size_t sli
 }
 
 const Value& ProofMemory::view(int from, int chunk, std::size_t slice) const {
-  const SymbolChannel* channel = looked_[static_cast<std::size_t>(from)];
+  const SymbolChannel* channel = waited_[static_cast<std::size_t>(from)];
   if (from == rank_ ? own_.empty() : channel == nullptr)
-    throw Refuted{text("rank %d folds rank %d's chunk %d %s", rank_, from, chunk,
-                       looked_away_ ? "after it has looked away" : "without having looked at it")};
+    throw Violation{text("rank %d folds rank %d's chunk %d %s", rank_, from, chunk,
+                         released_ ? "after it has looked away" : "without having looked at it")};
   const std::vector<Value>& pieces = from == rank_ ? own_ : channel->front().pieces;
   const Value& found = pieces.size() == 1 ? pieces[0] : pieces[static_cast<std::size_t>(chunk)];
   if (found.chunk != chunk || found.slice != slice)
-    throw Refuted{
+    throw Violation{
         text("rank %d folds chunk %d of slice %zu, and of rank %d it looks at chunk %d of "
              "slice %zu",
              rank_, chunk, slice, from, found.chunk, found.slice)};
-  if (from != rank_ && channel->front().lender != nullptr)
-    channel->front().lender->check_lent({channel->front().place, chunk}, found, rank_);
+  if (from != rank_ && channel->front().owner != nullptr)
+    channel->front().owner->check_exposed({channel->front().place, chunk}, found, rank_);
   return found;
 }
 
 // The first contribution is only remembered; the second makes a sum of the two.
-void ProofMemory::fold(int chunk, int from, int order, std::size_t slice) {
+void ProofMemory::reduce_input(int chunk, int from, int order, std::size_t slice) {
   const Value& contribution = view(from, chunk, slice);
   if (order == 1) {
     first_ = contribution;
     return;
   }
   if (order == 2 && (!first_ || first_->chunk != chunk || first_->slice != slice))
-    throw Refuted{
+    throw Violation{
         text("rank %d adds a second contribution to chunk %d, which has no first", rank_, chunk)};
   if (order == 2) write({Place::output, chunk}, slice, *first_);
   if (read({Place::output, chunk}, slice, "adds to").finished)
-    throw Refuted{text("rank %d adds to chunk %d, which is finished", rank_, chunk)};
+    throw Violation{text("rank %d adds to chunk %d, which is finished", rank_, chunk)};
   append(slot(*this, {Place::output, chunk}, slice)->fold, contribution.fold);
 }
 
-std::vector<int> ProofMemory::look_away() {
+std::vector<int> ProofMemory::release_inputs() {
   std::vector<int> seen;
   for (int peer = 0; peer < size_; ++peer)
-    if (looked_[static_cast<std::size_t>(peer)] != nullptr) seen.push_back(peer);
-  looked_.assign(looked_.size(), nullptr);
+    if (waited_[static_cast<std::size_t>(peer)] != nullptr) seen.push_back(peer);
+  waited_.assign(waited_.size(), nullptr);
   own_.clear();
-  looked_away_ = true;
+  released_ = true;
   return seen;
 }
 
-void ProofMemory::check_lent(Piece piece, const Value& meant, int reader) const {
+void ProofMemory::check_exposed(Piece piece, const Value& meant, int reader) const {
   if (slot(*this, piece, meant.slice) == meant) return;
-  throw Refuted{
-      text("rank %d reads chunk %d of slice %zu where rank %d has lent it, but there it "
+  throw Violation{
+      text("rank %d reads chunk %d of slice %zu where rank %d has exposed it, but there it "
            "has been written over",
            reader, meant.chunk, meant.slice, rank_)};
 }
@@ -145,14 +145,14 @@ void ProofMemory::write_over() {
 void ProofMemory::check_outputs() const {
   for (std::size_t slice = 0; slice < slices_; ++slice)
     for (int chunk = 0; chunk < size_; ++chunk) {
-      const Slot wanted = promised(claim_, rank_, chunk, slice, root_, size_);
+      const Slot wanted = promised(specification_, rank_, chunk, slice, root_, size_);
       if (!wanted) continue;
       const Value& value = read({Place::output, chunk}, slice, "should hold");
       if (value.fold != wanted->fold)
-        throw Refuted{text("rank %d ends with chunk %d folded as %s; %s was promised", rank_, chunk,
-                           words(value.fold).c_str(), words(wanted->fold).c_str())};
+        throw Violation{text("rank %d ends with chunk %d folded as %s; %s was promised", rank_,
+                             chunk, words(value.fold).c_str(), words(wanted->fold).c_str())};
       if (value.finished != wanted->finished)
-        throw Refuted{
+        throw Violation{
             text("rank %d ends with chunk %d %s", rank_, chunk,
                  wanted->finished ? "not finished" : "finished, though nothing was reduced")};
     }

@@ -19,11 +19,12 @@ struct ProofRules;
 
 class ProofMemory {
  public:
-  ProofMemory(Claim claim, int rank, int size, std::size_t slices, const ProofRules& rules);
+  ProofMemory(Specification specification, int rank, int size, std::size_t slices,
+              const ProofRules& rules);
 
-  // A word begins: until it ends, the carry that it sends is the one from before. (The host lane
-  // keeps two.)
-  void begin_word() { old_carry_ = carry_; }
+  // A word begins: until it ends, the carry that it sends is the one from before. (The host
+  // executor keeps two.)
+  void begin_word() { old_partial_ = partial_; }
 
   // What stands there, for rank to do something with: the verb of a sentence that says it is not.
   const Value& read(Piece piece, std::size_t slice, const char* doing) const;
@@ -33,8 +34,8 @@ class ProofMemory {
   // Received + own: the contribution of this rank goes to the end of the history.
   void add_own(Value& received, std::size_t slice) const;
 
-  void keep(int chunk, std::size_t slice);
-  void finish(Piece piece, std::size_t slice);
+  void copy_input(int chunk, std::size_t slice);
+  void post_op(Piece piece, std::size_t slice);
 
   // The words of one_shot.h and two_shot.h. A peer's input is read where it lies, in its slot, each
   // time that it is needed; the own one as it was when it was looked at. A look without a piece is
@@ -42,12 +43,12 @@ class ProofMemory {
   std::vector<Value> whole_input() const;
   void look_at(int peer, const SymbolChannel& channel);
   void look_at_own(const std::optional<Piece>& piece, std::size_t slice);
-  void fold(int chunk, int from, int order, std::size_t slice);
+  void reduce_input(int chunk, int from, int order, std::size_t slice);
   // Whose slots may now be written again.
-  std::vector<int> look_away();
+  std::vector<int> release_inputs();
 
-  // Rank `reader` reads a piece where this rank lent it: is it still what was meant?
-  void check_lent(Piece piece, const Value& meant, int reader) const;
+  // Rank `reader` reads a piece where this rank exposed it: is it still what was meant?
+  void check_exposed(Piece piece, const Value& meant, int reader) const;
 
   void check_outputs() const;
   // The call is over: the caller puts something else into all of its buffers.
@@ -60,14 +61,14 @@ class ProofMemory {
   // The same for const and not.
   template <class Self>
   static auto& slot(Self& self, Piece piece, std::size_t slice) {
-    if (piece.place == Place::carry) return self.carry_;
-    if (piece.place == Place::kept) return self.kept_;
+    if (piece.place == Place::partial) return self.partial_;
+    if (piece.place == Place::scratch) return self.kept_;
     const bool apart = piece.place == Place::output && !self.in_place_;
     return (apart ? self.output_ : self.input_)[self.at(piece.chunk, slice)];
   }
   const Value& view(int from, int chunk, std::size_t slice) const;
 
-  Claim claim_;
+  Specification specification_;
   int rank_;
   int size_;
   std::size_t slices_;
@@ -75,13 +76,13 @@ class ProofMemory {
   int root_;
   std::vector<Slot> input_;   // by slice · ranks + chunk
   std::vector<Slot> output_;  // not used in place
-  Slot carry_;
-  Slot old_carry_;
+  Slot partial_;
+  Slot old_partial_;
   Slot kept_;
 
-  std::vector<const SymbolChannel*> looked_;  // by rank; null: not looked at
+  std::vector<const SymbolChannel*> waited_;  // by rank; null: not looked at
   std::vector<Value> own_;                    // of this rank's input, when it was looked at
-  bool looked_away_ = false;
+  bool released_ = false;
   Slot first_;  // the contribution that the second one is added to
 };
 

@@ -1,9 +1,9 @@
 // A fold of several arrays at once: out[i] = ((in₀[i] op in₁[i]) op in₂[i]) op …, each element read
 // once from each array and written once, by the threads of one block.
 //
-// map.h's kernels own a grid. This is for a block in the middle of something else: the device lane
-// (comm/device/kernel/executor.h) folds what its peers have sent. With one input and Copy it
-// copies, with one input and Divide it divides. Rounding is to the storage type after each
+// map.h's kernels own a grid. This is for a block in the middle of something else: the device
+// executor (comm/device/kernel/executor.h) folds what its peers have sent. With one input and Copy
+// it copies, with one input and Divide it divides. Rounding is to the storage type after each
 // addition, so the bits are those of a chain of reduce calls.
 //
 // `out` may be exactly one of the inputs; no other overlap. Any address, any count; how the arrays

@@ -23,15 +23,15 @@ struct alignas(16) Vector16 {
 };
 
 // `Word` says how memory is read: at a multiple of its size. A compiler sees one load.
-template <class Word>
-RINGSIDE_HD Word load_aligned(const unsigned char* from) {
-  Word word;
-  __builtin_memcpy(&word, __builtin_assume_aligned(from, sizeof(Word)), sizeof(Word));
+template <class Primitive>
+RINGSIDE_HD Primitive load_aligned(const unsigned char* from) {
+  Primitive word;
+  __builtin_memcpy(&word, __builtin_assume_aligned(from, sizeof(Primitive)), sizeof(Primitive));
   return word;
 }
-template <class Word>
-RINGSIDE_HD void store_aligned(unsigned char* to, const Word& word) {
-  __builtin_memcpy(__builtin_assume_aligned(to, sizeof(Word)), &word, sizeof(Word));
+template <class Primitive>
+RINGSIDE_HD void store_aligned(unsigned char* to, const Primitive& word) {
+  __builtin_memcpy(__builtin_assume_aligned(to, sizeof(Primitive)), &word, sizeof(Primitive));
 }
 
 RINGSIDE_HD bool is_aligned(const void* address, std::size_t bytes) {

@@ -257,17 +257,17 @@ RankMemory::Places RankMemory::places(const Case& it, int rank, std::size_t send
     return {elsewhere_->room(0, send_bytes),
             recv_bytes > 0 ? elsewhere_->room(1, recv_bytes) : nullptr, elsewhere_};
   const std::size_t turn = it.seed / 2 + index(rank);
-  const Lending now = lending_ == Lending::in_turn ? static_cast<Lending>(turn % 5) : lending_;
+  const Exposing now = exposing_ == Exposing::in_turn ? static_cast<Exposing>(turn % 5) : exposing_;
   // What comes second in an allocation begins anywhere.
-  if (now == Lending::together) {
+  if (now == Exposing::together) {
     const std::size_t second_at = send_bytes + turn % 64;
     std::byte* all = first_.of(second_at + recv_bytes);
     return {all, all + second_at, nullptr};
   }
-  const bool lends_input = now == Lending::input || now == Lending::both;
-  const bool lends_output = now == Lending::output || now == Lending::both;
-  return {lends_input || (lends_output && recv_bytes == 0) ? first_.of(send_bytes) : nullptr,
-          lends_output && recv_bytes > 0 ? second_.of(recv_bytes) : nullptr, nullptr};
+  const bool exposes_input = now == Exposing::input || now == Exposing::both;
+  const bool exposes_output = now == Exposing::output || now == Exposing::both;
+  return {exposes_input || (exposes_output && recv_bytes == 0) ? first_.of(send_bytes) : nullptr,
+          exposes_output && recv_bytes > 0 ? second_.of(recv_bytes) : nullptr, nullptr};
 }
 
 // One buffer for both, if this rank has both: where one gives or takes, only that one does.
@@ -289,10 +289,10 @@ std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks) {
 }
 
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected, Lending lending,
+               const std::vector<Expectation>& expected, Exposing exposing,
                const ElsewhereOf& elsewhere_of) {
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-    RankMemory mine(lending, elsewhere_of ? elsewhere_of(bootstrap.rank()) : nullptr);
+    RankMemory mine(exposing, elsewhere_of ? elsewhere_of(bootstrap.rank()) : nullptr);
     Communicator comm(bootstrap, options);
     for (std::size_t i = 0; i < cases.size(); ++i) {
       std::string wrong;

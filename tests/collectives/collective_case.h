@@ -5,7 +5,7 @@
 //     perform()      makes the call on one rank and says what is wrong with the outcome
 //
 // A list of cases is worked out once and then run over many communicators: other slots, other
-// transports, memory that is lent or not. perform() looks at more than the result: outputs are
+// transports, memory that is exposed or not. perform() looks at more than the result: outputs are
 // poisoned before, inputs must come out as they went in, and no byte beside a buffer may change.
 #pragma once
 
@@ -42,8 +42,8 @@ Expectation expect(const Case& a_case, int ranks);
 
 // Which buffers of a call lie in memory from allocate() (comm/allocate.h), which others read where
 // it lies. `together`: both, in one allocation. `in_turn`: each call, and each rank in it, another
-// one of these; so some ranks lend, and others do not.
-enum class Lending { nothing, input, output, both, together, in_turn };
+// one of these; so some ranks expose, and others do not.
+enum class Exposing { nothing, input, output, both, together, in_turn };
 
 // Memory for buffers that the CPU does not reach: a device's (tests/cuda/gpu_rig.h). What a call
 // gets lies there; what perform() fills and judges is a copy in the host's memory.
@@ -60,16 +60,16 @@ class Elsewhere {
 // A rank's memory for one call after another: from allocate(), or elsewhere.
 class RankMemory {
  public:
-  // With `elsewhere` (which must live longer) buffers lie there, and `lending` only says whether
+  // With `elsewhere` (which must live longer) buffers lie there, and `exposing` only says whether
   // ranks write over them at once.
-  explicit RankMemory(Lending lending, Elsewhere* elsewhere = nullptr)
-      : lending_(lending), elsewhere_(elsewhere) {}
+  explicit RankMemory(Exposing exposing, Elsewhere* elsewhere = nullptr)
+      : exposing_(exposing), elsewhere_(elsewhere) {}
 
   // Two ranks of three do not look at what a call has brought: they write over all that they have
-  // lent as soon as it returns. Whoever should still read there gets wrong bits, and the third, or
-  // the same one in the next call, is one who looks.
+  // exposed as soon as it returns. Whoever should still read there gets wrong bits, and the third,
+  // or the same one in the next call, is one who looks.
   bool writes_at_once(const Case& a_case, int rank) const {
-    return lending_ != Lending::nothing && (a_case.seed + static_cast<unsigned>(rank)) % 3 != 0;
+    return exposing_ != Exposing::nothing && (a_case.seed + static_cast<unsigned>(rank)) % 3 != 0;
   }
 
   // Where `send_bytes` and `recv_bytes` can lie. Null: in memory of another kind. A buffer for both
@@ -90,7 +90,7 @@ class RankMemory {
     std::size_t bytes = 0;
     std::byte* of(std::size_t wanted_bytes);
   };
-  Lending lending_;
+  Exposing exposing_;
   Elsewhere* elsewhere_;
   Block first_, second_;
 };
@@ -105,7 +105,7 @@ using ElsewhereOf = std::function<Elsewhere*(int rank)>;
 
 // Runs all cases, one after another, on a communicator of `ranks` threads.
 void run_cases(Context& t, int ranks, const Options& options, const std::vector<Case>& cases,
-               const std::vector<Expectation>& expected, Lending lending = Lending::nothing,
+               const std::vector<Expectation>& expected, Exposing exposing = Exposing::nothing,
                const ElsewhereOf& elsewhere_of = {});
 std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks);
 

@@ -22,7 +22,7 @@ struct Shape {
   Algorithm algorithm = Algorithm::automatic;
   bool mapped = true;
   bool streams = false;
-  Lending lending = Lending::nothing;
+  Exposing exposing = Exposing::nothing;
 };
 
 std::vector<Shape> shapes() {
@@ -37,14 +37,14 @@ std::vector<Shape> shapes() {
                             {defaults.slot_bytes, defaults.slot_count},
                             {64, 2, ring, false},
                             {256, 2, ring, true, true},
-                            {256, 3, ring, true, false, Lending::in_turn},
-                            {64, 2, one_shot, true, false, Lending::in_turn},
-                            {256, 2, two_shot, true, true, Lending::in_turn}};
+                            {256, 3, ring, true, false, Exposing::in_turn},
+                            {64, 2, one_shot, true, false, Exposing::in_turn},
+                            {256, 2, two_shot, true, true, Exposing::in_turn}};
   // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
   if (kUnderTsan)
     all = {
         {8, 1},         {64, 2, one_shot},    {64, 2, two_shot},
-        {256, 3, ring}, {64, 2, ring, false}, {256, 2, automatic, true, false, Lending::in_turn}};
+        {256, 3, ring}, {64, 2, ring, false}, {256, 2, automatic, true, false, Exposing::in_turn}};
   return all;
 }
 
@@ -211,9 +211,9 @@ void run_matrix(Context& t, int ranks) {
     options.algorithm = shape.algorithm;
     if (shape.streams) options.stream_from_bytes = 0;
     if (!shape.mapped) options.decorate = unmapped();
-    // All that does not fit a cell is lent.
-    if (shape.lending != Lending::nothing) options.direct_from_bytes = 1;
-    run_cases(t, ranks, options, chosen, expected, shape.lending);
+    // All that does not fit a cell is exposed.
+    if (shape.exposing != Exposing::nothing) options.zero_copy_from_bytes = 1;
+    run_cases(t, ranks, options, chosen, expected, shape.exposing);
   }
 }
 

@@ -74,7 +74,7 @@ struct OneStepShort : TrueRing {
   constexpr int steps() const { return size - 2; }
 };
 
-// An all_reduce of the true text on the true lane over a ring of our choice. Returns how many
+// An all_reduce of the true text on the true executor over a ring of our choice. Returns how many
 // ranks' results differ from the oracle's.
 template <class ChosenRing>
 int wrong_results(int ranks, DType dtype, std::size_t count) {
@@ -104,8 +104,8 @@ int wrong_results(int ranks, DType dtype, std::size_t count) {
     call.chunks = Chunks{count, ranks};
     call.slices = slices_for(call.chunks.longest(), call.slice_count);
     call.reduce = reduce_loop(dtype, Reduction::sum);
-    HostLane lane(call, edges, peers, waiter, scratch);
-    all_reduce(lane, ChosenRing(peers.rank(), ranks));
+    HostExecutor executor(call, edges, peers, waiter, scratch);
+    all_reduce(executor, ChosenRing(peers.rank(), ranks));
     wrong += !difference(output.data(), expected.outputs[me].data(), count, dtype).empty();
     bootstrap.barrier(Deadline::after_seconds(20));
   });

@@ -142,7 +142,7 @@ RINGSIDE_TEST(algorithms, messages_tell_which_one_ran) {
 // The two-shot sends as many messages as the ring, so here the plan says which one runs: between
 // the one-shot and the ring where ranks are three or more, everywhere where it is forced.
 RINGSIDE_TEST(algorithms, the_plan_names_the_two_shot) {
-  const auto text_of = [](int ranks, Algorithm algorithm, std::size_t bytes) {
+  const auto algorithm_of = [](int ranks, Algorithm algorithm, std::size_t bytes) {
     const Planner planner{0, ranks, 131072, 65536, algorithm};
     Bytes data(bytes + 1);
     const Plan plan =
@@ -153,17 +153,17 @@ RINGSIDE_TEST(algorithms, the_plan_names_the_two_shot) {
   for (const int ranks : {3, 4, 8}) {
     const std::size_t small = one_shot_pays_up_to(ranks), middle = two_shot_pays_up_to(ranks);
     CHECK(small < middle);
-    CHECK(text_of(ranks, automatic, small) == Text::all_reduce_one_shot);
-    CHECK(text_of(ranks, automatic, small + 1) == Text::all_reduce_two_shot);
-    CHECK(text_of(ranks, automatic, middle) == Text::all_reduce_two_shot);
-    CHECK(text_of(ranks, automatic, middle + 1) == Text::all_reduce);
+    CHECK(algorithm_of(ranks, automatic, small) == AlgorithmId::all_reduce_one_shot);
+    CHECK(algorithm_of(ranks, automatic, small + 1) == AlgorithmId::all_reduce_two_shot);
+    CHECK(algorithm_of(ranks, automatic, middle) == AlgorithmId::all_reduce_two_shot);
+    CHECK(algorithm_of(ranks, automatic, middle + 1) == AlgorithmId::all_reduce);
   }
   for (const std::size_t bytes : {0, 1, 65536, 1 << 20}) {
-    CHECK(text_of(2, automatic, bytes) != Text::all_reduce_two_shot);
-    CHECK(text_of(1, two_shot, bytes) == Text::all_reduce);
+    CHECK(algorithm_of(2, automatic, bytes) != AlgorithmId::all_reduce_two_shot);
+    CHECK(algorithm_of(1, two_shot, bytes) == AlgorithmId::all_reduce);
     for (const int ranks : {2, 3, 8}) {
-      CHECK(text_of(ranks, two_shot, bytes) == Text::all_reduce_two_shot);
-      CHECK(text_of(ranks, ring, bytes) == Text::all_reduce);
+      CHECK(algorithm_of(ranks, two_shot, bytes) == AlgorithmId::all_reduce_two_shot);
+      CHECK(algorithm_of(ranks, ring, bytes) == AlgorithmId::all_reduce);
     }
   }
 }

@@ -49,7 +49,7 @@ Options with_slots(std::size_t slot_bytes, int slot_count) {
 
 // Makes one call and notes what is wrong with it.
 void perform_checked(Context& t, Communicator& comm, const Case& it, const Expectation& expected) {
-  RankMemory memory(Lending::in_turn);
+  RankMemory memory(Exposing::in_turn);
   const std::string wrong = perform(comm, it, expected, memory);
   CHECK_MSG(wrong.empty(), "rank %d: %s: %s", comm.rank(), describe(it).c_str(), wrong.c_str());
 }
@@ -99,9 +99,9 @@ RINGSIDE_TEST(collectives, hundreds_of_mixed_calls_on_one_communicator) {
     run_cases(t, ranks, with_slots(512, 2), cases, expected);
     run_cases(t, ranks, with_slots(64, 1), cases, expected);
     run_cases(t, ranks, test_options(), cases, expected);
-    Options lends = with_slots(512, 2);
-    lends.direct_from_bytes = 100;
-    run_cases(t, ranks, lends, cases, expected, Lending::in_turn);
+    Options exposes = with_slots(512, 2);
+    exposes.zero_copy_from_bytes = 100;
+    run_cases(t, ranks, exposes, cases, expected, Exposing::in_turn);
   }
 }
 

@@ -46,17 +46,18 @@ std::string verdict(const ControlUnderTest& it, bool holds, const char* otherwis
 
 }  // namespace
 
-std::string check_board_is_seen(const ControlUnderTest& it) {
+std::string check_status_page_is_seen(const ControlUnderTest& it) {
   const auto world = it.make(it.wrap);
   Control& control = world->control(0);
-  Board& board = world->board(1);
+  StatusPage& status_page = world->status_page(1);
   control.refresh();
-  if (control.board_of(1)->latest()) return verdict(it, false, "there is a call before the first");
-  for (std::uint64_t number = 1; number <= 3; ++number) board.note(call_of(number));
-  board.note_finished(2);
-  board.note_wait({2, coarse_now_ms(), "waiting for a word with ü", 77});
+  if (control.status_page_of(1)->latest())
+    return verdict(it, false, "there is a call before the first");
+  for (std::uint64_t number = 1; number <= 3; ++number) status_page.note(call_of(number));
+  status_page.note_finished(2);
+  status_page.note_wait({2, coarse_now_ms(), "waiting for a word with ü", 77});
   control.refresh();
-  const Board& seen = *control.board_of(1);
+  const StatusPage& seen = *control.status_page_of(1);
   for (std::uint64_t number = 1; number <= 3; ++number)
     if (!same(seen.find(call_of(number).fingerprint), call_of(number)) ||
         !same(seen.find_collective(static_cast<std::uint32_t>(number)), call_of(number)))
@@ -67,18 +68,20 @@ std::string check_board_is_seen(const ControlUnderTest& it) {
   if (!wait || wait->peer != 2 || wait->position != 77 ||
       wait->words != "waiting for a word with ü" || seen.state() != RankState::running)
     return verdict(it, false, "the wait is wrong");
-  board.note_wait_over();
-  board.note_finished(3);
+  status_page.note_wait_over();
+  status_page.note_finished(3);
   control.refresh();
-  return verdict(it, !control.board_of(1)->wait() && !control.board_of(1)->inside(3),
+  return verdict(it, !control.status_page_of(1)->wait() && !control.status_page_of(1)->inside(3),
                  "the end of a wait is not seen");
 }
 
 std::string check_news_come_by_themselves(const ControlUnderTest& it) {
   const auto world = it.make(it.wrap);
   for (std::uint64_t number = 1; number <= 3; ++number) {
-    world->board(1).note(call_of(number));
-    if (!comes(it, [&] { return same(world->control(0).board_of(1)->latest(), call_of(number)); }))
+    world->status_page(1).note(call_of(number));
+    if (!comes(it, [&] {
+          return same(world->control(0).status_page_of(1)->latest(), call_of(number));
+        }))
       return verdict(it, false, "a new call is not seen by somebody who keeps looking");
   }
   return "";
@@ -88,10 +91,10 @@ std::string check_news_come_by_themselves(const ControlUnderTest& it) {
 std::string check_many_calls(const ControlUnderTest& it) {
   const auto world = it.make(it.wrap);
   for (std::uint64_t number = 1; number <= 1000; ++number) {
-    world->board(1).note(call_of(number));
+    world->status_page(1).note(call_of(number));
     if (number % 90 == 0 || number == 1000) world->control(0).refresh();
   }
-  const Board& seen = *world->control(0).board_of(1);
+  const StatusPage& seen = *world->control(0).status_page_of(1);
   for (std::uint64_t number = 1000 - 15; number <= 1000; ++number)
     if (!same(seen.find(call_of(number).fingerprint), call_of(number)))
       return verdict(it, false, "one of the last 16 calls is missing");
@@ -102,16 +105,17 @@ std::string check_leaving_is_no_death(const ControlUnderTest& it) {
   const auto world = it.make(it.wrap);
   Control& control = world->control(0);
   control.refresh();
-  if (control.board_of(1)->state() != RankState::running)
+  if (control.status_page_of(1)->state() != RankState::running)
     return verdict(it, false, "a rank that is there does not run");
-  world->board(1).note(call_of(1));
-  world->board(1).note_finished(1);
+  world->status_page(1).note(call_of(1));
+  world->status_page(1).note_finished(1);
   world->part_with_rank_1();
-  if (!comes(it, [&] { return control.board_of(1)->state() == RankState::left; }))
+  if (!comes(it, [&] { return control.status_page_of(1)->state() == RankState::left; }))
     return verdict(it, false, "that a rank has left is not seen");
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   control.refresh();
-  if (!same(control.board_of(1)->latest(), call_of(1)) || control.board_of(1)->inside(1))
+  if (!same(control.status_page_of(1)->latest(), call_of(1)) ||
+      control.status_page_of(1)->inside(1))
     return verdict(it, false, "what a rank did before it left is not seen");
   return verdict(it, !control.has_died(1), "a rank that has left is taken for dead");
 }
@@ -147,11 +151,11 @@ std::string check_alarm_brings_its_cause(const ControlUnderTest& it) {
   if (world->alarm(0) != 0 || world->alarm(1) != 0)
     return verdict(it, false, "an alarm that nobody has raised");
   const std::string sentence = "rank 0: " + std::string(800, 'x') + " the end";
-  world->board(0).set_broken(Error(Fault::mismatch, sentence));
+  world->status_page(0).set_broken(Error(Fault::mismatch, sentence));
   world->control(0).raise_alarm();
   if (!comes(it, [&] { return world->alarm(1) == 1; }))
     return verdict(it, false, "an alarm does not arrive");
-  const Board& seen = *world->control(1).board_of(0);
+  const StatusPage& seen = *world->control(1).status_page_of(0);
   if (seen.state() != RankState::broken) return verdict(it, false, "an alarm without a cause");
   const Error cause = seen.cause();
   return verdict(it, cause.fault() == Fault::mismatch && cause.what() == sentence,

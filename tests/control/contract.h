@@ -3,7 +3,7 @@
 // says what happened otherwise. They return and do not assert, because they are also run with
 // controls that break the contract on purpose, where a verdict is what is expected.
 //
-//     rank 0, rank 1    a board, an alarm cell and a control each
+//     rank 0, rank 1    a status page, an alarm cell and a control each
 //     rank 2            the victim: it may fall silent, die, or leave
 #pragma once
 
@@ -23,7 +23,7 @@ class ControlWorld {
   virtual ~ControlWorld() = default;
 
   Control& control(int rank) { return *controls_[static_cast<std::size_t>(rank)]; }
-  virtual Board& board(int rank) = 0;
+  virtual StatusPage& status_page(int rank) = 0;
   virtual int alarm(int rank) = 0;  // 0: none; otherwise the rank that raised it, and 1
 
   virtual void silence_victim() = 0;  // as by SIGSTOP
@@ -46,7 +46,7 @@ struct ControlUnderTest {
 ControlUnderTest shared_control();
 ControlUnderTest socket_control();
 
-std::string check_board_is_seen(const ControlUnderTest& it);
+std::string check_status_page_is_seen(const ControlUnderTest& it);
 std::string check_news_come_by_themselves(const ControlUnderTest& it);
 std::string check_many_calls(const ControlUnderTest& it);
 std::string check_leaving_is_no_death(const ControlUnderTest& it);

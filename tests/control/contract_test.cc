@@ -14,7 +14,7 @@ using namespace ringside::test;
 namespace {
 
 using Check = std::string (*)(const ControlUnderTest&);
-constexpr Check kContract[] = {check_board_is_seen,
+constexpr Check kContract[] = {check_status_page_is_seen,
                                check_news_come_by_themselves,
                                check_many_calls,
                                check_leaving_is_no_death,
@@ -34,7 +34,7 @@ void check_contract(Context& t, const ControlUnderTest& it) {
 class ControlAround : public Control {
  public:
   explicit ControlAround(std::unique_ptr<Control> inner) : inner_(std::move(inner)) {}
-  const Board* board_of(int peer) override { return inner_->board_of(peer); }
+  const StatusPage* status_page_of(int peer) override { return inner_->status_page_of(peer); }
   bool has_died(int peer) override { return inner_->has_died(peer); }
   Presence presence(int peer) override { return inner_->presence(peer); }
   void refresh() override { inner_->refresh(); }
@@ -45,27 +45,29 @@ class ControlAround : public Control {
 };
 struct DropsAnswers : ControlAround {
   using ControlAround::ControlAround;
-  const Board* board_of(int) override { return &nothing_; }
-  Board nothing_;
+  const StatusPage* status_page_of(int) override { return &nothing_; }
+  StatusPage nothing_;
 };
 struct AnswersOnce : ControlAround {  // and never again
   using ControlAround::ControlAround;
-  const Board* board_of(int peer) override {
+  const StatusPage* status_page_of(int peer) override {
     inner_->refresh();
     if (!first_)
-      update(*(first_ = std::make_unique<Board>()), status_of(*inner_->board_of(peer), false), 0);
+      update(*(first_ = std::make_unique<StatusPage>()),
+             status_of(*inner_->status_page_of(peer), false), 0);
     return first_.get();
   }
-  std::unique_ptr<Board> first_;
+  std::unique_ptr<StatusPage> first_;
 };
 struct TellsTheLastCall : ControlAround {
   using ControlAround::ControlAround;
-  const Board* board_of(int peer) override {
-    told_ = std::make_unique<Board>();
-    if (const std::optional<Call> latest = inner_->board_of(peer)->latest()) told_->note(*latest);
+  const StatusPage* status_page_of(int peer) override {
+    told_ = std::make_unique<StatusPage>();
+    if (const std::optional<Call> latest = inner_->status_page_of(peer)->latest())
+      told_->note(*latest);
     return told_.get();
   }
-  std::unique_ptr<Board> told_;
+  std::unique_ptr<StatusPage> told_;
 };
 struct OverlooksDeath : ControlAround {
   using ControlAround::ControlAround;
@@ -74,7 +76,7 @@ struct OverlooksDeath : ControlAround {
 struct TakesFarewellForDeath : ControlAround {
   using ControlAround::ControlAround;
   bool has_died(int peer) override {
-    return inner_->has_died(peer) || inner_->board_of(peer)->state() == RankState::left;
+    return inner_->has_died(peer) || inner_->status_page_of(peer)->state() == RankState::left;
   }
 };
 struct TakesSilenceForDeath : ControlAround {
@@ -121,17 +123,17 @@ RINGSIDE_TEST(control, ranks_choose_alike) {
                            "RINGSIDE_CONTROL alike on all ranks"),
               "%s", ending.sentence.c_str());
   });
-  std::vector<Identity> hosts(2);
-  for (Identity& it : hosts) it.process = static_cast<std::uint64_t>(&it - hosts.data());
+  std::vector<PeerInfo> hosts(2);
+  for (PeerInfo& it : hosts) it.process = static_cast<std::uint64_t>(&it - hosts.data());
   CHECK(agreed_control(hosts) == ControlChoice::shared);
-  for (Identity& it : hosts) it.control = static_cast<std::int32_t>(ControlChoice::socket);
+  for (PeerInfo& it : hosts) it.control = static_cast<std::int32_t>(ControlChoice::socket);
   CHECK(agreed_control(hosts) == ControlChoice::socket);
 }
 
 // --- negative controls ---
 
 RINGSIDE_TEST(control_control, the_contract_notices_who_breaks_it) {
-  check_noticed<DropsAnswers>(t, "an answer that is dropped", check_board_is_seen);
+  check_noticed<DropsAnswers>(t, "an answer that is dropped", check_status_page_is_seen);
   check_noticed<AnswersOnce>(t, "an answer that stays", check_news_come_by_themselves);
   check_noticed<TellsTheLastCall>(t, "calls left out", check_many_calls);
   check_noticed<OverlooksDeath>(t, "a death overlooked", check_death);

@@ -55,7 +55,7 @@ void run(test::Context& t, Watched& it, Words argv, const Words& arguments,
   CHECK_MSG(it.result.exit_code > 0, "exit status %d", it.result.exit_code);
   CHECK_MSG(!it.result.timed_out && it.result.seconds < 10 * test::kSlack, "it took %.1f s",
             it.result.seconds);
-  const std::string left = it.job.leftovers();
+  const std::string left = it.job.retired_windows();
   CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
 }
 
@@ -144,7 +144,7 @@ RINGSIDE_TEST(control_processes, six_starts_leave_nothing) {
       const RunResult result = job.run(argv, {.environment = {kSockets}, .timeout_s = 30});
       CHECK_EQ(result.exit_code, 0);
       CHECK_EQ(result.err, "");
-      const std::string left = job.leftovers();
+      const std::string left = job.retired_windows();
       CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
     }
 }

@@ -1,6 +1,6 @@
 // SocketControl among those who do not keep its contract (strangers, nonsense, floods), and
 // communicators that know their peers over sockets alone: they name the same culprits as those that
-// read their peers' boards, and leave as little behind.
+// read their peers' status pages, and leave as little behind.
 #include <sys/socket.h>
 
 #include <atomic>
@@ -43,11 +43,11 @@ void check_found_out(Context& t, const char* what, const std::string& bytes) {
   SocketWorld world(Victim::bare);
   ::send(world.victims_end(0), bytes.data(), bytes.size(), MSG_NOSIGNAL);
   CHECK_MSG(soon_true([&] { return world.control(0).has_died(kVictim); }), "%s", what);
-  CHECK(!world.control(0).board_of(kVictim)->latest());
+  CHECK(!world.control(0).status_page_of(kVictim)->latest());
   CHECK(!world.control(1).has_died(kVictim) && !world.control(0).has_died(1));
-  world.board(1).note_finished(7);
+  world.status_page(1).note_finished(7);
   world.control(0).refresh();
-  CHECK_EQ(world.control(0).board_of(1)->finished(), 7u);
+  CHECK_EQ(world.control(0).status_page_of(1)->finished(), 7u);
 }
 
 template <class T>
@@ -60,24 +60,24 @@ std::string bytes_of_message(const T& it) {
 // --- those who do not keep it ---
 
 RINGSIDE_TEST(control_strangers, strangers_hold_nobody_up_and_are_sent_away) {
-  std::vector<Stranger> strangers;
-  const auto crowd = [&](const std::vector<int>& ports) {
+  std::vector<MismatchedMessage> strangers;
+  const auto sharing = [&](const std::vector<int>& ports) {
     for (const int port : ports) {
       for (int i = 0; i < 5; ++i) strangers.emplace_back(port);
-      Stranger* last = &strangers.back();
+      MismatchedMessage* last = &strangers.back();
       last[0].say(std::string(4096, '\0'));
       last[-1].say("GET / HTTP/1.1\r\nHost: here\r\n\r\n");
       last[-2].say("r");  // and it and the other two say nothing more
     }
   };
-  const auto links = mesh_of(4, crowd);
+  const auto links = mesh_of(4, sharing);
   for (int rank = 0; rank < 4; ++rank)
     for (int peer = 0; peer < 4; ++peer)
       CHECK_EQ(static_cast<bool>(links[index(rank)][index(peer)]), rank != peer);
-  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(5));
+  for (MismatchedMessage& stranger : strangers) CHECK(stranger.is_sent_away(5));
   // More silent ones than may be listened to at a time.
   strangers.clear();
-  mesh_of(3, crowd, {.hello_s = 0.1, .strangers_max = 2});
+  mesh_of(3, sharing, {.hello_s = 0.1, .strangers_max = 2});
 }
 
 // Whoever knows half of the secret, or another rank's number, is none of us.
@@ -95,10 +95,10 @@ RINGSIDE_TEST(control_strangers, a_wrong_secret_opens_no_connection) {
     std::vector<Ending> ends(2);
     run_as_threads(2, [&](Bootstrap& bootstrap) {
       const int rank = bootstrap.rank();
-      const Patience patience{Deadline::after_seconds(rank == 0 ? 0.4 : 5)};
+      const StopCondition stop{Deadline::after_seconds(rank == 0 ? 0.4 : 5)};
       ends[index(rank)] = ending_of([&] {
         connect_mesh(rank, std::move(listeners[index(rank)]), addresses, rank == 0 ? secret : other,
-                     patience);
+                     stop);
       });
     });
     CHECK(ends[1].failed);
@@ -143,7 +143,7 @@ RINGSIDE_TEST(control_strangers, a_status_said_by_hand_is_taken) {
   status.calls[0].entered_ms = status.now_ms - 5000;
   const std::string bytes = bytes_of_message(Head{Head::status, 0, 0}) + bytes_of_message(status);
   for (const char byte : bytes) ::send(world.victims_end(0), &byte, 1, MSG_NOSIGNAL);
-  const Board& seen = *world.control(0).board_of(kVictim);
+  const StatusPage& seen = *world.control(0).status_page_of(kVictim);
   CHECK(soon_true([&] { return seen.latest().has_value(); }));
   CHECK_EQ(seen.latest()->number, 41u);
   const std::int64_t age_ms = coarse_now_ms() - seen.latest()->entered_ms;
@@ -159,8 +159,8 @@ RINGSIDE_TEST(control_strangers, a_flood_of_questions_drowns_nobody) {
     questions += bytes_of_message(Head{Head::question, 0, i});
   for (int i = 0; i < 200; ++i)
     ::send(world.victims_end(0), questions.data(), questions.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  world.board(1).note_finished(3);
-  CHECK(soon_true([&] { return world.control(0).board_of(1)->finished() == 3; }));
+  world.status_page(1).note_finished(3);
+  CHECK(soon_true([&] { return world.control(0).status_page_of(1)->finished() == 3; }));
   const auto start = Clock::now();
   world.part_with_rank_1();
   CHECK_MSG(seconds_since(start) < 5, "parting took %g s", seconds_since(start));

@@ -30,13 +30,13 @@ class SharedWorld : public ControlWorld {
  public:
   explicit SharedWorld(const ControlUnderTest::Wrap& wrap) {
     const Secret secret = draw_secret();
-    constexpr std::size_t kBytes = (sizeof(Board) + kLineBytes - 1) / kLineBytes * kLineBytes;
+    constexpr std::size_t kBytes = (sizeof(StatusPage) + kLineBytes - 1) / kLineBytes * kLineBytes;
     start_sleeper();
     for (int rank = 0; rank < kRanks; ++rank) {
       transports_.push_back(std::make_unique<ShmTransport>(secret, ShmOptions{.serve = false}));
       windows_.push_back(transports_.back()->expose(kBytes, 1));
-      boards_.push_back(new (windows_.back()->data()) Board);
-      Identity who;
+      status_pages_.push_back(new (windows_.back()->data()) StatusPage);
+      PeerInfo who;
       who.process = rank == kVictim ? 2 : 1;
       who.pid = rank == kVictim ? sleeper_ : ::getpid();
       everyone_.push_back(who);
@@ -53,7 +53,7 @@ class SharedWorld : public ControlWorld {
   }
   ~SharedWorld() override { kill_victim(); }
 
-  Board& board(int rank) override { return *boards_[index(rank)]; }
+  StatusPage& status_page(int rank) override { return *status_pages_[index(rank)]; }
   int alarm(int rank) override {
     return static_cast<int>(windows_[index(rank)]->cell(0).acquire().sequence);
   }
@@ -64,7 +64,7 @@ class SharedWorld : public ControlWorld {
     ::waitpid(sleeper_, nullptr, 0);
     sleeper_ = 0;
   }
-  void part_with_rank_1() override { board(1).set_left(); }
+  void part_with_rank_1() override { status_page(1).set_left(); }
 
  private:
   void start_sleeper() {
@@ -75,10 +75,10 @@ class SharedWorld : public ControlWorld {
   }
 
   pid_t sleeper_ = 0;
-  std::vector<Identity> everyone_;
+  std::vector<PeerInfo> everyone_;
   std::vector<std::unique_ptr<ShmTransport>> transports_;
   std::vector<std::unique_ptr<Window>> windows_;
-  std::vector<Board*> boards_;
+  std::vector<StatusPage*> status_pages_;
   std::array<SharedControl::Windows, kRanks> opened_;
 };
 
@@ -102,10 +102,10 @@ std::vector<std::vector<UniqueFd>> mesh_of(
   std::vector<std::thread> threads;
   for (int rank = 0; rank < ranks; ++rank)
     threads.emplace_back([&, rank] {
-      const Patience patience{Deadline::after_seconds(20)};
+      const StopCondition stop{Deadline::after_seconds(20)};
       try {
-        links[index(rank)] = connect_mesh(rank, std::move(listeners[index(rank)]), addresses,
-                                          secret, patience, limits);
+        links[index(rank)] =
+            connect_mesh(rank, std::move(listeners[index(rank)]), addresses, secret, stop, limits);
       } catch (const std::exception& error) {
         failures[index(rank)] = error.what();
       }
@@ -133,15 +133,16 @@ SocketWorld::SocketWorld(Victim victim, const ControlUnderTest::Wrap& wrap) {
     const auto on_alarm = [this, rank](int origin) {
       alarms_[index(rank)].release({static_cast<std::uint32_t>(origin) + 1, 1});
     };
-    controls_[index(rank)] = wrapped(
-        std::make_unique<SocketControl>(rank, std::move(links[index(rank)]), board(rank), on_alarm),
-        rank, wrap);
+    controls_[index(rank)] =
+        wrapped(std::make_unique<SocketControl>(rank, std::move(links[index(rank)]),
+                                                status_page(rank), on_alarm),
+                rank, wrap);
   }
 }
 
 SocketWorld::~SocketWorld() {
   kill_victim();  // or the others would wait for it to hear their farewell
-  for (std::unique_ptr<Control>& control : controls_) control.reset();  // before the boards
+  for (std::unique_ptr<Control>& control : controls_) control.reset();  // before the status pages
 }
 
 void SocketWorld::silence_victim() {

@@ -29,7 +29,9 @@ class SocketWorld : public ControlWorld {
   explicit SocketWorld(Victim victim, const ControlUnderTest::Wrap& wrap = {});
   ~SocketWorld() override;
 
-  Board& board(int rank) override { return boards_[static_cast<std::size_t>(rank)]; }
+  StatusPage& status_page(int rank) override {
+    return status_pages_[static_cast<std::size_t>(rank)];
+  }
   int alarm(int rank) override;
   void silence_victim() override;
   void kill_victim() override;
@@ -39,7 +41,7 @@ class SocketWorld : public ControlWorld {
   int victims_end(int rank) const { return victim_[static_cast<std::size_t>(rank)].fd(); }
 
  private:
-  std::array<Board, kRanks> boards_;
+  std::array<StatusPage, kRanks> status_pages_;
   std::array<Cell, kRanks> alarms_;
   std::array<ControlLink, kRanks> victim_;
   std::atomic<bool> silent_{false};

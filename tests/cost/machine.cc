@@ -42,9 +42,9 @@ std::string refusal(const std::string& words) {
   return "";
 }
 
-double price_us(const char* machine, Algorithm algorithm, std::size_t bytes) {
+double predict_us(const char* machine, Algorithm algorithm, std::size_t bytes) {
   const Machine it = parse_machine(tools::machine_text(machine), machine);
-  return price(it, {Kind::all_reduce, algorithm, bytes, it.ranks()}).time_ns / 1e3;
+  return predict(it, {Kind::all_reduce, algorithm, bytes, it.ranks()}).time_ns / 1e3;
 }
 
 }  // namespace
@@ -74,16 +74,16 @@ RINGSIDE_TEST(machine, every_fact_is_read) {
 }
 
 RINGSIDE_TEST(machine, what_is_written_is_read_back) {
-  std::vector<std::string> texts = {kWhole};
-  for (const tools::NamedMachine& it : tools::named_machines()) texts.push_back(it.text);
-  for (const std::string& text : texts) {
+  std::vector<std::string> algorithms = {kWhole};
+  for (const tools::NamedMachine& it : tools::named_machines()) algorithms.push_back(it.text);
+  for (const std::string& text : algorithms) {
     const Machine machine = parse_machine(text, "first");
     const std::string written = write_machine(machine);
     const Machine again = parse_machine(written, "second");
     CHECK_EQ(write_machine(again), written);
     for (const Kind kind : {Kind::all_reduce, Kind::scatter}) {
       const Question question{kind, Algorithm::ring, 100'000, machine.ranks(), 2};
-      CHECK_EQ(price(again, question).time_ns, price(machine, question).time_ns);
+      CHECK_EQ(predict(again, question).time_ns, predict(machine, question).time_ns);
     }
   }
 }
@@ -141,17 +141,17 @@ RINGSIDE_TEST(machine, what_is_not_understood_is_refused_with_its_line) {
 // The figures of 8xH200 come from NCCL's tuner and data sheets. What follows from them, beside what
 // has been published of NCCL 2.27 on such a machine: the latency of a ring at 1 KiB, and its bus
 // bandwidth at 16 GiB without in-switch reduction. These are no predictions: 6.6 µs a call and 368
-// GB/s went into the description because they are published, so what this can catch is a lane that
-// makes something else of them.
+// GB/s went into the description because they are published, so what this can catch is an executor
+// that makes something else of them.
 RINGSIDE_TEST(machine, what_was_published_of_8_H200) {
-  const double small_us = price_us("8xH200", Algorithm::ring, 1024);
+  const double small_us = predict_us("8xH200", Algorithm::ring, 1024);
   CHECK_MSG(std::abs(small_us / 15.0 - 1) < 0.02, "%.2f us at 1 KiB", small_us);
   const std::size_t large = std::size_t{16} << 30;
-  const double busbw = static_cast<double>(large) / price_us("8xH200", Algorithm::ring, large) /
+  const double busbw = static_cast<double>(large) / predict_us("8xH200", Algorithm::ring, large) /
                        1e3 * tools::bus_factor(Kind::all_reduce, 8);
   CHECK_MSG(std::abs(busbw / 367.6 - 1) < 0.03, "%.1f GB/s at 16 GiB", busbw);
-  CHECK(price_us("8xH200", Algorithm::one_shot, 1024) < small_us / 2);
-  CHECK(price_us("2x8xH200", Algorithm::ring, 1024) > 2 * small_us);
+  CHECK(predict_us("8xH200", Algorithm::one_shot, 1024) < small_us / 2);
+  CHECK(predict_us("2x8xH200", Algorithm::ring, 1024) > 2 * small_us);
 }
 
 }  // namespace ringside

@@ -1,4 +1,4 @@
-// Machines on which every price is known in closed form, for the tests of the clock lane.
+// Machines on which every price is known in closed form, for the tests of the simulator.
 #pragma once
 
 #include <cmath>
@@ -25,10 +25,10 @@ inline Machine pure(int ranks, int slots = 64) {
 // One slice, and chunks of equal length.
 inline std::size_t bytes_for(int ranks) { return static_cast<std::size_t>(ranks) * 4096; }
 
-inline void check_close(test::Context& t, double price_ns, double expected_ns,
+inline void check_close(test::Context& t, double predict_ns, double expected_ns,
                         const std::string& what) {
-  CHECK_MSG(std::abs(price_ns - expected_ns) < 1e-9 * expected_ns, "%s: %.6f ns and not %.6f",
-            what.c_str(), price_ns, expected_ns);
+  CHECK_MSG(std::abs(predict_ns - expected_ns) < 1e-9 * expected_ns, "%s: %.6f ns and not %.6f",
+            what.c_str(), predict_ns, expected_ns);
 }
 
 // All ranks on one host that share memory.
@@ -42,8 +42,8 @@ inline Machine stores(int ranks, int slots = 4) {
 inline constexpr double kCopy_ns = 4096 / 8.0;  // of the 4096 bytes that bytes_for() gives a rank
 inline constexpr double kReduce_ns = 4096 / 2.0;
 
-inline Price price_of(const Machine& machine, Kind kind, int ranks, int calls = 1) {
-  return price(machine, Question{kind, Algorithm::ring, bytes_for(ranks), ranks, calls});
+inline Prediction price_of(const Machine& machine, Kind kind, int ranks, int calls = 1) {
+  return predict(machine, Question{kind, Algorithm::ring, bytes_for(ranks), ranks, calls});
 }
 
 }  // namespace ringside::test::clock

@@ -1,7 +1,7 @@
-// The clock lane against the formulas of the literature. On a machine that has only a latency α and
+// The simulator against the formulas of the literature. On a machine that has only a latency α and
 // a bandwidth B, with slots for everything, the price of each algorithm is known in closed form
-// (docs/07-algorithms.md, and the papers named in comm/algorithms/ring.h); the lane, which executes
-// the texts, must give exactly that.
+// (docs/07-algorithms.md, and the papers named in comm/algorithms/ring.h); the executor, which
+// executes the texts, must give exactly that.
 #include <cmath>
 #include <string>
 #include <vector>
@@ -50,9 +50,9 @@ double hop_ns(std::size_t bytes) {
 }
 
 // A text of one's own, with the sizes of an all_reduce.
-Price price_text(const Machine& machine, int ranks, const ClockText& text) {
+Prediction price_text(const Machine& machine, int ranks, const SimulatedAlgorithm& text) {
   const Question like{Kind::all_reduce, Algorithm::ring, bytes_for(ranks), ranks, 1};
-  return price(machine, clock_call(machine, like), text);
+  return predict(machine, simulated_call(machine, like), text);
 }
 
 struct LongerRing : Ring {
@@ -66,8 +66,8 @@ struct TiredRing : Ring {  // of which rank 1 goes home early
 };
 
 template <class MutantRing>
-void mutant_all_reduce(ClockWindow& lane, const Ring& ring) {
-  all_reduce(lane, MutantRing{ring.rank, ring.size});
+void mutant_all_reduce(ClockWindow& executor, const Ring& ring) {
+  all_reduce(executor, MutantRing{ring.rank, ring.size});
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ RINGSIDE_TEST(clock, prices_are_the_formulas_for_2_to_64_ranks) {
            {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot}) {
         if (algorithm != Algorithm::ring && kind != Kind::all_reduce) continue;
         const Question question{kind, algorithm, bytes_for(ranks), ranks, 1};
-        const Price it = price(pure(ranks), question);
+        const Prediction it = predict(pure(ranks), question);
         CHECK_EQ(it.why, "");
         check_close(t, it.time_ns, formula_ns(kind, algorithm, ranks),
                     text("%s, %s, %d ranks", name_of(kind), name_of(algorithm), ranks));
@@ -87,18 +87,18 @@ RINGSIDE_TEST(clock, prices_are_the_formulas_for_2_to_64_ranks) {
 }
 
 RINGSIDE_TEST(clock, a_thousand_ranks_and_any_window_of_their_programs) {
-  const Price all = price_of(pure(1024), Kind::all_reduce, 1024);
+  const Prediction all = price_of(pure(1024), Kind::all_reduce, 1024);
   check_close(t, all.time_ns, formula_ns(Kind::all_reduce, Algorithm::ring, 1024), "1024 ranks");
   CHECK_EQ(all.messages, 2u * 1024 * 1023);
   const Question question{Kind::reduce, Algorithm::ring, 5 * bytes_for(9), 9, 3};
   Machine machine = pure(9, 2);
   machine.ring.slot_bytes = machine.mesh.slot_bytes = 4096;  // five slices
-  ClockCall call = clock_call(machine, question);
+  SimulatedCall call = simulated_call(machine, question);
   CHECK_EQ(call.slices, 5u);
-  const Price whole = price(machine, call, clock_text(question));
+  const Prediction whole = predict(machine, call, simulated_algorithm(question));
   for (const std::size_t words : {1, 2, 7, 16}) {
     call.window_words = words;
-    const Price part = price(machine, call, clock_text(question));
+    const Prediction part = predict(machine, call, simulated_algorithm(question));
     CHECK_EQ(part.time_ns, whole.time_ns);
     CHECK_EQ(part.words, whole.words);
     CHECK_EQ(part.messages, whole.messages);
@@ -119,8 +119,8 @@ RINGSIDE_TEST(clock, the_slices_of_every_text_are_alike) {
     }
   };
   for (const int size : {1, 2, 5}) {
-    for (const Claim claim : test::kAllClaims)
-      check(test::programs_of(claim, size, 1), test::programs_of(claim, size, 3));
+    for (const Specification specification : test::kAllSpecifications)
+      check(test::programs_of(specification, size, 1), test::programs_of(specification, size, 3));
     check(test::two_shot_programs(size, 1), test::two_shot_programs(size, 3));
   }
 }
@@ -137,7 +137,7 @@ RINGSIDE_TEST(clock, slices_of_a_two_shot) {
         machine.mesh.slots = slots;
         const std::size_t bytes = kSlice * static_cast<std::size_t>(slices * ranks);
         const Question question{Kind::all_reduce, Algorithm::two_shot, bytes, ranks, 1};
-        const Price it = price(machine, question);
+        const Prediction it = predict(machine, question);
         const double a_slice_ns = 2 * kLatency_ns + 2 * (ranks - 1) * kSlice / kBandwidth_gbs;
         const int credits = slots == 1 ? 2 * slices - 1 : 0;
         check_close(t, it.time_ns, slices * a_slice_ns + credits * kLatency_ns,
@@ -157,7 +157,7 @@ RINGSIDE_TEST(clock, slices_of_a_broadcast_follow_each_other) {
                               static_cast<std::size_t>(slices) * kSlice, ranks, 1};
       const double expected_ns =
           (ranks - 1) * hop_ns(kSlice) + (slices - 1) * kSlice / kBandwidth_gbs;
-      check_close(t, price(machine, question).time_ns, expected_ns,
+      check_close(t, predict(machine, question).time_ns, expected_ns,
                   text("%d ranks, %d slices", ranks, slices));
     }
 }
@@ -169,7 +169,7 @@ RINGSIDE_TEST(clock, too_few_slots_cost_the_way_of_the_credit) {
   const auto time_ns = [&](int slots) {
     Machine machine = pure(2, slots);
     machine.ring.slot_bytes = kSlice;
-    return price(machine, Question{Kind::broadcast, Algorithm::ring, kSlices * kSlice, 2, 1})
+    return predict(machine, Question{Kind::broadcast, Algorithm::ring, kSlices * kSlice, 2, 1})
         .time_ns;
   };
   check_close(t, time_ns(1), kSlices * hop_ns(kSlice) + (kSlices - 1) * kLatency_ns, "one slot");
@@ -194,20 +194,20 @@ RINGSIDE_TEST(clock, stores_are_the_senders_work) {
   // What fits into its cell is not copied there.
   const Question small{Kind::all_gather, Algorithm::ring, 2 * 56, 2, 1};
   const Question larger{Kind::all_gather, Algorithm::ring, 2 * 60, 2, 1};
-  check_close(t, price(stores(2), small).time_ns, 2 * 56 / 8.0 + kLatency_ns, "in a cell");
-  check_close(t, price(stores(2), larger).time_ns, 3 * 60 / 8.0 + kLatency_ns, "in a slot");
+  check_close(t, predict(stores(2), small).time_ns, 2 * 56 / 8.0 + kLatency_ns, "in a cell");
+  check_close(t, predict(stores(2), larger).time_ns, 3 * 60 / 8.0 + kLatency_ns, "in a slot");
 }
 
 // Rank 2 reads its first message, and the credit for it is back (copy, flag, copy, flag: 3024 ns),
-// while rank 1 adds (from 1512 to 3560 ns). Like the host lane, rank 1 chose scratch memory before
-// it added, and so it copies.
+// while rank 1 adds (from 1512 to 3560 ns). Like the host executor, rank 1 chose scratch memory
+// before it added, and so it copies.
 RINGSIDE_TEST(clock, room_that_comes_while_a_rank_adds_comes_too_late) {
-  const auto chain = [](ClockWindow& lane, const Ring& ring) {
-    const Piece own{Place::input, ring.rank}, sum{Place::carry, 0};
-    if (ring.rank == 0) lane.send(own, 0);
-    if (ring.rank == 1) lane.exchange_reduce(own, sum, 0), lane.send(sum, 0);
+  const auto chain = [](ClockWindow& executor, const Ring& ring) {
+    const Piece own{Place::input, ring.rank}, sum{Place::partial, 0};
+    if (ring.rank == 0) executor.send(own, 0);
+    if (ring.rank == 1) executor.exchange_reduce(own, sum, 0), executor.send(sum, 0);
     if (ring.rank == 2)
-      for (const int chunk : {1, 0}) lane.receive({Place::output, chunk}, 0);
+      for (const int chunk : {1, 0}) executor.receive({Place::output, chunk}, 0);
   };
   const double sum_ns = kCopy_ns + kLatency_ns + kReduce_ns;
   check_close(t, price_text(stores(3, 2), 3, chain).time_ns, sum_ns + kLatency_ns + kCopy_ns,
@@ -269,9 +269,9 @@ RINGSIDE_TEST(clock_control, what_never_ends_is_reported) {
   // The ranks behind it still get what was sent before.
   CHECK_EQ(price_text(pure(4), 4, mutant_all_reduce<TiredRing>).why,
            "deadlock: rank 2 waits for rank 1 to send, which has ended");
-  const auto send_then_receive = [](ClockWindow& lane, const Ring& ring) {
-    for (int i = 0; i < 3; ++i) lane.send({Place::output, ring.rank}, 0);
-    for (int i = 0; i < 3; ++i) lane.receive({Place::output, ring.left()}, 0);
+  const auto send_then_receive = [](ClockWindow& executor, const Ring& ring) {
+    for (int i = 0; i < 3; ++i) executor.send({Place::output, ring.rank}, 0);
+    for (int i = 0; i < 3; ++i) executor.receive({Place::output, ring.left()}, 0);
   };
   CHECK_EQ(price_text(pure(3, 2), 3, send_then_receive).why,
            "deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to make room, "
@@ -282,7 +282,7 @@ RINGSIDE_TEST(clock_control, what_never_ends_is_reported) {
 RINGSIDE_TEST(clock, what_has_no_price_is_refused) {
   const auto refused = [&](const Question& question, const char* part) {
     try {
-      price(pure(8), question);
+      predict(pure(8), question);
       t.fail(__FILE__, __LINE__, std::string("not refused: ") + part);
     } catch (const Error& error) {
       CHECK(error.fault() == Fault::usage);

@@ -69,9 +69,9 @@ inline Rig gpu_rig(int most_ranks, std::size_t each_bytes = kRoomBytes) {
   for (int rank = 0; rank < most_ranks; ++rank)
     memory->push_back(std::make_unique<GpuMemory>(each_bytes));
   Rig rig;
-  rig.options = [](LaneChoice lane) {
+  rig.options = [](ExecutorChoice executor) {
     Options options = test_options();
-    options.lane = lane;
+    options.executor = executor;
     options.device_slot_bytes = 1024;
     options.stream_slot_bytes = 4096;
     options.device = current_gpu;

@@ -35,9 +35,9 @@ inline std::shared_ptr<tools::Gpu> gpu_of_rank(int rank) {
   return tools::cuda_gpu(rank);
 }
 
-inline Options gpu_options(LaneChoice lane) {
+inline Options gpu_options(ExecutorChoice executor) {
   Options options = test_options();
-  options.lane = lane;
+  options.executor = executor;
   if (gpu_is_played()) options.device = [] { return make_cpu_device(); };
   return options;
 }

@@ -34,16 +34,16 @@ RINGSIDE_TEST(cuda_collectives, who_has_returned_may_write_to_what_he_gave) {
   check_writing_at_once(t, gpu_rig(3), {2, 3}, {100, 5001});
 }
 
-RINGSIDE_TEST(cuda_collectives, loans_change_no_bit) { check_loans(t, gpu_rig(3)); }
+RINGSIDE_TEST(cuda_collectives, loans_change_no_bit) { check_zero_copy(t, gpu_rig(3)); }
 
 RINGSIDE_TEST(cuda_collectives, algorithms_change_no_bit) {
   const Rig rig = gpu_rig(8);
   for (const int ranks : {2, 3, 4, 8})
     for (const Algorithm algorithm : {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot})
       for (const std::size_t direct_from : {std::size_t{1}, SIZE_MAX}) {
-        Options options = rig.options(LaneChoice::device);
+        Options options = rig.options(ExecutorChoice::device);
         options.algorithm = algorithm;
-        options.direct_from_bytes = direct_from;
+        options.zero_copy_from_bytes = direct_from;
         run_kind(t, rig, ranks, options, Kind::all_reduce);
       }
 }
@@ -60,11 +60,11 @@ RINGSIDE_TEST(cuda_collectives, large_messages_have_the_bits_of_the_oracle) {
       {{Kind::all_gather, DType::f32, Reduction::sum, 0, kCount / kRanks}, false, 0}};
   std::vector<Expectation> expected = expect_all({cases[0], cases[2], cases[3]}, kRanks);
   expected.insert(expected.begin(), expected[0]);
-  for (const LaneChoice lane : kLanes) {
-    Options options = rig.options(lane);
+  for (const ExecutorChoice executor : kExecutors) {
+    Options options = rig.options(executor);
     options.device_slot_bytes = Options().device_slot_bytes;
     options.stream_slot_bytes = Options().stream_slot_bytes;
-    run_cases(t, kRanks, options, cases, expected, Lending::nothing, rig.memory);
+    run_cases(t, kRanks, options, cases, expected, Exposing::nothing, rig.memory);
   }
 }
 
@@ -81,13 +81,14 @@ RINGSIDE_TEST(cuda_collectives, a_program_need_only_make_its_gpu_current) {
       // Without it this thread has no current GPU, whatever others of the process have.
       if (makes_current || bootstrap.rank() == 1) make_gpu_current();
       Communicator comm(bootstrap, test_options());
-      const LaneInUse lane = comm.device_lane();
+      const ExecutorInUse executor = comm.device_executor();
       if (makes_current)
-        CHECK_MSG(lane.name == std::string("device") && contains(lane.why, "run at once"), "%s: %s",
-                  lane.name, lane.why.c_str());
+        CHECK_MSG(executor.name == std::string("device") && contains(executor.why, "run at once"),
+                  "%s: %s", executor.name, executor.why.c_str());
       else
-        CHECK_MSG(lane.name == std::string("host") && contains(lane.why, "made a device current"),
-                  "%s: %s", lane.name, lane.why.c_str());
+        CHECK_MSG(
+            executor.name == std::string("host") && contains(executor.why, "made a device current"),
+            "%s: %s", executor.name, executor.why.c_str());
     });
 }
 
@@ -114,9 +115,9 @@ constexpr std::size_t kMany = 3000;
 
 RINGSIDE_TEST(cuda_collectives, memory_of_another_kind_is_a_mismatch) {
   const Rig rig = gpu_rig(1);
-  for (const LaneChoice lane : kDeviceLanes)
+  for (const ExecutorChoice executor : kDeviceExecutors)
     check_all_broken(t,
-                     endings_of(2, rig.options(lane),
+                     endings_of(2, rig.options(executor),
                                 [&](Communicator& comm) {
                                   std::vector<float> sums(kMany, 1);
                                   const Ending ending = all_reduce_of_both_kinds(rig, comm, sums);
@@ -128,7 +129,7 @@ RINGSIDE_TEST(cuda_collectives, memory_of_another_kind_is_a_mismatch) {
 RINGSIDE_TEST(cuda_collectives, staged_calls_take_either_memory) {
   const Rig rig = gpu_rig(1);
   run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, rig.options(LaneChoice::host));
+    Communicator comm(bootstrap, rig.options(ExecutorChoice::host));
     std::vector<float> sums(kMany, static_cast<float>(comm.rank() + 1));
     const Ending ending = all_reduce_of_both_kinds(rig, comm, sums);
     CHECK_MSG(!ending.failed, "%s", ending.sentence.c_str());

@@ -1,6 +1,6 @@
 // Processes that share one GPU: without CUDA's multi-process service (MPS) their kernels take
-// turns, so calls go by the stream lane; and when one of them is killed while the others' streams
-// wait, the others say so and end, and the GPU is as good as before.
+// turns, so calls go by the stream executor; and when one of them is killed while the others'
+// streams wait, the others say so and end, and the GPU is as good as before.
 #include <signal.h>
 
 #include <chrono>
@@ -41,10 +41,10 @@ void check_ok(test::Context& t) {
   const RunResult result = job.run(job_argv(2, "ok"), {.timeout_s = 90});
   CHECK_MSG(result.ok(), "exit status %d: %s", result.exit_code, result.err.c_str());
   const bool mps = test::current_gpu()->facts().shared_by_processes;
-  CHECK_MSG(contains(result.out, mps ? "lane device: " : "lane stream: ") &&
+  CHECK_MSG(contains(result.out, mps ? "executor device: " : "executor stream: ") &&
                 contains(result.out, mps ? "run at once" : "without MPS"),
             "%s", result.out.c_str());
-  const std::string left = job.leftovers();
+  const std::string left = job.retired_windows();
   CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
 }
 
@@ -59,7 +59,7 @@ void check_death(test::Context& t, const Job& job, const RunResult& result) {
     CHECK_MSG(names && contains(result.err, text("rank %d exits 1\n", rank)), "rank %d: %s", rank,
               result.err.c_str());
   }
-  const std::string left = job.leftovers();
+  const std::string left = job.retired_windows();
   CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
 }
 

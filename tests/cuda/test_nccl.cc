@@ -118,7 +118,7 @@ std::string compare_on(test::Context& t, int ranks) {
   std::string why_not;
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     const tools::RankGpus gpus = tools::take_gpus(bootstrap, test::gpu_of_rank, 60);
-    Communicator comm(bootstrap, test::gpu_options(LaneChoice::automatic));
+    Communicator comm(bootstrap, test::gpu_options(ExecutorChoice::automatic));
     const auto nccl = tools::make_peer("nccl", bootstrap, 60, &gpus);
     if (!nccl->takes_part()) {
       if (comm.rank() == 0) why_not = nccl->version();

@@ -31,7 +31,7 @@ class CpuBlock {
   std::size_t index() const { return index_; }
   std::size_t count() const { return count_; }
   template <class F>
-  Told tell(const F& f) {
+  LeaderResult broadcast(const F& f) {
     return f();
   }
   template <class F>
@@ -56,7 +56,7 @@ void play_kernel(const DeviceCall& call, int blocks, unsigned threads_a_block) {
   for (int i = 0; i < blocks; ++i)
     players.emplace_back([&, i] {
       CpuBlock block(static_cast<std::size_t>(i), static_cast<std::size_t>(blocks), threads_a_block,
-                     call.progress + call.layout.road(i, 0));
+                     call.progress + call.layout.connection(i, 0));
       carry_out(call, block);
     });
   for (std::thread& player : players) player.join();
@@ -150,14 +150,14 @@ class CpuDevice : public Device {
   }
   void close(const DeviceFacts&, unsigned char*) noexcept override {}
   bool lets_read(const DeviceFacts&) override { return !options_.several_processes; }
-  DeviceTrouble* make_trouble() override {
+  DeviceErrorFlags* make_error_flags() override {
     ++alive;
-    return trouble_ = new DeviceTrouble;
+    return error_flags_ = new DeviceErrorFlags;
   }
-  void free_trouble(DeviceTrouble* trouble) noexcept override {
+  void free_error_flags(DeviceErrorFlags* error_flags) noexcept override {
     --alive;
-    trouble_ = nullptr;
-    delete trouble;
+    error_flags_ = nullptr;
+    delete error_flags;
   }
 
   Stream make_stream() override { return new CpuStream; }
@@ -203,19 +203,20 @@ class CpuDevice : public Device {
     });
   }
   void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
-             const DeviceTrouble*) override {
+             const DeviceErrorFlags*) override {
     // As a GPU's stream: only the flag ends it.
     of(stream).push([=] {
       while (static_cast<std::int64_t>(load_acquire(&cell->bits) - bits) < 0) ::sched_yield();
     });
   }
   void check(Stream stream, const DeviceCell* cell, std::uint32_t fingerprint, int from,
-             DeviceTrouble* trouble) override {
+             DeviceErrorFlags* error_flags) override {
     of(stream).push([=] {
       const std::uint32_t mark = device_fingerprint(load_acquire(&cell->bits));
-      if (mark == fingerprint || load_word(&trouble->abort) != 0) return;
-      store_release(&trouble->found, kTroubleFound | static_cast<std::uint64_t>(from) << 32 | mark);
-      while (load_word(&trouble->abort) == 0) ::sched_yield();
+      if (mark == fingerprint || load_word(&error_flags->abort) != 0) return;
+      store_release(&error_flags->found,
+                    kErrorFound | static_cast<std::uint64_t>(from) << 32 | mark);
+      while (load_word(&error_flags->abort) == 0) ::sched_yield();
     });
   }
   void launch(Stream stream, const DeviceCall& call, int blocks) override {
@@ -256,12 +257,12 @@ class CpuDevice : public Device {
   // hold. What they move races with the rest, and so does what their flags let the peers' streams
   // move; nobody looks at it. ThreadSanitizer would, so for it they do neither.
   bool is_let_go() const {
-    return kUnderTsan && trouble_ != nullptr &&
-           (load_word(&trouble_->abort) != 0 || load_acquire(&trouble_->found) != 0);
+    return kUnderTsan && error_flags_ != nullptr &&
+           (load_word(&error_flags_->abort) != 0 || load_acquire(&error_flags_->found) != 0);
   }
 
   CpuDeviceOptions options_;
-  DeviceTrouble* trouble_ = nullptr;
+  DeviceErrorFlags* error_flags_ = nullptr;
 };
 
 }  // namespace
@@ -270,6 +271,6 @@ std::shared_ptr<Device> make_cpu_device(const CpuDeviceOptions& options) {
   return std::make_shared<CpuDevice>(options);
 }
 
-int cpu_device_leftovers() { return alive.load(); }
+int cpu_device_retired_windows() { return alive.load(); }
 
 }  // namespace ringside::test

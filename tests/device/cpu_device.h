@@ -1,6 +1,6 @@
 // A device played by the CPU, so that everything above comm/device/device.h runs where there is no
-// GPU: the stream lane and the device lane, with flags, credit, loans, events, and the ends of
-// waits.
+// GPU: the stream executor and the device executor, with flags, credit, zero-copy messages, events,
+// and the ends of waits.
 //
 //     memory    the host's; every address counts as the device's while a CpuDevice says so
 //     a stream  a thread that takes its orders one after the other
@@ -30,6 +30,6 @@ struct CpuDeviceOptions {
 std::shared_ptr<Device> make_cpu_device(const CpuDeviceOptions& options = {});
 
 // How many windows, streams, events and other things there are that nobody has given back.
-int cpu_device_leftovers();
+int cpu_device_retired_windows();
 
 }  // namespace ringside::test

@@ -1,7 +1,7 @@
 // Collectives on device memory without a device: the CPU plays it (tests/device/cpu_device.h), and
-// all that is above a GPU's own hardware is held to the oracle, bit for bit: the device lane's
-// kernel, the stream lane's orders, staging, and what happens when ranks differ, die or are late.
-// What a GPU is asked, too, is told in tests/device/rig.h.
+// all that is above a GPU's own hardware is held to the oracle, bit for bit: the device executor's
+// kernel, the stream executor's orders, staging, and what happens when ranks differ, die or are
+// late. What a GPU is asked, too, is told in tests/device/rig.h.
 #include <atomic>
 #include <barrier>
 #include <cstring>
@@ -19,9 +19,9 @@ using namespace ringside::test;
 
 namespace {
 
-Options on_device(LaneChoice lane, const CpuDeviceOptions& device = {}) {
+Options on_device(ExecutorChoice executor, const CpuDeviceOptions& device = {}) {
   Options options = test_options();
-  options.lane = lane;
+  options.executor = executor;
   options.device = [device] { return make_cpu_device(device); };
   options.device_slot_bytes = 256;
   options.stream_slot_bytes = 512;
@@ -48,8 +48,8 @@ class PlayedMemory : public Elsewhere {
 
 Rig played() {
   const auto memory = std::make_shared<std::vector<PlayedMemory>>(4);
-  return {[](LaneChoice lane) { return on_device(lane); }, [] { return make_cpu_device(); },
-          [memory](int rank) { return &(*memory)[index(rank)]; }};
+  return {[](ExecutorChoice executor) { return on_device(executor); },
+          [] { return make_cpu_device(); }, [memory](int rank) { return &(*memory)[index(rank)]; }};
 }
 
 constexpr std::size_t kMany = 3000;
@@ -69,7 +69,7 @@ RINGSIDE_TEST(device, who_has_returned_may_write_to_what_he_gave) {
   check_writing_at_once(t, played(), {2, 3}, kCounts);
 }
 
-RINGSIDE_TEST(device, loans_change_no_bit) { check_loans(t, played()); }
+RINGSIDE_TEST(device, loans_change_no_bit) { check_zero_copy(t, played()); }
 
 RINGSIDE_TEST(device, a_changed_input_is_seen) { check_that_a_changed_input_is_seen(t, played()); }
 
@@ -81,46 +81,47 @@ RINGSIDE_TEST(device, cutting_changes_no_bit) {
         CpuDeviceOptions device;
         device.resident_blocks = blocks * 3;
         device.threads_a_block = threads;
-        Options options = on_device(LaneChoice::device, device);
+        Options options = on_device(ExecutorChoice::device, device);
         options.device_slot_bytes = slot_bytes;
         for (const Algorithm algorithm :
              {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot}) {
           options.algorithm = algorithm;
-          options.direct_from_bytes = blocks == 7 ? 1 : SIZE_MAX;
+          options.zero_copy_from_bytes = blocks == 7 ? 1 : SIZE_MAX;
           run_kind(t, played(), 3, options, Kind::all_reduce);
         }
         run_kind(t, played(), 3, options, Kind::reduce_scatter_v);
       }
 }
 
-// Ranks that no kernel can reach, or that take turns on a device, have another lane; and say why.
+// Ranks that no kernel can reach, or that take turns on a device, have another executor; and say
+// why.
 RINGSIDE_TEST(device, the_lane_is_what_the_devices_allow) {
   const auto lane_of = [](const Options& options) {
-    LaneInUse lane{};
+    ExecutorInUse executor{};
     run_as_threads(2, [&](Bootstrap& bootstrap) {
       Communicator comm(bootstrap, options);
       std::vector<float> values(1000, 1);
       comm.all_reduce(values.data(), values.data(), values.size(), DType::f32, Reduction::sum);
       if (values[999] != 2) throw Error(Fault::protocol, "a wrong sum");
-      if (comm.rank() == 0) lane = comm.device_lane();
+      if (comm.rank() == 0) executor = comm.device_executor();
     });
-    return lane;
+    return executor;
   };
   const auto check = [&](const Options& options, const char* name, const char* why) {
-    const LaneInUse lane = lane_of(options);
-    CHECK_MSG(lane.name == std::string(name) && contains(lane.why, why), "%s: %s instead of %s",
-              lane.name, lane.why.c_str(), name);
+    const ExecutorInUse executor = lane_of(options);
+    CHECK_MSG(executor.name == std::string(name) && contains(executor.why, why),
+              "%s: %s instead of %s", executor.name, executor.why.c_str(), name);
   };
-  check(on_device(LaneChoice::automatic), "device", "run at once");
-  check(on_device(LaneChoice::stream), "stream", "RINGSIDE_LANE");
-  check(on_device(LaneChoice::automatic, {.several_processes = true}), "stream", "without MPS");
-  check(on_device(LaneChoice::device, {.several_processes = true}), "stream", "without MPS");
-  check(on_device(LaneChoice::automatic, {.resident_blocks = 2}), "stream", "too many ranks");
-  check(on_device(LaneChoice::automatic, {.no_way = true}), "host", "no way between");
-  check(on_device(LaneChoice::automatic, {.connections = 5}), "device", "run at once");
-  check(on_device(LaneChoice::automatic, {.connections = 4}), "host", "MAX_CONNECTIONS");
-  check(on_device(LaneChoice::stream, {.connections = 7}), "stream", "RINGSIDE_LANE");
-  check(on_device(LaneChoice::stream, {.connections = 6}), "host", "MAX_CONNECTIONS");
+  check(on_device(ExecutorChoice::automatic), "device", "run at once");
+  check(on_device(ExecutorChoice::stream), "stream", "RINGSIDE_EXECUTOR");
+  check(on_device(ExecutorChoice::automatic, {.several_processes = true}), "stream", "without MPS");
+  check(on_device(ExecutorChoice::device, {.several_processes = true}), "stream", "without MPS");
+  check(on_device(ExecutorChoice::automatic, {.resident_blocks = 2}), "stream", "too many ranks");
+  check(on_device(ExecutorChoice::automatic, {.no_way = true}), "host", "no way between");
+  check(on_device(ExecutorChoice::automatic, {.connections = 5}), "device", "run at once");
+  check(on_device(ExecutorChoice::automatic, {.connections = 4}), "host", "MAX_CONNECTIONS");
+  check(on_device(ExecutorChoice::stream, {.connections = 7}), "stream", "RINGSIDE_EXECUTOR");
+  check(on_device(ExecutorChoice::stream, {.connections = 6}), "host", "MAX_CONNECTIONS");
   check(test_options(), "host", "made a device current");
 }
 
@@ -137,12 +138,13 @@ RINGSIDE_TEST(device, a_message_of_another_call_is_seen_by_its_flag) {
 // A rank whose buffers are the host's, though it has a device.
 RINGSIDE_TEST(device, memory_of_another_kind_is_a_mismatch) {
   static std::atomic<bool> owns_nothing{false};
-  for (const LaneChoice lane : kDeviceLanes) {
+  for (const ExecutorChoice executor : kDeviceExecutors) {
     std::vector<Ending> endings(2);
     std::barrier together(2);
     run_as_threads(2, [&](Bootstrap& bootstrap) {
       const bool odd = bootstrap.rank() == 1;
-      Communicator comm(bootstrap, on_device(lane, {.owns_all = odd ? &owns_nothing : nullptr}));
+      Communicator comm(bootstrap,
+                        on_device(executor, {.owns_all = odd ? &owns_nothing : nullptr}));
       endings[index(comm.rank())] = ending_of([&] { all_reduce(comm); });
       together.arrive_and_wait();
     });
@@ -153,13 +155,13 @@ RINGSIDE_TEST(device, memory_of_another_kind_is_a_mismatch) {
   }
 }
 
-// On the host lane it does not matter: what is staged looks like any memory.
+// On the host executor it does not matter: what is staged looks like any memory.
 RINGSIDE_TEST(device, staged_calls_take_either_memory) {
   static std::atomic<bool> owns_nothing{false};
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     const bool odd = bootstrap.rank() == 1;
     Communicator comm(bootstrap,
-                      on_device(LaneChoice::host, {.owns_all = odd ? &owns_nothing : nullptr}));
+                      on_device(ExecutorChoice::host, {.owns_all = odd ? &owns_nothing : nullptr}));
     std::vector<float> values(kMany, static_cast<float>(comm.rank() + 1));
     comm.all_reduce(values.data(), values.data(), kMany, DType::f32, Reduction::sum);
     CHECK(values[0] == 3 && values[kMany - 1] == 3);
@@ -186,7 +188,7 @@ RINGSIDE_TEST(device, calls_on_a_stream_are_in_its_order_and_do_not_wait) {
 
 RINGSIDE_TEST(device, a_stream_on_which_ranks_could_wait_for_each_other_is_refused) {
   run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, on_device(LaneChoice::device, {.is_blocking = true}));
+    Communicator comm(bootstrap, on_device(ExecutorChoice::device, {.is_blocking = true}));
     const std::shared_ptr<Device> device = make_cpu_device();
     const Device::Stream stream = device->make_stream();
     std::vector<float> values(kMany, 1);
@@ -208,15 +210,15 @@ RINGSIDE_TEST(device, a_call_on_a_stream_that_fails_tells_its_work_and_every_lat
 // --- and afterwards ---
 
 RINGSIDE_TEST(device, nothing_is_left_behind) {
-  const int before = cpu_device_leftovers();
-  for (const LaneChoice lane : kDeviceLanes)
+  const int before = cpu_device_retired_windows();
+  for (const ExecutorChoice executor : kDeviceExecutors)
     run_as_threads(3, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, on_device(lane));
+      Communicator comm(bootstrap, on_device(executor));
       all_reduce(comm);
       std::optional<Communicator> half = comm.split(comm.rank() % 2, 0);
       all_reduce(*half);
     });
-  CHECK_EQ(cpu_device_leftovers(), before);
+  CHECK_EQ(cpu_device_retired_windows(), before);
 }
 
 // A rank whose device fails tells the others where they all meet; alone it would leave them there.

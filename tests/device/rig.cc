@@ -76,18 +76,18 @@ std::vector<Case> cases_for_all(int ranks, const std::vector<std::size_t>& count
 
 void run_kind(Context& t, const Rig& rig, int ranks, const Options& options, Kind kind) {
   const std::vector<Case> cases = cases_for(ranks, kind, kCounts);
-  run_cases(t, ranks, options, cases, expect_all(cases, ranks), Lending::nothing, rig.memory);
+  run_cases(t, ranks, options, cases, expect_all(cases, ranks), Exposing::nothing, rig.memory);
 }
 
 namespace {
 
 void run_all(Context& t, const Rig& rig, const std::vector<int>& ranks,
-             const std::vector<std::size_t>& counts, Lending lending) {
+             const std::vector<std::size_t>& counts, Exposing exposing) {
   for (const int each : ranks) {
     const std::vector<Case> cases = cases_for_all(each, counts);
     const std::vector<Expectation> expected = expect_all(cases, each);
-    for (const LaneChoice lane : kLanes)
-      run_cases(t, each, rig.options(lane), cases, expected, lending, rig.memory);
+    for (const ExecutorChoice executor : kExecutors)
+      run_cases(t, each, rig.options(executor), cases, expected, exposing, rig.memory);
   }
 }
 
@@ -95,20 +95,20 @@ void run_all(Context& t, const Rig& rig, const std::vector<int>& ranks,
 
 void check_every_operation(Context& t, const Rig& rig, const std::vector<int>& ranks,
                            const std::vector<std::size_t>& counts) {
-  run_all(t, rig, ranks, counts, Lending::nothing);
+  run_all(t, rig, ranks, counts, Exposing::nothing);
 }
 
 void check_writing_at_once(Context& t, const Rig& rig, const std::vector<int>& ranks,
                            const std::vector<std::size_t>& counts) {
-  run_all(t, rig, ranks, counts, Lending::both);
+  run_all(t, rig, ranks, counts, Exposing::both);
 }
 
-void check_loans(Context& t, const Rig& rig) {
+void check_zero_copy(Context& t, const Rig& rig) {
   for (const std::size_t from : {std::size_t{1}, std::size_t{200}, SIZE_MAX})
     for (const int ranks : {2, 3})
       for (const Kind kind : kKinds) {
-        Options options = rig.options(LaneChoice::device);
-        options.direct_from_bytes = from;
+        Options options = rig.options(ExecutorChoice::device);
+        options.zero_copy_from_bytes = from;
         run_kind(t, rig, ranks, options, kind);
       }
 }
@@ -141,30 +141,30 @@ void check_that_a_changed_input_is_seen(Context& t, const Rig& rig) {
   // In place, so that only what comes out is judged; of integers, so that no rounding hides a bit.
   const std::vector<Case> cases = {
       {{Kind::all_reduce, DType::i32, Reduction::sum, 0, kMany}, true, 0}};
-  for (const LaneChoice lane : kLanes) {
+  for (const ExecutorChoice executor : kExecutors) {
     Spoiling spoiling(*rig.memory(1));
     Context seen;
-    run_cases(seen, 3, rig.options(lane), cases, expect_all(cases, 3), Lending::nothing,
+    run_cases(seen, 3, rig.options(executor), cases, expect_all(cases, 3), Exposing::nothing,
               [&](int rank) { return rank == 1 ? &spoiling : rig.memory(rank); });
-    CHECK_MSG(seen.failure_count() == 3, "%s lane: %d ranks of 3 have seen it: %s", name_of(lane),
-              seen.failure_count(), seen.summary().c_str());
+    CHECK_MSG(seen.failure_count() == 3, "%s executor: %d ranks of 3 have seen it: %s",
+              name_of(executor), seen.failure_count(), seen.summary().c_str());
   }
 }
 
 // --- when it goes wrong ---
 
 void check_different_calls(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kDeviceLanes)
+  for (const ExecutorChoice executor : kDeviceExecutors)
     for (const int ranks : {2, 3}) {
       check_all_broken(t,
-                       endings_of(ranks, rig.options(lane),
+                       endings_of(ranks, rig.options(executor),
                                   [&](Communicator& comm) {
                                     all_reduce(rig, comm);
                                     all_reduce(rig, comm, comm.rank() == 1 ? kMany + 1 : kMany);
                                   }),
                        Fault::mismatch, "the count differs");
       check_all_broken(t,
-                       endings_of(ranks, rig.options(lane),
+                       endings_of(ranks, rig.options(executor),
                                   [&](Communicator& comm) {
                                     all_reduce(rig, comm);
                                     if (comm.rank() != 1) return all_reduce(rig, comm);
@@ -177,10 +177,10 @@ void check_different_calls(Context& t, const Rig& rig) {
 }
 
 void check_a_message_of_another_call(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kDeviceLanes)
+  for (const ExecutorChoice executor : kDeviceExecutors)
     check_all_broken(
         t,
-        endings_of(2, rig.options(lane),
+        endings_of(2, rig.options(executor),
                    [&](Communicator& comm) {
                      void* const values = rig.memory(comm.rank())->room(0, 8 * sizeof(float));
                      comm.all_reduce(values, values, 8, DType::f32,
@@ -190,8 +190,8 @@ void check_a_message_of_another_call(Context& t, const Rig& rig) {
 }
 
 void check_a_late_rank(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kDeviceLanes) {
-    Options options = rig.options(lane);
+  for (const ExecutorChoice executor : kDeviceExecutors) {
+    Options options = rig.options(executor);
     options.timeout_s = 0.5;
     const Endings endings = endings_of(3, options, [&](Communicator& comm) {
       all_reduce(rig, comm);
@@ -203,10 +203,10 @@ void check_a_late_rank(Context& t, const Rig& rig) {
 }
 
 void check_a_rank_that_has_left(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kDeviceLanes) {
+  for (const ExecutorChoice executor : kDeviceExecutors) {
     std::vector<Ending> endings(2);
     run_as_threads(2, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, rig.options(lane));
+      Communicator comm(bootstrap, rig.options(executor));
       all_reduce(rig, comm);
       if (comm.rank() == 1) return;
       endings[0] = ending_of([&] { all_reduce(rig, comm); });
@@ -219,11 +219,11 @@ void check_a_rank_that_has_left(Context& t, const Rig& rig) {
 }
 
 void check_abort(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kDeviceLanes)
+  for (const ExecutorChoice executor : kDeviceExecutors)
     for (const int caller : {0, 1}) {
       std::barrier together(2);
       run_as_threads(2, [&](Bootstrap& bootstrap) {
-        Communicator comm(bootstrap, rig.options(lane));
+        Communicator comm(bootstrap, rig.options(executor));
         std::thread other;
         if (comm.rank() == caller)
           other = std::thread([&] {
@@ -245,10 +245,10 @@ void check_abort(Context& t, const Rig& rig) {
 }
 
 void check_an_end_beside_a_call(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kDeviceLanes) {
+  for (const ExecutorChoice executor : kDeviceExecutors) {
     std::vector<Ending> endings(2);
     run_as_threads(2, [&](Bootstrap& bootstrap) {
-      Options options = rig.options(lane);
+      Options options = rig.options(executor);
       options.timeout_s = 5;
       Communicator stays(bootstrap, options);
       std::optional<Communicator> goes(std::in_place, bootstrap, options);
@@ -262,7 +262,7 @@ void check_an_end_beside_a_call(Context& t, const Rig& rig) {
       });
     });
     for (const Ending& it : endings)
-      CHECK_MSG(!it.failed, "%s lane, after %g s: %s", name_of(lane), it.seconds,
+      CHECK_MSG(!it.failed, "%s executor, after %g s: %s", name_of(executor), it.seconds,
                 it.sentence.c_str());
   }
 }

@@ -19,7 +19,7 @@ namespace ringside::test {
 
 struct Rig {
   // For a communicator on this device, with small slots: many slices, and chunks that fill none.
-  std::function<Options(LaneChoice)> options;
+  std::function<Options(ExecutorChoice)> options;
   // Of the test's own, for streams.
   std::function<std::shared_ptr<Device>()> device;
   // A rank's memory there; both buffers have room for kRoomBytes. Lives as long as the rig.
@@ -27,8 +27,10 @@ struct Rig {
 };
 inline constexpr std::size_t kRoomBytes = std::size_t{1} << 20;
 
-inline constexpr LaneChoice kLanes[] = {LaneChoice::host, LaneChoice::stream, LaneChoice::device};
-inline constexpr LaneChoice kDeviceLanes[] = {LaneChoice::stream, LaneChoice::device};
+inline constexpr ExecutorChoice kExecutors[] = {ExecutorChoice::host, ExecutorChoice::stream,
+                                                ExecutorChoice::device};
+inline constexpr ExecutorChoice kDeviceExecutors[] = {ExecutorChoice::stream,
+                                                      ExecutorChoice::device};
 
 // --- results ---
 
@@ -39,15 +41,15 @@ inline const std::vector<std::size_t> kCounts = {0, 1, 5, 100, 1003, 5001};
 
 void run_kind(Context& t, const Rig& rig, int ranks, const Options& options, Kind kind);
 
-// Every operation, type and reduction on every lane, held to the oracle. In runs of the second kind
-// two ranks of three write over their buffers as soon as a call returns.
+// Every operation, type and reduction on every executor, held to the oracle. In runs of the second
+// kind two ranks of three write over their buffers as soon as a call returns.
 void check_every_operation(Context& t, const Rig& rig, const std::vector<int>& ranks,
                            const std::vector<std::size_t>& counts);
 void check_writing_at_once(Context& t, const Rig& rig, const std::vector<int>& ranks,
                            const std::vector<std::size_t>& counts);
 
 // Pieces that are read where they lie, of any length; and none, though they could be.
-void check_loans(Context& t, const Rig& rig);
+void check_zero_copy(Context& t, const Rig& rig);
 
 // A control: one bit of one rank's input is another one there than it should be, and the outputs of
 // all ranks are found to be wrong.

@@ -22,16 +22,16 @@ class Gate {
   explicit Gate(Device& device)
       : device_(device),
         cell_(reinterpret_cast<DeviceCell*>(device.allocate(sizeof(DeviceCell)))),
-        trouble_(device.make_trouble()) {}
+        error_flags_(device.make_error_flags()) {}
   ~Gate() {
-    device_.free_trouble(trouble_);
+    device_.free_error_flags(error_flags_);
     device_.free(reinterpret_cast<unsigned char*>(cell_));
   }
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
   void stand_before(Device::Stream stream) {
-    device_.await(stream, cell_, device_signal(1, 0), trouble_);
+    device_.await(stream, cell_, device_signal(1, 0), error_flags_);
   }
   void open() {
     DeviceCell cell{};
@@ -42,7 +42,7 @@ class Gate {
  private:
   Device& device_;
   DeviceCell* cell_;
-  DeviceTrouble* trouble_;
+  DeviceErrorFlags* error_flags_;
 };
 
 // Some buffers of kMany floats in a rank's memory there.
@@ -73,7 +73,8 @@ class Floats {
   Elsewhere& memory_;
 };
 
-void check_streams_of_a_rank(Context& t, const Rig& rig, LaneChoice lane, Bootstrap& bootstrap) {
+void check_streams_of_a_rank(Context& t, const Rig& rig, ExecutorChoice executor,
+                             Bootstrap& bootstrap) {
   enum { source, values, sums, again, copied };
   const std::shared_ptr<Device> device = rig.device();
   Gate gate(*device);
@@ -82,10 +83,10 @@ void check_streams_of_a_rank(Context& t, const Rig& rig, LaneChoice lane, Bootst
   const Device::Stream stream = device->make_stream(), other = device->make_stream();
   const Device::Event end = device->make_event();
   {
-    Communicator comm(bootstrap, rig.options(lane));
+    Communicator comm(bootstrap, rig.options(executor));
     gate.stand_before(stream);
     device->copy(stream, floats[values], floats[source], Floats::kBytes);
-    if (lane == LaneChoice::host) gate.open();
+    if (executor == ExecutorChoice::host) gate.open();
     Work first =
         comm.all_reduce_on(stream, floats[values], floats[sums], kMany, DType::f32, Reduction::sum);
     // On another stream, and yet after the first.
@@ -93,7 +94,7 @@ void check_streams_of_a_rank(Context& t, const Rig& rig, LaneChoice lane, Bootst
         comm.all_reduce_on(other, floats[sums], floats[again], kMany, DType::f32, Reduction::max);
     device->copy(other, floats[copied], floats[again], Floats::kBytes);
     device->record(end, other);
-    if (lane != LaneChoice::host) {
+    if (executor != ExecutorChoice::host) {
       CHECK_MSG(!first.test() && !second.test() && !device->is_done(end),
                 "rank %d: something has not waited for the stream", comm.rank());
       gate.open();
@@ -102,8 +103,8 @@ void check_streams_of_a_rank(Context& t, const Rig& rig, LaneChoice lane, Bootst
     CHECK(first.test());
     while (!device->is_done(end)) nap_ms(1);
     for (const int i : {sums, again, copied})
-      CHECK_MSG(floats.value(i) == 6, "rank %d, %s lane, buffer %d: %g", comm.rank(), name_of(lane),
-                i, static_cast<double>(floats.value(i)));
+      CHECK_MSG(floats.value(i) == 6, "rank %d, %s executor, buffer %d: %g", comm.rank(),
+                name_of(executor), i, static_cast<double>(floats.value(i)));
     // Calls on the host's own thread, and asynchronous ones, come in the same order.
     comm.all_reduce_async(floats[sums], floats[sums], kMany, DType::f32, Reduction::sum);
     comm.all_reduce_on(stream, floats[sums], floats[sums], kMany, DType::f32, Reduction::sum)
@@ -119,14 +120,14 @@ void check_streams_of_a_rank(Context& t, const Rig& rig, LaneChoice lane, Bootst
 }  // namespace
 
 void check_the_order_of_streams(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kLanes)
-    run_as_threads(3,
-                   [&](Bootstrap& bootstrap) { check_streams_of_a_rank(t, rig, lane, bootstrap); });
+  for (const ExecutorChoice executor : kExecutors)
+    run_as_threads(
+        3, [&](Bootstrap& bootstrap) { check_streams_of_a_rank(t, rig, executor, bootstrap); });
 }
 
 void check_a_failure_on_a_stream(Context& t, const Rig& rig) {
-  for (const LaneChoice lane : kDeviceLanes) {
-    Options options = rig.options(lane);
+  for (const ExecutorChoice executor : kDeviceExecutors) {
+    Options options = rig.options(executor);
     options.timeout_s = 0.5;
     const std::shared_ptr<Device> device = rig.device();
     const Device::Stream streams[] = {device->make_stream(), device->make_stream()};

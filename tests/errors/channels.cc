@@ -1,7 +1,7 @@
 // Ranks that call different things which do not even use the same channels. No message of the wrong
 // call is ever looked at, so flags alone would leave everybody waiting until the deadline;
-// collective numbers on the board and chained fingerprints are what tells (comm/host/waiter.cc,
-// comm/algorithms/operation.h).
+// collective numbers on the status page and chained fingerprints are what tells
+// (comm/host/waiter.cc, comm/algorithms/operation.h).
 //
 // A control by hand: take check_different out of Waiter::wait_patiently, and ranks say only after
 // 20 s, which is the deadline, that one of them is late.

@@ -23,13 +23,13 @@ constexpr DType kI32 = DType::i32;
 
 void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 
-// Whom each rank waits for, as the boards would say it.
+// Whom each rank waits for, as the status pages would say it.
 struct Waits {
   std::map<int, int> list;
-  Blame of(int asking) const {
-    return blame(asking, [&](int rank) { return at(rank); });
+  RootCause of(int asking) const {
+    return root_cause(asking, [&](int rank) { return at(rank); });
   }
-  int told_by(const Blame& found, int size) const {
+  int told_by(const RootCause& found, int size) const {
     return teller(found, size, [&](int rank) { return at(rank); });
   }
   std::optional<int> at(int rank) const {
@@ -96,7 +96,7 @@ void check_told(Context& t, Warnings& warnings, const std::string& complaint,
 RINGSIDE_TEST(report, the_chain_ends_at_who_waits_for_nobody) {
   const Waits waits{{{3, 2}, {2, 1}, {0, 3}}};
   for (const int asking : {0, 2, 3}) {
-    const Blame found = waits.of(asking);
+    const RootCause found = waits.of(asking);
     CHECK(found.late == 1);
     CHECK_EQ(waits.told_by(found, 4), 2);
   }
@@ -109,7 +109,7 @@ RINGSIDE_TEST(report, the_chain_ends_at_who_waits_for_nobody) {
 RINGSIDE_TEST(report, a_circle_has_no_end) {
   const Waits waits{{{5, 3}, {3, 1}, {1, 2}, {2, 3}}};
   for (const int asking : {5, 3, 1, 2}) {
-    const Blame found = waits.of(asking);
+    const RootCause found = waits.of(asking);
     CHECK(!found.late);
     CHECK_EQ(found.waiting.size(), 3u);  // 5 waits too, but not in the circle
     CHECK_EQ(waits.told_by(found, 6), 1);
@@ -173,9 +173,9 @@ RINGSIDE_TEST(report, a_deadlock_is_told_as_a_circle) {
     comm.recv(&value, 1, kI32, 1 - comm.rank());
     comm.send(&value, 1, kI32, 1 - comm.rank());
   });
-  check_all_broken(
-      t, endings, Fault::timeout,
-      "ranks wait for each other in a circle, as their boards say, so none will go on: rank ");
+  check_all_broken(t, endings, Fault::timeout,
+                   "ranks wait for each other in a circle, as their status pages say, so none will "
+                   "go on: rank ");
   for (const Ending& ending : endings.first)
     for (const char* part : {"rank 0 in send/recv #1 (i32 × 1, from rank 1), waiting for rank 1",
                              "rank 1 in send/recv #1 (i32 × 1, from rank 0), waiting for rank 0"})

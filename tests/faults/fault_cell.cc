@@ -82,13 +82,13 @@ void chain(Communicator& comm, float* send, float* recv) {
   if (comm.rank() + 1 < comm.size()) comm.send(send, kMessage, kF32, comm.rank() + 1);
 }
 
-// What a rank gives and gets; lent if that is asked for.
+// What a rank gives and gets; exposed if that is asked for.
 class Buffers {
  public:
-  explicit Buffers(bool lends)
-      : ordinary_(lends ? 0 : 2 * kMessage),
-        lent_(lends ? static_cast<float*>(allocate(2 * kMessage * sizeof(float))) : nullptr),
-        send(lends ? lent_.get() : ordinary_.data()),
+  explicit Buffers(bool exposes)
+      : ordinary_(exposes ? 0 : 2 * kMessage),
+        exposed_(exposes ? static_cast<float*>(allocate(2 * kMessage * sizeof(float))) : nullptr),
+        send(exposes ? exposed_.get() : ordinary_.data()),
         recv(send + kMessage) {
     std::fill_n(send, kMessage, 1.0f);
   }
@@ -98,7 +98,7 @@ class Buffers {
     void operator()(float* memory) const { deallocate(memory); }
   };
   std::vector<float> ordinary_;
-  std::unique_ptr<float, Free> lent_;
+  std::unique_ptr<float, Free> exposed_;
 
  public:
   float* const send;
@@ -160,7 +160,7 @@ std::string describe(const FaultCell& cell) {
   return text("fault %d in %s (%s%s) of %d ranks, rank=%d,op=%d,step=%d", static_cast<int>(it.what),
               cell.call->name,
               *cell.call->shape != '\0' ? cell.call->shape : name_of(cell.call->algorithm),
-              cell.lends ? ", lent memory" : "", cell.ranks, it.rank, static_cast<int>(it.op),
+              cell.exposes ? ", exposed memory" : "", cell.ranks, it.rank, static_cast<int>(it.op),
               static_cast<int>(it.step));
 }
 
@@ -209,9 +209,9 @@ std::vector<FaultCell> cells_of(What what, int first_step, bool has_steps,
 Ending run_rank(const FaultCell& cell, Bootstrap& bootstrap, double timeout_s,
                 std::optional<Communicator>& comm) {
   return ending_of([&] {
-    Buffers buffers(cell.lends);
+    Buffers buffers(cell.exposes);
     Options options = cell_options(*cell.call, timeout_s);
-    if (cell.lends) options.direct_from_bytes = 1;
+    if (cell.exposes) options.zero_copy_from_bytes = 1;
     options.control = cell.control;
     inject(options, cell.fault, bootstrap);
     comm.emplace(bootstrap, options);

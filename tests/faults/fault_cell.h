@@ -36,7 +36,7 @@ struct FaultCell {
   int ranks = 2;
   Injection fault;  // op is from kFaultyOp on where it is to happen
   ControlChoice control = ControlChoice::automatic;
-  bool lends = false;  // buffers from allocate(), and all that does not fit a cell is lent
+  bool exposes = false;  // buffers from allocate(), and all that does not fit a cell is exposed
 };
 inline constexpr std::uint64_t kFaultyOp = 2;
 

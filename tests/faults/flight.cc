@@ -37,7 +37,7 @@ Options recording(const Folder& folder) {
 RINGSIDE_TEST(flight, a_record_holds_the_last_calls) {
   NEEDS_PYTHON();
   const Folder folder;
-  constexpr int kCalls = static_cast<int>(Board::kHistory) + 500;
+  constexpr int kCalls = static_cast<int>(StatusPage::kHistory) + 500;
   run_as_threads(3, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, test_options());
     for (int i = 1; i <= kCalls; ++i) sum(comm, static_cast<std::size_t>(i));

@@ -74,11 +74,11 @@ RINGSIDE_TEST(flight_processes, sigusr1_is_answered_by_every_rank) {
                   ::kill(job.command(), SIGTERM);
                 });
     CHECK(!result.timed_out);
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
 }
 
-// One rank is asked, and another one does not run at all: its board is read for it.
+// One rank is asked, and another one does not run at all: its status page is read for it.
 RINGSIDE_TEST(flight_processes, a_stopped_rank_is_written_by_another) {
   NEEDS_PYTHON();
   const Folder folder, programs;
@@ -98,15 +98,16 @@ RINGSIDE_TEST(flight_processes, a_stopped_rank_is_written_by_another) {
         CHECK_EQ(asked(record_of(folder, 1), "r['process'], r['written_by'], len(r['calls']) > 0"),
                  "stopped 0 True");
         const RunResult found = flight({folder.path()});
-        CHECK_MSG(contains(found.out, "the record of rank 1 was read from its board by rank 0"),
-                  "%s", found.out.c_str());
+        CHECK_MSG(
+            contains(found.out, "the record of rank 1 was read from its status page by rank 0"),
+            "%s", found.out.c_str());
         CHECK_MSG(contains(found.out, "     1  stopped "), "%s", found.out.c_str());
         ::kill(*stopped, SIGCONT);
         for (int rank = 0; rank < 3; ++rank)
           if (const std::optional<pid_t> pid = job.rank(rank)) ::kill(*pid, SIGTERM);
       });
   CHECK(!result.timed_out);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 RINGSIDE_TEST(flight_processes, the_record_of_a_dead_rank_is_written_by_another) {
@@ -129,6 +130,6 @@ RINGSIDE_TEST(flight_processes, the_record_of_a_dead_rank_is_written_by_another)
     CHECK_EQ(found.exit_code, 1);
     CHECK_MSG(contains(found.out, "rank 1 is behind: not in collective 20"), "%s",
               found.out.c_str());
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
 }

@@ -95,12 +95,13 @@ RINGSIDE_TEST(faults, corrupt_messages_are_named_in_every_cell) {
   check_matrix(t, message_cells(What::corrupt_header, 1), kLater_s);
 }
 
-// Nobody says anything else where messages are loans. Whoever fails gives his memory back at once.
+// Nobody says anything else where messages are zero-copy messages. Whoever fails gives his memory
+// back at once.
 RINGSIDE_TEST(faults, every_cell_of_lent_memory_is_named) {
   for (const What what : {What::stall, What::drop_signal, What::corrupt_header}) {
     std::vector<FaultCell> cells =
         test::cells_of(what, 1, true, faulty_calls(), kUnderTsan ? 2 : 3);
-    for (FaultCell& cell : cells) cell.lends = true;
+    for (FaultCell& cell : cells) cell.exposes = true;
     check_matrix(t, cells, what == What::corrupt_header ? kLater_s : kSoon_s);
   }
 }
@@ -113,7 +114,7 @@ RINGSIDE_TEST(faults, refuse_and_no_memory_are_everybodys_sentence) {
 RINGSIDE_TEST(faults, slow_is_no_error) {
   std::vector<FaultCell> cells = cells_of(What::slow, 0, true);
   for (const FaultCell& cell : message_cells(What::slow, 0)) cells.push_back(cell);
-  for (std::size_t i = 0; i < cells.size(); ++i) cells[i].lends = i % 2 == 0;
+  for (std::size_t i = 0; i < cells.size(); ++i) cells[i].exposes = i % 2 == 0;
   for (FaultCell& cell : cells) cell.fault.ms = 10;
   for_each_cell(cells, [&](const FaultCell& cell) { check_ends_well(t, cell); });
 }

@@ -59,7 +59,7 @@ void check_says(test::Context& t, const RunResult& result, int rank, const Words
 }
 
 void check_nothing_left(test::Context& t, const Job& job) {
-  const std::string left = job.leftovers();
+  const std::string left = job.retired_windows();
   CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
 }
 

@@ -266,17 +266,17 @@ void check_bias_gradient(test::Context& t, std::size_t rows, std::size_t columns
   for (std::size_t block = 0; block * kGradientColumns < columns; ++block) {
     PartSums sums;
     float total[kGradientColumns];
-    const auto column = [&](unsigned lane) { return block * kGradientColumns + lane; };
-    for (unsigned lane = 0; lane < kGradientColumns; ++lane)
-      total[lane] = gradient_start(it, column(lane));
+    const auto column = [&](unsigned executor) { return block * kGradientColumns + executor; };
+    for (unsigned executor = 0; executor < kGradientColumns; ++executor)
+      total[executor] = gradient_start(it, column(executor));
     for (std::size_t wave = 0; wave < gradient_waves(rows); ++wave) {
       for (unsigned thread = 0; thread < kGradientThreads; ++thread)
         add_part_of_wave<T>(it, sums, block, wave, thread);
-      for (unsigned lane = 0; lane < kGradientColumns; ++lane)
-        if (column(lane) < columns) add_wave(it, sums, wave, lane, total[lane]);
+      for (unsigned executor = 0; executor < kGradientColumns; ++executor)
+        if (column(executor) < columns) add_wave(it, sums, wave, executor, total[executor]);
     }
-    for (unsigned lane = 0; lane < kGradientColumns; ++lane)
-      store_gradient(it, column(lane), total[lane]);
+    for (unsigned executor = 0; executor < kGradientColumns; ++executor)
+      store_gradient(it, column(executor), total[executor]);
   }
   CHECK_MSG(equal(db, db2), "%zu x %zu", rows, columns);
 }

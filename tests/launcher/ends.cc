@@ -51,7 +51,7 @@ RINGSIDE_TEST(launch_ends, when_a_rank_is_killed_the_others_are_told_and_end) {
   for (const int rank : {0, 1, 3})
     CHECK_MSG(contains(result.err, text("rank %d: ", rank)), "%s", result.err.c_str());
   CHECK(contains(result.err, "in start-up exchange #5: rank 2 has died"));
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 
   // Who has nothing to say is ended: by SIGTERM after the grace, by SIGKILL a second later.
   const RunResult slow =
@@ -60,7 +60,7 @@ RINGSIDE_TEST(launch_ends, when_a_rank_is_killed_the_others_are_told_and_end) {
                              "[ $RANK != 2 ] || trap '' TERM; sleep 30; sleep 30"));
   check_ends(t, slow, 137);
   CHECK(slow.seconds > 1.1);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 RINGSIDE_TEST(launch_ends, signals_are_passed_on) {
@@ -79,7 +79,7 @@ RINGSIDE_TEST(launch_ends, signals_are_passed_on) {
     check_ends(t, result, 5);
     for (int rank = 0; rank < 3; ++rank)
       CHECK(contains(result.out, text("rank %d got %s\n", rank, name)));
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
 }
 
@@ -93,7 +93,7 @@ RINGSIDE_TEST(launch_ends, kill_9_of_launch_leaves_nothing) {
         if (meeting.wait_for(3)) signal_launch(meeting, SIGKILL);
       });
   CHECK_EQ(result.signal, SIGKILL);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 RINGSIDE_TEST(launch_ends, ranks_end_with_launch_even_without_its_helper) {
@@ -108,13 +108,13 @@ RINGSIDE_TEST(launch_ends, ranks_end_with_launch_even_without_its_helper) {
         signal_launch(meeting, SIGKILL);
       });
   CHECK_EQ(result.signal, SIGKILL);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 RINGSIDE_TEST(launch_ends, what_ranks_leave_in_their_groups_is_killed) {
   Job job;
   check_ends(t, job.run(launch_scripts(2, {"--prefix"}, "sleep 30 & sleep 30 & exit 0")), 0);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 RINGSIDE_TEST(launch_ends, the_job_has_a_time_limit) {
@@ -122,7 +122,7 @@ RINGSIDE_TEST(launch_ends, the_job_has_a_time_limit) {
   const RunResult result = job.run(launch(2, {"--timeout", "0.3"}, {"sleep", "30"}));
   check_ends(t, result, 124);
   CHECK_EQ(result.err, "launch: the job has not ended within 0.3 s and is stopped\n");
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 // A reader who reads nothing: launch must not be stuck in a write when its time is up.
@@ -136,7 +136,7 @@ RINGSIDE_TEST(launch_ends, a_reader_who_does_not_read_holds_up_nobody) {
       launch_program().c_str(), done.c_str(), done.c_str(), done.c_str());
   const RunResult result = job.run({"sh", "-c", script});
   CHECK_EQ(result.out, "124\n");
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 RINGSIDE_TEST(launch_ends, launches_in_launches) {
@@ -147,7 +147,7 @@ RINGSIDE_TEST(launch_ends, launches_in_launches) {
   CHECK_EQ(lines_of(result.out).size(), 4u);
   const RunResult failing = job.run(launch(2, {}, launch_scripts(2, {}, "exit 4")));
   check_ends(t, failing, 4);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 }  // namespace ringside

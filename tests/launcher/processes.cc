@@ -73,7 +73,7 @@ void check_fails_cleanly(test::Context& t, const Job& job, const RunResult& resu
   CHECK_MSG(result.exit_code > 0, "exit status %d", result.exit_code);
   CHECK(!result.timed_out);
   CHECK_MSG(result.seconds < within_s, "it took %.1f s", result.seconds);
-  const std::string left = job.leftovers();
+  const std::string left = job.retired_windows();
   CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
 }
 
@@ -281,7 +281,7 @@ RINGSIDE_TEST(processes, twenty_starts_leave_nothing) {
       const RunResult result = job.run(command(launcher, {"ok"}), {.timeout_s = 30});
       CHECK_EQ(result.exit_code, 0);
       CHECK_EQ(result.err, "");
-      const std::string left = job.leftovers();
+      const std::string left = job.retired_windows();
       CHECK_MSG(left.empty(), "cycle %d left behind: %s", cycle, left.c_str());
     }
   }
@@ -293,14 +293,14 @@ RINGSIDE_TEST(processes_control, what_is_left_behind_is_seen) {
   std::filesystem::create_directory(folder);
   Job job(folder);
   job.run({"sh", "-c", "setsid sleep 20 & : >" + folder + "/segment; sleep 0.1; echo"});
-  const std::string left = job.leftovers(0);
+  const std::string left = job.retired_windows(0);
   CHECK_MSG(left.find("(sleep 20 )") != std::string::npos, "the process is not seen: %s",
             left.c_str());
   CHECK_MSG(left.find(folder + "/segment") != std::string::npos, "the file is not seen: %s",
             left.c_str());
   for (const pid_t pid : job.processes()) ::kill(pid, SIGKILL);
   std::filesystem::remove_all(folder);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 }  // namespace ringside

@@ -165,7 +165,7 @@ std::string judge_deaths(const FaultCell& cell, const Seen& seen) {
 
 // --- not a death ---
 
-// A rank that looks at the others' boards so slowly that meanwhile one of them can end.
+// A rank that looks at the others' status pages so slowly that meanwhile one of them can end.
 class SlowToLook : public PeerWindowAround {
  public:
   using PeerWindowAround::PeerWindowAround;
@@ -209,7 +209,7 @@ std::string judge_an_end_by_error() {
 // --- a worker's share ---
 
 // What the world is like when nothing is left behind.
-std::string leftovers_here(const tools::Resources& before) {
+std::string retired_windows_here(const tools::Resources& before) {
   std::string left;
   if (::waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD) left += "a child; ";
   const tools::Resources now = tools::resources_held(true);
@@ -226,7 +226,7 @@ int work(const std::vector<FaultCell>& cells, int worker) {
   std::string wrong;
   for (std::size_t at = static_cast<std::size_t>(worker); at < cells.size(); at += kWorkers)
     wrong += judge_deaths(cells[at], run_processes(cells[at]));
-  wrong += leftovers_here(before);
+  wrong += retired_windows_here(before);
   std::fputs(wrong.c_str(), stdout);
   return wrong.empty() ? 0 : 1;
 }
@@ -262,11 +262,11 @@ int run_matrix(int most_ranks) {
   const std::vector<FaultCell> messages =
       cells_of(Injection::What::die, 0, true, faulty_messages(), most_ranks);
   cells.insert(cells.end(), messages.begin(), messages.end());
-  // Some of the dead have lent, or were about to read what is lent.
-  std::vector<FaultCell> lending =
+  // Some of the dead have exposed, or were about to read what is exposed.
+  std::vector<FaultCell> exposing =
       cells_of(Injection::What::die, 0, true, faulty_calls(), std::min(most_ranks, 3));
-  for (FaultCell& cell : lending) cell.lends = true;
-  cells.insert(cells.end(), lending.begin(), lending.end());
+  for (FaultCell& cell : exposing) cell.exposes = true;
+  cells.insert(cells.end(), exposing.begin(), exposing.end());
   // Not earlier: with the first thread, and there were some, a sanitizer starts one of its own.
   const tools::Resources before = tools::resources_held(true);
   std::size_t processes = 0;
@@ -278,7 +278,7 @@ int run_matrix(int most_ranks) {
   int failed = 0;
   for (const pid_t worker : workers) failed += wait_for(worker) == 0 ? 0 : 1;
   const std::string wrong =
-      control_the_judge(cells) + judge_an_end_by_error() + leftovers_here(before);
+      control_the_judge(cells) + judge_an_end_by_error() + retired_windows_here(before);
   std::fputs(wrong.c_str(), stdout);
   const bool well = failed == 0 && wrong.empty();
   std::printf("%s: %zu cells of die, %zu of them in messages, %zu processes, %.1f s\n",

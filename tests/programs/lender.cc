@@ -1,7 +1,7 @@
-// A program that lends memory, and goes on with it: tests/transport/allocate.cc and
+// A program that exposes memory, and goes on with it: tests/transport/allocate.cc and
 // tests/transport/allocate_processes.cc start it.
 //
-//   lender at-exit           gives memory back by an object that outlives main
+//   owner at-exit           gives memory back by an object that outlives main
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -36,6 +36,6 @@ int hold_until_exit() {
 int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "at-exit") return hold_until_exit();
-  std::fprintf(stderr, "usage: lender at-exit\n");
+  std::fprintf(stderr, "usage: owner at-exit\n");
   return 2;
 }

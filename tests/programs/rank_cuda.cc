@@ -1,7 +1,7 @@
 // A rank whose buffers are in the memory of a GPU; all ranks of a host share the first one.
 // tests/cuda/test_gpu_processes.cc starts it by tools/launch.
 //
-//   ok                     calls of every kind, held to the oracle; prints `lane NAME: WHY`
+//   ok                     calls of every kind, held to the oracle; prints `executor NAME: WHY`
 //   loop [--ready FILE]    all_reduces until it is killed; FILE appears once they run
 //   die                    rank 1 is killed while the others' calls wait for it on the GPU
 //
@@ -30,15 +30,15 @@ constexpr int kVictim = 1;
 constexpr useconds_t kUntilTheOthersWait_us = 300'000;
 
 void ok(Communicator& comm, test::GpuMemory& memory) {
-  test::RankMemory buffers(test::Lending::nothing, &memory);
+  test::RankMemory buffers(test::Exposing::nothing, &memory);
   for (const test::Case& it : test::cases_for_all(comm.size(), {0, 7, 1003, 30'011})) {
     const std::string wrong = perform(comm, it, test::expect(it, comm.size()), buffers);
     if (!wrong.empty())
       throw Error(Fault::protocol, text("%s: %s", describe(it).c_str(), wrong.c_str()));
   }
   comm.barrier();
-  const LaneInUse lane = comm.device_lane();
-  if (comm.rank() == 0) std::printf("lane %s: %s\n", lane.name, lane.why.c_str());
+  const ExecutorInUse executor = comm.device_executor();
+  if (comm.rank() == 0) std::printf("executor %s: %s\n", executor.name, executor.why.c_str());
 }
 
 void all_reduce(Communicator& comm, test::GpuMemory& memory) {

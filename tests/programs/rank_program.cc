@@ -13,11 +13,11 @@
 //   mismatch --what W --bytes B    rank 1 differs in count, type, operation or reduction
 //   leave --rank R --op K          rank R destroys its communicator after K − 1 all_reduces
 //   stall --rank R --op K          rank R makes no K-th call, and stays
-//   lend                           every operation on lent memory, against the oracle
-//   die-having-lent --rank R       rank R is killed when it has just lent memory for the first time
-//   stop-having-lent --rank R      the same with SIGSTOP; --what send: in send, not all_gather
+//   expose                           every operation on exposed memory, against the oracle
+//   die-having-exposed --rank R       rank R is killed when it has just exposed memory for the first time
+//   stop-having-exposed --rank R      the same with SIGSTOP; --what send: in send, not all_gather
 //
-// loop takes --memory lent (from allocate()), or --memory fresh (the same, anew for each call).
+// loop takes --memory exposed (from allocate()), or --memory fresh (the same, anew for each call).
 // An Error is printed to stderr as `rank R: SENTENCE`, and the exit status is then 1.
 #include <signal.h>
 #include <sys/mman.h>
@@ -134,7 +134,7 @@ void loop(Communicator& comm, const Arguments& arguments) {
   float* at = buffer.data();
   for (int i = 0;; ++i) {
     if (arguments.memory == "fresh" && i > 0) deallocate(at);
-    if (arguments.memory == "fresh" || (arguments.memory == "lent" && i == 0))
+    if (arguments.memory == "fresh" || (arguments.memory == "exposed" && i == 0))
       at = static_cast<float*>(allocate(kCount * sizeof(float)));
     comm.all_reduce(at, at, kCount, DType::f32, Reduction::max);
     if (i != 3 || comm.rank() != 0 || arguments.ready.empty()) continue;
@@ -159,8 +159,8 @@ void misbehave(Communicator& comm, const Arguments& arguments) {
   }
 }
 
-// What is wrong is an Error. Two ranks of three write over what they have lent at once.
-void lend(Communicator& comm) {
+// What is wrong is an Error. Two ranks of three write over what they have exposed at once.
+void expose(Communicator& comm) {
   std::vector<test::Case> cases;
   for (std::uint64_t seed = 0; seed < 6; ++seed)
     for (const Kind kind : {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
@@ -172,7 +172,7 @@ void lend(Communicator& comm) {
                          static_cast<int>(seed % 4),
                          0,
                          cases.size()});
-  test::RankMemory memory(test::Lending::in_turn);
+  test::RankMemory memory(test::Exposing::in_turn);
   for (const test::Case& it : cases) {
     const std::string wrong = perform(comm, it, test::expect(it, comm.size()), memory);
     if (!wrong.empty())
@@ -181,22 +181,22 @@ void lend(Communicator& comm) {
   comm.barrier();
 }
 
-// A rank that ends, or stops, as soon as it has lent something.
-class SignalledHavingLent : public test::PeerWindowAround {
+// A rank that ends, or stops, as soon as it has exposed something.
+class SignalledHavingExposed : public test::PeerWindowAround {
  public:
-  SignalledHavingLent(std::unique_ptr<PeerWindow> inner, int signal_number)
+  SignalledHavingExposed(std::unique_ptr<PeerWindow> inner, int signal_number)
       : PeerWindowAround(std::move(inner)), signal_number_(signal_number) {}
   std::byte* mapped() const override { return inner_->mapped(); }
   void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
     PeerWindowAround::signal(cell, value, payload, payload_bytes);
-    if ((value.fingerprint & kLoanBit) != 0) ::raise(signal_number_);
+    if ((value.fingerprint & kZeroCopyBit) != 0) ::raise(signal_number_);
   }
 
  private:
   int signal_number_;
 };
 
-void lend_once(Communicator& comm, const Arguments& arguments) {
+void expose_once(Communicator& comm, const Arguments& arguments) {
   auto* at = static_cast<float*>(
       allocate(kCount * sizeof(float) * static_cast<std::size_t>(comm.size() + 1)));
   if (arguments.what != "send")
@@ -245,9 +245,9 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
   try {
     Options options = Options::from_environment();
     options.interrupted = &stopped_by;
-    const bool having_lent = arguments.mode.ends_with("-having-lent");
-    if (having_lent && bootstrap.rank() == arguments.rank)
-      options.decorate = test::decorate_with<SignalledHavingLent>(
+    const bool having_exposed = arguments.mode.ends_with("-having-exposed");
+    if (having_exposed && bootstrap.rank() == arguments.rank)
+      options.decorate = test::decorate_with<SignalledHavingExposed>(
           arguments.mode.starts_with("die") ? SIGKILL : SIGSTOP);
     Communicator comm(bootstrap, options);
     if (arguments.mode == "ok") {
@@ -256,10 +256,10 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
       print_hashes(comm, arguments);
     } else if (arguments.mode == "loop") {
       loop(comm, arguments);
-    } else if (arguments.mode == "lend") {
-      lend(comm);
-    } else if (having_lent) {
-      lend_once(comm, arguments);
+    } else if (arguments.mode == "expose") {
+      expose(comm);
+    } else if (having_exposed) {
+      expose_once(comm, arguments);
     } else if (arguments.mode == "die-in-probe") {
       die_in_probe(bootstrap, arguments);
     } else if (arguments.mode == "mismatch") {

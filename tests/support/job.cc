@@ -140,7 +140,7 @@ std::size_t Job::look_at_sockets() {
   return sockets_.size();
 }
 
-std::string Job::leftovers(double patience_s) const {
+std::string Job::retired_windows(double patience_s) const {
   const auto start = std::chrono::steady_clock::now();
   for (;;) {
     std::string words;

@@ -36,7 +36,7 @@ class Job {
 
   // What the last run left behind, in words; empty when nothing is. Waits up to `patience_s` for
   // those who are still on their way out.
-  std::string leftovers(double patience_s = 3) const;
+  std::string retired_windows(double patience_s = 3) const;
 
   // The process that a launcher made this rank, if it is alive.
   std::optional<pid_t> rank(int rank) const;

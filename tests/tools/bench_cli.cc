@@ -79,13 +79,13 @@ void check_refused(test::Context& t, const Words& argv, const std::string& part)
   CHECK_EQ(sentences, 1u);
   CHECK_MSG(contains(result.err, part), "no '%s' in: %s", part.c_str(), result.err.c_str());
   CHECK_EQ(result.out, "");
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 // What is in no build's way of starting must be a sentence; what is there must work.
 bool has_peer(const std::string& peer) {
-  const RunResult result =
-      test::run(test::launch(2, {}, with({bench(), "--peer", peer, "-b", "8", "-e", "8"}, kFew)));
+  const RunResult result = test::run(
+      test::launch(2, {}, with({bench(), "--baseline", peer, "-b", "8", "-e", "8"}, kFew)));
   return result.exit_code == 0;
 }
 
@@ -104,14 +104,14 @@ RINGSIDE_TEST(bench_tool, table_has_the_columns_of_nccl_tests) {
 
 RINGSIDE_TEST(bench_tool, limit_adds_a_floor_and_a_distance_for_any_number_of_ranks) {
   for (const int ranks : {1, 2, 4}) {
-    const Words arguments = with({"--limit", "--op", "all", "-b", "1K", "-e", "1K"}, kFew);
+    const Words arguments = with({"--lower-bound", "--op", "all", "-b", "1K", "-e", "1K"}, kFew);
     const RunResult result = test::run(all_ways(ranks, arguments).back());
     check_good(t, result);
     CHECK_MSG(longest_line(result.out) <= 100, "%s", result.out.c_str());
     const std::vector<Words> rows = rows_of(result.out);
     CHECK_EQ(rows.size(), ranks == 1 ? 11u : 12u);
     for (const Words& row : rows) {
-      // size type redop time busbw #wrong | floor xfloor
+      // size type redop time busbw #wrong | floor xbound
       CHECK_EQ(row.size(), 8u);
       if (row.size() == 8) CHECK(row[5] == "0" && (row[7] == "-" || std::stod(row[7]) > 0));
       CHECK(!contains(row.back(), "inf") && !contains(row.back(), "nan"));
@@ -121,16 +121,16 @@ RINGSIDE_TEST(bench_tool, limit_adds_a_floor_and_a_distance_for_any_number_of_ra
 
 RINGSIDE_TEST(bench_tool, mpi_stands_beside_every_operation) {
   if (!test::have_mpi()) SKIP(test::kNoMpi);
-  const Words arguments = with(
-      {"--peer", "mpi", "--limit", "--op", "all", "-b", "4K", "-e", "4K", "-d", "all", "-o", "all"},
-      kFew);
+  const Words arguments = with({"--baseline", "mpi", "--lower-bound", "--op", "all", "-b", "4K",
+                                "-e", "4K", "-d", "all", "-o", "all"},
+                               kFew);
   const RunResult result = test::run(with(with(test::mpirun_argv(3), {bench()}), arguments));
   check_good(t, result);
   std::size_t without = 0;
   const std::vector<Words> rows = rows_of(result.out);
   CHECK_EQ(rows.size(), 7u * (4 * 5 + 7) + 1);
   for (const Words& row : rows) {
-    // size type redop time busbw #wrong | time ratio 25-75% #wrong | floor xfloor
+    // size type redop time busbw #wrong | time ratio 25-75% #wrong | floor xbound
     CHECK_EQ(row.size(), 12u);
     if (row.size() != 12) continue;
     CHECK(row[5] == "0" && (row[9] == "0" || row[9] == "-"));
@@ -151,7 +151,7 @@ RINGSIDE_TEST(bench_tool, mpi_stands_beside_every_operation) {
 RINGSIDE_TEST(bench_tool, gloo_stands_beside_what_it_has) {
   if (!has_peer("gloo")) SKIP("this build has no Gloo");
   const Words arguments =
-      with({"--peer", "gloo", "--op", "all", "-b", "3K", "-e", "3K", "-d", "f32"}, kFew);
+      with({"--baseline", "gloo", "--op", "all", "-b", "3K", "-e", "3K", "-d", "f32"}, kFew);
   for (const Words& argv : all_ways(3, arguments)) {
     Job job;
     const RunResult result = job.run(argv);
@@ -160,7 +160,7 @@ RINGSIDE_TEST(bench_tool, gloo_stands_beside_what_it_has) {
     for (const Words& row : rows_of(result.out)) without += row.size() == 10 && row[6] == "-";
     CHECK_EQ(without, 3u);  // reduce_scatter, its twin, and send_recv
     CHECK(contains(result.out, "# gloo has no call for reduce_scatter\n"));
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
 }
 
@@ -178,22 +178,22 @@ RINGSIDE_TEST(bench_tool, either_memory_is_measured_and_named_and_the_cores_are_
       CHECK_MSG(contains(result.out, line), "no '%s' in: %s", line.c_str(), result.out.c_str());
       CHECK(!contains(result.out, "# flag latency "));
     }
-  std::vector<Words> compared = {{"--limit"}};
-  if (test::have_mpi()) compared.push_back({"--peer", "mpi"});
+  std::vector<Words> compared = {{"--lower-bound"}};
+  if (test::have_mpi()) compared.push_back({"--baseline", "mpi"});
   for (const Words& how : compared) {
     const RunResult result = test::run(all_ways(2, with(some, how)).back());
     check_good(t, result);
     CHECK_MSG(contains(result.out, "# machine: flag ") && contains(result.out, "): probably "),
               "%s", result.out.c_str());
     CHECK(contains(result.out, "# flag latency ") && contains(result.out, " after: the CPUs "));
-    CHECK_EQ(contains(result.out, "# copy   (GB/s):"), how == Words{"--limit"});
+    CHECK_EQ(contains(result.out, "# copy   (GB/s):"), how == Words{"--lower-bound"});
   }
 }
 
 RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
   Words arguments =
-      with({"--json", "--limit", "--memory", "allocate", "-b", "1K", "-e", "4K"}, kFew);
-  if (test::have_mpi()) arguments.insert(arguments.end(), {"--peer", "mpi"});
+      with({"--json", "--lower-bound", "--memory", "allocate", "-b", "1K", "-e", "4K"}, kFew);
+  if (test::have_mpi()) arguments.insert(arguments.end(), {"--baseline", "mpi"});
   const RunResult result = test::run(all_ways(2, arguments).back());
   CHECK_EQ(result.exit_code, 0);
   CHECK_EQ(result.err, "");
@@ -219,7 +219,8 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
            "assert abs(worst['factor'] - max(all_of)) < 1e-3 and worst['op'] == 'all_reduce', run; "
            "assert min(all_of) - 1e-3 < run['floor_geomean'] < max(all_of) + 1e-3, run; "
            "busbw = sum(row['out_of_place']['busbw_gbs'] for row in rows) / 3; "
-           "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['board_ns'] > 0, run; "
+           "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['status_ns'] > 0, "
+           "run; "
            "assert run['options']['memory'] == 'allocate', run; "
            "assert run['probe_before']['cores'] in "
            "('one_core', 'one_cache', 'apart', 'in_turns'), run; "
@@ -255,20 +256,21 @@ RINGSIDE_TEST(bench_tool, explain_in_json_adds_up) {
   CHECK_EQ(result.exit_code, 0);
   const std::string path = text("/tmp/ringside-explain-%d.json", static_cast<int>(::getpid()));
   std::ofstream(path) << result.out;
-  const RunResult parsed = test::run(
-      {"python3", "-c",
-       "import json; run = json.load(open('" + path +
-           "'))\n"
-           "assert run['fitted_ns']['call'] >= 0 and len(run['rows']) == 12, run\n"
-           "for row in run['rows']:\n"
-           "  it = row['explain']; time = row['out_of_place']['time_us']\n"
-           "  assert abs(sum(it['floor_us'].values()) - row['floor']['time_us']) < 1e-2, row\n"
-           "  if 'unpriced' in it: assert row['op'] == 'send_recv', row; continue\n"
-           "  total = it['predicted_total_us']\n"
-           "  assert abs(sum(it['predicted_us'].values()) - total) < 1e-2, row\n"
-           "  assert abs(total + it['unexplained_us'] - time) < 1e-2, row\n"
-           "  lent = it['sent']['lent']['bytes'] > 0\n"
-           "  assert lent == (row['op'] != 'barrier'), row\n"});
+  const RunResult parsed =
+      test::run({"python3", "-c",
+                 "import json; run = json.load(open('" + path +
+                     "'))\n"
+                     "assert run['calibrated_ns']['call'] >= 0 and len(run['rows']) == 12, run\n"
+                     "for row in run['rows']:\n"
+                     "  it = row['explain']; time = row['out_of_place']['time_us']\n"
+                     "  assert abs(sum(it['lower_bound_us'].values()) - row['floor']['time_us']) < "
+                     "1e-2, row\n"
+                     "  if 'unpriced' in it: assert row['op'] == 'send_recv', row; continue\n"
+                     "  total = it['predicted_total_us']\n"
+                     "  assert abs(sum(it['predicted_us'].values()) - total) < 1e-2, row\n"
+                     "  assert abs(total + it['unexplained_us'] - time) < 1e-2, row\n"
+                     "  exposed = it['sent']['exposed']['bytes'] > 0\n"
+                     "  assert exposed == (row['op'] != 'barrier'), row\n"});
   std::remove(path.c_str());
   CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
 }
@@ -277,15 +279,15 @@ RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
   for (const Words& argv : all_ways(2, {"--frobnicate"}))
     check_refused(t, argv, "there is no option --frobnicate");
   const Words it = {bench(), "--threads", "2"};
-  check_refused(t, with(it, {"--peer", "nccl"}), "--peer nccl knows device memory alone");
+  check_refused(t, with(it, {"--baseline", "nccl"}), "--baseline nccl knows device memory alone");
   check_refused(t, with(it, {"--op", "send/recv"}),
                 "send_recv, reduce_scatter_v, all_gather_v, barrier and all");
   check_refused(t, with(it, {"--memory", "pinned"}),
                 "--memory pinned is not known; there are any, allocate and device");
   check_refused(t, with(it, {"--no-demo"}), "there is no option --no-demo");
   // Ranks that mpirun has not started cannot join it, and a build may not know it at all.
-  check_refused(t, with(it, {"--peer", "mpi"}), "--peer mpi ");
-  check_refused(t, test::launch(2, {}, {bench(), "--peer", "mpi"}), "--peer mpi ");
+  check_refused(t, with(it, {"--baseline", "mpi"}), "--baseline mpi ");
+  check_refused(t, test::launch(2, {}, {bench(), "--baseline", "mpi"}), "--baseline mpi ");
 }
 
 RINGSIDE_TEST(bench_tool, one_rank_has_no_neighbour_and_is_told_so) {
@@ -300,8 +302,8 @@ RINGSIDE_TEST(bench_tool, help_is_printed_once) {
     const RunResult result = test::run(argv);
     CHECK_EQ(result.exit_code, 0);
     CHECK_EQ(result.err, "");
-    CHECK(result.out.find("  --peer NAME") == result.out.rfind("  --peer NAME"));
-    CHECK(contains(result.out, "  --peer NAME") && contains(result.out, "xfloor"));
+    CHECK(result.out.find("  --baseline NAME") == result.out.rfind("  --baseline NAME"));
+    CHECK(contains(result.out, "  --baseline NAME") && contains(result.out, "xbound"));
   }
 }
 
@@ -319,7 +321,7 @@ RINGSIDE_TEST(bench_tool, colour_is_for_terminals_that_want_it) {
     SKIP("there is no script(1) here to make a terminal");
   const auto on_terminal = [&](const char* before) {
     const std::string command = text(
-        "script -qec '%s %s --threads 2 --limit -b 8 -e 8 -n 3' "
+        "script -qec '%s %s --threads 2 --lower-bound -b 8 -e 8 -n 3' "
         "/dev/null </dev/null",
         before, bench().c_str());
     return test::run({"sh", "-c", command}).out;

@@ -85,16 +85,17 @@ RINGSIDE_TEST(explain, terms_add_up_to_the_price_and_to_the_floor) {
         const Surroundings around = here(ranks);
         const Explanation it = explained(around, kind, bytes);
         const std::string name = text("%s of %zu on %d", tools::row_name(kind), bytes, ranks);
-        CHECK_MSG(it.unpriced.empty(), "%s: %s", name.c_str(), it.unpriced.c_str());
+        CHECK_MSG(it.unpredicted.empty(), "%s: %s", name.c_str(), it.unpredicted.c_str());
         Question like{kind, Algorithm::ring, it.size_bytes, ranks};
         like.calls = it.size_bytes <= 4096 ? tools::kLoopCalls : 1;
         if (it.algorithm == "one-shot") like.algorithm = Algorithm::one_shot;
         if (it.algorithm == "two-shot") like.algorithm = Algorithm::two_shot;
         if (is_ragged(kind)) like.counts = tools::ragged_counts(it.size_bytes / 4, ranks);
-        CHECK_MSG(about(total_us(it.predicted), price(around.machine, like).time_ns / 1e3), "%s",
+        CHECK_MSG(about(total_us(it.predicted), predict(around.machine, like).time_ns / 1e3), "%s",
                   name.c_str());
-        const double floor_us = tools::floor_of(kind, ranks, it.size_bytes, around.probe).time_us;
-        CHECK_MSG(about(total_us(it.floor), floor_us), "%s: floor", name.c_str());
+        const double lower_bound_us =
+            tools::lower_bound_of(kind, ranks, it.size_bytes, around.probe).time_us;
+        CHECK_MSG(about(total_us(it.lower_bound), lower_bound_us), "%s: floor", name.c_str());
         for (const double ns : it.predicted)
           CHECK_MSG(like.calls > 1 || ns > -1e-6, "%s: %g ns", name.c_str(), ns);
         // No ragged operation: there the busiest link is not the mean.
@@ -110,12 +111,12 @@ RINGSIDE_TEST(explain, the_table_adds_up_as_it_is_printed) {
     for (const Memory memory : tools::kAllMemory) {
       const Explanation it = explained(here(3), kind, 48 * kKiB, memory);
       const std::string words = explain_words(it, 1.5 * total_us(it.predicted));
-      const std::vector<double> floor = numbers_of(words, "floor"),
+      const std::vector<double> lower_bound = numbers_of(words, "floor"),
                                 gap = numbers_of(words, "+ gap"),
                                 predicted = numbers_of(words, "predicted");
-      REQUIRE(floor.size() == 10 && gap.size() == 10 && predicted.size() == 10);
-      for (std::size_t i = 0; i < floor.size(); ++i)
-        CHECK(std::abs(floor[i] + gap[i] - predicted[i]) < 0.025);
+      REQUIRE(lower_bound.size() == 10 && gap.size() == 10 && predicted.size() == 10);
+      for (std::size_t i = 0; i < lower_bound.size(); ++i)
+        CHECK(std::abs(lower_bound[i] + gap[i] - predicted[i]) < 0.025);
       double sum = 0;
       for (std::size_t i = 0; i + 1 < predicted.size(); ++i) sum += predicted[i];
       CHECK_MSG(std::abs(sum - predicted.back()) < 0.06, "%s", words.c_str());
@@ -157,14 +158,14 @@ RINGSIDE_TEST(explain, the_path_of_the_bytes) {
   CHECK(contains(words_of(slots),
                  "3 chunks of 64K, 1 slice; 4 messages a rank; busiest link 256K = 1.00 × "
                  "2(n-1)/n·S\n"));
-  const Explanation lent = explained(here(3), Kind::all_reduce, 192 * kKiB, Memory::allocate);
-  CHECK_EQ(bytes_by(lent, Path::lent), 3 * 64 * kKiB);
-  CHECK_EQ(bytes_by(lent, Path::slot), 0u);
-  CHECK_EQ(at(lent.predicted, Term::into_slots), 0.0);
-  CHECK(contains(words_of(lent), "64K computed in slots, 192K read where they lie;"));
-  // Messages of 2 KiB are too short to be lent.
+  const Explanation exposed = explained(here(3), Kind::all_reduce, 192 * kKiB, Memory::allocate);
+  CHECK_EQ(bytes_by(exposed, Path::exposed), 3 * 64 * kKiB);
+  CHECK_EQ(bytes_by(exposed, Path::slot), 0u);
+  CHECK_EQ(at(exposed.predicted, CostTerm::into_slots), 0.0);
+  CHECK(contains(words_of(exposed), "64K computed in slots, 192K read where they lie;"));
+  // Messages of 2 KiB are too short to be exposed.
   const Explanation shorter = explained(here(3), Kind::all_gather, 6 * kKiB, Memory::allocate);
-  CHECK_EQ(bytes_by(shorter, Path::lent), 0u);
+  CHECK_EQ(bytes_by(shorter, Path::exposed), 0u);
   CHECK(contains(words_of(explained(here(2), Kind::all_gather, 16 * kMiB)), "; streamed\n"));
   const std::string barrier = words_of(explained(here(2), Kind::barrier, 0));
   CHECK(contains(barrier, "#   1 message a rank, without bytes\n#   no bytes: the flags are"));
@@ -175,9 +176,9 @@ RINGSIDE_TEST(explain, the_path_of_the_bytes) {
 RINGSIDE_TEST(explain, what_has_no_price_says_so) {
   const Explanation it = explained(here(2), Kind::send_recv, kKiB);
   const std::string words = explain_words(it, 1);
-  CHECK(contains(words, "#   no prediction: the clock lane prices texts"));
+  CHECK(contains(words, "#   no prediction: the simulator prices texts"));
   CHECK_EQ(lines_of(words).size(), 2u);
-  CHECK(contains(explain_json(it, 1), "\"unpriced\": \"the clock lane"));
+  CHECK(contains(explain_json(it, 1), "\"unpriced\": \"the simulator"));
 }
 
 RINGSIDE_TEST(explain, elements_of_any_length) {
@@ -191,9 +192,9 @@ RINGSIDE_TEST(explain, elements_of_any_length) {
 RINGSIDE_TEST(explain_control, another_planner_is_another_explanation) {
   Surroundings around = here(2);
   const Explanation before = explained(around, Kind::all_gather, 64 * kKiB, Memory::allocate);
-  around.planner.lend_from_bytes = SIZE_MAX;
+  around.planner.zero_copy_from_bytes = SIZE_MAX;
   const Explanation after = explained(around, Kind::all_gather, 64 * kKiB, Memory::allocate);
-  CHECK_EQ(bytes_by(before, Path::lent), 32 * kKiB);
+  CHECK_EQ(bytes_by(before, Path::exposed), 32 * kKiB);
   CHECK_EQ(bytes_by(after, Path::slot), 32 * kKiB);
   CHECK(total_us(after.predicted) > total_us(before.predicted));
   around.planner.stream_from_bytes = 0;

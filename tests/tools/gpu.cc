@@ -32,7 +32,7 @@ struct Result {
 using GpuOfRank = std::function<HostGpuOptions(int rank)>;
 
 Result bench(int ranks, Arguments arguments, const GpuOfRank& gpu_of = {},
-             LaneChoice lane = LaneChoice::automatic) {
+             ExecutorChoice executor = ExecutorChoice::automatic) {
   char* words = nullptr;
   std::size_t bytes = 0;
   std::FILE* const out = ::open_memstream(&words, &bytes);
@@ -40,7 +40,7 @@ Result bench(int ranks, Arguments arguments, const GpuOfRank& gpu_of = {},
   Result result;
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     Options options;
-    options.lane = lane;
+    options.executor = executor;
     options.device = [] { return test::make_cpu_device(); };
     const auto make = [&](int) -> std::shared_ptr<tools::Gpu> {
       return std::make_shared<test::HostGpu>(gpu_of ? gpu_of(bootstrap.rank()) : HostGpuOptions{});
@@ -83,16 +83,17 @@ std::vector<int> all_ranks(int size) {
 RINGSIDE_TEST(bench_gpu, every_operation_is_right_on_every_lane_and_a_spoiled_read_is_counted) {
   HostGpuOptions spoiled;
   spoiled.spoils_reads = true;
-  for (const LaneChoice lane : {LaneChoice::host, LaneChoice::stream, LaneChoice::device})
+  for (const ExecutorChoice executor :
+       {ExecutorChoice::host, ExecutorChoice::stream, ExecutorChoice::device})
     for (const Kind kind : kKinds) {
-      const Result good = bench(2, few_calls(kind, 6000), {}, lane);
+      const Result good = bench(2, few_calls(kind, 6000), {}, executor);
       CHECK_MSG(good.status == 0 && contains(good.words, "0 OK"), "%s: %s", tools::row_name(kind),
                 (good.words + good.refused).c_str());
-      CHECK_MSG(contains(good.words, std::string("# lane: ") + name_of(lane) + "; "), "%s",
+      CHECK_MSG(contains(good.words, std::string("# executor: ") + name_of(executor) + "; "), "%s",
                 good.words.c_str());
       if (kind == Kind::barrier) continue;
       const Result bad = bench(
-          2, few_calls(kind, 6000), [&](int) { return spoiled; }, lane);
+          2, few_calls(kind, 6000), [&](int) { return spoiled; }, executor);
       CHECK_MSG(bad.status == 1 && contains(bad.words, " FAILED"), "%s: %s", tools::row_name(kind),
                 (bad.words + bad.refused).c_str());
     }
@@ -124,7 +125,7 @@ RINGSIDE_TEST(bench_gpu, inputs_are_rewritten_between_timed_calls) {
   CHECK_EQ(test::HostGpu::rewrites.load(), 8);
 }
 
-// gpu_limit.h's table. S divides by every n here, so that formulas are exact.
+// gpu_lower_bound.h's table. S divides by every n here, so that formulas are exact.
 RINGSIDE_TEST(bench_gpu, bytes_that_must_move_are_those_of_the_table) {
   for (const int size : {1, 2, 3, 4, 8}) {
     const auto n = static_cast<std::size_t>(size);
@@ -147,37 +148,40 @@ RINGSIDE_TEST(bench_gpu, bytes_that_must_move_are_those_of_the_table) {
 
 RINGSIDE_TEST(bench_gpu, the_floor_is_bytes_at_the_measured_rate_of_the_busiest_gpu) {
   const Operation what = tools::operation_of(Kind::all_reduce, DType::f32, Reduction::sum, 4000, 3);
-  const tools::Floor all = tools::gpu_floor(what, {0, 1, 2}, 3, {{1000, 2.0}});
+  const tools::LowerBound all = tools::gpu_lower_bound(what, {0, 1, 2}, 3, {{1000, 2.0}});
   CHECK_EQ(all.work.moved_bytes, 24000u);
   CHECK(std::abs(all.time_us - 12.0) < 1e-9);
-  CHECK(std::abs(tools::gpu_floor(what, {1}, 3, {{1000, 2.0}}).time_us - 4.0) < 1e-9);
+  CHECK(std::abs(tools::gpu_lower_bound(what, {1}, 3, {{1000, 2.0}}).time_us - 4.0) < 1e-9);
 }
 
 RINGSIDE_TEST(bench_gpu, limit_and_explain_show_floor_lane_and_bytes) {
   Arguments arguments = few_calls(Kind::all_reduce, 1 << 20);
-  arguments.limit = arguments.explain = true;
-  const Result table = bench(2, arguments, {}, LaneChoice::stream);
+  arguments.lower_bound = arguments.explain = true;
+  const Result table = bench(2, arguments, {}, ExecutorChoice::stream);
   CHECK_EQ(table.status, 0);
-  CHECK_MSG(contains(table.words, "xfloor") && contains(table.words, "1000.0@16M") &&
-                contains(table.words, "#   ring, by the stream lane: RINGSIDE_LANE says so") &&
-                contains(table.words, "#   moves 4M bytes at least, 4.19 us at 1000 GB/s"),
-            "%s", table.words.c_str());
+  CHECK_MSG(
+      contains(table.words, "xbound") && contains(table.words, "1000.0@16M") &&
+          contains(table.words, "#   ring, by the stream executor: RINGSIDE_EXECUTOR says so") &&
+          contains(table.words, "#   moves 4M bytes at least, 4.19 us at 1000 GB/s"),
+      "%s", table.words.c_str());
   arguments.kinds = {Kind::gather};
-  const Result gather = bench(2, arguments, {}, LaneChoice::stream);
-  CHECK_MSG(contains(gather.words, "by the host lane: the stream lane has the ring's words alone"),
+  const Result gather = bench(2, arguments, {}, ExecutorChoice::stream);
+  CHECK_MSG(contains(gather.words,
+                     "by the host executor: the stream executor has the ring's primitives alone"),
             "%s", gather.words.c_str());
   // Of three ranks: by size in one step, or in two.
   for (const auto& [bytes, way] : {std::pair{64, "one-shot"}, {1 << 18, "two-shot"}}) {
     Arguments three = few_calls(Kind::all_reduce, static_cast<std::size_t>(bytes));
-    three.limit = three.explain = true;
+    three.lower_bound = three.explain = true;
     const Result result = bench(3, three);
-    CHECK_MSG(contains(result.words, text("#   %s, by the device lane: ", way)), "%s",
+    CHECK_MSG(contains(result.words, text("#   %s, by the device executor: ", way)), "%s",
               result.words.c_str());
   }
   arguments.json = true;
   const Result json = bench(2, arguments);
-  for (const char* part : {"\"memory\": \"device\"", "\"ranks_on_busiest_gpu\": 2",
-                           "\"lane\": \"device\"", "\"moved_bytes\": 2097152", "\"gpu_copy\": [{"})
+  for (const char* part :
+       {"\"memory\": \"device\"", "\"ranks_on_busiest_gpu\": 2", "\"executor\": \"device\"",
+        "\"moved_bytes\": 2097152", "\"gpu_copy\": [{"})
     CHECK_MSG(contains(json.words, part), "%s is not in %s", part, json.words.c_str());
 }
 

@@ -43,9 +43,10 @@ RINGSIDE_TEST(gpu_check, dry_run_names_each_command_and_help_teaches) {
   NEEDS_PYTHON();
   const RunResult dry = gpu_check("--dry-run");
   CHECK_EQ(dry.exit_code, 0);
-  for (const char* part : {"ringside_cuda_tests --plain", "cuda_collectives", "cuda_processes",
-                           "kernel_bench --json", "RINGSIDE_LANE=device", "RINGSIDE_LANE=stream",
-                           "--threads 4 --op all_reduce --memory device -b 1M -e 256M -f 16"})
+  for (const char* part :
+       {"ringside_cuda_tests --plain", "cuda_collectives", "cuda_processes", "kernel_bench --json",
+        "RINGSIDE_EXECUTOR=device", "RINGSIDE_EXECUTOR=stream",
+        "--threads 4 --op all_reduce --memory device -b 1M -e 256M -f 16"})
     CHECK_MSG(contains(dry.out, part), "no '%s' in: %s", part, dry.out.c_str());
   for (const std::string& line : test::lines_of(dry.out))
     CHECK_MSG(contains(line, " s  "), "no time limit: %s", line.c_str());
@@ -83,7 +84,7 @@ RunResult ninja_less(const Folder& folder, const std::string& words) {
                folder.file("build.ninja") + " " + words);
 }
 
-std::string text_of(const std::string& path) {
+std::string algorithm_of(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -99,7 +100,7 @@ RINGSIDE_TEST(ninja_less, makes_what_is_stale_in_order_and_nothing_else) {
   const std::string last = folder.file("last");
   const RunResult made = ninja_less(folder, last);
   CHECK_MSG(made.exit_code == 0, "%s%s", made.out.c_str(), made.err.c_str());
-  CHECK_EQ(text_of(last), "1++of the file");
+  CHECK_EQ(algorithm_of(last), "1++of the file");
   CHECK_EQ(ninja_less(folder, "-n " + last).out, "");
   // What is only behind a `|`, too, makes those that need it stale.
   CHECK(shell("sleep 0.02; touch " + folder.file("other")).ok());
@@ -109,7 +110,7 @@ RINGSIDE_TEST(ninja_less, makes_what_is_stale_in_order_and_nothing_else) {
   CHECK(shell("sleep 0.02").ok());
   write_build_file(folder, "{ cat $in; printf '*%s' \"$more\"; } >$out");
   CHECK_EQ(ninja_less(folder, last).exit_code, 0);
-  CHECK_EQ(text_of(last), "1**of the file");
+  CHECK_EQ(algorithm_of(last), "1**of the file");
 }
 
 RINGSIDE_TEST(ninja_less, a_command_that_fails_stops_what_needs_it) {
@@ -119,7 +120,7 @@ RINGSIDE_TEST(ninja_less, a_command_that_fails_stops_what_needs_it) {
   std::ofstream(folder.file("other")) << "";
   write_build_file(folder, "cp $in $out");
   CHECK_EQ(ninja_less(folder, folder.file("after")).exit_code, 1);
-  CHECK_EQ(text_of(folder.file("last")), "1");
+  CHECK_EQ(algorithm_of(folder.file("last")), "1");
   CHECK(!shell("test -e " + folder.file("after")).ok());
   CHECK_EQ(ninja_less(folder, folder.file("nobody")).exit_code, 2);
 }

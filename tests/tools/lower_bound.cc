@@ -10,9 +10,9 @@
 namespace ringside {
 namespace {
 
-using tools::floor_of;
-using tools::floor_us;
 using tools::LeastWork;
+using tools::lower_bound_of;
+using tools::lower_bound_us;
 using tools::MachineProbe;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
@@ -33,7 +33,7 @@ bool about(double a, double b) { return std::fabs(a - b) <= 1e-9 * std::fabs(b);
 
 }  // namespace
 
-RINGSIDE_TEST(limit, least_work_is_that_of_the_table) {
+RINGSIDE_TEST(lower_bound, least_work_is_that_of_the_table) {
   constexpr std::size_t s = 4 * kMiB;
   struct Line {
     Kind kind;
@@ -65,41 +65,41 @@ RINGSIDE_TEST(limit, least_work_is_that_of_the_table) {
   }
 }
 
-RINGSIDE_TEST(limit, floor_adds_flags_reductions_and_copies_at_their_rates) {
+RINGSIDE_TEST(lower_bound, floor_adds_flags_reductions_and_copies_at_their_rates) {
   // 2·100 ns + 5000/5 ns + 20000/10 ns
-  CHECK(about(floor_us({2, 5000, 20000}, flat_machine()), 3.2));
-  CHECK_EQ(floor_us({0, 0, 0}, flat_machine()), 0.0);
-  CHECK(about(floor_us({3, 0, 0}, flat_machine()), 0.3));
+  CHECK(about(lower_bound_us({2, 5000, 20000}, flat_machine()), 3.2));
+  CHECK_EQ(lower_bound_us({0, 0, 0}, flat_machine()), 0.0);
+  CHECK(about(lower_bound_us({3, 0, 0}, flat_machine()), 0.3));
 }
 
-RINGSIDE_TEST(limit, small_all_reduces_save_a_flag_and_large_ones_save_bytes) {
+RINGSIDE_TEST(lower_bound, small_all_reduces_save_a_flag_and_large_ones_save_bytes) {
   const MachineProbe machine = flat_machine();
-  CHECK_EQ(floor_of(Kind::all_reduce, 4, 8, machine).work.flags, 1);
-  CHECK_EQ(floor_of(Kind::all_reduce, 4, kMiB, machine).work.flags, 2);
+  CHECK_EQ(lower_bound_of(Kind::all_reduce, 4, 8, machine).work.flags, 1);
+  CHECK_EQ(lower_bound_of(Kind::all_reduce, 4, kMiB, machine).work.flags, 2);
   // 300 ns more of bytes is what the second flag costs on this machine, at about 266 bytes.
-  CHECK_EQ(floor_of(Kind::all_reduce, 4, 256, machine).work.flags, 1);
-  CHECK_EQ(floor_of(Kind::all_reduce, 4, 280, machine).work.flags, 2);
+  CHECK_EQ(lower_bound_of(Kind::all_reduce, 4, 256, machine).work.flags, 1);
+  CHECK_EQ(lower_bound_of(Kind::all_reduce, 4, 280, machine).work.flags, 2);
 }
 
-RINGSIDE_TEST(limit, one_rank_needs_no_flag_and_nothing_is_divided_by_zero) {
+RINGSIDE_TEST(lower_bound, one_rank_needs_no_flag_and_nothing_is_divided_by_zero) {
   MachineProbe machine = flat_machine();
   machine.flag_ns = 0;
   for (const Kind kind : kKinds)
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{8}, kMiB}) {
-      const tools::Floor floor = floor_of(kind, 1, bytes, machine);
-      CHECK_EQ(floor.work.flags, 0);
-      CHECK(std::isfinite(floor.time_us) && floor.time_us >= 0);
+      const tools::LowerBound lower_bound = lower_bound_of(kind, 1, bytes, machine);
+      CHECK_EQ(lower_bound.work.flags, 0);
+      CHECK(std::isfinite(lower_bound.time_us) && lower_bound.time_us >= 0);
     }
-  CHECK_EQ(floor_of(Kind::broadcast, 1, kMiB, machine).time_us, 0.0);
-  CHECK(about(floor_of(Kind::all_reduce, 1, 10000, machine).time_us, 1.0));
+  CHECK_EQ(lower_bound_of(Kind::broadcast, 1, kMiB, machine).time_us, 0.0);
+  CHECK(about(lower_bound_of(Kind::all_reduce, 1, 10000, machine).time_us, 1.0));
 }
 
-RINGSIDE_TEST(limit, more_bytes_never_take_less_time) {
+RINGSIDE_TEST(lower_bound, more_bytes_never_take_less_time) {
   for (const Kind kind : kKinds)
     for (const int ranks : {1, 2, 3, 8}) {
       double before = 0;
       for (std::size_t bytes = 0; bytes <= kMiB; bytes += 4096 * 7) {
-        const double now = floor_of(kind, ranks, bytes, flat_machine()).time_us;
+        const double now = lower_bound_of(kind, ranks, bytes, flat_machine()).time_us;
         CHECK_MSG(now >= before, "%s of %zu bytes on %d ranks: %g after %g us",
                   tools::row_name(kind), bytes, ranks, now, before);
         before = now;

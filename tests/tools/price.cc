@@ -59,7 +59,7 @@ bool have_python() { return run({"sh", "-c", "command -v python3"}).ok(); }
 
 }  // namespace
 
-RINGSIDE_TEST(price, a_described_machine_of_2_to_4096_ranks) {
+RINGSIDE_TEST(predict, a_described_machine_of_2_to_4096_ranks) {
   const RunResult result = run({tool(), "--machine", "8xH200", "--ranks", "2,8,4096", "--op",
                                 "broadcast", "-b", "1K", "-e", "1M", "-f", "32"});
   check_ends(t, result, 0, 60);
@@ -71,7 +71,7 @@ RINGSIDE_TEST(price, a_described_machine_of_2_to_4096_ranks) {
 }
 
 // 8 ranks by the tuner's figures: 6.6 + 14 × 0.6 µs, a one-shot of one step, a two-shot of two.
-RINGSIDE_TEST(price, the_algorithms_side_by_side) {
+RINGSIDE_TEST(predict, the_algorithms_side_by_side) {
   const RunResult result =
       run({tool(), "--machine", "8xH200", "-b", "4", "-e", "256K", "-f", "65536"});
   check_ends(t, result, 0);
@@ -87,7 +87,7 @@ RINGSIDE_TEST(price, the_algorithms_side_by_side) {
                  "it up to 8192"));
 }
 
-RINGSIDE_TEST(price, every_operation_has_a_price) {
+RINGSIDE_TEST(predict, every_operation_has_a_price) {
   const RunResult result =
       run({tool(), "--machine", "2cores", "--op", "all", "-b", "64K", "-e", "64K"});
   check_ends(t, result, 0);
@@ -97,7 +97,7 @@ RINGSIDE_TEST(price, every_operation_has_a_price) {
 }
 
 // Two ranks that share memory: a copy of each message less, and the flag back.
-RINGSIDE_TEST(price, what_is_lent_costs_no_copy) {
+RINGSIDE_TEST(predict, what_is_lent_costs_no_copy) {
   const auto time_us = [](const Words& more) {
     const Words argv = {tool(), "--machine", "2cores", "--op", "all_gather",
                         "-b",   "1M",        "-e",     "1M"};
@@ -117,7 +117,7 @@ RINGSIDE_TEST(price, what_is_lent_costs_no_copy) {
   CHECK(contains(wrong.err, "--memory mine is not known; there are any and allocate"));
 }
 
-RINGSIDE_TEST(price, a_description_can_be_taken_and_changed) {
+RINGSIDE_TEST(predict, a_description_can_be_taken_and_changed) {
   const RunResult shown = run({tool(), "--machine", "2x8xH200", "--show-machine"});
   check_ends(t, shown, 0);
   CHECK_EQ(shown.out, tools::machine_text("2x8xH200"));
@@ -131,7 +131,7 @@ RINGSIDE_TEST(price, a_description_can_be_taken_and_changed) {
   CHECK_EQ(lines_of(wrong.err).size(), 1u);
 }
 
-RINGSIDE_TEST(price, json_is_json) {
+RINGSIDE_TEST(predict, json_is_json) {
   if (!have_python()) SKIP("there is no python3 here to read JSON");
   const RunResult described =
       run({tool(), "--machine", "2x8xH200", "--op", "all", "--json", "-e", "1M"});
@@ -144,7 +144,7 @@ RINGSIDE_TEST(price, json_is_json) {
   check_is_json(t, here.out);
   for (const char* part :
        {"\"measured_us\": ", "\"residual\": ", "\"fitted_to\": [", "\"flag_ns\": ", "\"copy\": [{",
-        "\"reduce\": [{", "\"fitted_ns\": {\"call\": ", "\"furthest_off\": {",
+        "\"reduce\": [{", "\"calibrated_ns\": {\"call\": ", "\"furthest_off\": {",
         "\"bound_to_own_cores\": ", "\"that_is_a_whole_slot\": "})
     CHECK_MSG(contains(here.out, part), "no %s", part);
   // Time and bandwidth of a row are one prediction (to the digits that are printed), and messages
@@ -167,7 +167,7 @@ for table in json.load(open(sys.argv[1]))["tables"]:
 }
 
 // All rows have a price, a time, and what is between them; the machine that was found can be read.
-RINGSIDE_TEST(price, this_machine_under_launch) {
+RINGSIDE_TEST(predict, this_machine_under_launch) {
   if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
   const test::Meeting meeting;
   const RunResult result =
@@ -194,7 +194,7 @@ RINGSIDE_TEST(price, this_machine_under_launch) {
 }
 
 // On a machine that takes no time there is no bandwidth, and in JSON no inf.
-RINGSIDE_TEST(price, a_machine_of_no_time) {
+RINGSIDE_TEST(predict, a_machine_of_no_time) {
   const test::Meeting meeting;
   std::ofstream(meeting.file(0)) << "name z\nranks-per-host 2\nlink same-host latency 0ns\n";
   const Words argv = {tool(), "--machine", meeting.file(0), "-b", "1", "-e", "64"};
@@ -207,7 +207,7 @@ RINGSIDE_TEST(price, a_machine_of_no_time) {
 }
 
 // Each size once, and none at which a rank has nothing.
-RINGSIDE_TEST(price, sizes_are_whole_elements_of_every_rank) {
+RINGSIDE_TEST(predict, sizes_are_whole_elements_of_every_rank) {
   const Words argv = {tool(), "--machine", "8xH200", "--op", "all_gather", "--ranks", "512"};
   const std::vector<Words> rows = rows_of(run(with(argv, {"-b", "8", "-e", "8K", "-f", "2"})).out);
   REQUIRE(rows.size() == 3);
@@ -222,7 +222,7 @@ RINGSIDE_TEST(price, sizes_are_whole_elements_of_every_rank) {
 }
 
 // With slots of one element no one-shot can be had, neither to fit to nor to choose.
-RINGSIDE_TEST(price, here_with_the_smallest_slots) {
+RINGSIDE_TEST(predict, here_with_the_smallest_slots) {
   if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
   const RunResult small = run({"env", "RINGSIDE_SLOT_BYTES=8", "RINGSIDE_SLOT_COUNT=1", tool(),
                                "--threads", "2", "-e", "1K", "-f", "8"},
@@ -235,7 +235,7 @@ RINGSIDE_TEST(price, here_with_the_smallest_slots) {
   CHECK(contains(ring.out, "ringside does not take it here\n"));
 }
 
-RINGSIDE_TEST(price, what_makes_no_sense_is_refused_in_one_sentence) {
+RINGSIDE_TEST(predict, what_makes_no_sense_is_refused_in_one_sentence) {
   const std::vector<std::pair<Words, std::string>> wrong = {
       {{"--machine", "9xH300"},
        "there is no such file, and no machine of that name; there are 8xH"},
@@ -280,7 +280,7 @@ RINGSIDE_TEST(price, what_makes_no_sense_is_refused_in_one_sentence) {
 
 // The fit, without a clock: times that a machine would have are made up from it, and lead back to
 // it.
-RINGSIDE_TEST(price, a_fit_finds_the_times_that_the_calls_were_made_of) {
+RINGSIDE_TEST(predict, a_fit_finds_the_times_that_the_calls_were_made_of) {
   Machine truth = parse_machine(tools::machine_text("2cores"), "2cores");
   truth.call_ns = 40;
   truth.message_ns = 25;
@@ -289,11 +289,11 @@ RINGSIDE_TEST(price, a_fit_finds_the_times_that_the_calls_were_made_of) {
   for (const std::size_t bytes : {24, 768})
     for (const Algorithm algorithm : {Algorithm::ring, Algorithm::one_shot}) {
       Question question{Kind::all_reduce, algorithm, bytes, 2, 8};
-      calls.push_back({question, price(truth, question).time_ns / 1e3, 0, true});
+      calls.push_back({question, predict(truth, question).time_ns / 1e3, 0, true});
     }
   Machine blank = truth;
   blank.call_ns = blank.message_ns = blank.slot_ns = 0;
-  const Machine found = tools::fitted(blank, calls);
+  const Machine found = tools::calibrated(blank, calls);
   const auto near = [](double a, double b) { return a > b - 2 && a < b + 2; };
   CHECK_MSG(near(found.call_ns, 40) && near(found.message_ns, 25) && near(found.slot_ns, 90),
             "call %.1f, message %.1f, slot %.1f ns", found.call_ns, found.message_ns,

@@ -115,7 +115,7 @@ void check_refused(test::Context& t, const Words& argv, const std::string& part)
             result.err.c_str());
   CHECK_EQ(result.out, "");
   CHECK(result.seconds < 10);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 bool has_mapped_windows(pid_t pid, int windows) {
@@ -137,7 +137,7 @@ RINGSIDE_TEST(ring_allreduce, every_number_of_processes_is_right) {
       check_table(t, result, 7);  // 8 bytes to 32K
       check_demo_in_rank_order(t, result, ranks);
       CHECK_EQ(result.err, "");
-      CHECK_EQ(job.leftovers(), "");
+      CHECK_EQ(job.retired_windows(), "");
     }
 }
 
@@ -211,7 +211,7 @@ RINGSIDE_TEST(ring_allreduce, environment_that_makes_no_sense_on_one_rank_hangs_
     CHECK(result.exit_code > 0);
     CHECK_MSG(result.err.find("RINGSIDE_SLOT_COUNT=many makes no sense") != std::string::npos,
               "nobody says what is wrong: %s", result.err.c_str());
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
 }
 
@@ -260,7 +260,7 @@ RINGSIDE_TEST(ring_allreduce, rank_killed_in_the_table_is_named) {
     }
     CHECK(result.err.find("rank 1 (pid ") != std::string::npos);
     CHECK(result.err.find("has died") != std::string::npos);
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
 }
 

@@ -69,14 +69,14 @@ class Forgets : public Idles {
 };
 
 template <class Kind>
-std::size_t wrong_beside(const Operation& what, int ranks = 3) {
+std::size_t wrong_overlap(const Operation& what, int ranks = 3) {
   std::size_t wrong = 0;
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, Options{});
     tools::Buffers buffers(what.count * 8 * static_cast<std::size_t>(ranks));
     Kind library(comm);
     const tools::Computation computation(50);
-    tools::Beside beside(library, computation);
+    tools::Overlap beside(library, computation);
     const std::size_t mine = tools::check_once(comm, beside, buffers, what, false);
     if (comm.rank() == 0) wrong = mine;
   });
@@ -89,7 +89,7 @@ std::size_t wrong_beside(const Operation& what, int ranks = 3) {
 RINGSIDE_TEST(bench_circumstances, the_time_is_that_of_the_rank_that_came_late) {
   Arguments arguments = four_calls();
   CHECK(row_of(arguments).out_of_place.time_us < kSoLong_us / 2);
-  arguments.late_us = kSoLong_us;
+  arguments.skew_us = kSoLong_us;
   const tools::RowTiming row = row_of(arguments);
   CHECK_EQ(row.samples, 4u);
   CHECK_EQ(row.out_of_place.wrong, 0u);
@@ -99,7 +99,7 @@ RINGSIDE_TEST(bench_circumstances, the_time_is_that_of_the_rank_that_came_late) 
 
 RINGSIDE_TEST(bench_circumstances, the_time_beside_computing_holds_both) {
   Arguments arguments = four_calls();
-  arguments.beside_us = kSoLong_us;
+  arguments.overlap_us = kSoLong_us;
   const tools::RowTiming row = row_of(arguments);
   CHECK_EQ(row.out_of_place.wrong, 0u);
   CHECK_MSG(row.out_of_place.time_us > kSoLong_us / 2, "%.1f us", row.out_of_place.time_us);
@@ -110,16 +110,16 @@ RINGSIDE_TEST(bench_circumstances, every_call_is_right_beside_computing) {
                           Kind::reduce_scatter_v, Kind::all_gather_v, Kind::broadcast, Kind::reduce,
                           Kind::gather, Kind::scatter, Kind::all_to_all, Kind::send_recv}) {
     const Operation what = tools::operation_of(kind, DType::i32, Reduction::sum, 4 * kCount, 3);
-    CHECK_MSG(wrong_beside<tools::Ringside>(what) == 0, "%s", tools::row_name(kind));
+    CHECK_MSG(wrong_overlap<tools::Ringside>(what) == 0, "%s", tools::row_name(kind));
   }
-  CHECK_EQ(wrong_beside<Idles>(kCall), 0u);
-  CHECK_EQ(wrong_beside<Blocks>(kCall), 0u);
-  CHECK_EQ(wrong_beside<Forgets>(kCall), 3 * kCount);
+  CHECK_EQ(wrong_overlap<Idles>(kCall), 0u);
+  CHECK_EQ(wrong_overlap<Blocks>(kCall), 0u);
+  CHECK_EQ(wrong_overlap<Forgets>(kCall), 3 * kCount);
 }
 
 RINGSIDE_TEST(bench_circumstances, a_peer_is_asked_the_same_and_the_head_says_so) {
   if (!test::have_mpi()) SKIP(test::kNoMpi);
-  const test::Words few = {"--peer", "mpi", "-b", "4K", "-e", "4K", "-n", "3", "-w", "1"};
+  const test::Words few = {"--baseline", "mpi", "-b", "4K", "-e", "4K", "-n", "3", "-w", "1"};
   const auto bench = [&](const test::Words& words) {
     test::Words argv = test::mpirun_argv(2);
     argv.push_back(test::program_path("tools/bench"));
@@ -127,15 +127,15 @@ RINGSIDE_TEST(bench_circumstances, a_peer_is_asked_the_same_and_the_head_says_so
     argv.insert(argv.end(), words.begin(), words.end());
     return test::run(argv);
   };
-  const test::RunResult late = bench({"--late", "100", "--op", "all"});
+  const test::RunResult late = bench({"--skew", "100", "--op", "all"});
   CHECK_MSG(late.exit_code == 0 && test::contains(late.out, " 100 us after the others"), "%s",
             (late.out + late.err).c_str());
-  const test::RunResult beside = bench({"--beside", "100", "--op", "all"});
+  const test::RunResult beside = bench({"--overlap", "100", "--op", "all"});
   CHECK_MSG(beside.exit_code == 0 && test::contains(beside.out, "0 OK") &&
                 test::contains(beside.out, "computes for 100 us"),
             "%s", (beside.out + beside.err).c_str());
-  const test::RunResult json = bench({"--beside", "100", "--json"});
-  CHECK(test::contains(json.out, "\"late_us\": 0, \"beside_us\": 100"));
+  const test::RunResult json = bench({"--overlap", "100", "--json"});
+  CHECK(test::contains(json.out, "\"skew_us\": 0, \"overlap_us\": 100"));
 }
 
 RINGSIDE_TEST(bench_circumstances, what_makes_no_sense_is_refused) {
@@ -144,12 +144,12 @@ RINGSIDE_TEST(bench_circumstances, what_makes_no_sense_is_refused) {
     std::string part;
   };
   for (const Refusal& it :
-       std::vector<Refusal>{{{"--late", "0"}, "--late"},
-                            {{"--beside", "x"}, "--beside"},
-                            {{"--late", "1", "--beside", "1"}, "two questions"},
-                            {{"--late", "1", "--limit"}, "no floor"},
-                            {{"--beside", "1", "--explain"}, "no floor"},
-                            {{"--beside", "1", "--memory", "device"}, "the host's memory"}}) {
+       std::vector<Refusal>{{{"--skew", "0"}, "--skew"},
+                            {{"--overlap", "x"}, "--overlap"},
+                            {{"--skew", "1", "--overlap", "1"}, "two questions"},
+                            {{"--skew", "1", "--lower-bound"}, "no floor"},
+                            {{"--overlap", "1", "--explain"}, "no floor"},
+                            {{"--overlap", "1", "--memory", "device"}, "the host's memory"}}) {
     test::Words argv = {test::program_path("tools/bench"), "--threads", "2"};
     argv.insert(argv.end(), it.words.begin(), it.words.end());
     const test::RunResult result = test::run(argv);

@@ -70,12 +70,12 @@ RINGSIDE_TEST(stress, random_programs_on_processes) {
       t,
       job.run(test::launch(3, {}, {tool(), "--seed", "11", "--ops", "300", "--max-bytes", "256K"})),
       3);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
   if (!test::have_mpi()) return;
   Words argv = test::mpirun_argv(2);
   argv.insert(argv.end(), {tool(), "--seed", "12", "--ops", "200"});
   check_all_right(t, job.run(argv), 2);
-  CHECK_EQ(job.leftovers(), "");
+  CHECK_EQ(job.retired_windows(), "");
 }
 
 // What is drawn depends on the seed alone, so a program's beginning can be run again.

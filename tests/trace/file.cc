@@ -81,15 +81,15 @@ RINGSIDE_TEST(trace_file, the_last_spans_are_kept_and_the_others_counted) {
 }
 
 RINGSIDE_TEST(trace_file, messages_are_told_apart) {
-  CHECK(message_id(Road::ring, 0, 1, 7) != message_id(Road::mesh, 0, 1, 7));
-  CHECK(message_id(Road::mesh, 0, 1, 7) != message_id(Road::messages, 0, 1, 7));
-  CHECK(message_id(Road::ring, 0, 1, 7) != message_id(Road::ring, 1, 0, 7));
-  CHECK(message_id(Road::ring, 0, 1, 7) != message_id(Road::ring, 0, 1, 8));
+  CHECK(message_id(Connection::ring, 0, 1, 7) != message_id(Connection::mesh, 0, 1, 7));
+  CHECK(message_id(Connection::mesh, 0, 1, 7) != message_id(Connection::messages, 0, 1, 7));
+  CHECK(message_id(Connection::ring, 0, 1, 7) != message_id(Connection::ring, 1, 0, 7));
+  CHECK(message_id(Connection::ring, 0, 1, 7) != message_id(Connection::ring, 0, 1, 8));
   Trace trace;
-  CHECK_EQ(trace.next_sent(Road::ring, 3), 1u);
-  CHECK_EQ(trace.next_sent(Road::mesh, 3), 1u);
-  CHECK_EQ(trace.next_received(Road::ring, 3), 1u);
-  CHECK_EQ(trace.next_sent(Road::ring, 3), 2u);
+  CHECK_EQ(trace.next_sent(Connection::ring, 3), 1u);
+  CHECK_EQ(trace.next_sent(Connection::mesh, 3), 1u);
+  CHECK_EQ(trace.next_received(Connection::ring, 3), 1u);
+  CHECK_EQ(trace.next_sent(Connection::ring, 3), 2u);
 }
 
 // Each rank adds in several parts, at the same time as the others, and what lies there is JSON all
@@ -162,7 +162,7 @@ RINGSIDE_TEST(trace_file, what_cannot_be_had_is_said) {
 
 // The reader that all tests of timelines stand on.
 RINGSIDE_TEST(trace_control, a_wrong_timeline_is_noticed) {
-  const MessageId id = message_id(Road::messages, 0, 1, 1);
+  const MessageId id = message_id(Connection::messages, 0, 1, 1);
   const std::vector<TracedSpan> sends = {batch(1000, 5000), message(true, id, 1000)};
   const std::vector<TracedSpan> receives = {batch(900, 6000), message(false, id, 5500)};
   const Timeline right = timeline_of(sends, receives);

@@ -84,7 +84,7 @@ RINGSIDE_TEST(trace_processes, a_run_is_a_track_a_rank) {
       // Rank 0 makes the file before anybody begins, and times are counted from there.
       CHECK(track.slices.front().begin_ns < 20'000'000'000);
     }
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
   const RunResult python = test::run({"sh", "-c",
                                       "command -v python3 >/dev/null || exit 0; "
@@ -140,7 +140,7 @@ RINGSIDE_TEST(trace_processes, a_stalled_rank_is_what_the_others_wait_for) {
     CHECK_MSG(contains(culprit.all("call").back()->name, " #4"), "%s",
               culprit.all("call").back()->name.c_str());
     for (const Slice& slice : culprit.slices) CHECK(!slice.unfinished());
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
 }
 
@@ -166,7 +166,7 @@ RINGSIDE_TEST(trace_processes, a_file_that_cannot_be_made_is_refused_once) {
     CHECK_MSG(contains(result.err, "cannot open the trace file " + path + ": No such file"), "%s",
               result.err.c_str());
     CHECK_EQ(result.out, "");
-    CHECK_EQ(job.leftovers(), "");
+    CHECK_EQ(job.retired_windows(), "");
   }
   const RunResult nothing = test::run({program("bench"), "--threads", "2", "--trace", ""});
   CHECK_EQ(nothing.exit_code, 2);

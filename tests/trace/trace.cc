@@ -311,14 +311,14 @@ RINGSIDE_TEST(trace, no_bit_is_another_one) {
 
 RINGSIDE_TEST(trace, a_step_said_again_is_the_same_word) {
   const auto again = [](const Program& program) {
-    RecordLane lane(2);
-    for (const Step& step : program) perform(lane, step);
-    return lane.program();
+    Recorder executor(2);
+    for (const Step& step : program) perform(executor, step);
+    return executor.program();
   };
   std::vector<Program> all = one_shot_programs(3);
   for (const Program& program : two_shot_programs(3, 2)) all.push_back(program);
-  for (const Claim claim : kAllClaims)
-    for (const Program& program : programs_of(claim, 4, 2, 1)) all.push_back(program);
+  for (const Specification specification : kAllSpecifications)
+    for (const Program& program : programs_of(specification, 4, 2, 1)) all.push_back(program);
   for (const Program& program : all) {
     CHECK(!program.empty());
     CHECK_EQ(show(again(program)), show(program));

@@ -63,7 +63,7 @@ RINGSIDE_TEST(allocate, gives_zeroed_pages_of_any_size) {
   }
 }
 
-// All of it can be lent, from anywhere in it; and nothing beside it.
+// All of it can be exposed, from anywhere in it; and nothing beside it.
 RINGSIDE_TEST(allocate, all_that_was_asked_for_can_be_lent) {
   Allocations& table = Allocations::of_this_process();
   CHECK_EQ(table.find(nullptr).bytes, 0u);
@@ -71,7 +71,7 @@ RINGSIDE_TEST(allocate, all_that_was_asked_for_can_be_lent) {
     std::byte* memory = allocate_bytes(bytes);
     const std::uint64_t number = number_of(memory);
     for (const std::size_t at : {std::size_t{0}, bytes / 3, bytes - 1}) {
-      const Lendable it = table.find(memory + at);
+      const Exposable it = table.find(memory + at);
       CHECK_EQ(it.from.allocation, number);
       CHECK_EQ(it.from.offset_bytes, at);
       CHECK(it.bytes >= bytes - at);
@@ -80,7 +80,7 @@ RINGSIDE_TEST(allocate, all_that_was_asked_for_can_be_lent) {
     // The last line is the table's own.
     CHECK_EQ(table.find(memory).bytes, whole - kLineBytes);
     for (const std::byte* beside : {memory - 1, memory + whole - 1, memory + whole}) {
-      const Lendable it = table.find(beside);
+      const Exposable it = table.find(beside);
       CHECK(it.from.allocation != number && (it.bytes == 0 || it.from.allocation != 0));
     }
     std::vector<std::byte> ordinary(64);
@@ -197,7 +197,7 @@ RINGSIDE_TEST(allocate, any_thread_may_take_and_give_back) {
         std::byte* memory = allocate_bytes(bytes);
         wrong += !all_zero(memory, bytes);
         std::memset(memory, mine + 1, bytes);
-        const Lendable it = table.find(memory + bytes - 1);
+        const Exposable it = table.find(memory + bytes - 1);
         const std::shared_ptr<Mapping> reader = table.mapping(it.from.allocation);
         wrong += it.from.offset_bytes != bytes - 1 || reader == nullptr ||
                  reader->at()[bytes - 1] != static_cast<std::byte>(mine + 1);
@@ -212,7 +212,7 @@ RINGSIDE_TEST(allocate, any_thread_may_take_and_give_back) {
 
 // A program's own objects may outlive main, and give back what they hold as they go.
 RINGSIDE_TEST(allocate, gives_back_while_a_program_ends) {
-  const RunResult result = run({program_path("tests/programs/lender"), "at-exit"});
+  const RunResult result = run({program_path("tests/programs/owner"), "at-exit"});
   CHECK_MSG(result.exit_code == 0 && result.err.empty(), "exit status %d, signal %d: %s",
             result.exit_code, result.signal, result.err.c_str());
 }

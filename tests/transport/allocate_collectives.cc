@@ -1,11 +1,11 @@
-// Calls on memory that is lent (comm/allocate.h): when it may be written again, and that nobody
+// Calls on memory that is exposed (comm/allocate.h): when it may be written again, and that nobody
 // takes what was written too soon for the truth.
 //
 // That the results are right in every operation is the matrix's to tell (test_collectives.cc has
-// shapes whose buffers are lent). Here one rank is slow where it matters, or fails where it
+// shapes whose buffers are exposed). Here one rank is slow where it matters, or fails where it
 // matters:
 //
-//     lender    lends ───────────────▶ fails, raises the alarm, and its caller writes
+//     owner    exposes ───────────────▶ fails, raises the alarm, and its caller writes
 //     reader            reads slowly ─────────────────────▶ must see the alarm
 #include <atomic>
 #include <barrier>
@@ -35,14 +35,14 @@ constexpr DType kI32 = DType::i32;
 struct Free {
   void operator()(std::int32_t* memory) const { deallocate(memory); }
 };
-using Lent = std::unique_ptr<std::int32_t, Free>;
-Lent lend(std::size_t count) {
-  return Lent(static_cast<std::int32_t*>(allocate(count * sizeof(std::int32_t))));
+using Exposed = std::unique_ptr<std::int32_t, Free>;
+Exposed expose(std::size_t count) {
+  return Exposed(static_cast<std::int32_t*>(allocate(count * sizeof(std::int32_t))));
 }
 
-Options lending_options() {
+Options zero_copy_options() {
   Options options = test_options();
-  options.direct_from_bytes = 1;
+  options.zero_copy_from_bytes = 1;
   options.algorithm = Algorithm::ring;
   options.slot_bytes = 1024;
   options.slot_count = 2;
@@ -57,10 +57,10 @@ std::vector<Case> ring_cases() {
   return cases;
 }
 
-int failures_of(int ranks, const Options& options, Lending lending) {
+int failures_of(int ranks, const Options& options, Exposing exposing) {
   const std::vector<Case> cases = ring_cases();
   Context probe;
-  run_cases(probe, ranks, options, cases, expect_all(cases, ranks), lending);
+  run_cases(probe, ranks, options, cases, expect_all(cases, ranks), exposing);
   return probe.failure_count();
 }
 
@@ -72,15 +72,15 @@ std::int32_t number_of(int rank, std::size_t i) {
 }
 
 struct Gathered {
-  Lent input, output;  // lent as long as this is there, unless given back at once
+  Exposed input, output;  // exposed as long as this is there, unless given back at once
   Ending ending;
   bool wrong = false;
 };
 
 Gathered gather_or_fail(Communicator& comm, bool gives_back) {
   const std::size_t n = index(comm.size());
-  Gathered outcome{lend(kCount), lend(n * kCount), {}};
-  Lent &input = outcome.input, &output = outcome.output;
+  Gathered outcome{expose(kCount), expose(n * kCount), {}};
+  Exposed &input = outcome.input, &output = outcome.output;
   for (std::size_t i = 0; i < kCount; ++i) input.get()[i] = number_of(comm.rank(), i);
   outcome.ending = ending_of([&] { comm.all_gather(input.get(), output.get(), kCount, kI32); });
   if (outcome.ending.failed) {
@@ -104,7 +104,7 @@ void check_aborted(Context& t, int rank, const Gathered& outcome, const char* by
   const Ending& it = outcome.ending;
   CHECK_MSG(!outcome.wrong, "rank %d returns what was written after the failure", rank);
   CHECK_MSG(it.failed && it.fault == Fault::aborted && contains(it.sentence, by), "rank %d: %s",
-            rank, it.failed ? it.sentence.c_str() : "returns, though its lender has failed");
+            rank, it.failed ? it.sentence.c_str() : "returns, though its owner has failed");
 }
 
 // On the edge to `peer` no alarm is passed on.
@@ -146,54 +146,54 @@ RINGSIDE_TEST(allocate_collectives, same_bits_whatever_is_lent) {
                            0,
                            cases.size()});
     const std::vector<Expectation> expected = expect_all(cases, ranks);
-    for (const std::size_t direct_from : {std::size_t{1}, Options{}.direct_from_bytes, SIZE_MAX})
-      for (const Lending lending : {Lending::both, Lending::in_turn}) {
+    for (const std::size_t direct_from : {std::size_t{1}, Options{}.zero_copy_from_bytes, SIZE_MAX})
+      for (const Exposing exposing : {Exposing::both, Exposing::in_turn}) {
         Options options = test_options();
-        options.direct_from_bytes = direct_from;
-        run_cases(t, ranks, options, cases, expected, lending);
+        options.zero_copy_from_bytes = direct_from;
+        run_cases(t, ranks, options, cases, expected, exposing);
       }
   }
 }
 
-// Whether the ranks' memory is lent is each one's own affair. Without shared alarms none is.
+// Whether the ranks' memory is exposed is each one's own affair. Without shared alarms none is.
 RINGSIDE_TEST(allocate_collectives, ranks_need_not_choose_alike) {
   const std::vector<Case> cases = ring_cases();
   const std::vector<Expectation> expected = expect_all(cases, 3);
   run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Options options = lending_options();
+    Options options = zero_copy_options();
     const std::size_t from[] = {1, 300, SIZE_MAX};
-    options.direct_from_bytes = from[bootstrap.rank()];
+    options.zero_copy_from_bytes = from[bootstrap.rank()];
     Communicator comm(bootstrap, options);
-    RankMemory memory(Lending::both);
+    RankMemory memory(Exposing::both);
     for (std::size_t i = 0; i < cases.size(); ++i)
       CHECK_EQ(perform(comm, cases[i], expected[i], memory), "");
     comm.barrier();
   });
-  Options sockets = lending_options();
+  Options sockets = zero_copy_options();
   sockets.control = ControlChoice::socket;
   // With it nothing would be right (below).
   sockets.decorate = early_return(WindowPlan::kRingCreditCell);
-  CHECK_EQ(failures_of(2, sockets, Lending::both), 0);
+  CHECK_EQ(failures_of(2, sockets, Exposing::both), 0);
 }
 
-// A call returns when all that it lent has been read: a reader that is slow makes it wait.
+// A call returns when all that it exposed has been read: a reader that is slow makes it wait.
 RINGSIDE_TEST(allocate_collectives, slow_readers_read_what_was_meant) {
-  Options options = lending_options();
-  options.decorate = slow_borrow(milliseconds(2));
-  for (const int ranks : {2, 3}) CHECK_EQ(failures_of(ranks, options, Lending::both), 0);
+  Options options = zero_copy_options();
+  options.decorate = slow_read(milliseconds(2));
+  for (const int ranks : {2, 3}) CHECK_EQ(failures_of(ranks, options, Exposing::both), 0);
 }
 
-// The lender's call fails while a reader has not read yet: by abort(), and by its own deadline.
+// The owner's call fails while a reader has not read yet: by abort(), and by its own deadline.
 RINGSIDE_TEST(allocate_collectives, who_reads_from_a_rank_that_failed_fails) {
   for (const bool gives_back : {false, true})
     for (const bool late : {false, true}) {
       std::barrier together(2);
       run_as_threads(2, [&](Bootstrap& bootstrap) {
         const int rank = bootstrap.rank();
-        Options options = lending_options();
+        Options options = zero_copy_options();
         options.slot_bytes = kCount * sizeof(std::int32_t);
         if (rank == 0 && late) options.timeout_s = 0.1;
-        if (rank == 1) options.decorate = slow_borrow(milliseconds(300));
+        if (rank == 1) options.decorate = slow_read(milliseconds(300));
         Communicator comm(bootstrap, options);
         std::thread other([&] {
           if (late || rank == 1) return;
@@ -219,9 +219,9 @@ RINGSIDE_TEST(allocate_collectives, an_alarm_is_passed_on_before_memory_is_writt
   std::barrier together(3);
   run_as_threads(3, [&](Bootstrap& bootstrap) {
     const int rank = bootstrap.rank();
-    Options options = lending_options();
+    Options options = zero_copy_options();
     options.slot_bytes = kCount * sizeof(std::int32_t);
-    if (rank == 1) options.decorate = slow_borrow(milliseconds(200));
+    if (rank == 1) options.decorate = slow_read(milliseconds(200));
     if (rank == 2) options.decorate = no_alarm_to(1);
     Communicator comm(bootstrap, options);
     std::thread other([&] {
@@ -246,7 +246,7 @@ RINGSIDE_TEST(allocate_collectives, aborts_at_any_moment_make_nothing_wrong) {
     std::vector<Gathered> outcomes(index(ranks));
     std::barrier together(ranks);
     run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, lending_options());
+      Communicator comm(bootstrap, zero_copy_options());
       const std::size_t me = index(comm.rank());
       together.arrive_and_wait();
       std::thread other([&] {
@@ -279,15 +279,15 @@ Options::Decorate on_one_rank(const Options::Decorate& faulty) {
   };
 }
 
-// A lender that does not wait for its reader: the reader sees what was written meanwhile. The same
-// without loans is right.
+// A owner that does not wait for its reader: the reader sees what was written meanwhile. The same
+// without zero-copy messages is right.
 RINGSIDE_TEST(allocate_controls, a_loan_given_back_too_soon_is_caught_by_the_oracle) {
   if (kUnderTsan) SKIP("the race that is made here is ThreadSanitizer's to see, and it does");
   for (const int ranks : {2, 3}) {
-    Options options = lending_options();
+    Options options = zero_copy_options();
     options.decorate = on_one_rank(early_return(WindowPlan::kRingCreditCell));
-    CHECK(failures_of(ranks, options, Lending::both) > 0);
+    CHECK(failures_of(ranks, options, Exposing::both) > 0);
     options.decorate = on_one_rank(early_return(WindowPlan::kRingCreditCell));
-    CHECK_EQ(failures_of(ranks, options, Lending::nothing), 0);
+    CHECK_EQ(failures_of(ranks, options, Exposing::nothing), 0);
   }
 }

@@ -1,5 +1,6 @@
-// Lent memory between processes: only they hand descriptors to each other and map what is lent. And
-// only they can be killed or stopped with loans out: everybody says so, at once or when time is up.
+// Exposed memory between processes: only they hand descriptors to each other and map what is
+// exposed. And only they can be killed or stopped with zero-copy messages out: everybody says so,
+// at once or when time is up.
 //
 // The ranks are tests/programs/rank_program.cc.
 #include <signal.h>
@@ -52,14 +53,14 @@ void check_says(test::Context& t, const RunResult& result, int rank, const Words
 void check_failed(test::Context& t, const Job& job, const RunResult& result, double within_s) {
   CHECK_MSG(result.exit_code > 0 && !result.timed_out, "exit status %d", result.exit_code);
   CHECK_MSG(result.seconds < within_s, "it took %.1f s", result.seconds);
-  const std::string left = job.leftovers();
+  const std::string left = job.retired_windows();
   CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
 }
 
 // Ranks in a loop of calls; one of them gets a signal while they go on.
 RunResult run_and_signal(Job& job, int ranks, int victim, const char* memory, int signal_number,
                          const Words& environment) {
-  const std::string ready = text("/tmp/ringside-test-lent-%d", static_cast<int>(::getpid()));
+  const std::string ready = text("/tmp/ringside-test-exposed-%d", static_cast<int>(::getpid()));
   std::remove(ready.c_str());
   const RunResult result = job.run(ranks_of(ranks, {"loop", "--ready", ready, "--memory", memory}),
                                    {.environment = environment, .timeout_s = 40}, [&] {
@@ -78,14 +79,14 @@ RINGSIDE_TEST(allocate_processes, results_are_right_and_memory_may_be_written_at
   for (const int ranks : {1, 2, 3, 4})
     for (const char* from : {"1", "4K", "never"}) {
       if (ranks != 3 && from[0] != '1') continue;
-      const RunResult result = test::run(ranks_of(ranks, {"lend"}),
-                                         {.environment = {text("RINGSIDE_DIRECT_FROM=%s", from)}});
+      const RunResult result = test::run(
+          ranks_of(ranks, {"expose"}), {.environment = {text("RINGSIDE_ZERO_COPY_FROM=%s", from)}});
       CHECK_MSG(result.ok() && result.err.empty(), "%d ranks: %s", ranks, result.err.c_str());
     }
 }
 
 RINGSIDE_TEST(allocate_processes, rank_killed_with_loans_out_is_named) {
-  for (const char* memory : {"lent", "fresh"})
+  for (const char* memory : {"exposed", "fresh"})
     for (int victim = 0; victim < 3; ++victim) {
       Job job;
       const RunResult result = run_and_signal(job, 3, victim, memory, SIGKILL, {});
@@ -100,7 +101,7 @@ RINGSIDE_TEST(allocate_processes, rank_killed_before_its_first_loan_is_read_is_n
   for (const int ranks : {2, 3}) {
     Job job;
     const RunResult result =
-        job.run(ranks_of(ranks, {"die-having-lent", "--rank", "1"}), {.timeout_s = 40});
+        job.run(ranks_of(ranks, {"die-having-exposed", "--rank", "1"}), {.timeout_s = 40});
     check_failed(t, job, result, kAtOnce_s);
     for (int rank = 0; rank < ranks; ++rank)
       if (rank != 1) check_says(t, result, rank, {"rank 1 (pid ", "has died; seen while"});
@@ -111,8 +112,9 @@ RINGSIDE_TEST(allocate_processes, rank_killed_before_its_first_loan_is_read_is_n
 RINGSIDE_TEST(allocate_processes, sender_killed_before_its_first_loan_is_read_is_named) {
   for (const int ranks : {2, 3}) {
     Job job;
-    const RunResult result = job.run(
-        ranks_of(ranks, {"die-having-lent", "--rank", "1", "--what", "send"}), {.timeout_s = 40});
+    const RunResult result =
+        job.run(ranks_of(ranks, {"die-having-exposed", "--rank", "1", "--what", "send"}),
+                {.timeout_s = 40});
     check_failed(t, job, result, kAtOnce_s);
     for (int rank = 0; rank < ranks; ++rank)
       if (rank != 1) check_says(t, result, rank, {"rank 1 (pid ", "has died; seen while"});
@@ -120,7 +122,7 @@ RINGSIDE_TEST(allocate_processes, sender_killed_before_its_first_loan_is_read_is
 }
 
 RINGSIDE_TEST(allocate_processes, rank_stopped_with_loans_out_is_named_when_time_is_up) {
-  for (const char* memory : {"lent", "fresh"}) {
+  for (const char* memory : {"exposed", "fresh"}) {
     Job job;
     const RunResult result = run_and_signal(job, 3, 1, memory, SIGSTOP, {"RINGSIDE_TIMEOUT=1"});
     check_failed(t, job, result, kAtOnce_s);
@@ -130,7 +132,7 @@ RINGSIDE_TEST(allocate_processes, rank_stopped_with_loans_out_is_named_when_time
 
 RINGSIDE_TEST(allocate_processes, rank_stopped_before_its_first_loan_is_read_is_named) {
   Job job;
-  const RunResult result = job.run(ranks_of(3, {"stop-having-lent", "--rank", "1"}),
+  const RunResult result = job.run(ranks_of(3, {"stop-having-exposed", "--rank", "1"}),
                                    {.environment = {"RINGSIDE_TIMEOUT=1"}, .timeout_s = 60});
   check_failed(t, job, result, kAtOnce_s);
   for (const int rank : {0, 2}) check_says(t, result, rank, {"rank 1 (pid ", " is stopped"});

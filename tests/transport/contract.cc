@@ -280,25 +280,26 @@ std::string check_outlives_owner(const TransportUnderTest& it) {
   return "";
 }
 
-std::string check_loans(const TransportUnderTest& it) {
+std::string check_zero_copy(const TransportUnderTest& it) {
   constexpr std::size_t kCount = 3, kBytes = 100'000;
   Pair pair(it, 64);
-  if (!pair.to_left->takes_loans()) return "";
+  if (!pair.to_left->takes_zero_copy()) return "";
   std::byte* owned[kCount];
-  Loan loans[kCount];
+  ZeroCopyRef zero_copies[kCount];
   const std::byte* seen[kCount] = {};
   std::string verdict;
   for (std::size_t i = 0; i < kCount; ++i) {
     owned[i] = static_cast<std::byte*>(allocate(kBytes));
-    loans[i] = Allocations::of_this_process().find(owned[i] + i * 1001).from;
+    zero_copies[i] = Allocations::of_this_process().find(owned[i] + i * 1001).from;
   }
   for (std::uint32_t round = 0; round < 10 && verdict.empty(); ++round)
     for (std::uint32_t i = 0; i < kCount; ++i) {
       fill(owned[i], kBytes, round * 10 + i);
-      const std::byte* at = borrow_from(*pair.to_left, loans[i], kBytes - i * 1001);
-      if (seen[i] != nullptr && at != seen[i]) verdict = "a loan lies elsewhere the second time";
+      const std::byte* at = read_exposed_from(*pair.to_left, zero_copies[i], kBytes - i * 1001);
+      if (seen[i] != nullptr && at != seen[i])
+        verdict = "a zero-copy message lies elsewhere the second time";
       if (std::memcmp(at, owned[i] + i * 1001, kBytes - i * 1001) != 0)
-        verdict = "what is lent is not what is read";
+        verdict = "what is exposed is not what is read";
       seen[i] = at;
     }
   for (std::byte* memory : owned) deallocate(memory);
@@ -313,10 +314,10 @@ std::string check_loans(const TransportUnderTest& it) {
   return verdict;
 }
 
-std::string check_no_loans(const TransportUnderTest& it) {
+std::string check_no_zero_copy(const TransportUnderTest& it) {
   constexpr std::size_t kBytes = 10'000;
   Pair pair(it, 64);
-  if (!pair.to_left->takes_loans()) return "";
+  if (!pair.to_left->takes_zero_copy()) return "";
   void* memory = allocate(kBytes);
   void* past = allocate(kBytes);
   const std::uint64_t number = Allocations::of_this_process().find(memory).from.allocation;
@@ -324,16 +325,16 @@ std::string check_no_loans(const TransportUnderTest& it) {
   deallocate(past);
   constexpr std::uint64_t kFar = UINT64_MAX;
   const struct {
-    Loan loan;
+    ZeroCopyRef ref;
     std::size_t bytes;
     const char* part;
   } cases[] = {
-      {{number, 0}, 3 * kPageBytes + 1, "lends bytes that lie outside of its allocation"},
-      {{number, 3 * kPageBytes}, 1, "lends bytes that lie outside"},
-      {{number, 3 * kPageBytes + 1}, 0, "lends bytes that lie outside"},
-      {{number, kFar}, 2, "lends bytes that lie outside"},
-      {{number, kFar - 10}, 100, "lends bytes that lie outside"},
-      {{number, 8}, SIZE_MAX, "lends bytes that lie outside"},
+      {{number, 0}, 3 * kPageBytes + 1, "exposes bytes that lie outside of its allocation"},
+      {{number, 3 * kPageBytes}, 1, "exposes bytes that lie outside"},
+      {{number, 3 * kPageBytes + 1}, 0, "exposes bytes that lie outside"},
+      {{number, kFar}, 2, "exposes bytes that lie outside"},
+      {{number, kFar - 10}, 100, "exposes bytes that lie outside"},
+      {{number, 8}, SIZE_MAX, "exposes bytes that lie outside"},
       {{gone, 0}, 1, "g"},  // has given back, or: it is gone
       {{0, 0}, 1, "g"},
       {{number + 1'000'000, 0}, 1, "g"},
@@ -344,26 +345,26 @@ std::string check_no_loans(const TransportUnderTest& it) {
     for (const auto& bad : cases) {
       std::string sentence = "nothing";
       try {
-        borrow_from(*pair.to_left, bad.loan, bad.bytes);
+        read_exposed_from(*pair.to_left, bad.ref, bad.bytes);
       } catch (const Error& error) {
         sentence = error.what();
       }
       if (!sentence.starts_with("rank 0 ") || sentence.find(bad.part) == std::string::npos)
         verdict = formatted("allocation %llu, %zu bytes: %s",
-                            static_cast<unsigned long long>(bad.loan.allocation), bad.bytes,
+                            static_cast<unsigned long long>(bad.ref.allocation), bad.bytes,
                             sentence.c_str());
     }
-  borrow_from(*pair.to_left, {number, 0}, kBytes);
+  read_exposed_from(*pair.to_left, {number, 0}, kBytes);
   deallocate(memory);
   return verdict;
 }
 
-const std::byte* borrow_from(PeerWindow& lender, const Loan& loan, std::size_t bytes) {
+const std::byte* read_exposed_from(PeerWindow& owner, const ZeroCopyRef& ref, std::size_t bytes) {
   for (int i = 0; i < 10'000; ++i) {
-    if (const std::byte* at = lender.borrow(loan, bytes)) return at;
+    if (const std::byte* at = owner.read_exposed(ref, bytes)) return at;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  throw Error(Fault::timeout, "a loan was not there within 10 s");
+  throw Error(Fault::timeout, "a zero-copy message was not there within 10 s");
 }
 
 }  // namespace ringside::test

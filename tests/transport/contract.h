@@ -46,14 +46,14 @@ std::string check_cells_are_apart(const TransportUnderTest& it);
 std::string check_flush_frees_source(const TransportUnderTest& it, int rounds);
 std::string check_two_writers(const TransportUnderTest& it, int rounds);
 std::string check_outlives_owner(const TransportUnderTest& it);
-// Promise 6, where loans are taken: the bytes are those of the owner's memory, at one address for
-// one loan; also after it was given back, and its owner has gone.
-std::string check_loans(const TransportUnderTest& it);
-// What cannot be a loan is refused, with a sentence that names the rank.
-std::string check_no_loans(const TransportUnderTest& it);
+// Promise 6, where zero-copy messages are taken: the bytes are those of the owner's memory, at one
+// address for one zero-copy message; also after it was given back, and its owner has gone.
+std::string check_zero_copy(const TransportUnderTest& it);
+// What cannot be a zero-copy message is refused, with a sentence that names the rank.
+std::string check_no_zero_copy(const TransportUnderTest& it);
 
-// Asks for a loan until it is there. Throws what borrow() throws.
-const std::byte* borrow_from(PeerWindow& lender, const Loan& loan, std::size_t bytes);
+// Asks for a zero-copy message until it is there. Throws what read() throws.
+const std::byte* read_exposed_from(PeerWindow& owner, const ZeroCopyRef& ref, std::size_t bytes);
 
 // Waits until the cell's sequence is at least `sequence`; false when that takes more than 10 s.
 bool wait_for(Transport& transport, const Cell& cell, std::uint32_t sequence);

@@ -57,8 +57,8 @@ class GenerousCredit : public PeerWindowAround {
   int credit_cell_;
 };
 
-// Where every message is a loan, each credit is one more than the one before. The pause is for the
-// lender, who takes himself for free to write.
+// Where every message is a zero-copy message, each credit is one more than the one before. The
+// pause is for the owner, who takes himself for free to write.
 class EarlyReturn : public PeerWindowAround {
  public:
   EarlyReturn(std::unique_ptr<PeerWindow> inner, int credit_cell)
@@ -67,8 +67,8 @@ class EarlyReturn : public PeerWindowAround {
     if (cell == credit_cell_) returned_ = value.sequence;
     PeerWindowAround::signal(cell, value, payload, payload_bytes);
   }
-  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
-    const std::byte* at = PeerWindowAround::borrow(loan, bytes);
+  const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
+    const std::byte* at = PeerWindowAround::read_exposed(ref, bytes);
     if (at == nullptr) return at;
     PeerWindowAround::signal(credit_cell_, {returned_ + 1, 0}, nullptr, 0);
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -80,14 +80,14 @@ class EarlyReturn : public PeerWindowAround {
   std::uint32_t returned_ = 0;
 };
 
-class SlowBorrow : public PeerWindowAround {
+class SlowRead : public PeerWindowAround {
  public:
-  SlowBorrow(std::unique_ptr<PeerWindow> inner, std::chrono::milliseconds pause)
+  SlowRead(std::unique_ptr<PeerWindow> inner, std::chrono::milliseconds pause)
       : PeerWindowAround(std::move(inner)), pause_(pause) {}
   std::byte* mapped() const override { return inner_->mapped(); }
-  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
+  const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
     std::this_thread::sleep_for(pause_);
-    const std::byte* at = PeerWindowAround::borrow(loan, bytes);
+    const std::byte* at = PeerWindowAround::read_exposed(ref, bytes);
     std::this_thread::sleep_for(pause_);
     return at;
   }
@@ -103,8 +103,8 @@ Options::Decorate generous_credit(int credit_cell) {
   return decorate_with<GenerousCredit>(credit_cell);
 }
 Options::Decorate early_return(int credit_cell) { return decorate_with<EarlyReturn>(credit_cell); }
-Options::Decorate slow_borrow(std::chrono::milliseconds pause) {
-  return decorate_with<SlowBorrow>(pause);
+Options::Decorate slow_read(std::chrono::milliseconds pause) {
+  return decorate_with<SlowRead>(pause);
 }
 
 }  // namespace ringside::test

@@ -1,12 +1,12 @@
 // Decorators around a real transport, for Options::decorate: each does one thing differently.
 //
-//     unmapped          correct, but without mapped() or loans: the way that sockets and RDMA will
+//     unmapped          correct, but without mapped() or zero-copy messages: the way that sockets and RDMA will
 //                       go
 //     late_put          a signal is sent before the put that it announces
 //     generous_credit   a receiver that returns credit for messages which it has not read
-//     early_return      a receiver that gives a loan back before it has read it, so that its lender
+//     early_return      a receiver that gives a zero-copy message back before it has read it, so that its owner
 //                       does not wait
-//     slow_borrow       correct, but slow: it pauses before it looks for a loan, and before it
+//     slow_read       correct, but slow: it pauses before it looks for a zero-copy message, and before it
 //                       reads
 //
 // The faulty ones are negative controls. A test that has never been seen to fail proves little, so
@@ -35,9 +35,9 @@ class PeerWindowAround : public PeerWindow {
   }
   void flush() override { inner_->flush(); }
   std::byte* mapped() const override { return nullptr; }
-  bool takes_loans() const override { return inner_->takes_loans(); }
-  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
-    return inner_->borrow(loan, bytes);
+  bool takes_zero_copy() const override { return inner_->takes_zero_copy(); }
+  const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
+    return inner_->read_exposed(ref, bytes);
   }
 
  protected:
@@ -47,7 +47,7 @@ class PeerWindowAround : public PeerWindow {
 class UnmappedPeerWindow : public PeerWindowAround {
  public:
   using PeerWindowAround::PeerWindowAround;
-  bool takes_loans() const override { return false; }
+  bool takes_zero_copy() const override { return false; }
 };
 
 class TransportAround : public Transport {
@@ -86,6 +86,6 @@ inline Options::Decorate unmapped() { return decorate_with<UnmappedPeerWindow>()
 Options::Decorate late_put();
 Options::Decorate generous_credit(int credit_cell);
 Options::Decorate early_return(int credit_cell);
-Options::Decorate slow_borrow(std::chrono::milliseconds pause);
+Options::Decorate slow_read(std::chrono::milliseconds pause);
 
 }  // namespace ringside::test

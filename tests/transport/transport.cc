@@ -96,12 +96,13 @@ std::size_t memfd_mappings() {
 }
 
 // A stranger at a window's socket. Knows its name, and that is all.
-class Stranger {
+class MismatchedMessage {
  public:
   // The name stands in the handle after the process's nonce and an address
   // (comm/transport/shm/shm.cc).
   static constexpr std::size_t kNameAt = 16;
-  explicit Stranger(const WindowHandle& handle) : fd_(::socket(AF_UNIX, SOCK_SEQPACKET, 0)) {
+  explicit MismatchedMessage(const WindowHandle& handle)
+      : fd_(::socket(AF_UNIX, SOCK_SEQPACKET, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path + 1, handle.bytes.data() + kNameAt, sizeof(SocketName));
@@ -135,8 +136,8 @@ RINGSIDE_TEST(transport, cells_are_apart) { hold(t, check_cells_are_apart); }
 RINGSIDE_TEST(transport, flush_frees_the_source) { hold(t, check_flush_frees_source, 3); }
 RINGSIDE_TEST(transport, two_writers_of_one_window) { hold(t, check_two_writers, kRounds); }
 RINGSIDE_TEST(transport, peer_window_outlives_its_owner) { hold(t, check_outlives_owner); }
-RINGSIDE_TEST(transport, loans_are_read_where_they_lie) { hold(t, check_loans); }
-RINGSIDE_TEST(transport, what_cannot_be_a_loan_is_refused) { hold(t, check_no_loans); }
+RINGSIDE_TEST(transport, loans_are_read_where_they_lie) { hold(t, check_zero_copy); }
+RINGSIDE_TEST(transport, what_cannot_be_a_loan_is_refused) { hold(t, check_no_zero_copy); }
 
 RINGSIDE_TEST(transport, wrong_secret_is_refused_with_a_sentence) {
   for (const TransportUnderTest& it : transports()) {
@@ -200,7 +201,7 @@ RINGSIDE_TEST(shm, strangers_get_nothing_and_stop_nobody) {
   const Secret secret = draw_secret();
   const auto owner = kShmSocket.make(secret), other = kShmSocket.make(secret);
   const auto window = owner->expose(64, 1);
-  Stranger silent(window->handle()), rude(window->handle()), brief(window->handle());
+  MismatchedMessage silent(window->handle()), rude(window->handle()), brief(window->handle());
   REQUIRE(silent.connected && rude.connected && brief.connected);
   rude.say(std::vector<std::byte>(100'000, std::byte{0x5a}));
   brief.say({std::byte{1}});
@@ -218,7 +219,7 @@ RINGSIDE_TEST(shm, strangers_get_nothing_and_stop_nobody) {
 RINGSIDE_TEST(shm, right_length_but_wrong_secret_gets_no_descriptor) {
   const auto owner = kShmSocket.make(draw_secret());
   const auto window = owner->expose(64, 1);
-  Stranger guesser(window->handle());
+  MismatchedMessage guesser(window->handle());
   REQUIRE(guesser.connected);
   // A window is asked for by the secret, what it is (32 bits, and as many to align) and its number.
   guesser.say(std::vector<std::byte>(sizeof(Secret) + 2 * sizeof(std::uint64_t)));
@@ -230,7 +231,7 @@ RINGSIDE_TEST(shm, right_length_and_right_secret_get_an_answer) {
   const Secret secret = draw_secret();
   const auto owner = kShmSocket.make(secret);
   const auto window = owner->expose(64, 1);
-  Stranger friendly(window->handle());
+  MismatchedMessage friendly(window->handle());
   REQUIRE(friendly.connected);
   std::vector<std::byte> words(sizeof(Secret) + 2 * sizeof(std::uint64_t));
   std::memcpy(words.data(), secret.data(), sizeof secret);
@@ -244,13 +245,13 @@ RINGSIDE_TEST(shm, a_loan_can_only_be_read) {
   if (kUnderTsan) SKIP("ThreadSanitizer does not see through two mappings of one page");
   Pair pair(kShmSocket, 64);
   void* memory = allocate(4096);
-  const Loan loan = Allocations::of_this_process().find(memory).from;
-  const std::byte* borrowed = borrow_from(*pair.to_left, loan, 4096);
+  const ZeroCopyRef ref = Allocations::of_this_process().find(memory).from;
+  const std::byte* foreign = read_exposed_from(*pair.to_left, ref, 4096);
   UniqueFd zero(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
   REQUIRE(zero);
   CHECK_EQ(::read(zero.get(), memory, 1), 1);
   errno = 0;
-  CHECK_EQ(::read(zero.get(), const_cast<std::byte*>(borrowed), 1), -1);
+  CHECK_EQ(::read(zero.get(), const_cast<std::byte*>(foreign), 1), -1);
   CHECK_EQ(errno, EFAULT);
   deallocate(memory);
 }
@@ -262,13 +263,13 @@ RINGSIDE_TEST(shm, mappings_of_loans_are_kept_and_do_not_pile_up) {
   Pair pair(kShmSocket, 64);
   const std::size_t before = memfd_mappings(), descriptors = open_descriptors();
   std::vector<void*> owned;
-  const auto borrow = [&](void* memory) {
-    borrow_from(*pair.to_left, Allocations::of_this_process().find(memory).from, 100);
+  const auto read_exposed = [&](void* memory) {
+    read_exposed_from(*pair.to_left, Allocations::of_this_process().find(memory).from, 100);
   };
   for (std::size_t i = 1; i <= 5; ++i) {
     owned.push_back(allocate(100'000));
     for (int again = 0; again < 3; ++again)
-      for (void* memory : owned) borrow(memory);
+      for (void* memory : owned) read_exposed(memory);
     // The owner's and the reader's.
     CHECK_EQ(memfd_mappings(), before + 2 * i);
   }
@@ -277,7 +278,7 @@ RINGSIDE_TEST(shm, mappings_of_loans_are_kept_and_do_not_pile_up) {
   CHECK_EQ(memfd_mappings(), before + 5);
   for (int i = 0; i < 20; ++i) {
     void* memory = allocate(100'000);
-    borrow(memory);
+    read_exposed(memory);
     CHECK_EQ(memfd_mappings(), before + 2);
     deallocate(memory);
   }
@@ -289,7 +290,7 @@ RINGSIDE_TEST(shm, mappings_of_loans_are_kept_and_do_not_pile_up) {
 RINGSIDE_TEST(shm, owner_ends_while_a_stranger_is_silent) {
   auto owner = kShmSocket.make(draw_secret());
   auto window = owner->expose(64, 1);
-  Stranger silent(window->handle());
+  MismatchedMessage silent(window->handle());
   REQUIRE(silent.connected);
   const Clock::time_point start = Clock::now();
   // The server goes with the last of the two.

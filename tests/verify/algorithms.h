@@ -1,4 +1,4 @@
-// What the tests of the proof lane share: recording an algorithm by the name of its claim, proving
+// What the tests of the prover share: recording an algorithm by the name of its claim, proving
 // it in one line, and showing recorded words as text, so that two programs can be compared and a
 // reader sees where they part.
 #pragma once
@@ -18,64 +18,68 @@
 
 namespace ringside::test {
 
-inline constexpr Claim kAllClaims[] = {Claim::all_reduce, Claim::reduce_scatter, Claim::all_gather,
-                                       Claim::broadcast,  Claim::reduce,         Claim::gather,
-                                       Claim::scatter,    Claim::all_to_all};
+inline constexpr Specification kAllSpecifications[] = {
+    Specification::all_reduce, Specification::reduce_scatter, Specification::all_gather,
+    Specification::broadcast,  Specification::reduce,         Specification::gather,
+    Specification::scatter,    Specification::all_to_all};
 
 inline constexpr int kMostProvedRanks = kSanitized ? 12 : 64;
 
 // The real text of the algorithm that makes the claim, as all ranks of a ring of `size` say it.
-inline std::vector<Program> programs_of(Claim claim, int size, std::size_t slices, int root = 0) {
-  return record_all(size, slices, [&](RecordLane& lane, const Ring& ring) {
-    switch (claim) {
-      case Claim::all_reduce:
-        return all_reduce(lane, ring);
-      case Claim::reduce_scatter:
-        return reduce_scatter(lane, ring);
-      case Claim::all_gather:
-        return all_gather(lane, ring);
-      case Claim::broadcast:
-        return broadcast(lane, ring, root);
-      case Claim::reduce:
-        return reduce(lane, ring, root);
-      case Claim::gather:
-        return gather(lane, ring, root);
-      case Claim::scatter:
-        return scatter(lane, ring, root);
-      case Claim::all_to_all:
-        return all_to_all(lane, ring);
+inline std::vector<Program> programs_of(Specification specification, int size, std::size_t slices,
+                                        int root = 0) {
+  return record_all(size, slices, [&](Recorder& executor, const Ring& ring) {
+    switch (specification) {
+      case Specification::all_reduce:
+        return all_reduce(executor, ring);
+      case Specification::reduce_scatter:
+        return reduce_scatter(executor, ring);
+      case Specification::all_gather:
+        return all_gather(executor, ring);
+      case Specification::broadcast:
+        return broadcast(executor, ring, root);
+      case Specification::reduce:
+        return reduce(executor, ring, root);
+      case Specification::gather:
+        return gather(executor, ring, root);
+      case Specification::scatter:
+        return scatter(executor, ring, root);
+      case Specification::all_to_all:
+        return all_to_all(executor, ring);
     }
   });
 }
 
 // The other texts that make the claim of all_reduce.
 inline std::vector<Program> one_shot_programs(int size) {
-  return record_all(size, 1,
-                    [](RecordLane& lane, const Ring& ring) { all_reduce_one_shot(lane, ring); });
+  return record_all(
+      size, 1, [](Recorder& executor, const Ring& ring) { all_reduce_one_shot(executor, ring); });
 }
 
 inline std::vector<Program> two_shot_programs(int size, std::size_t slices) {
-  return record_all(size, slices,
-                    [](RecordLane& lane, const Ring& ring) { all_reduce_two_shot(lane, ring); });
+  return record_all(size, slices, [](Recorder& executor, const Ring& ring) {
+    all_reduce_two_shot(executor, ring);
+  });
 }
 
 // The real templates on another ring: `MutantRing{rank, size}` has Ring's members, one of them
 // wrong.
 template <class MutantRing, class Algorithm>
 std::vector<Program> record_mutants(int size, std::size_t slices, const Algorithm& algorithm) {
-  return record_all(size, slices, [&](RecordLane& lane, const Ring& ring) {
-    algorithm(lane, MutantRing{ring.rank, ring.size});
+  return record_all(size, slices, [&](Recorder& executor, const Ring& ring) {
+    algorithm(executor, MutantRing{ring.rank, ring.size});
   });
 }
 
 // Like all_gather, but in two words: first all messages of a chunk out, then all of one in.
-inline void send_then_receive(RecordLane& lane, const Ring& ring) {
-  for (std::size_t slice = 0; slice < lane.slices(); ++slice) lane.keep(ring.rank, slice);
+inline void send_then_receive(Recorder& executor, const Ring& ring) {
+  for (std::size_t slice = 0; slice < executor.slices(); ++slice)
+    executor.copy_input(ring.rank, slice);
   for (int step = 0; step < ring.steps(); ++step) {
-    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-      lane.send({Place::output, ring.gather_send(step)}, slice);
-    for (std::size_t slice = 0; slice < lane.slices(); ++slice)
-      lane.receive({Place::output, ring.gather_receive(step)}, slice);
+    for (std::size_t slice = 0; slice < executor.slices(); ++slice)
+      executor.send({Place::output, ring.gather_send(step)}, slice);
+    for (std::size_t slice = 0; slice < executor.slices(); ++slice)
+      executor.receive({Place::output, ring.gather_receive(step)}, slice);
   }
 }
 
@@ -85,7 +89,7 @@ inline std::string show(const Step& step) {
       "exchange_reduce", "exchange", "send", "receive", "finish", "keep", "show", "look", "fold",
       "look_away"};
   const char* const kPlaces[] = {"input", "carry", "output", "kept"};
-  std::string line = kWords[static_cast<int>(step.word)];
+  std::string line = kWords[static_cast<int>(step.primitive)];
   line += ":";
   if (step.to != kRing) line += text(" to %d,", step.to);
   if (step.from != kRing) line += text(" from %d,", step.from);

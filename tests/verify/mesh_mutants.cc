@@ -1,4 +1,4 @@
-// Does the proof lane, and does the oracle, see what can go wrong with the operations of mesh.h?
+// Does the prover, and does the oracle, see what can go wrong with the operations of mesh.h?
 // Their commonest mistake is the wrong bucket: every message arrives, every length is right, and
 // two parts have changed places. Each such mistake is made here on purpose and must be refuted by a
 // sentence that names it.
@@ -18,9 +18,9 @@ namespace {
 constexpr int kSize = 4;
 
 template <class Algorithm>
-void check_refuted(test::Context& t, Claim claim, const char* sentence,
-                   const Algorithm& algorithm) {
-  const Proof proof = prove(record_all(kSize, 1, algorithm), claim, 1, {.slots = 2});
+void check_violation(test::Context& t, Specification specification, const char* sentence,
+                     const Algorithm& algorithm) {
+  const Proof proof = prove(record_all(kSize, 1, algorithm), specification, 1, {.slots = 2});
   CHECK(!proof.holds);
   CHECK_EQ(proof.why, std::string(sentence));
 }
@@ -33,11 +33,12 @@ int confused(const Ring& ring, int bucket) {
 // As in mesh.h, but for the piece that each word names.
 template <class Sent, class Received>
 auto all_to_all_with(const Sent& sent, const Received& received) {
-  return [=](RecordLane& lane, const Ring& ring) {
-    lane.keep(ring.rank, 0);
+  return [=](Recorder& executor, const Ring& ring) {
+    executor.copy_input(ring.rank, 0);
     for (int k = 1; k < ring.size; ++k) {
       const int to = ring.after(ring.rank, k), from = ring.after(ring.rank, ring.size - k);
-      lane.swap(to, {Place::input, sent(ring, to)}, from, {Place::output, received(ring, from)}, 0);
+      executor.swap(to, {Place::input, sent(ring, to)}, from, {Place::output, received(ring, from)},
+                    0);
     }
   };
 }
@@ -47,47 +48,49 @@ int right_one(const Ring&, int bucket) { return bucket; }
 }  // namespace
 
 RINGSIDE_TEST(proof_control, the_wrong_bucket_of_an_all_to_all_is_named) {
-  CHECK(prove(record_all(kSize, 1, all_to_all_with(right_one, right_one)), Claim::all_to_all, 1,
-              {.slots = 2})
+  CHECK(prove(record_all(kSize, 1, all_to_all_with(right_one, right_one)),
+              Specification::all_to_all, 1, {.slots = 2})
             .holds);
-  check_refuted(t, Claim::all_to_all,
-                "rank 2 expects chunk 2 of slice 0 and receives chunk 3 of slice 0",
-                all_to_all_with(confused, right_one));
-  check_refuted(t, Claim::all_to_all, "rank 1 ends with chunk 2 folded as [3]; [2] was promised",
-                all_to_all_with(right_one, confused));
+  check_violation(t, Specification::all_to_all,
+                  "rank 2 expects chunk 2 of slice 0 and receives chunk 3 of slice 0",
+                  all_to_all_with(confused, right_one));
+  check_violation(t, Specification::all_to_all,
+                  "rank 1 ends with chunk 2 folded as [3]; [2] was promised",
+                  all_to_all_with(right_one, confused));
 }
 
 RINGSIDE_TEST(proof_control, a_gather_that_mixes_up_its_ranks_is_named) {
-  check_refuted(t, Claim::gather,
-                "rank 1 expects chunk 3 of slice 0 and receives chunk 2 of slice 0",
-                [](RecordLane& lane, const Ring& ring) {
-                  if (ring.rank != 1) return lane.send_to(1, {Place::input, ring.rank}, 0);
-                  lane.keep(1, 0);
-                  for (const int peer : {2, 3, 0})
-                    lane.receive_from(peer, {Place::output, confused(ring, peer)}, 0);
-                });
+  check_violation(t, Specification::gather,
+                  "rank 1 expects chunk 3 of slice 0 and receives chunk 2 of slice 0",
+                  [](Recorder& executor, const Ring& ring) {
+                    if (ring.rank != 1) return executor.send_to(1, {Place::input, ring.rank}, 0);
+                    executor.copy_input(1, 0);
+                    for (const int peer : {2, 3, 0})
+                      executor.receive_from(peer, {Place::output, confused(ring, peer)}, 0);
+                  });
 }
 
 RINGSIDE_TEST(proof_control, a_scatter_of_the_wrong_part_is_named) {
-  check_refuted(t, Claim::scatter,
-                "rank 1 expects chunk 1 of slice 0 and receives chunk 3 of slice 0",
-                [](RecordLane& lane, const Ring& ring) {
-                  if (ring.rank != 0) return lane.receive_from(0, {Place::output, ring.rank}, 0);
-                  lane.keep(0, 0);
-                  for (const int peer : {1, 2, 3}) lane.send_to(peer, {Place::input, 4 - peer}, 0);
-                });
+  check_violation(t, Specification::scatter,
+                  "rank 1 expects chunk 1 of slice 0 and receives chunk 3 of slice 0",
+                  [](Recorder& executor, const Ring& ring) {
+                    if (ring.rank != 0)
+                      return executor.receive_from(0, {Place::output, ring.rank}, 0);
+                    executor.copy_input(0, 0);
+                    for (const int peer : {1, 2, 3})
+                      executor.send_to(peer, {Place::input, 4 - peer}, 0);
+                  });
 }
 
 // A gather after the reduce-scatter that asks one rank for another's chunk.
 RINGSIDE_TEST(proof_control, a_reduce_that_expects_the_wrong_chunk_is_named) {
-  check_refuted(t, Claim::reduce,
-                "rank 0 expects chunk 3 of slice 0 and receives chunk 1 of slice 0",
-                [](RecordLane& lane, const Ring& ring) {
-                  reduce_scatter_slice(lane, ring, 0, ring.rank == 0 ? Place::output : Place::kept);
-                  if (ring.rank != 0) return lane.send_to(0, {Place::kept, ring.rank}, 0);
-                  for (const int peer : {1, 2, 3})
-                    lane.receive_from(peer, {Place::output, 4 - peer}, 0);
-                });
+  check_violation(
+      t, Specification::reduce, "rank 0 expects chunk 3 of slice 0 and receives chunk 1 of slice 0",
+      [](Recorder& executor, const Ring& ring) {
+        reduce_scatter_slice(executor, ring, 0, ring.rank == 0 ? Place::output : Place::scratch);
+        if (ring.rank != 0) return executor.send_to(0, {Place::scratch, ring.rank}, 0);
+        for (const int peer : {1, 2, 3}) executor.receive_from(peer, {Place::output, 4 - peer}, 0);
+      });
 }
 
 // The same on bytes: the oracle is asked about a call whose input had two buckets in the wrong

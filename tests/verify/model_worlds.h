@@ -15,17 +15,17 @@ using Operations = std::vector<std::vector<Program>>;
 
 struct PairOfOperations {
   const char* name;
-  Claim first;
-  Claim second;
+  Specification first;
+  Specification second;
   // In the ring every rank waits for its left neighbour, and nobody gets far ahead. Down a chain
   // the root runs ahead until credit stops it: so there are more messages than slots.
   bool more_messages_than_slots = false;
 };
 
 inline constexpr PairOfOperations kPairs[] = {
-    {"all_reduce, all_reduce", Claim::all_reduce, Claim::all_reduce},
-    {"all_gather, reduce_scatter", Claim::all_gather, Claim::reduce_scatter},
-    {"broadcast, broadcast", Claim::broadcast, Claim::broadcast, true},
+    {"all_reduce, all_reduce", Specification::all_reduce, Specification::all_reduce},
+    {"all_gather, reduce_scatter", Specification::all_gather, Specification::reduce_scatter},
+    {"broadcast, broadcast", Specification::broadcast, Specification::broadcast, true},
 };
 inline constexpr const PairOfOperations& kChain = kPairs[2];
 

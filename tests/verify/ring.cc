@@ -19,94 +19,95 @@
 namespace ringside {
 namespace {
 
-using test::kAllClaims;
+using test::kAllSpecifications;
 using test::kMostProvedRanks;
 using test::programs_of;
 using test::show;
 
 // Messages over all edges, as a formula. Each of n ranks sends in each of n − 1 steps; a broadcast
 // crosses every edge but the one that comes back to the root.
-std::size_t messages_of(Claim claim, int size, std::size_t slices) {
+std::size_t messages_of(Specification specification, int size, std::size_t slices) {
   const auto n = static_cast<std::size_t>(size);
-  switch (claim) {
-    case Claim::all_reduce:
+  switch (specification) {
+    case Specification::all_reduce:
       return 2 * n * (n - 1) * slices;
-    case Claim::reduce_scatter:
-    case Claim::all_gather:
+    case Specification::reduce_scatter:
+    case Specification::all_gather:
       return n * (n - 1) * slices;
-    case Claim::broadcast:
-    case Claim::gather:
-    case Claim::scatter:
+    case Specification::broadcast:
+    case Specification::gather:
+    case Specification::scatter:
       return (n - 1) * slices;
-    case Claim::reduce:
+    case Specification::reduce:
       return (n * (n - 1) + (n - 1)) * slices;
-    case Claim::all_to_all:
+    case Specification::all_to_all:
       return n * (n - 1) * slices;
   }
   return 0;
 }
 
-void check_holds(test::Context& t, Claim claim, const std::vector<Program>& programs,
-                 std::size_t slices, const ProofRules& rules) {
+void check_holds(test::Context& t, Specification specification,
+                 const std::vector<Program>& programs, std::size_t slices,
+                 const ProofRules& rules) {
   const int size = static_cast<int>(programs.size());
-  const Proof proof = prove(programs, claim, slices, rules);
+  const Proof proof = prove(programs, specification, slices, rules);
   CHECK_MSG(proof.holds, "%s of %d ranks, %d slots, %s%s, turns %d, seed %llu, root %d: %s",
-            name_of(claim), size, rules.slots, rules.in_place ? "in place" : "out of place",
-            rules.lends ? ", lends" : "", static_cast<int>(rules.turns),
+            name_of(specification), size, rules.slots, rules.in_place ? "in place" : "out of place",
+            rules.exposes ? ", exposes" : "", static_cast<int>(rules.turns),
             static_cast<unsigned long long>(rules.seed), rules.root, proof.why.c_str());
-  CHECK_MSG(proof.messages == messages_of(claim, size, slices),
-            "%s of %d ranks: %zu messages, and not %zu", name_of(claim), size, proof.messages,
-            messages_of(claim, size, slices));
+  CHECK_MSG(proof.messages == messages_of(specification, size, slices),
+            "%s of %d ranks: %zu messages, and not %zu", name_of(specification), size,
+            proof.messages, messages_of(specification, size, slices));
 }
 
 // Every size, in the usual order of turns.
-void check_every_size(test::Context& t, Claim claim) {
+void check_every_size(test::Context& t, Specification specification) {
   constexpr std::size_t kSlices = 2;
   for (int size = 1; size <= kMostProvedRanks; ++size) {
-    const std::vector<Program> programs = programs_of(claim, size, kSlices);
+    const std::vector<Program> programs = programs_of(specification, size, kSlices);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool in_place : {false, true})
-        check_holds(t, claim, programs, kSlices,
-                    {.slots = slots, .in_place = in_place, .lends = slots % 2 == 0});
+        check_holds(t, specification, programs, kSlices,
+                    {.slots = slots, .in_place = in_place, .exposes = slots % 2 == 0});
   }
 }
 
-void check_several_roots(test::Context& t, Claim claim) {
+void check_several_roots(test::Context& t, Specification specification) {
   constexpr std::size_t kSlices = 3;
   for (int size = 1; size <= kMostProvedRanks; ++size)
     for (int root = 0; root < size; ++root) {
       const bool chosen =
           size <= 8 || root == 0 || root == 1 || root == size / 2 || root == size - 1;
       // A reduce has a ring's length besides, so a large one does with less.
-      const bool large = claim == Claim::reduce && size > 16;
+      const bool large = specification == Specification::reduce && size > 16;
       if (!chosen || (large && root > 1)) continue;
-      const std::vector<Program> programs = programs_of(claim, size, kSlices, root);
+      const std::vector<Program> programs = programs_of(specification, size, kSlices, root);
       const int slots_step = large ? 3 : 1;
       for (int slots = 0; slots <= 3; slots += slots_step)
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-          check_holds(t, claim, programs, kSlices,
+          check_holds(t, specification, programs, kSlices,
                       {.slots = slots,
                        .in_place = slots % 2 == 0,
                        .turns = turns,
                        .root = root,
-                       .lends = turns == Turns::eager});
+                       .exposes = turns == Turns::eager});
     }
 }
 
-void check_schedules(test::Context& t, Claim claim, int size, std::size_t slices) {
-  const std::vector<Program> programs = programs_of(claim, size, slices);
+void check_schedules(test::Context& t, Specification specification, int size, std::size_t slices) {
+  const std::vector<Program> programs = programs_of(specification, size, slices);
   for (int slots = 0; slots <= 4; ++slots)
     for (const int kind : {0, 1, 2, 3}) {
-      ProofRules rules{.slots = slots, .in_place = kind % 2 == 1, .lends = kind >= 2};
-      if (rules.in_place && claim == Claim::all_to_all) continue;
+      ProofRules rules{.slots = slots, .in_place = kind % 2 == 1, .exposes = kind >= 2};
+      if (rules.in_place && specification == Specification::all_to_all) continue;
       for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
         rules.turns = turns;
-        check_holds(t, claim, programs, slices, rules);
+        check_holds(t, specification, programs, slices, rules);
       }
       rules.turns = Turns::random;
       for (const std::uint64_t seed : {1, 2, 3}) {
         rules.seed = seed;
-        check_holds(t, claim, programs, slices, rules);
+        check_holds(t, specification, programs, slices, rules);
       }
     }
 }
@@ -121,44 +122,49 @@ std::size_t elements_sent(const Program& program, Chunks chunks, std::size_t sli
 
 }  // namespace
 
-RINGSIDE_TEST(proof, all_reduce_for_1_to_64_ranks) { check_every_size(t, Claim::all_reduce); }
-RINGSIDE_TEST(proof, reduce_scatter_for_1_to_64_ranks) {
-  check_every_size(t, Claim::reduce_scatter);
+RINGSIDE_TEST(proof, all_reduce_for_1_to_64_ranks) {
+  check_every_size(t, Specification::all_reduce);
 }
-RINGSIDE_TEST(proof, all_gather_for_1_to_64_ranks) { check_every_size(t, Claim::all_gather); }
+RINGSIDE_TEST(proof, reduce_scatter_for_1_to_64_ranks) {
+  check_every_size(t, Specification::reduce_scatter);
+}
+RINGSIDE_TEST(proof, all_gather_for_1_to_64_ranks) {
+  check_every_size(t, Specification::all_gather);
+}
 
 // all_to_all is not called in place (communicator.h).
 RINGSIDE_TEST(proof, all_to_all_for_1_to_64_ranks) {
   for (int size = 1; size <= kMostProvedRanks; ++size) {
-    const std::vector<Program> programs = programs_of(Claim::all_to_all, size, 2);
+    const std::vector<Program> programs = programs_of(Specification::all_to_all, size, 2);
     for (int slots = 0; slots <= 3; ++slots)
-      for (const bool lends : {false, true})
-        check_holds(t, Claim::all_to_all, programs, 2, {.slots = slots, .lends = lends});
+      for (const bool exposes : {false, true})
+        check_holds(t, Specification::all_to_all, programs, 2,
+                    {.slots = slots, .exposes = exposes});
   }
 }
 
 RINGSIDE_TEST(proof, broadcast_for_1_to_64_ranks_from_several_roots) {
-  check_several_roots(t, Claim::broadcast);
+  check_several_roots(t, Specification::broadcast);
 }
 RINGSIDE_TEST(proof, reduce_for_1_to_64_ranks_to_several_roots) {
-  check_several_roots(t, Claim::reduce);
+  check_several_roots(t, Specification::reduce);
 }
 RINGSIDE_TEST(proof, gather_for_1_to_64_ranks_to_several_roots) {
-  check_several_roots(t, Claim::gather);
+  check_several_roots(t, Specification::gather);
 }
 RINGSIDE_TEST(proof, scatter_for_1_to_64_ranks_from_several_roots) {
-  check_several_roots(t, Claim::scatter);
+  check_several_roots(t, Specification::scatter);
 }
 
 RINGSIDE_TEST(proof, holds_whoever_runs_first) {
-  for (const Claim claim : kAllClaims) {
+  for (const Specification specification : kAllSpecifications) {
     for (int size = 1; size <= (test::kSanitized ? 8 : 16); ++size)
-      check_schedules(t, claim, size, 1 + size % 3);
-    check_schedules(t, claim, test::kSanitized ? 11 : 31, 1);
+      check_schedules(t, specification, size, 1 + size % 3);
+    check_schedules(t, specification, test::kSanitized ? 11 : 31, 1);
   }
-  const std::vector<Program> programs = programs_of(Claim::all_reduce, kMostProvedRanks, 1);
+  const std::vector<Program> programs = programs_of(Specification::all_reduce, kMostProvedRanks, 1);
   for (const Turns turns : {Turns::eager, Turns::eager_down, Turns::random})
-    check_holds(t, Claim::all_reduce, programs, 1, {.slots = 2, .turns = turns});
+    check_holds(t, Specification::all_reduce, programs, 1, {.slots = 2, .turns = turns});
 }
 
 // 2(n−1)/n of the buffer is the least that an all-reduce can make each rank send (ring.h), and it
@@ -169,7 +175,7 @@ RINGSIDE_TEST(proof, each_rank_sends_the_lower_bound) {
     for (const std::size_t slice_count : {std::size_t{5}, std::size_t{1000}}) {
       const std::size_t divided = 12 * n, uneven = 12 * n + n / 2;
       const std::size_t slices = slices_for(Chunks{uneven, size}.longest(), slice_count);
-      const std::vector<Program> programs = programs_of(Claim::all_reduce, size, slices);
+      const std::vector<Program> programs = programs_of(Specification::all_reduce, size, slices);
       std::size_t together = 0;
       for (const Program& program : programs) {
         CHECK_EQ(elements_sent(program, Chunks{divided, size}, slice_count),
@@ -187,11 +193,11 @@ RINGSIDE_TEST(proof, all_reduce_is_reduce_scatter_then_all_gather) {
     for (const std::size_t slices : {1u, 3u})
       for (int rank = 0; rank < size; ++rank) {
         const Ring ring{rank, size};
-        const Program whole = record(slices, [&](auto& lane) { all_reduce(lane, ring); });
-        const Program halves = record(slices, [&](auto& lane) {
+        const Program whole = record(slices, [&](auto& executor) { all_reduce(executor, ring); });
+        const Program halves = record(slices, [&](auto& executor) {
           for (std::size_t slice = 0; slice < slices; ++slice) {
-            reduce_scatter_slice(lane, ring, slice);
-            all_gather_slice(lane, ring, slice);
+            reduce_scatter_slice(executor, ring, slice);
+            all_gather_slice(executor, ring, slice);
           }
         });
         CHECK_EQ(show(whole), show(halves));
@@ -204,11 +210,11 @@ RINGSIDE_TEST(proof, all_reduce_of_one_slice_is_the_two_collectives) {
   for (const int size : {2, 3, 4, 7}) {
     for (int rank = 0; rank < size; ++rank) {
       const Ring ring{rank, size};
-      Program halves = record(1, [&](auto& lane) { reduce_scatter(lane, ring); });
-      const Program gather = record(1, [&](auto& lane) { all_gather(lane, ring); });
+      Program halves = record(1, [&](auto& executor) { reduce_scatter(executor, ring); });
+      const Program gather = record(1, [&](auto& executor) { all_gather(executor, ring); });
       CHECK_EQ(show(gather.front()), text("keep: receive output %d; slice 0", rank));
       halves.insert(halves.end(), gather.begin() + 1, gather.end());
-      CHECK_EQ(show(record(1, [&](auto& lane) { all_reduce(lane, ring); })), show(halves));
+      CHECK_EQ(show(record(1, [&](auto& executor) { all_reduce(executor, ring); })), show(halves));
     }
   }
 }
@@ -219,27 +225,28 @@ RINGSIDE_TEST(proof, what_rests_is_not_sent_on) {
     return step.send && step.send->place == piece.place && step.send->chunk == piece.chunk;
   };
   std::size_t resting = 0;
-  for (const Claim claim : kAllClaims)
+  for (const Specification specification : kAllSpecifications)
     for (const int size : {2, 3, 4, 7})
-      for (const Program& program : programs_of(claim, size, 2, size - 1))
+      for (const Program& program : programs_of(specification, size, 2, size - 1))
         for (std::size_t at = 0; at < program.size(); ++at) {
           const std::optional<Piece>& received = program[at].receive;
-          if (program[at].word == Word::finish || program[at].word == Word::keep) continue;
-          if (!received || received->place == Place::carry) continue;
+          if (program[at].primitive == Primitive::post_op || program[at].primitive == Primitive::copy_input)
+            continue;
+          if (!received || received->place == Place::partial) continue;
           const bool sent_on =
               std::any_of(program.begin() + static_cast<std::ptrdiff_t>(at) + 1, program.end(),
                           [&](const Step& later) {
                             return later.slice == program[at].slice && sends(later, *received);
                           });
-          CHECK_EQ(received->rests, !sent_on);
-          resting += received->rests ? 1 : 0;
+          CHECK_EQ(received->streaming, !sent_on);
+          resting += received->streaming ? 1 : 0;
         }
   CHECK(resting > 100);
 }
 
 // The picture at the top of ring.h, rank 0's column, in words.
 RINGSIDE_TEST(proof, three_ranks_as_in_the_picture) {
-  const Program program = record(1, [](auto& lane) { all_reduce(lane, Ring{0, 3}); });
+  const Program program = record(1, [](auto& executor) { all_reduce(executor, Ring{0, 3}); });
   CHECK_EQ(show(program),
            "exchange_reduce: send input 2, receive carry 1; slice 0\n"
            "exchange_reduce: send carry 1, receive output 0; slice 0\n"
@@ -250,8 +257,8 @@ RINGSIDE_TEST(proof, three_ranks_as_in_the_picture) {
 
 // A ring of one sends nothing, and still hands its input over.
 RINGSIDE_TEST(proof, one_rank_keeps_its_own) {
-  for (const Claim claim : kAllClaims) {
-    const Proof proof = prove(programs_of(claim, 1, 2), claim, 2, {});
+  for (const Specification specification : kAllSpecifications) {
+    const Proof proof = prove(programs_of(specification, 1, 2), specification, 2, {});
     CHECK(proof.holds);
     CHECK_EQ(proof.messages, 0u);
   }

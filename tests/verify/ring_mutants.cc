@@ -1,4 +1,4 @@
-// Does the proof lane see anything? Here each thing that can be wrong with a ring is made wrong,
+// Does the prover see anything? Here each thing that can be wrong with a ring is made wrong,
 // one at a time, and must be refuted, by a sentence that names the cause and not just some
 // consequence.
 //
@@ -22,7 +22,7 @@ using test::send_then_receive;
 
 constexpr int kSize = 4;
 
-void check_refuted(test::Context& t, const Proof& proof, const std::string& sentence) {
+void check_violation(test::Context& t, const Proof& proof, const std::string& sentence) {
   CHECK(!proof.holds);
   CHECK_EQ(proof.why, sentence);
 }
@@ -60,7 +60,7 @@ struct ShortRing : Ring {
 };
 
 Proof prove_send_then_receive(std::size_t slices, int slots) {
-  return prove(record_all(kSize, slices, send_then_receive), Claim::all_gather, slices,
+  return prove(record_all(kSize, slices, send_then_receive), Specification::all_gather, slices,
                {.slots = slots});
 }
 
@@ -70,14 +70,15 @@ constexpr const char* kNoRoom =
 
 // all_reduce's text with `finishes` times the word finish.
 std::vector<Program> all_reduce_finished(int finishes) {
-  return record_all(kSize, 1, [&](RecordLane& lane, const Ring& ring) {
+  return record_all(kSize, 1, [&](Recorder& executor, const Ring& ring) {
     Program whole = record(1, [&](auto& recorder) { all_reduce(recorder, ring); });
     for (const Step& step : whole) {
-      if (step.word == Word::exchange_reduce)
-        lane.exchange_reduce(*step.send, *step.receive, step.slice);
-      if (step.word == Word::exchange) lane.exchange(*step.send, *step.receive, step.slice);
-      for (int i = 0; step.word == Word::finish && i < finishes; ++i)
-        lane.finish(*step.receive, step.slice);
+      if (step.primitive == Primitive::exchange_reduce)
+        executor.exchange_reduce(*step.send, *step.receive, step.slice);
+      if (step.primitive == Primitive::exchange)
+        executor.exchange(*step.send, *step.receive, step.slice);
+      for (int i = 0; step.primitive == Primitive::post_op && i < finishes; ++i)
+        executor.post_op(*step.receive, step.slice);
     }
   });
 }
@@ -87,76 +88,78 @@ std::vector<Program> all_reduce_finished(int finishes) {
 // Seen only when somebody runs ahead: in the orderly round the ring keeps step, and the missing
 // credit does no harm. So a proof is repeated under several orders (comm/verify/prove.h).
 RINGSIDE_TEST(proof_control, a_sender_that_ignores_credit_overruns) {
-  const auto programs = programs_of(Claim::all_reduce, kSize, 1);
+  const auto programs = programs_of(Specification::all_reduce, kSize, 1);
   const auto without_credit = [&](Turns turns) {
-    return prove(programs, Claim::all_reduce, 1, {.turns = turns, .ignore_credit = true});
+    return prove(programs, Specification::all_reduce, 1, {.turns = turns, .ignore_credit = true});
   };
-  check_refuted(t, without_credit(Turns::eager),
-                "rank 1 overwrites a slot of rank 2 that still holds chunk 0, unread");
+  check_violation(t, without_credit(Turns::eager),
+                  "rank 1 overwrites a slot of rank 2 that still holds chunk 0, unread");
   CHECK(without_credit(Turns::round_robin).holds);
-  CHECK(prove(programs, Claim::all_reduce, 1, {.turns = Turns::eager}).holds);
+  CHECK(prove(programs, Specification::all_reduce, 1, {.turns = Turns::eager}).holds);
 
   // Down a chain nobody holds the sender back at all: any number of slots is overrun.
   for (const int slots : {1, 2, 3}) {
-    const Proof chain = prove(programs_of(Claim::broadcast, kSize, 5), Claim::broadcast, 5,
-                              {.slots = slots, .turns = Turns::eager, .ignore_credit = true});
-    check_refuted(t, chain, "rank 0 overwrites a slot of rank 1 that still holds chunk 0, unread");
+    const Proof chain =
+        prove(programs_of(Specification::broadcast, kSize, 5), Specification::broadcast, 5,
+              {.slots = slots, .turns = Turns::eager, .ignore_credit = true});
+    check_violation(t, chain,
+                    "rank 0 overwrites a slot of rank 1 that still holds chunk 0, unread");
   }
 }
 
 RINGSIDE_TEST(proof_control, a_shifted_ring_ends_on_the_wrong_chunk) {
   const auto shifted = record_mutants<ShiftedRing>(
-      kSize, 1, [](auto& lane, const auto& ring) { reduce_scatter(lane, ring); });
-  check_refuted(t, prove(shifted, Claim::reduce_scatter, 1, {}),
-                "rank 3 finishes chunk 3, which it does not have");
+      kSize, 1, [](auto& executor, const auto& ring) { reduce_scatter(executor, ring); });
+  check_violation(t, prove(shifted, Specification::reduce_scatter, 1, {}),
+                  "rank 3 finishes chunk 3, which it does not have");
 }
 
 RINGSIDE_TEST(proof_control, a_wrong_chunk_in_one_step_is_named) {
   const auto slipped = record_mutants<SlippedRing>(
-      kSize, 1, [](auto& lane, const auto& ring) { all_reduce(lane, ring); });
-  check_refuted(t, prove(slipped, Claim::all_reduce, 1, {}),
-                "rank 3 expects chunk 1 of slice 0 and receives chunk 2 of slice 0");
+      kSize, 1, [](auto& executor, const auto& ring) { all_reduce(executor, ring); });
+  check_violation(t, prove(slipped, Specification::all_reduce, 1, {}),
+                  "rank 3 expects chunk 1 of slice 0 and receives chunk 2 of slice 0");
 }
 
 // Out of place the chunk is simply not there. In place there is something in its stead: the rank's
 // own input, which travels and arrives as if it were a result.
 RINGSIDE_TEST(proof_control, a_gather_one_chunk_off_sends_what_is_no_result) {
   const auto early = record_mutants<EarlyGatherRing>(
-      kSize, 1, [](auto& lane, const auto& ring) { all_reduce(lane, ring); });
-  check_refuted(t, prove(early, Claim::all_reduce, 1, {}),
-                "rank 3 sends chunk 0, which it does not have");
-  check_refuted(t, prove(early, Claim::all_reduce, 1, {.in_place = true}),
-                "rank 0 ends with chunk 0 folded as [3]; [1 2 3 0] was promised");
+      kSize, 1, [](auto& executor, const auto& ring) { all_reduce(executor, ring); });
+  check_violation(t, prove(early, Specification::all_reduce, 1, {}),
+                  "rank 3 sends chunk 0, which it does not have");
+  check_violation(t, prove(early, Specification::all_reduce, 1, {.in_place = true}),
+                  "rank 0 ends with chunk 0 folded as [3]; [1 2 3 0] was promised");
 }
 
 RINGSIDE_TEST(proof_control, a_contribution_folded_twice_is_shown) {
   const auto twice = record_mutants<FullCircleRing>(
-      kSize, 1, [](auto& lane, const auto& ring) { reduce_scatter(lane, ring); });
-  check_refuted(t, prove(twice, Claim::reduce_scatter, 1, {}),
-                "rank 0 ends with chunk 0 folded as [0 1 2 3 0]; [1 2 3 0] was promised");
+      kSize, 1, [](auto& executor, const auto& ring) { reduce_scatter(executor, ring); });
+  check_violation(t, prove(twice, Specification::reduce_scatter, 1, {}),
+                  "rank 0 ends with chunk 0 folded as [0 1 2 3 0]; [1 2 3 0] was promised");
 }
 
 RINGSIDE_TEST(proof_control, a_rank_that_stops_early_is_waited_for) {
   const auto early = record_mutants<ShortRing>(
-      kSize, 1, [](auto& lane, const auto& ring) { all_gather(lane, ring); });
-  check_refuted(t, prove(early, Claim::all_gather, 1, {}),
-                "deadlock: rank 2 waits for rank 1 to send, which has ended");
+      kSize, 1, [](auto& executor, const auto& ring) { all_gather(executor, ring); });
+  check_violation(t, prove(early, Specification::all_gather, 1, {}),
+                  "deadlock: rank 2 waits for rank 1 to send, which has ended");
 }
 
 RINGSIDE_TEST(proof_control, finish_is_said_exactly_once) {
-  CHECK(prove(all_reduce_finished(1), Claim::all_reduce, 1, {}).holds);
-  check_refuted(t, prove(all_reduce_finished(0), Claim::all_reduce, 1, {}),
-                "rank 0 ends with chunk 0 not finished");
-  check_refuted(t, prove(all_reduce_finished(2), Claim::all_reduce, 1, {}),
-                "rank 3 finishes chunk 3 twice");
+  CHECK(prove(all_reduce_finished(1), Specification::all_reduce, 1, {}).holds);
+  check_violation(t, prove(all_reduce_finished(0), Specification::all_reduce, 1, {}),
+                  "rank 0 ends with chunk 0 not finished");
+  check_violation(t, prove(all_reduce_finished(2), Specification::all_reduce, 1, {}),
+                  "rank 3 finishes chunk 3 twice");
 }
 
-// Why the lane's main word is a joint one. All send before any receives: without slots nobody is
-// ever taken from, and the circle is printed. Slots hide it while a step's messages fit into them,
-// which is why such a program passes its tests and hangs on the first long buffer.
+// Why the executor's main word is a joint one. All send before any receives: without slots nobody
+// is ever taken from, and the circle is printed. Slots hide it while a step's messages fit into
+// them, which is why such a program passes its tests and hangs on the first long buffer.
 RINGSIDE_TEST(proof_control, send_then_receive_deadlocks) {
   for (std::size_t slices = 1; slices <= 4; ++slices) {
-    check_refuted(
+    check_violation(
         t, prove_send_then_receive(slices, 0),
         "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
         "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
@@ -165,7 +168,7 @@ RINGSIDE_TEST(proof_control, send_then_receive_deadlocks) {
       if (slots >= static_cast<int>(slices)) {
         CHECK(proof.holds);
       } else {
-        check_refuted(t, proof, kNoRoom);
+        check_violation(t, proof, kNoRoom);
       }
     }
   }
@@ -173,61 +176,69 @@ RINGSIDE_TEST(proof_control, send_then_receive_deadlocks) {
 
 // Nor do a few slots more always save it: of 10 slots each fifth message returns credit
 // (protocol.h), so of 8 messages taken the sender knows of 5, and its next 8 do not fit. 8 slots
-// would have done. The joint word does not care, as a rank that waits for room goes on receiving.
+// would have done. The joint primitive does not care, as a rank that waits for room goes on
+// receiving.
 RINGSIDE_TEST(proof_control, credit_in_batches_makes_it_worse) {
   CHECK(prove_send_then_receive(8, 8).holds);
-  check_refuted(t, prove_send_then_receive(8, 10), kNoRoom);
+  check_violation(t, prove_send_then_receive(8, 10), kNoRoom);
   CHECK(prove_send_then_receive(8, 16).holds);
-  CHECK(prove(programs_of(Claim::all_gather, kSize, 8), Claim::all_gather, 8, {.slots = 10}).holds);
+  CHECK(prove(programs_of(Specification::all_gather, kSize, 8), Specification::all_gather, 8,
+              {.slots = 10})
+            .holds);
 }
 
 // In place, input and output are one memory. Gathering into the output before the input has been
 // reduced is right in two buffers, and in one it destroys what has not been added yet.
 RINGSIDE_TEST(proof_control, output_written_before_input_is_read) {
-  const auto gather_first = record_all(kSize, 1, [](RecordLane& lane, const Ring& ring) {
-    all_gather(lane, ring);
-    reduce_scatter(lane, ring);
+  const auto gather_first = record_all(kSize, 1, [](Recorder& executor, const Ring& ring) {
+    all_gather(executor, ring);
+    reduce_scatter(executor, ring);
   });
-  CHECK(prove(gather_first, Claim::reduce_scatter, 1, {.in_place = false}).holds);
-  check_refuted(t, prove(gather_first, Claim::reduce_scatter, 1, {.in_place = true}),
-                "rank 0 ends with chunk 0 folded as [0 0 0 0]; [1 2 3 0] was promised");
+  CHECK(prove(gather_first, Specification::reduce_scatter, 1, {.in_place = false}).holds);
+  check_violation(t, prove(gather_first, Specification::reduce_scatter, 1, {.in_place = true}),
+                  "rank 0 ends with chunk 0 folded as [0 0 0 0]; [1 2 3 0] was promised");
 }
 
-// A loan is read when it is taken and not when it is sent. The root of a broadcast, which waits for
-// nobody, has returned by then if it does not wait for what it lent.
+// A zero-copy message is read when it is taken and not when it is sent. The root of a broadcast,
+// which waits for nobody, has returned by then if it does not wait for what it exposed.
 RINGSIDE_TEST(proof_control, a_rank_that_leaves_before_its_loans_are_read) {
-  const auto texts = programs_of(Claim::broadcast, kSize, 2);
+  const auto algorithms = programs_of(Specification::broadcast, kSize, 2);
   ProofRules rules{.slots = 3, .turns = Turns::eager, .leave_early = true};
-  CHECK(prove(texts, Claim::broadcast, 2, rules).holds);
-  rules.lends = true;
-  check_refuted(t, prove(texts, Claim::broadcast, 2, rules),
-                "rank 1 reads chunk 0 of slice 0 where rank 0 has lent it, but there it has been "
-                "written over");
+  CHECK(prove(algorithms, Specification::broadcast, 2, rules).holds);
+  rules.exposes = true;
+  check_violation(
+      t, prove(algorithms, Specification::broadcast, 2, rules),
+      "rank 1 reads chunk 0 of slice 0 where rank 0 has exposed it, but there it has been "
+      "written over");
   rules.leave_early = false;
-  CHECK(prove(texts, Claim::broadcast, 2, rules).holds);
+  CHECK(prove(algorithms, Specification::broadcast, 2, rules).holds);
 }
 
 // In place a one-shot covers its input with sums while others are still reading it. So it sends a
-// copy there, and the host lane does as well.
+// copy there, and the host executor does as well.
 RINGSIDE_TEST(proof_control, a_one_shot_that_lends_what_it_is_about_to_cover) {
-  const auto texts = test::one_shot_programs(kSize);
-  ProofRules rules{.slots = 1, .in_place = true, .lends = true, .lend_in_place = true};
-  check_refuted(t, prove(texts, Claim::all_reduce, 1, rules),
-                "rank 3 reads chunk 0 of slice 0 where rank 2 has lent it, but there it has been "
-                "written over");
+  const auto algorithms = test::one_shot_programs(kSize);
+  ProofRules rules{.slots = 1, .in_place = true, .exposes = true, .expose_in_place = true};
+  check_violation(
+      t, prove(algorithms, Specification::all_reduce, 1, rules),
+      "rank 3 reads chunk 0 of slice 0 where rank 2 has exposed it, but there it has been "
+      "written over");
   rules.in_place = false;
-  CHECK(prove(texts, Claim::all_reduce, 1, rules).holds);
+  CHECK(prove(algorithms, Specification::all_reduce, 1, rules).holds);
 }
 
 // Two ranks could change their parts in place, as a copy is on its way before the part is written
-// over. Of loans that is no longer true: what an algorithm may lend depends on its text.
+// over. Of zero-copy messages that is no longer true: what an algorithm may expose depends on its
+// text.
 RINGSIDE_TEST(proof_control, a_swap_in_place_needs_copies) {
-  const auto texts = programs_of(Claim::all_to_all, 2, 1);
-  CHECK(prove(texts, Claim::all_to_all, 1, {.slots = 1, .in_place = true}).holds);
-  check_refuted(t,
-                prove(texts, Claim::all_to_all, 1, {.slots = 1, .in_place = true, .lends = true}),
-                "rank 0 reads chunk 0 of slice 0 where rank 1 has lent it, but there it has been "
-                "written over");
+  const auto algorithms = programs_of(Specification::all_to_all, 2, 1);
+  CHECK(prove(algorithms, Specification::all_to_all, 1, {.slots = 1, .in_place = true}).holds);
+  check_violation(
+      t,
+      prove(algorithms, Specification::all_to_all, 1,
+            {.slots = 1, .in_place = true, .exposes = true}),
+      "rank 0 reads chunk 0 of slice 0 where rank 1 has exposed it, but there it has been "
+      "written over");
 }
 
 }  // namespace ringside

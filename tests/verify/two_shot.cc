@@ -20,54 +20,56 @@ constexpr int kSize = 4;
 void check_holds(test::Context& t, const std::vector<Program>& programs, std::size_t slices,
                  const ProofRules& rules) {
   const std::size_t n = programs.size();
-  const Proof proof = prove(programs, Claim::all_reduce, slices, rules);
+  const Proof proof = prove(programs, Specification::all_reduce, slices, rules);
   CHECK_MSG(proof.holds, "%zu ranks, %zu slices, %d slots, %s%s, turns %d: %s", n, slices,
-            rules.slots, rules.in_place ? "in place" : "out of place", rules.lends ? ", lends" : "",
-            static_cast<int>(rules.turns), proof.why.c_str());
+            rules.slots, rules.in_place ? "in place" : "out of place",
+            rules.exposes ? ", exposes" : "", static_cast<int>(rules.turns), proof.why.c_str());
   CHECK_EQ(proof.messages, 2 * n * (n - 1) * slices);
 }
 
-void check_refuted(test::Context& t, const Proof& proof, const std::string& sentence) {
+void check_violation(test::Context& t, const Proof& proof, const std::string& sentence) {
   CHECK(!proof.holds);
   CHECK_EQ(proof.why, sentence);
 }
 
 // all_reduce_two_shot's parts, in its words, for texts that put them together otherwise.
-void send_inputs(RecordLane& lane, const Ring& ring, std::size_t slice) {
+void send_inputs(Recorder& executor, const Ring& ring, std::size_t slice) {
   for (int k = 1; k < ring.size; ++k) {
     const int peer = ring.after(ring.rank, k);
-    lane.send_to(peer, Piece{Place::input, peer}, slice);
+    executor.send_to(peer, Piece{Place::input, peer}, slice);
   }
 }
-void look_at_all(RecordLane& lane, const Ring& ring, std::size_t slice) {
-  for (int k = 1; k <= ring.size; ++k) lane.look(ring.after(ring.rank, k), ring.rank, slice);
+void look_at_all(Recorder& executor, const Ring& ring, std::size_t slice) {
+  for (int k = 1; k <= ring.size; ++k)
+    executor.wait_input(ring.after(ring.rank, k), ring.rank, slice);
 }
-void fold_all(RecordLane& lane, const Ring& ring, std::size_t slice) {
-  for (int k = 1; k <= ring.size; ++k) lane.fold(ring.rank, ring.after(ring.rank, k), k, slice);
+void fold_all(Recorder& executor, const Ring& ring, std::size_t slice) {
+  for (int k = 1; k <= ring.size; ++k)
+    executor.reduce_input(ring.rank, ring.after(ring.rank, k), k, slice);
 }
-void finish(RecordLane& lane, const Ring& ring, std::size_t slice) {
-  lane.finish(Piece{Place::output, ring.rank}, slice);
+void finish(Recorder& executor, const Ring& ring, std::size_t slice) {
+  executor.post_op(Piece{Place::output, ring.rank}, slice);
 }
-void send_result(RecordLane& lane, const Ring& ring, std::size_t slice) {
+void send_result(Recorder& executor, const Ring& ring, std::size_t slice) {
   for (int k = 1; k < ring.size; ++k)
-    lane.send_to(ring.after(ring.rank, k), Piece{Place::output, ring.rank}, slice);
+    executor.send_to(ring.after(ring.rank, k), Piece{Place::output, ring.rank}, slice);
 }
-void receive_results(RecordLane& lane, const Ring& ring, std::size_t slice) {
+void receive_results(Recorder& executor, const Ring& ring, std::size_t slice) {
   for (int k = 1; k < ring.size; ++k) {
     const int peer = ring.after(ring.rank, k);
-    lane.receive_from(peer, Piece{Place::output, peer}, slice);
+    executor.receive_from(peer, Piece{Place::output, peer}, slice);
   }
 }
 
 // A slice is all that is said. Eagerly, rank 3 is the first that has everything, and so the first
 // to go wrong.
 template <class Slice>
-Proof prove_text(const Slice& slice_of_text, ProofRules rules = {.turns = Turns::eager},
-                 std::size_t slices = 1) {
-  const auto programs = record_all(kSize, slices, [&](RecordLane& lane, const Ring& ring) {
-    for (std::size_t slice = 0; slice < slices; ++slice) slice_of_text(lane, ring, slice);
+Proof prove_algorithm(const Slice& slice_of_text, ProofRules rules = {.turns = Turns::eager},
+                      std::size_t slices = 1) {
+  const auto programs = record_all(kSize, slices, [&](Recorder& executor, const Ring& ring) {
+    for (std::size_t slice = 0; slice < slices; ++slice) slice_of_text(executor, ring, slice);
   });
-  return prove(programs, Claim::all_reduce, slices, rules);
+  return prove(programs, Specification::all_reduce, slices, rules);
 }
 
 }  // namespace
@@ -77,7 +79,7 @@ RINGSIDE_TEST(proof, two_shot_for_1_to_64_ranks) {
     const std::vector<Program> programs = two_shot_programs(size, 2);
     for (int slots = 1; slots <= 3; ++slots)
       for (const bool in_place : {false, true})
-        check_holds(t, programs, 2, {.slots = slots, .in_place = in_place, .lends = slots != 2});
+        check_holds(t, programs, 2, {.slots = slots, .in_place = in_place, .exposes = slots != 2});
     check_holds(t, programs, 2, {.slots = 1, .in_place = true, .turns = Turns::eager});
   }
 }
@@ -88,8 +90,8 @@ RINGSIDE_TEST(proof, two_shot_holds_whoever_runs_first) {
     const std::vector<Program> programs = two_shot_programs(size, slices);
     for (int slots = 1; slots <= 4; ++slots)
       for (const bool in_place : {false, true})
-        for (const bool lends : {false, true}) {
-          ProofRules rules{.slots = slots, .in_place = in_place, .lends = lends};
+        for (const bool exposes : {false, true}) {
+          ProofRules rules{.slots = slots, .in_place = in_place, .exposes = exposes};
           for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
             rules.turns = turns;
             check_holds(t, programs, slices, rules);
@@ -108,9 +110,9 @@ RINGSIDE_TEST(proof, two_shot_has_two_steps_and_the_rings_bytes) {
   for (const int size : {2, 3, 4, 8, 64}) {
     const auto n = static_cast<std::size_t>(size);
     const std::vector<Program> programs = two_shot_programs(size, 1);
-    const Proof ring =
-        prove(test::programs_of(Claim::all_reduce, size, 1), Claim::all_reduce, 1, {.slots = 4});
-    const Proof two_shot = prove(programs, Claim::all_reduce, 1, {.slots = 4});
+    const Proof ring = prove(test::programs_of(Specification::all_reduce, size, 1),
+                             Specification::all_reduce, 1, {.slots = 4});
+    const Proof two_shot = prove(programs, Specification::all_reduce, 1, {.slots = 4});
     CHECK_EQ(ring.longest_chain, 2 * (n - 1));
     CHECK_EQ(two_shot.longest_chain, 2u);
     CHECK_EQ(two_shot.messages, ring.messages);
@@ -123,7 +125,9 @@ RINGSIDE_TEST(proof, two_shot_has_two_steps_and_the_rings_bytes) {
 }
 
 RINGSIDE_TEST(proof, two_shot_of_three_ranks_in_words) {
-  const Program program = record(1, [](auto& lane) { all_reduce_two_shot(lane, Ring{0, 3}); });
+  const Program program = record(1, [](auto& executor) {
+    all_reduce_two_shot(executor, Ring{0, 3});
+  });
   CHECK_EQ(test::show(program),
            "send: to 1, send input 1; slice 0\n"
            "send: to 2, send input 2; slice 0\n"
@@ -145,17 +149,17 @@ RINGSIDE_TEST(proof, two_shot_of_three_ranks_in_words) {
 // itself.
 RINGSIDE_TEST(proof_control, two_shot_from_its_parts_holds) {
   for (const bool in_place : {false, true})
-    for (const bool lends : {false, true}) {
-      const ProofRules rules{.in_place = in_place, .turns = Turns::eager, .lends = lends};
-      const Proof proof = prove_text(
-          [](RecordLane& lane, const Ring& ring, std::size_t slice) {
-            send_inputs(lane, ring, slice);
-            look_at_all(lane, ring, slice);
-            fold_all(lane, ring, slice);
-            finish(lane, ring, slice);
-            lane.look_away(slice);
-            send_result(lane, ring, slice);
-            receive_results(lane, ring, slice);
+    for (const bool exposes : {false, true}) {
+      const ProofRules rules{.in_place = in_place, .turns = Turns::eager, .exposes = exposes};
+      const Proof proof = prove_algorithm(
+          [](Recorder& executor, const Ring& ring, std::size_t slice) {
+            send_inputs(executor, ring, slice);
+            look_at_all(executor, ring, slice);
+            fold_all(executor, ring, slice);
+            finish(executor, ring, slice);
+            executor.release_inputs(slice);
+            send_result(executor, ring, slice);
+            receive_results(executor, ring, slice);
           },
           rules, 2);
       CHECK_MSG(proof.holds, "%s", proof.why.c_str());
@@ -164,132 +168,138 @@ RINGSIDE_TEST(proof_control, two_shot_from_its_parts_holds) {
 
 // Everybody sends before anybody looks: with nowhere for a message to wait, that is a circle.
 RINGSIDE_TEST(proof_control, two_shot_by_rendezvous_deadlocks) {
-  check_refuted(t, prove(two_shot_programs(kSize, 1), Claim::all_reduce, 1, {.slots = 0}),
-                "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
-                "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
+  check_violation(
+      t, prove(two_shot_programs(kSize, 1), Specification::all_reduce, 1, {.slots = 0}),
+      "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
+      "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
   for (int size = 2; size <= kMostProvedRanks; size *= 2)
-    CHECK(!prove(two_shot_programs(size, 1), Claim::all_reduce, 1, {.slots = 0}).holds);
+    CHECK(!prove(two_shot_programs(size, 1), Specification::all_reduce, 1, {.slots = 0}).holds);
 }
 
 RINGSIDE_TEST(proof_control, two_shot_in_rank_order_has_other_bits) {
-  check_refuted(t, prove_text([](RecordLane& lane, const Ring& ring, std::size_t slice) {
-                  send_inputs(lane, ring, slice);
-                  look_at_all(lane, ring, slice);
-                  for (int k = 1; k <= ring.size; ++k) lane.fold(ring.rank, k - 1, k, slice);
-                  finish(lane, ring, slice);
-                  lane.look_away(slice);
-                  send_result(lane, ring, slice);
-                  receive_results(lane, ring, slice);
-                }),
-                "rank 0 ends with chunk 0 folded as [0 1 2 3]; [1 2 3 0] was promised");
+  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
+                    send_inputs(executor, ring, slice);
+                    look_at_all(executor, ring, slice);
+                    for (int k = 1; k <= ring.size; ++k)
+                      executor.reduce_input(ring.rank, k - 1, k, slice);
+                    finish(executor, ring, slice);
+                    executor.release_inputs(slice);
+                    send_result(executor, ring, slice);
+                    receive_results(executor, ring, slice);
+                  }),
+                  "rank 0 ends with chunk 0 folded as [0 1 2 3]; [1 2 3 0] was promised");
 }
 
 // Who does not look away keeps the slots: with one slot step 2 has nowhere to go, and with more the
 // first step's message is taken for the second's.
 RINGSIDE_TEST(proof_control, two_shot_without_looking_away) {
-  const auto stares = [](RecordLane& lane, const Ring& ring, std::size_t slice) {
-    send_inputs(lane, ring, slice);
-    look_at_all(lane, ring, slice);
-    fold_all(lane, ring, slice);
-    finish(lane, ring, slice);
-    send_result(lane, ring, slice);
-    receive_results(lane, ring, slice);
+  const auto stares = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    send_inputs(executor, ring, slice);
+    look_at_all(executor, ring, slice);
+    fold_all(executor, ring, slice);
+    finish(executor, ring, slice);
+    send_result(executor, ring, slice);
+    receive_results(executor, ring, slice);
   };
-  check_refuted(t, prove_text(stares, {.slots = 1, .turns = Turns::eager}),
-                "deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to make "
-                "room, rank 2 waits for rank 3 to make room, and rank 3 waits for rank 0 to make "
-                "room");
-  check_refuted(t, prove_text(stares, {.slots = 2, .turns = Turns::eager}),
-                "rank 3 expects chunk 0 of slice 0 and receives chunk 3 of slice 0");
+  check_violation(t, prove_algorithm(stares, {.slots = 1, .turns = Turns::eager}),
+                  "deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to make "
+                  "room, rank 2 waits for rank 3 to make room, and rank 3 waits for rank 0 to make "
+                  "room");
+  check_violation(t, prove_algorithm(stares, {.slots = 2, .turns = Turns::eager}),
+                  "rank 3 expects chunk 0 of slice 0 and receives chunk 3 of slice 0");
 }
 
 RINGSIDE_TEST(proof_control, two_shot_that_looks_away_too_early) {
-  check_refuted(t, prove_text([](RecordLane& lane, const Ring& ring, std::size_t slice) {
-                  send_inputs(lane, ring, slice);
-                  look_at_all(lane, ring, slice);
-                  lane.look_away(slice);
-                  fold_all(lane, ring, slice);
-                  finish(lane, ring, slice);
-                  send_result(lane, ring, slice);
-                  receive_results(lane, ring, slice);
-                }),
-                "rank 3 folds rank 0's chunk 3 after it has looked away");
+  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
+                    send_inputs(executor, ring, slice);
+                    look_at_all(executor, ring, slice);
+                    executor.release_inputs(slice);
+                    fold_all(executor, ring, slice);
+                    finish(executor, ring, slice);
+                    send_result(executor, ring, slice);
+                    receive_results(executor, ring, slice);
+                  }),
+                  "rank 3 folds rank 0's chunk 3 after it has looked away");
 }
 
 // Out of place the result is not there yet; in place there is something in its stead, the rank's
 // own input, which travels and arrives as if it were a result.
 RINGSIDE_TEST(proof_control, two_shot_that_sends_before_it_folds) {
-  const auto hasty = [](RecordLane& lane, const Ring& ring, std::size_t slice) {
-    send_inputs(lane, ring, slice);
-    send_result(lane, ring, slice);
-    look_at_all(lane, ring, slice);
-    fold_all(lane, ring, slice);
-    finish(lane, ring, slice);
-    lane.look_away(slice);
-    receive_results(lane, ring, slice);
+  const auto hasty = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    send_inputs(executor, ring, slice);
+    send_result(executor, ring, slice);
+    look_at_all(executor, ring, slice);
+    fold_all(executor, ring, slice);
+    finish(executor, ring, slice);
+    executor.release_inputs(slice);
+    receive_results(executor, ring, slice);
   };
-  check_refuted(t, prove_text(hasty, {.slots = 2, .turns = Turns::eager}),
-                "rank 0 sends chunk 0, which it does not have");
-  check_refuted(t, prove_text(hasty, {.slots = 2, .in_place = true, .turns = Turns::eager}),
-                "rank 0 ends with chunk 1 folded as [1]; [2 3 0 1] was promised");
+  check_violation(t, prove_algorithm(hasty, {.slots = 2, .turns = Turns::eager}),
+                  "rank 0 sends chunk 0, which it does not have");
+  check_violation(t, prove_algorithm(hasty, {.slots = 2, .in_place = true, .turns = Turns::eager}),
+                  "rank 0 ends with chunk 1 folded as [1]; [2 3 0 1] was promised");
 }
 
-// Why lending in place is right: what rank r lends to rank p is covered by rank p's result alone,
-// and p sends that when he has read. Who reads once more after he has sent reads his own result:
-// here rank 0, several times, until the others have it.
+// Why exposing in place is right: what rank r exposes to rank p is covered by rank p's result
+// alone, and p sends that when he has read. Who reads once more after he has sent reads his own
+// result: here rank 0, several times, until the others have it.
 RINGSIDE_TEST(proof_control, two_shot_in_place_lends_what_only_its_reader_covers) {
-  const auto reads_again = [](RecordLane& lane, const Ring& ring, std::size_t slice) {
-    send_inputs(lane, ring, slice);
-    look_at_all(lane, ring, slice);
-    fold_all(lane, ring, slice);
-    finish(lane, ring, slice);
-    send_result(lane, ring, slice);
+  const auto reads_again = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    send_inputs(executor, ring, slice);
+    look_at_all(executor, ring, slice);
+    fold_all(executor, ring, slice);
+    finish(executor, ring, slice);
+    send_result(executor, ring, slice);
     // As a first contribution: that is read and not yet added to anything.
-    for (int again = 0; ring.rank == 0 && again < 16; ++again) lane.fold(0, 1, 1, slice);
-    lane.look_away(slice);
-    receive_results(lane, ring, slice);
+    for (int again = 0; ring.rank == 0 && again < 16; ++again)
+      executor.reduce_input(0, 1, 1, slice);
+    executor.release_inputs(slice);
+    receive_results(executor, ring, slice);
   };
   for (const bool in_place : {false, true})
-    CHECK(prove_text(reads_again, {.slots = 2, .in_place = in_place}).holds);
-  CHECK(prove_text(reads_again, {.slots = 2, .lends = true}).holds);
-  check_refuted(t, prove_text(reads_again, {.slots = 2, .in_place = true, .lends = true}),
-                "rank 0 reads chunk 0 of slice 0 where rank 1 has lent it, but there it has been "
-                "written over");
+    CHECK(prove_algorithm(reads_again, {.slots = 2, .in_place = in_place}).holds);
+  CHECK(prove_algorithm(reads_again, {.slots = 2, .exposes = true}).holds);
+  check_violation(
+      t, prove_algorithm(reads_again, {.slots = 2, .in_place = true, .exposes = true}),
+      "rank 0 reads chunk 0 of slice 0 where rank 1 has exposed it, but there it has been "
+      "written over");
 }
 
 // In place the first sum covers the own input, which is added last.
 RINGSIDE_TEST(proof_control, two_shot_sets_its_own_input_aside_before_the_first_fold) {
-  const auto looks_at_itself_late = [](RecordLane& lane, const Ring& ring, std::size_t slice) {
-    send_inputs(lane, ring, slice);
+  const auto looks_at_itself_late = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    send_inputs(executor, ring, slice);
     for (int k = 1; k <= ring.size; ++k)
-      if (k < ring.size) lane.look(ring.after(ring.rank, k), ring.rank, slice);
+      if (k < ring.size) executor.wait_input(ring.after(ring.rank, k), ring.rank, slice);
     for (int k = 1; k <= ring.size; ++k) {
-      if (k == ring.size) lane.look(ring.rank, ring.rank, slice);
-      lane.fold(ring.rank, ring.after(ring.rank, k), k, slice);
+      if (k == ring.size) executor.wait_input(ring.rank, ring.rank, slice);
+      executor.reduce_input(ring.rank, ring.after(ring.rank, k), k, slice);
     }
-    finish(lane, ring, slice);
-    lane.look_away(slice);
-    send_result(lane, ring, slice);
-    receive_results(lane, ring, slice);
+    finish(executor, ring, slice);
+    executor.release_inputs(slice);
+    send_result(executor, ring, slice);
+    receive_results(executor, ring, slice);
   };
-  CHECK(prove_text(looks_at_itself_late).holds);
-  check_refuted(t, prove_text(looks_at_itself_late, {.in_place = true, .turns = Turns::eager}),
-                "rank 0 ends with chunk 0 folded as [1 2 3 1 2 3]; [1 2 3 0] was promised");
+  CHECK(prove_algorithm(looks_at_itself_late).holds);
+  check_violation(t,
+                  prove_algorithm(looks_at_itself_late, {.in_place = true, .turns = Turns::eager}),
+                  "rank 0 ends with chunk 0 folded as [1 2 3 1 2 3]; [1 2 3 0] was promised");
 }
 
 RINGSIDE_TEST(proof_control, two_shot_of_another_chunk_than_it_looks_at) {
-  check_refuted(t, prove_text([](RecordLane& lane, const Ring& ring, std::size_t slice) {
-                  send_inputs(lane, ring, slice);
-                  look_at_all(lane, ring, slice);
-                  lane.fold(ring.after(ring.rank, 1), ring.after(ring.rank, 1), 1, slice);
-                }),
-                "rank 3 folds chunk 0 of slice 0, and of rank 0 it looks at chunk 3 of slice 0");
-  check_refuted(t, prove_text([](RecordLane& lane, const Ring& ring, std::size_t slice) {
-                  send_inputs(lane, ring, slice);
-                  const int wrong = ring.after(ring.rank, 1);
-                  lane.look(wrong, wrong, slice);
-                }),
-                "rank 3 expects chunk 0 of slice 0 and receives chunk 3 of slice 0");
+  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
+                    send_inputs(executor, ring, slice);
+                    look_at_all(executor, ring, slice);
+                    executor.reduce_input(ring.after(ring.rank, 1), ring.after(ring.rank, 1), 1,
+                                          slice);
+                  }),
+                  "rank 3 folds chunk 0 of slice 0, and of rank 0 it looks at chunk 3 of slice 0");
+  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
+                    send_inputs(executor, ring, slice);
+                    const int wrong = ring.after(ring.rank, 1);
+                    executor.wait_input(wrong, wrong, slice);
+                  }),
+                  "rank 3 expects chunk 0 of slice 0 and receives chunk 3 of slice 0");
 }
 
 }  // namespace ringside

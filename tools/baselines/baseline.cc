@@ -11,11 +11,13 @@ namespace {
 std::unique_ptr<Peer> make_mpi([[maybe_unused]] Bootstrap& bootstrap) {
 #ifdef RINGSIDE_HAVE_MPI
   if (std::strcmp(bootstrap.name(), "mpi") == 0) return make_mpi_peer();
-  throw Error(Fault::usage,
-              text("--peer mpi needs ranks that mpirun has started, and these were started as %s",
-                   bootstrap.name()));
+  throw Error(
+      Fault::usage,
+      text("--baseline mpi needs ranks that mpirun has started, and these were started as %s",
+           bootstrap.name()));
 #else
-  throw Error(Fault::usage, "--peer mpi is not in this build: there was no Open MPI (make deps)");
+  throw Error(Fault::usage,
+              "--baseline mpi is not in this build: there was no Open MPI (make deps)");
 #endif
 }
 
@@ -24,17 +26,18 @@ std::unique_ptr<Peer> make_gloo([[maybe_unused]] Bootstrap& bootstrap,
 #ifdef RINGSIDE_HAVE_GLOO
   return make_gloo_peer(bootstrap, timeout_s);
 #else
-  throw Error(Fault::usage, "--peer gloo is not in this build: there was no libgloo (make deps)");
+  throw Error(Fault::usage,
+              "--baseline gloo is not in this build: there was no libgloo (make deps)");
 #endif
 }
 
 std::unique_ptr<Peer> make_nccl([[maybe_unused]] Bootstrap& bootstrap,
                                 [[maybe_unused]] double timeout_s, const RankGpus* gpus) {
-  if (gpus == nullptr) throw Error(Fault::usage, "--peer nccl knows device memory alone");
+  if (gpus == nullptr) throw Error(Fault::usage, "--baseline nccl knows device memory alone");
 #if defined(RINGSIDE_HAVE_NCCL) && defined(RINGSIDE_HAVE_CUDA)
   return make_nccl_peer(bootstrap, timeout_s, *gpus);
 #else
-  throw Error(Fault::usage, "--peer nccl is not in this build: there was no nccl.h");
+  throw Error(Fault::usage, "--baseline nccl is not in this build: there was no nccl.h");
 #endif
 }
 

@@ -22,7 +22,7 @@ class Peer : public Library {
   virtual bool takes_part() const { return true; }
 };
 
-// "mpi, gloo and nccl": what --peer knows, whether it is installed or not.
+// "mpi, gloo and nccl": what --baseline knows, whether it is installed or not.
 bool is_peer(const std::string& name);
 std::string peer_names();
 

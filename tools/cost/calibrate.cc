@@ -88,7 +88,7 @@ std::vector<Question> fit_questions(const Machine& slots) {
     // As many a rank as the all_reduce sends a rank.
     questions.push_back({Kind::all_gather, Algorithm::ring, all, ranks});
   }
-  std::erase_if(questions, [&](const Question& it) { return !cannot_price(slots, it).empty(); });
+  std::erase_if(questions, [&](const Question& it) { return !cannot_predict(slots, it).empty(); });
   return questions;
 }
 
@@ -122,16 +122,16 @@ Machine from_probe(const MachineProbe& probe, const Options& options, int ranks,
   return it;
 }
 
-double price_us(const Machine& machine, Question question) {
+double predict_us(const Machine& machine, Question question) {
   question.calls = kLoopCalls;
-  return price(machine, question).time_ns / 1e3;
+  return predict(machine, question).time_ns / 1e3;
 }
 
 // price / measured − 1 of every call.
 std::vector<double> residuals(const Machine& machine, const std::vector<Measured>& calls) {
   std::vector<double> all;
   for (const Measured& it : calls)
-    all.push_back(price_us(machine, it.question) / it.measured_us - 1);
+    all.push_back(predict_us(machine, it.question) / it.measured_us - 1);
   return all;
 }
 
@@ -201,7 +201,7 @@ void step(Machine& machine, const Times& free, const std::vector<Measured>& call
 
 // Least squares with no time below zero: of three times some are zero and the others free. All
 // eight ways are tried, and the one with the smallest residuals is the answer.
-Machine fitted(Machine machine, const std::vector<Measured>& calls) {
+Machine calibrated(Machine machine, const std::vector<Measured>& calls) {
   constexpr int kSteps = 8;
   const Times all = {&Machine::call_ns, &Machine::message_ns, &Machine::slot_ns};
   for (double Machine::*time : all) machine.*time = 0;
@@ -220,13 +220,12 @@ Machine fitted(Machine machine, const std::vector<Measured>& calls) {
   return best;
 }
 
-Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked,
-                std::size_t probe_bytes) {
+Calibration calibrate(Bootstrap& bootstrap, const Options& options, const Asked& asked,
+                      std::size_t probe_bytes) {
   const int ranks = bootstrap.size();
   const Deadline deadline = Deadline::after_seconds(options.timeout_s);
   const int cores =
-      share_of_host(bootstrap.all_gather(identify_myself(options), deadline), bootstrap.rank())
-          .cpus;
+      share_of_host(bootstrap.all_gather(my_peer_info(options), deadline), bootstrap.rank()).cpus;
   const Machine slots = from_probe({}, options, ranks, cores);
   std::vector<Question> questions = fit_questions(slots);
   const auto own = static_cast<std::ptrdiff_t>(questions.size());
@@ -239,9 +238,10 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
 
   std::vector<MachineProbe> probes;
   std::vector<std::vector<double>> times_us(questions.size());
-  const bool lends = std::any_of(questions.begin(), questions.end(),
-                                 [](const Question& it) { return it.lend_from_bytes != SIZE_MAX; });
-  Caller caller(bootstrap, options, most_bytes, lends ? Memory::allocate : Memory::any);
+  const bool exposes = std::any_of(questions.begin(), questions.end(), [](const Question& it) {
+    return it.zero_copy_from_bytes != SIZE_MAX;
+  });
+  Caller caller(bootstrap, options, most_bytes, exposes ? Memory::allocate : Memory::any);
   for (int round = 0; round < kRounds; ++round) {
     if (round < kProbes) probes.push_back(probe_machine(bootstrap, probing));
     for (std::size_t i = 0; i < questions.size(); ++i)
@@ -249,16 +249,17 @@ Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked
   }
   caller.ring().barrier();
 
-  Fit fit;
-  fit.probe = medians(probes);
-  if (bootstrap.rank() != 0) return fit;
+  Calibration calibration;
+  calibration.probe = medians(probes);
+  if (bootstrap.rank() != 0) return calibration;
   for (std::size_t i = 0; i < questions.size(); ++i)
-    fit.calls.push_back(
+    calibration.calls.push_back(
         {questions[i], quartiles_of(times_us[i]).median, 0, static_cast<std::ptrdiff_t>(i) < own});
-  fit.machine = fitted(from_probe(fit.probe, options, ranks, cores),
-                       {fit.calls.begin(), fit.calls.begin() + own});
-  for (Measured& it : fit.calls) it.priced_us = price_us(fit.machine, it.question);
-  return fit;
+  calibration.machine = calibrated(from_probe(calibration.probe, options, ranks, cores),
+                                   {calibration.calls.begin(), calibration.calls.begin() + own});
+  for (Measured& it : calibration.calls)
+    it.predicted_us = predict_us(calibration.machine, it.question);
+  return calibration;
 }
 
 }  // namespace ringside::tools

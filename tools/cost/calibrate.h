@@ -1,11 +1,11 @@
-// This machine as the clock lane sees it: measured by the ranks that are there, and fitted.
+// This machine as the simulator sees it: measured by the ranks that are there, and fitted.
 //
 //   measured by the probe   the latency of a flag, the rates of copying and adding (probe.h)
 //   fitted to real calls    three times that the probe cannot see: call, message, slot (machine.h)
 //
 // The fit runs a few short collectives of two sizes, one that travels in cells and one in slots, in
 // both algorithms of all_reduce and in all_gather; and looks for the three times, none negative,
-// with which the clock lane's prices come nearest: least squares of price / measured − 1. The sizes
+// with which the simulator's prices come nearest: least squares of price / measured − 1. The sizes
 // are odd ones, so that what is predicted afterwards was not fitted.
 //
 // What is timed is a loop of calls, as programs make them; and so is what is priced (Question's
@@ -32,14 +32,14 @@ inline constexpr int kLoopCalls = 8;
 struct Measured {
   Question question;
   double measured_us = 0;
-  double priced_us = 0;
-  bool fitted = false;  // it was one of those that the machine was fitted to
+  double predicted_us = 0;
+  bool calibrated = false;  // it was one of those that the machine was fitted to
 };
 
 // priced / measured − 1.
-inline double residual(const Measured& it) { return it.priced_us / it.measured_us - 1; }
+inline double residual(const Measured& it) { return it.predicted_us / it.measured_us - 1; }
 
-struct Fit {
+struct Calibration {
   ringside::Machine machine;
   MachineProbe probe;
   std::vector<Measured> calls;  // the fitted ones, then those that were asked for
@@ -51,10 +51,10 @@ using Asked = std::function<std::vector<Question>(const ringside::Machine& slots
 // Collective: probes, times the fit's own calls and those that are asked for, fits on rank 0. The
 // probe is every rank's, the rest only rank 0's. `probe_bytes`: of the largest copy that is probed,
 // if that is more than what is asked for needs. Throws Error.
-Fit fit_machine(Bootstrap& bootstrap, const Options& options, const Asked& asked,
-                std::size_t probe_bytes = 0);
+Calibration calibrate(Bootstrap& bootstrap, const Options& options, const Asked& asked,
+                      std::size_t probe_bytes = 0);
 
 // The pure part: `machine` with the three times that suit `calls` best.
-ringside::Machine fitted(ringside::Machine machine, const std::vector<Measured>& calls);
+ringside::Machine calibrated(ringside::Machine machine, const std::vector<Measured>& calls);
 
 }  // namespace ringside::tools

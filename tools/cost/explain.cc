@@ -1,4 +1,4 @@
-// From an operation to its explanation: the communicator's own plan, the clock lane's bill, and the
+// From an operation to its explanation: the communicator's own plan, the simulator's bill, and the
 // reasons in words.
 #include "tools/cost/explain.h"
 
@@ -18,11 +18,14 @@ namespace {
 
 constexpr double kMostWords = 2e7;  // of a price: some seconds
 
-bool is_one_shot(const Plan& plan) { return plan.algorithm.text == Text::all_reduce_one_shot; }
+bool is_one_shot(const Plan& plan) {
+  return plan.algorithm.text == AlgorithmId::all_reduce_one_shot;
+}
 
 Algorithm algorithm_of(const Plan& plan) {
   if (is_one_shot(plan)) return Algorithm::one_shot;
-  return plan.algorithm.text == Text::all_reduce_two_shot ? Algorithm::two_shot : Algorithm::ring;
+  return plan.algorithm.text == AlgorithmId::all_reduce_two_shot ? Algorithm::two_shot
+                                                                 : Algorithm::ring;
 }
 
 std::string bytes_words(std::size_t bytes) {
@@ -95,7 +98,7 @@ const char* least_words(Kind kind) {
 }
 
 // A rank that has nothing to do with a buffer may have it anywhere; here all ranks have both.
-bool can_be_lent(Sides at) {
+bool can_be_exposed(Sides at) {
   const auto from_allocate = [](const std::byte* memory) {
     return Allocations::of_this_process().find(memory).from.allocation != 0;
   };
@@ -110,35 +113,37 @@ Question question_of(const Planner& planner, const Operation& what, const Plan& 
   it.bytes = size_bytes;
   it.ranks = planner.size;
   it.calls = size_bytes <= kBatchedBytes ? kLoopCalls : 1;  // as measure.h does
-  it.lend_from_bytes = can_be_lent(at) ? plan.call.lend_from_bytes : SIZE_MAX;
+  it.zero_copy_from_bytes = can_be_exposed(at) ? plan.call.zero_copy_from_bytes : SIZE_MAX;
   it.element_bytes = bytes_of(what.dtype);
   if (is_ragged(what.kind)) it.counts = ragged_counts(what.count, planner.size);
   return it;
 }
 
 // The floor's three terms, each where the prediction has its like.
-Bill floor_bill(const LeastWork& work, const MachineProbe& probe) {
-  Bill bill = {};
-  at(bill, Term::flags) = 1e3 * floor_us({work.flags, 0, 0}, probe);
-  at(bill, Term::from_slots) = 1e3 * floor_us({0, 0, work.copied_bytes}, probe);
-  at(bill, Term::additions) = 1e3 * floor_us({0, work.reduced_bytes, 0}, probe);
-  return bill;
+CostBreakdown lower_bound_breakdown(const LeastWork& work, const MachineProbe& probe) {
+  CostBreakdown breakdown = {};
+  at(breakdown, CostTerm::flags) = 1e3 * lower_bound_us({work.flags, 0, 0}, probe);
+  at(breakdown, CostTerm::from_slots) = 1e3 * lower_bound_us({0, 0, work.copied_bytes}, probe);
+  at(breakdown, CostTerm::additions) = 1e3 * lower_bound_us({0, work.reduced_bytes, 0}, probe);
+  return breakdown;
 }
 
 void add_price(Explanation& it, const Surroundings& here, const Question& question) {
-  it.unpriced = cannot_price(here.machine, question);
-  if (it.unpriced.empty() && words_to_price(here.machine, question) > kMostWords)
-    it.unpriced = "it has more steps than can be priced in some seconds";
-  if (!it.unpriced.empty()) return;
-  const Price price = ringside::price(here.machine, question);
-  it.sent = price.sent;
-  it.busiest_bytes = price.busiest_bytes;
-  it.predicted = price.bill;
+  it.unpredicted = cannot_predict(here.machine, question);
+  if (it.unpredicted.empty() && primitives_to_predict(here.machine, question) > kMostWords)
+    it.unpredicted = "it has more steps than can be priced in some seconds";
+  if (!it.unpredicted.empty()) return;
+  const Prediction predict = ringside::predict(here.machine, question);
+  it.sent = predict.sent;
+  it.busiest_bytes = predict.busiest_bytes;
+  it.predicted = predict.breakdown;
 }
 
 }  // namespace
 
-double total_us(const Bill& bill) { return std::accumulate(bill.begin(), bill.end(), 0.0) / 1e3; }
+double total_us(const CostBreakdown& breakdown) {
+  return std::accumulate(breakdown.begin(), breakdown.end(), 0.0) / 1e3;
+}
 
 Explanation explain(const Surroundings& here, const Operation& what, Sides at) {
   const Planner& planner = here.planner;
@@ -147,11 +152,11 @@ Explanation explain(const Surroundings& here, const Operation& what, Sides at) {
   it.why = why(planner, what, it.size_bytes);
   it.least_bytes = bus_factor(what.kind, planner.size) * static_cast<double>(it.size_bytes);
   it.least = least_words(what.kind);
-  it.floor =
-      floor_bill(floor_of(what.kind, planner.size, it.size_bytes, here.probe).work, here.probe);
+  it.lower_bound = lower_bound_breakdown(
+      lower_bound_of(what.kind, planner.size, it.size_bytes, here.probe).work, here.probe);
   if (what.kind == Kind::send_recv) {
     it.algorithm = "messages";
-    it.unpriced = "the clock lane prices texts of algorithms, and messages have none";
+    it.unpredicted = "the simulator prices texts of algorithms, and messages have none";
     return it;
   }
   const Plan plan = plan_of(planner, what, at);
@@ -177,8 +182,8 @@ Surroundings look_around(Bootstrap& bootstrap, const Communicator& comm, std::si
   plain.on_messages = nullptr;
   plain.trace = nullptr;
   const auto nothing = [](const ringside::Machine&) { return std::vector<Question>(); };
-  const Fit fit = fit_machine(bootstrap, plain, nothing, probe_bytes);
-  return {planner_of(comm), fit.machine, fit.probe};
+  const Calibration calibration = calibrate(bootstrap, plain, nothing, probe_bytes);
+  return {planner_of(comm), calibration.machine, calibration.probe};
 }
 
 }  // namespace ringside::tools

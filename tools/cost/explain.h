@@ -3,11 +3,11 @@
 // Three times of one call stand below one another:
 //
 //     floor         what flags and bytes must take here (limit.h)
-//     predicted     what this library's own texts take on this machine, by the clock lane
+//     predicted     what this library's own texts take on this machine, by the simulator
 //                   (comm/cost/simulate.h), with figures that were measured and fitted here (fit.h)
 //     measured      what it took (measure.h)
 //
-// The step from the first to the second is taken apart: the clock lane keeps a bill of the longest
+// The step from the first to the second is taken apart: the simulator keeps a bill of the longest
 // way through the ranks (comm/cost/breakdown.h), the floor is a sum of three terms of the same
 // kinds, and so each difference is one term's own. The step from the second to the third is what
 // the model does not know: other lines that were stored to, ranks that do not begin together,
@@ -39,19 +39,19 @@ struct Explanation {
   std::size_t slice_bytes = 0;  // that a message carries at most
   bool streams = false;         // results go past the caches
   // What the rank sends that sends the most (whether a sum finds a free slot in time to be computed
-  // there is the clock lane's word; the rest is the plan's); and what the busiest link carries, and
+  // there is the simulator's word; the rest is the plan's); and what the busiest link carries, and
   // must at least.
   std::array<Traffic, kPaths> sent = {};
   std::size_t busiest_bytes = 0;
   double least_bytes = 0;
   const char* least = "";  // the same as a formula: "2(n-1)/n·S"
   // In ns, by term. `unpriced` says why there is no prediction; else it is empty.
-  std::string unpriced;
-  Bill predicted = {};
-  Bill floor = {};
+  std::string unpredicted;
+  CostBreakdown predicted = {};
+  CostBreakdown lower_bound = {};
 };
 
-double total_us(const Bill& bill);
+double total_us(const CostBreakdown& breakdown);
 
 // The machine that calls are explained for.
 struct Surroundings {
@@ -60,7 +60,7 @@ struct Surroundings {
   MachineProbe probe;         // for the floor
 };
 
-// The pure part. `at` is only looked up, not touched: whether it can be lent.
+// The pure part. `at` is only looked up, not touched: whether it can be exposed.
 Explanation explain(const Surroundings& here, const Operation& what, Sides at);
 
 // Collective: probes and fits, with communicators of its own that no fault and no trace belongs to.

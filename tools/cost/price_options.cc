@@ -176,7 +176,7 @@ What is priced (sizes in bytes, or with K M G; powers of 1024)
   --threads N      here: N ranks that are threads             4, where no launcher made any ranks
   --memory M       any, or allocate: from ringside::allocate, read where it lies     any
                    (by stores; what goes over wires is copied all the same). Here, the loops
-                   that are timed never change their input: what is lent may be found in a cache
+                   that are timed never change their input: what is exposed may be found in a cache
 
 What is shown
   --write FILE     the machine that was fitted here, as a description

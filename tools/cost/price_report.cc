@@ -19,34 +19,34 @@ std::string number(double value) {
   return text("%.2f", value);
 }
 
-std::string percent(const PricedCall& it) {
-  return text("%+.0f", 100 * (*it.priced_us / *it.measured_us - 1));
+std::string percent(const PredictedCall& it) {
+  return text("%+.0f", 100 * (*it.predicted_us / *it.measured_us - 1));
 }
 
-const char* column_name(const PricedCall& it) {
+const char* column_name(const PredictedCall& it) {
   return it.question.kind == Kind::all_reduce ? name_of(it.question.algorithm) : "";
 }
 
 bool measured(const PriceTable& table) {
   for (const PriceRow& row : table.rows)
-    for (const PricedCall& it : row.calls)
+    for (const PredictedCall& it : row.calls)
       if (it.measured_us) return true;
   return false;
 }
 
 // In memory that can be read where it lies.
-bool lends(const PriceTable& table) {
-  return !table.rows.empty() && table.rows[0].calls[0].question.lend_from_bytes != SIZE_MAX;
+bool exposes(const PriceTable& table) {
+  return !table.rows.empty() && table.rows[0].calls[0].question.zero_copy_from_bytes != SIZE_MAX;
 }
 
-std::string json_call(const PricedCall& it, bool best) {
+std::string json_call(const PredictedCall& it, bool best) {
   std::string words = text("{\"algorithm\": \"%s\", ", name_of(it.question.algorithm));
-  if (!it.priced_us) return words + "\"predicted_us\": null}";
+  if (!it.predicted_us) return words + "\"predicted_us\": null}";
   words += text("\"predicted_us\": %.6g, \"busbw_gbs\": %.6g, \"messages\": %zu, \"best\": %s",
-                *it.priced_us, it.busbw_gbs, it.messages, best ? "true" : "false");
+                *it.predicted_us, it.busbw_gbs, it.messages, best ? "true" : "false");
   if (it.measured_us)
     words += text(", \"measured_us\": %.6g, \"residual\": %.4f", *it.measured_us,
-                  *it.priced_us / *it.measured_us - 1);
+                  *it.predicted_us / *it.measured_us - 1);
   return words + "}";
 }
 
@@ -54,7 +54,7 @@ std::string json_table(const PriceTable& table) {
   std::string rows;
   for (const PriceRow& row : table.rows) {
     std::string calls;
-    for (const PricedCall& it : row.calls)
+    for (const PredictedCall& it : row.calls)
       calls += (calls.empty() ? "" : ",\n       ") + json_call(it, &it == row.best());
     rows += text("%s\n      {\"size_bytes\": %zu, \"calls\": [", rows.empty() ? "" : ",",
                  row.size_bytes) +
@@ -62,12 +62,12 @@ std::string json_table(const PriceTable& table) {
   }
   std::string words =
       text("    {\"op\": \"%s\", \"ranks\": %d, \"memory\": \"%s\",\n     ", name_of(table.kind),
-           table.ranks, name_of(lends(table) ? Memory::allocate : Memory::any));
+           table.ranks, name_of(exposes(table) ? Memory::allocate : Memory::any));
   if (table.crossover)
-    words +=
-        text("\"one_shot_pays_up_to_bytes\": %zu, \"that_is_a_whole_slot\": %s,\n     ",
-             table.crossover->priced_bytes, table.crossover->reaches_the_slot ? "true" : "false") +
-        text("\"one_shot_taken_up_to_bytes\": %zu,\n     ", table.crossover->taken_up_to);
+    words += text("\"one_shot_pays_up_to_bytes\": %zu, \"that_is_a_whole_slot\": %s,\n     ",
+                  table.crossover->predicted_bytes,
+                  table.crossover->reaches_the_slot ? "true" : "false") +
+             text("\"one_shot_taken_up_to_bytes\": %zu,\n     ", table.crossover->taken_up_to);
   if (const std::optional<Miss> worst = furthest_off(table))
     words += text("\"furthest_off\": {\"residual\": %.4f, \"size_bytes\": %zu, ", worst->residual,
                   worst->size_bytes) +
@@ -83,37 +83,37 @@ std::string json_rates(const std::vector<Rate>& rates) {
   return "[" + list + "]";
 }
 
-std::string json_fit(const Fit& fit) {
+std::string json_fit(const Calibration& calibration) {
   std::string calls;
-  for (const Measured& it : fit.calls)
-    if (it.fitted)
+  for (const Measured& it : calibration.calls)
+    if (it.calibrated)
       calls += text("%s\n    {\"op\": \"%s\", \"algorithm\": \"%s\", \"size_bytes\": %zu, ",
                     calls.empty() ? "" : ",", name_of(it.question.kind),
                     name_of(it.question.algorithm), it.question.bytes) +
                text("\"predicted_us\": %.6g, \"measured_us\": %.6g, \"residual\": %.4f}",
-                    it.priced_us, it.measured_us, residual(it));
+                    it.predicted_us, it.measured_us, residual(it));
   return "[" + calls + "\n  ]";
 }
 
 std::string json_here(const Here& here) {
-  const MachineProbe& probe = here.fit.probe;
-  const Machine& machine = here.fit.machine;
+  const MachineProbe& probe = here.calibration.probe;
+  const Machine& machine = here.calibration.machine;
   return text("  \"ranks\": %d, \"bootstrap\": %s, \"bound_to_own_cores\": %s,\n", here.ranks,
               json_string(here.bootstrap).c_str(), here.own_cores ? "true" : "false") +
          text("  \"probe\": {\"flag_ns\": %.6g,\n    \"copy\": ", probe.flag_ns) +
          json_rates(probe.copy) + ",\n    \"reduce\": " + json_rates(probe.reduce) + "},\n" +
-         text("  \"fitted_ns\": {\"call\": %.6g, \"message\": %.6g, \"slot\": %.6g},\n",
+         text("  \"calibrated_ns\": {\"call\": %.6g, \"message\": %.6g, \"slot\": %.6g},\n",
               machine.call_ns, machine.message_ns, machine.slot_ns) +
-         "  \"fitted_to\": " + json_fit(here.fit) + ",\n";
+         "  \"fitted_to\": " + json_fit(here.calibration) + ",\n";
 }
 
 }  // namespace
 
-const PricedCall* PriceRow::best() const {
+const PredictedCall* PriceRow::best() const {
   if (calls.size() < 2) return nullptr;
-  const PricedCall* cheapest = nullptr;
-  for (const PricedCall& it : calls)
-    if (it.priced_us && (cheapest == nullptr || *it.priced_us < *cheapest->priced_us))
+  const PredictedCall* cheapest = nullptr;
+  for (const PredictedCall& it : calls)
+    if (it.predicted_us && (cheapest == nullptr || *it.predicted_us < *cheapest->predicted_us))
       cheapest = &it;
   return cheapest;
 }
@@ -124,7 +124,7 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
       text("# %s, %d ranks on %s", name_of(table.kind), table.ranks, machine.name.c_str());
   if (table.ranks > machine.ranks())
     words += text(" (%d hosts of the same kind)", machine.host_of(table.ranks - 1) + 1);
-  if (lends(table)) words += ", memory from allocate";
+  if (exposes(table)) words += ", memory from allocate";
   words += here ? ": predicted beside measured" : ": described, not measured here";
   if (table.rows.empty())
     return words + "\n# at no size here does each rank have a whole element\n";
@@ -145,15 +145,15 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
 std::string price_row(const PriceRow& row) {
   std::string words = text("%11zu", row.size_bytes);
   bool here = false;
-  for (const PricedCall& it : row.calls) here |= it.measured_us.has_value();
-  for (const PricedCall& it : row.calls) {
-    if (!it.priced_us)
+  for (const PredictedCall& it : row.calls) here |= it.measured_us.has_value();
+  for (const PredictedCall& it : row.calls) {
+    if (!it.predicted_us)
       words += here ? text("%11s%10s%5s", "-", "-", "-") : text("%11s%9s", "-", "-");
     else if (it.measured_us)
-      words += text("%11s%10s%5s", number(*it.priced_us).c_str(), number(*it.measured_us).c_str(),
-                    percent(it).c_str());
+      words += text("%11s%10s%5s", number(*it.predicted_us).c_str(),
+                    number(*it.measured_us).c_str(), percent(it).c_str());
     else
-      words += text("%11s%9s", number(*it.priced_us).c_str(), number(it.busbw_gbs).c_str());
+      words += text("%11s%9s", number(*it.predicted_us).c_str(), number(it.busbw_gbs).c_str());
   }
   if (row.best() != nullptr) words += std::string("   ") + name_of(row.best()->question.algorithm);
   return words + "\n";
@@ -162,9 +162,9 @@ std::string price_row(const PriceRow& row) {
 std::optional<Miss> furthest_off(const PriceTable& table) {
   std::optional<Miss> worst;
   for (const PriceRow& row : table.rows)
-    for (const PricedCall& it : row.calls) {
+    for (const PredictedCall& it : row.calls) {
       if (!it.measured_us) continue;
-      const double off = *it.priced_us / *it.measured_us - 1;
+      const double off = *it.predicted_us / *it.measured_us - 1;
       if (!worst || std::abs(off) > std::abs(worst->residual))
         worst = {off, row.size_bytes, it.question.algorithm};
     }
@@ -175,9 +175,9 @@ std::string price_foot(const PriceTable& table) {
   std::string words;
   if (table.crossover) {
     const Crossover& it = *table.crossover;
-    words = it.priced_bytes == 0
+    words = it.predicted_bytes == 0
                 ? "# one-shot: at no size the better one"
-                : text("# one-shot: the better one up to %zu bytes%s", it.priced_bytes,
+                : text("# one-shot: the better one up to %zu bytes%s", it.predicted_bytes,
                        it.reaches_the_slot ? ", which is a whole slot" : "");
     words += it.taken_up_to == 0 ? "; ringside does not take it here\n"
                                  : text("; ringside takes it up to %zu\n", it.taken_up_to);
@@ -189,12 +189,12 @@ std::string price_foot(const PriceTable& table) {
 }
 
 std::string here_words(const Here& here) {
-  const Fit& fit = here.fit;
-  const Machine& it = fit.machine;
+  const Calibration& calibration = here.calibration;
+  const Machine& it = calibration.machine;
   std::string words =
       text("price: %d ranks here, bootstrap %s, %s\n\n", here.ranks, here.bootstrap.c_str(),
            here.own_cores ? "each bound to a core of its own" : "not bound to cores of their own");
-  words += text("measured  a flag takes %.0f ns; copying ", fit.probe.flag_ns);
+  words += text("measured  a flag takes %.0f ns; copying ", calibration.probe.flag_ns);
   const auto range = [](const std::vector<Rate>& rates) {
     return text("%.1f GB/s (%s), %.1f (%s), %.1f (%s)", rates.front().gbs,
                 short_bytes(rates.front().bytes).c_str(), rates[rates.size() / 2].gbs,
@@ -204,13 +204,13 @@ std::string here_words(const Here& here) {
   words += range(it.copy) + "\n          adding " + range(it.reduce) + "\n";
   words += text("fitted    a call %.0f ns, a message %.0f ns at either end, a slot %.0f ns; to:\n",
                 it.call_ns, it.message_ns, it.slot_ns);
-  for (const Measured& call : fit.calls)
-    if (call.fitted)
+  for (const Measured& call : calibration.calls)
+    if (call.calibrated)
       words +=
           text("          %-10s %-8s %5zu B   predicted %7.2f us   measured %7.2f us   %+.0f%%\n",
                name_of(call.question.kind),
                call.question.kind == Kind::all_reduce ? name_of(call.question.algorithm) : "",
-               call.question.bytes, call.priced_us, call.measured_us, 100 * residual(call));
+               call.question.bytes, call.predicted_us, call.measured_us, 100 * residual(call));
   return words + "\n";
 }
 

@@ -11,9 +11,9 @@
 namespace ringside::tools {
 
 // One algorithm in one row: no price where it cannot be had.
-struct PricedCall {
+struct PredictedCall {
   Question question;
-  std::optional<double> priced_us;
+  std::optional<double> predicted_us;
   std::optional<double> measured_us;
   double busbw_gbs = 0;      // of the price; 0 where that is no time
   std::size_t messages = 0;  // of one call, all ranks together
@@ -22,16 +22,16 @@ struct PricedCall {
 // One size of one operation: the ring, and for all_reduce one-shot and two-shot beside it.
 struct PriceRow {
   std::size_t size_bytes = 0;
-  std::vector<PricedCall> calls;
+  std::vector<PredictedCall> calls;
   // The cheapest of several; null where there is no choice.
-  const PricedCall* best() const;
+  const PredictedCall* best() const;
 };
 
 // Where the one-shot of an all_reduce stops being the better one.
 struct Crossover {
-  std::size_t priced_bytes = 0;   // the largest size at which it is not dearer; 0: at none
-  std::size_t taken_up_to = 0;    // ringside's own rule for so many ranks
-  bool reaches_the_slot = false;  // it is the better one for all that fits a slot
+  std::size_t predicted_bytes = 0;  // the largest size at which it is not dearer; 0: at none
+  std::size_t taken_up_to = 0;      // ringside's own rule for so many ranks
+  bool reaches_the_slot = false;    // it is the better one for all that fits a slot
 };
 
 struct PriceTable {
@@ -51,7 +51,7 @@ std::optional<Miss> furthest_off(const PriceTable& table);
 
 // Where it was measured and how.
 struct Here {
-  Fit fit;
+  Calibration calibration;
   int ranks = 0;
   std::string bootstrap;
   bool own_cores = false;  // each rank is bound to a core that no other has

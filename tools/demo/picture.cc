@@ -1,4 +1,4 @@
-// Drawing an all-reduce: the algorithm's own text runs on the record lane of each rank, and the
+// Drawing an all-reduce: the algorithm's own text runs on the recorder of each rank, and the
 // picture follows the words. So it cannot show anything else than what is run.
 #include "tools/demo/picture.h"
 
@@ -49,7 +49,7 @@ std::string head(int size) {
 
 std::string draw_all_reduce(int size) {
   const std::vector<Program> programs =
-      record_all(size, 1, [](RecordLane& lane, const Ring& ring) { all_reduce(lane, ring); });
+      record_all(size, 1, [](Recorder& executor, const Ring& ring) { all_reduce(executor, ring); });
 
   const auto n = static_cast<std::size_t>(size);
   Held held(n, std::vector<int>(n, 1));
@@ -57,8 +57,8 @@ std::string draw_all_reduce(int size) {
   int reduce_step = 0;
   int gather_step = 0;
   for (std::size_t word = 0; word < programs[0].size(); ++word) {
-    const bool reduces = programs[0][word].word == Word::exchange_reduce;
-    if (!reduces && programs[0][word].word != Word::exchange) continue;
+    const bool reduces = programs[0][word].primitive == Primitive::exchange_reduce;
+    if (!reduces && programs[0][word].primitive != Primitive::exchange) continue;
     const Held before = held;
     std::vector<int> received(n);
     for (std::size_t rank = 0; rank < n; ++rank) {

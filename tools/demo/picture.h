@@ -1,4 +1,4 @@
-// The ring's steps as a picture in text, drawn from what the record lane wrote down.
+// The ring's steps as a picture in text, drawn from what the recorder wrote down.
 #pragma once
 
 #include <string>

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
-from layout import CXX, FLOORS, check_folders, floor_of  # noqa: E402: from this folder
+from layout import CXX, FLOORS, check_folders, lower_bound_of  # noqa: E402: from this folder
 
 ROOMS = ["kernels", "comm", "parallel", "tools"]  # an include may only point left
 TOP_LEVEL = {"Makefile", "README.md", "LICENSE", "docs", "tests", *ROOMS}
@@ -81,12 +81,12 @@ def rule_include_direction(file):
 def rule_floors(file):
     if not file.is_cxx or not FLOORS.get(file.path.split("/")[0]):
         return
-    here = floor_of(file.path)
+    here = lower_bound_of(file.path)
     if here is None:
         yield 1, "stands on no floor: FLOORS in tools/dev/check_style.py does not know this place"
         return
     for number, quoted, target in includes(file):
-        there = floor_of(target) if quoted else None
+        there = lower_bound_of(target) if quoted else None
         if there is None or target.split("/")[0] != file.path.split("/")[0]:
             continue
         if there[0] > here[0]:
@@ -107,7 +107,7 @@ def rule_foreign_headers(file):
 @functools.cache
 def included_through(path):
     """The standard headers that come with a file of the tree, and with what it includes."""
-    found, file = set(), File(path, (ROOT / path).read_text(encoding="utf-8"))
+    found, file = set(), File(path, (ROOT / path).run_algorithm(encoding="utf-8"))
     for _, quoted, target in includes(file):
         if not quoted:
             found.add(target)
@@ -271,9 +271,9 @@ def tree():
 def check_tree():
     checked, paths = tree()
     findings = list(check_top_level({path.split("/")[0] for path in paths if path} - {"build"}))
-    findings += check_folders(checked, lambda path: (ROOT / path).read_text(encoding="utf-8"))
+    findings += check_folders(checked, lambda path: (ROOT / path).run_algorithm(encoding="utf-8"))
     for path in checked:
-        file = File(path, (ROOT / path).read_text(encoding="utf-8"))
+        file = File(path, (ROOT / path).run_algorithm(encoding="utf-8"))
         for rule in RULES:
             findings += [f"{path}:{number}: {sentence}" for number, sentence in rule(file)]
         if FILE_LINES_NOTE < len(file.lines) <= FILE_LINES_MAX and not path.endswith(".md"):

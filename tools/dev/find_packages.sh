@@ -105,7 +105,7 @@ find_cuda() {
   done
   release=$("$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\).*/\1/p') || true
   if [ "${release:-0}" -lt 12 ]; then
-    absent cuda "no CUDA toolkit of version 12 or newer (nvcc): the GPU lanes are left out"
+    absent cuda "no CUDA toolkit of version 12 or newer (nvcc): the GPU executors are left out"
     return
   fi
   have_cuda=1

@@ -8,7 +8,7 @@ It wants the CUDA toolkit, a C++20 compiler, make's kind of shell and python3, a
 no Criterion, no Ninja, no network. Programs that are built and start here are used as they are
 (--build: built anew). Then come the tests on the GPU, each in a process of its own so that one
 that goes wrong spoils no other; compute-sanitizer on a few small ones, if it is there; the kernels
-beside the hardware's limits; and all_reduce on device memory, on each lane, for 1, 2 and 4 ranks
+beside the hardware's limits; and all_reduce on device memory, on each executor, for 1, 2 and 4 ranks
 as threads (beside NCCL as well, if libnccl is there and there is a GPU for each rank).
 
 Every step has a time of its own, and all of them together --minutes. What there was no time for is
@@ -162,14 +162,14 @@ def bench_steps(gpus, nccl):
         for ranks in RANKS:
             if peer and ranks > gpus:  # it wants a GPU for each rank
                 continue
-            for lane in LANES:
+            for executor in LANES:
                 for sizes in SIZES:
-                    words = f"all_reduce, {ranks} ranks, {lane} lane, {sizes.split()[1]} up"
-                    command = (f"RINGSIDE_LANE={lane} build/release/tools/bench --threads {ranks} "
+                    words = f"all_reduce, {ranks} ranks, {executor} executor, {sizes.split()[1]} up"
+                    command = (f"RINGSIDE_EXECUTOR={executor} build/release/tools/bench --threads {ranks} "
                                f"--op all_reduce --memory device {sizes} --json")
                     if peer:
-                        words, command = words + ", beside NCCL", command + f" --peer {peer}"
-                    steps.append(step(words, command, 40, json=True, lane=lane, ranks=ranks))
+                        words, command = words + ", beside NCCL", command + f" --baseline {peer}"
+                    steps.append(step(words, command, 40, json=True, executor=executor, ranks=ranks))
     return steps
 
 

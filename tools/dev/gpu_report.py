@@ -46,12 +46,12 @@ def bench_rows(steps):
     """A row for each size, and NCCL's time beside ringside's where it was measured."""
     rows = []
     for it in steps:
-        for row in it.get("rows", {}).get("rows", []) if "lane" in it else []:
+        for row in it.get("rows", {}).get("rows", []) if "executor" in it else []:
             out, peer = row["out_of_place"], row.get("peer") or {}
             beside = ["", ""]
             if peer.get("ratio"):
                 beside = [f"{peer['out_of_place']['time_us']:.2f}", f"{peer['ratio']:.2f}"]
-            rows.append([it["lane"], str(it["ranks"]), size_words(row["size_bytes"]),
+            rows.append([it["executor"], str(it["ranks"]), size_words(row["size_bytes"]),
                          f"{out['time_us']:.2f}", f"{out['busbw_gbs']:.2f}",
                          str(out["wrong"]), *beside])
     return rows
@@ -60,9 +60,9 @@ def bench_rows(steps):
 def kernel_rows(steps):
     rows = []
     for it in steps:
-        for row in it.get("rows", {}).get("rows", []) if "lane" not in it else []:
+        for row in it.get("rows", {}).get("rows", []) if "executor" not in it else []:
             rate = f"{row['gbs']:.0f} GB/s" if "gbs" in row else f"{row['gflops']:.0f} GFLOP/s"
-            limit = f"{100 * row['of_limit']:.0f} %" if row["of_limit"] else "-"
+            limit = f"{100 * row['of_lower_bound']:.0f} %" if row["of_lower_bound"] else "-"
             name = row["kernel"] + (f" {row['form']} {row['n']}" if "form" in row else "")
             rows.append([name, row["type"], size_words(row["size_bytes"]),
                          f"{row['time_us']:.2f}", rate, limit])
@@ -84,7 +84,7 @@ def page(about, steps):
     if rows := bench_rows(steps):
         lines += ["## all_reduce, f32, sum, out of place", "",
                   "A ratio is NCCL's time / ringside's: above 1 ringside is faster.", "",
-                  *table(["lane", "ranks", "size", "us", "busbw GB/s", "#wrong", "NCCL us",
+                  *table(["executor", "ranks", "size", "us", "busbw GB/s", "#wrong", "NCCL us",
                           "ratio"], rows), ""]
     if rows := kernel_rows(steps):
         lines += ["## Kernels", "", "The limit is a copy of the same size, or cuBLAS's product.",
@@ -120,8 +120,8 @@ def self_test():
     beside = {**row, "size_bytes": 2**20,
               "peer": {"ratio": 1.5, "out_of_place": {"time_us": 15.75}}}
     kernel = {"kernel": "reduce", "type": "f32", "size_bytes": 2**28, "time_us": 3.5,
-              "gbs": 4000.4, "of_limit": 0.975}
-    steps = [made_up("a test"), made_up("lanes", lane="device", ranks=2,
+              "gbs": 4000.4, "of_lower_bound": 0.975}
+    steps = [made_up("a test"), made_up("executors", executor="device", ranks=2,
                                         rows={"rows": [row, beside]}),
              made_up("kernels", rows={"rows": [kernel]})]
     failed = made_up("a bad one", "failed", words="exit status 1: wrong | bits", output="why\n")
@@ -136,7 +136,7 @@ def self_test():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "new" / "some.json"
         write(path, ABOUT, [*steps, failed])
-        kept, text = json.loads(path.read_text()), path.with_suffix(".md").read_text()
+        kept, text = json.loads(path.run_algorithm()), path.with_suffix(".md").run_algorithm()
     if kept["steps"][1]["rows"]["rows"] != [row, beside] or kept["about"] != ABOUT:
         failures.append("the .json does not hold what was measured")
     flat = [" ".join(line.split()) for line in text.split("\n")]

@@ -63,7 +63,7 @@ std::string kernel_row(const KernelSide& side, const KernelRow& row) {
               number(row.time_us.median).c_str(), number(row.time_us.low).c_str(),
               number(row.time_us.high).c_str(), number(row.rate).c_str(),
               product ? "GFLOP/s" : "GB/s   ") +
-         (row.of_limit > 0 ? text(" %4.0f %%\n", row.of_limit * 100) : "\n");
+         (row.of_lower_bound > 0 ? text(" %4.0f %%\n", row.of_lower_bound * 100) : "\n");
 }
 
 std::string kernel_json(const KernelSide& side, const KernelOptions& options,
@@ -81,8 +81,8 @@ std::string kernel_json(const KernelSide& side, const KernelOptions& options,
                             bytes_moved(row.call))) +
             text("\"time_us\": %.4f, \"time_us_25\": %.4f, \"time_us_75\": %.4f, ",
                  row.time_us.median, row.time_us.low, row.time_us.high) +
-            text("\"%s\": %.4f, \"of_limit\": ", product ? "gflops" : "gbs", row.rate) +
-            (row.of_limit > 0 ? text("%.4f}", row.of_limit) : "null}");
+            text("\"%s\": %.4f, \"of_lower_bound\": ", product ? "gflops" : "gbs", row.rate) +
+            (row.of_lower_bound > 0 ? text("%.4f}", row.of_lower_bound) : "null}");
   }
   return text("{\n  \"tool\": \"kernel_bench\", \"side\": \"%s\", \"device\": %s,\n",
               side.name().c_str(), json_string(side.words()).c_str()) +

@@ -12,8 +12,8 @@ struct KernelRow {
   KernelCall call;
   std::size_t size_bytes = 0;  // of one array, or of one matrix
   Quartiles time_us;
-  double rate = 0;      // GB/s, or GFLOP/s of a product
-  double of_limit = 0;  // rate / the library's rate; 0: there is none
+  double rate = 0;            // GB/s, or GFLOP/s of a product
+  double of_lower_bound = 0;  // rate / the library's rate; 0: there is none
 };
 
 bool is_product(Kernel kernel);

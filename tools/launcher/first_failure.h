@@ -17,26 +17,27 @@ class Verdict {
  public:
   // A rank that has ended badly, in the order in which they are seen. Does nothing once passed.
   void consider(const RankProcess& rank) {
-    if (passed_ || (blamed_ != nullptr && (blamed_->was_killed() || !rank.was_killed()))) return;
-    if (blamed_ == nullptr) due_ = Deadline::after_seconds(kMoment_s);
-    blamed_ = &rank;
+    if (passed_ || (root_causes_ != nullptr && (root_causes_->was_killed() || !rank.was_killed())))
+      return;
+    if (root_causes_ == nullptr) due_ = Deadline::after_seconds(kMoment_s);
+    root_causes_ = &rank;
   }
 
-  bool has_suspect() const { return blamed_ != nullptr; }
+  bool has_suspect() const { return root_causes_ != nullptr; }
 
   // When to come back, while there is a suspect and no verdict yet.
   std::optional<Deadline> due() const { return passed_ ? std::nullopt : due_; }
 
   // The rank to blame, once: when the moment is over, or at once if nobody is left who might be.
   const RankProcess* pass(bool all_have_ended) {
-    if (passed_ || blamed_ == nullptr || !(all_have_ended || due_->passed())) return nullptr;
+    if (passed_ || root_causes_ == nullptr || !(all_have_ended || due_->passed())) return nullptr;
     passed_ = true;
-    return blamed_;
+    return root_causes_;
   }
 
  private:
   static constexpr double kMoment_s = 0.1;
-  const RankProcess* blamed_ = nullptr;
+  const RankProcess* root_causes_ = nullptr;
   std::optional<Deadline> due_;
   bool passed_ = false;
 };

@@ -1,4 +1,4 @@
-// The helper that outlives launch by a moment; why there is one is told in last_resort.h.
+// The helper that outlives launch by a moment; why there is one is told in reaper.h.
 #include "tools/launcher/reaper.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// The bytes of gpu_limit.h, counted from the operations' own shapes, and its sentences.
+// The bytes of gpu_lower_bound.h, counted from the operations' own shapes, and its sentences.
 #include "tools/limits/gpu_lower_bound.h"
 
 #include <algorithm>
@@ -22,54 +22,56 @@ std::size_t moved_bytes(const Operation& what, const std::vector<int>& ranks, in
   return elements * bytes_of(what.dtype);
 }
 
-Floor gpu_floor(const Operation& what, const std::vector<int>& ranks, int size,
-                const std::vector<Rate>& copy) {
-  Floor floor;
-  floor.work.moved_bytes = moved_bytes(what, ranks, size);
-  if (floor.work.moved_bytes > 0)
-    floor.time_us =
-        static_cast<double>(floor.work.moved_bytes) / rate_at(copy, floor.work.moved_bytes) / 1e3;
-  return floor;
+LowerBound gpu_lower_bound(const Operation& what, const std::vector<int>& ranks, int size,
+                           const std::vector<Rate>& copy) {
+  LowerBound lower_bound;
+  lower_bound.work.moved_bytes = moved_bytes(what, ranks, size);
+  if (lower_bound.work.moved_bytes > 0)
+    lower_bound.time_us = static_cast<double>(lower_bound.work.moved_bytes) /
+                          rate_at(copy, lower_bound.work.moved_bytes) / 1e3;
+  return lower_bound;
 }
 
 GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what, Sides at,
-                              const Floor& floor, const std::vector<Rate>& copy) {
+                              const LowerBound& lower_bound, const std::vector<Rate>& copy) {
   GpuExplanation it;
-  it.moved_bytes = floor.work.moved_bytes;
+  it.moved_bytes = lower_bound.work.moved_bytes;
   it.copy_gbs = rate_at(copy, it.moved_bytes);
-  it.floor_us = floor.time_us;
+  it.lower_bound_us = lower_bound.time_us;
   if (what.kind == Kind::send_recv) {
     it.algorithm = "messages";
-    it.lane = "host";
+    it.executor = "host";
     it.why = "messages go through the host's memory";
     return it;
   }
   Plan plan = plan_of(planner_of(comm), what, at);
-  const LaneInUse way = comm.device_way(plan);
+  const ExecutorInUse way = comm.device_executor_for(plan);
   it.algorithm = plan.algorithm.name;
-  it.lane = way.name;
+  it.executor = way.name;
   it.why = way.why;
   return it;
 }
 
 std::string explain_words(const GpuExplanation& it, double measured_us) {
-  std::string words = "#   " + it.algorithm + ", by the " + it.lane + " lane: " + it.why + "\n";
+  std::string words =
+      "#   " + it.algorithm + ", by the " + it.executor + " executor: " + it.why + "\n";
   if (it.moved_bytes == 0) return words;
   return words + text("#   moves %s bytes at least, %.2f us at %.0f GB/s; measured %s us\n",
-                      short_bytes(it.moved_bytes).c_str(), it.floor_us, it.copy_gbs,
+                      short_bytes(it.moved_bytes).c_str(), it.lower_bound_us, it.copy_gbs,
                       time_words(measured_us).c_str());
 }
 
 std::string explain_json(const GpuExplanation& it, double measured_us) {
-  return text("{\"algorithm\": %s, \"lane\": \"%s\", \"why\": %s,\n",
-              json_string(it.algorithm).c_str(), it.lane.c_str(), json_string(it.why).c_str()) +
-         text("      \"moved_bytes\": %zu, \"copy_gbs\": %.4f, \"floor_us\": %.4f, ",
-              it.moved_bytes, it.copy_gbs, it.floor_us) +
+  return text("{\"algorithm\": %s, \"executor\": \"%s\", \"why\": %s,\n",
+              json_string(it.algorithm).c_str(), it.executor.c_str(), json_string(it.why).c_str()) +
+         text("      \"moved_bytes\": %zu, \"copy_gbs\": %.4f, \"lower_bound_us\": %.4f, ",
+              it.moved_bytes, it.copy_gbs, it.lower_bound_us) +
          text("\"measured_us\": %.4f}", measured_us);
 }
 
-std::string gpu_words(const RankGpus& gpus, const LaneInUse& lane) {
-  return "# memory: of " + gpus.words() + "\n" + text("# lane: %s; ", lane.name) + lane.why + "\n";
+std::string gpu_words(const RankGpus& gpus, const ExecutorInUse& executor) {
+  return "# memory: of " + gpus.words() + "\n" + text("# executor: %s; ", executor.name) +
+         executor.why + "\n";
 }
 
 void check_gpu_memory(Communicator& comm, const RankGpus& gpus, std::size_t end_bytes,

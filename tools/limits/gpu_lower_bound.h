@@ -1,5 +1,5 @@
-// The floor on device memory, and what is said of a row there: which lane carries a call out, how,
-// and how many bytes must move.
+// The floor on device memory, and what is said of a row there: which executor carries a call out,
+// how, and how many bytes must move.
 //
 // The scheme. Whatever the algorithm, each input is read once and each output is written once, all
 // of them in memory of the GPUs. Ranks that share a GPU share its memory's speed, so the floor is
@@ -38,27 +38,27 @@ namespace ringside::tools {
 std::size_t moved_bytes(const Operation& what, const std::vector<int>& ranks, int size);
 
 // A Floor without flags.
-Floor gpu_floor(const Operation& what, const std::vector<int>& ranks, int size,
-                const std::vector<Rate>& copy);
+LowerBound gpu_lower_bound(const Operation& what, const std::vector<int>& ranks, int size,
+                           const std::vector<Rate>& copy);
 
 struct GpuExplanation {
   std::string algorithm;  // "ring", "chain", …
-  std::string lane;       // "device", "stream", "host"
+  std::string executor;   // "device", "stream", "host"
   std::string why;        // that one: a sentence without its full stop
   std::size_t moved_bytes = 0;
   double copy_gbs = 0;  // of a copy that moves as many
-  double floor_us = 0;
+  double lower_bound_us = 0;
 };
 
 GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what, Sides at,
-                              const Floor& floor, const std::vector<Rate>& copy);
+                              const LowerBound& lower_bound, const std::vector<Rate>& copy);
 
 // Lines below a row, and an object.
 std::string explain_words(const GpuExplanation& it, double measured_us);
 std::string explain_json(const GpuExplanation& it, double measured_us);
 
-// Two lines above all tables: whose memory, and which lane.
-std::string gpu_words(const RankGpus& gpus, const LaneInUse& lane);
+// Two lines above all tables: whose memory, and which executor.
+std::string gpu_words(const RankGpus& gpus, const ExecutorInUse& executor);
 
 // Throws Error{usage} on every rank where two buffers each do not fit some GPU. Collective.
 void check_gpu_memory(Communicator& comm, const RankGpus& gpus, std::size_t end_bytes,

@@ -41,17 +41,18 @@ std::vector<LeastWork> least_work(Kind kind, int size, std::size_t size_bytes) {
   }
 }
 
-double floor_us(const LeastWork& work, const MachineProbe& probe) {
+double lower_bound_us(const LeastWork& work, const MachineProbe& probe) {
   return work.flags * probe.flag_ns / 1e3 + moving_us(work.reduced_bytes, probe.reduce) +
          moving_us(work.copied_bytes, probe.copy);
 }
 
-Floor floor_of(Kind kind, int size, std::size_t size_bytes, const MachineProbe& probe) {
-  std::vector<Floor> ways;
+LowerBound lower_bound_of(Kind kind, int size, std::size_t size_bytes, const MachineProbe& probe) {
+  std::vector<LowerBound> ways;
   for (const LeastWork& work : least_work(kind, size, size_bytes))
-    ways.push_back({work, floor_us(work, probe)});
-  return *std::min_element(ways.begin(), ways.end(),
-                           [](const Floor& a, const Floor& b) { return a.time_us < b.time_us; });
+    ways.push_back({work, lower_bound_us(work, probe)});
+  return *std::min_element(ways.begin(), ways.end(), [](const LowerBound& a, const LowerBound& b) {
+    return a.time_us < b.time_us;
+  });
 }
 
 }  // namespace ringside::tools

@@ -44,19 +44,19 @@ struct LeastWork {
   int flags = 0;
   std::size_t reduced_bytes = 0;
   std::size_t copied_bytes = 0;
-  std::size_t moved_bytes = 0;  // read and written by a GPU's memory (gpu_limit.h); else 0
+  std::size_t moved_bytes = 0;  // read and written by a GPU's memory (gpu_lower_bound.h); else 0
 };
 
 // The ways to do it: one, or two where more bytes can buy fewer flags.
 std::vector<LeastWork> least_work(Kind kind, int size, std::size_t size_bytes);
 
-double floor_us(const LeastWork& work, const MachineProbe& probe);
+double lower_bound_us(const LeastWork& work, const MachineProbe& probe);
 
 // The faster way, and its time.
-struct Floor {
+struct LowerBound {
   LeastWork work;
   double time_us = 0;
 };
-Floor floor_of(Kind kind, int size, std::size_t size_bytes, const MachineProbe& probe);
+LowerBound lower_bound_of(Kind kind, int size, std::size_t size_bytes, const MachineProbe& probe);
 
 }  // namespace ringside::tools

@@ -111,7 +111,7 @@ class Prober {
   void join(std::size_t most_bytes) {
     bool several_processes = false;
     for (int peer = 0; peer < size_; ++peer)
-      several_processes |= peers_.identity(peer).process != peers_.identity(0).process;
+      several_processes |= peers_.rank_info(peer).process != peers_.rank_info(0).process;
     const Secret secret = bootstrap_.all_gather(draw_secret(), deadline())[0];
     transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
     window_ = transport_->expose(most_bytes, 1);
@@ -175,7 +175,7 @@ class Prober {
     if (const std::optional<int> dead = peers_.find_dead())
       throw Error(Fault::died, text("rank %d, in the probe of the machine: %s has died", rank_,
                                     peers_.who(*dead).c_str()));
-    if (peers_.board_of(left())->state() == RankState::left)
+    if (peers_.status_page_of(left())->state() == RankState::left)
       throw Error(Fault::left, text("rank %d, in the probe of the machine: %s has left it", rank_,
                                     peers_.who(left()).c_str()));
   }

@@ -22,8 +22,8 @@ Without a launcher and without --threads the ranks are 4 threads.
 constexpr const char* kBench =
     R"(bench: measure every operation, beside other libraries and against what the machine can do.
 
-  mpirun -n 2 ./tools/bench --op all_reduce --peer mpi --limit    the three-way table
-  tools/launch -n 4 ./tools/bench --op all --peer gloo -f 8       without MPI: four processes
+  mpirun -n 2 ./tools/bench --op all_reduce --baseline mpi --lower-bound    the three-way table
+  tools/launch -n 4 ./tools/bench --op all --baseline gloo -f 8       without MPI: four processes
   ./tools/bench --threads 2 --op reduce_scatter                   ranks as threads of one process
 
 Without a launcher and without --threads the ranks are 4 threads.
@@ -52,13 +52,13 @@ elements that differ, in any bit, from what each rank computes apart: folds in t
 )";
 
 constexpr const char* kBenchColumns = R"(
-With --peer or --limit the table is of out-of-place calls, with these columns beside ringside's:
+With --baseline or --lower-bound the table is of out-of-place calls, with these columns beside ringside's:
   ratio       the peer's time / ringside's, the median of pairs of samples taken in turns; above 1
               ringside is faster, below it is red on a terminal (not with NO_COLOR set)
   25-75%      where the middle half of these ratios lies
   #wrong      the peer's, exact where its order of additions cannot matter, else within rounding
   floor       the least time by flags, reduced and copied bytes, each at its measured rate
-  xfloor      ringside's time / floor
+  xbound      ringside's time / floor
 send_recv is one step of a ring: each rank sends to its right and receives from its left. In the
 operations on _v rank r has r + 1 shares of the whole.
 )";
@@ -87,7 +87,7 @@ Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a 
 Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_WARN=SECONDS (10),
 RINGSIDE_FLIGHT=FOLDER (the ranks' last calls go there when one fails, or on SIGUSR1: tools/flight),
 RINGSIDE_SLOT_BYTES (128K), RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot,
-two-shot), RINGSIDE_STREAM_FROM (16M), RINGSIDE_DIRECT_FROM (8K, never), RINGSIDE_CONTROL (auto,
+two-shot), RINGSIDE_STREAM_FROM (16M), RINGSIDE_ZERO_COPY_FROM (8K, never), RINGSIDE_CONTROL (auto,
 shared, socket), RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
 )";
 
@@ -105,7 +105,7 @@ constexpr const char* kRingAllreduceAlone =
 
 On what memory
   --memory M  any: ordinary memory; device: a GPU's. Rank r takes GPU r modulo their number    any
-  --lane L    who carries calls on device memory out: auto host stream device                auto
+  --executor L    who carries calls on device memory out: auto host stream device                auto
 
 What is shown
   --no-demo   only the table
@@ -115,7 +115,7 @@ What is shown
 )";
 
 constexpr const char* kBenchIterations =
-    "  -n COUNT    timed calls a row                  what 20 ms allow, 60 ms with --peer\n";
+    "  -n COUNT    timed calls a row                  what 20 ms allow, 60 ms with --baseline\n";
 
 constexpr const char* kBenchAlone =
     R"(              reduce gather scatter all_to_all send_recv
@@ -125,12 +125,12 @@ On what memory
   --memory M  any: ordinary memory; allocate: ringside::allocate's, which the other ranks may read
               where it lies (comm/allocate.h); device: a GPU's, rank r takes GPU r modulo their
               number. The peer gets the same                                              any
-  --lane L    who carries calls on device memory out: auto host stream device             auto
+  --executor L    who carries calls on device memory out: auto host stream device             auto
 
 Beside what
-  --peer NAME mpi: the MPI that mpirun has started; gloo: over TCP on this host. The same calls in
+  --baseline NAME mpi: the MPI that mpirun has started; gloo: over TCP on this host. The same calls in
               the same processes on the same buffers, in turns; nccl: on device memory
-  --limit     the floor: what flags and bytes must take here, as probed just before; docs/08.
+  --lower-bound     the floor: what flags and bytes must take here, as probed just before; docs/08.
               On device memory: reading each input and writing each output, at a copy's speed
               With either, a flag is timed before and after: have the CPUs moved meanwhile?
   --explain   the same, and below each row how the call is carried out and what its time is made
@@ -140,10 +140,10 @@ Beside what
   --help      this
 
 Under which circumstances (one of the two, on the host's memory, without a floor)
-  --late US   one rank, each in turn, comes US microseconds after the others. time is what its call
+  --skew US   one rank, each in turn, comes US microseconds after the others. time is what its call
               takes it: the others are waiting, and are to be no obstacle
-  --beside US each rank starts the call, computes for US microseconds of a core in its registers,
-              and waits for the call. time is of it all; without --beside it is the call's alone
+  --overlap US each rank starts the call, computes for US microseconds of a core in its registers,
+              and waits for the call. time is of it all; without --overlap it is the call's alone
 )";
 
 }  // namespace

@@ -39,14 +39,14 @@ steady_clock::time_point spin_until(steady_clock::time_point when) {
 
 class Stopwatch {
  public:
-  // `late_us`: by how much one rank comes later than the others.
-  Stopwatch(Communicator& comm, Buffers& buffers, const Operation& what, Sides at, int late_us)
+  // `skew_us`: by how much one rank comes later than the others.
+  Stopwatch(Communicator& comm, Buffers& buffers, const Operation& what, Sides at, int skew_us)
       : comm_(comm),
         buffers_(buffers),
         at_(at),
-        late_us_(late_us),
+        skew_us_(skew_us),
         input_bytes_(input_count(what, comm.rank(), comm.size()) * bytes_of(what.dtype)),
-        batched_(late_us == 0 &&
+        batched_(skew_us == 0 &&
                  whole_count(what, comm.size()) * bytes_of(what.dtype) <= kBatchedBytes) {}
 
   bool batched() const { return batched_; }
@@ -63,22 +63,22 @@ class Stopwatch {
     const bool each = batched_ && !buffers_.on_device();
     if (!each) buffers_.rewrite(at_.send, input_bytes_);
     comm_.barrier();
-    const bool late = late_us_ != 0 && turn % comm_.size() == comm_.rank();
-    const auto start = spin_until(steady_clock::now() + std::chrono::microseconds(late_us_ * late));
+    const bool late = skew_us_ != 0 && turn % comm_.size() == comm_.rank();
+    const auto start = spin_until(steady_clock::now() + std::chrono::microseconds(skew_us_ * late));
     for (int i = 0; i < calls; ++i) {
       if (each) buffers_.rewrite(at_.send, input_bytes_);
       it.library->call(it.what, at_);
     }
     const double time_us = us_since(start) / calls;
     it.library->recover();
-    return late_us_ == 0 || late ? time_us : 0;
+    return skew_us_ == 0 || late ? time_us : 0;
   }
 
  private:
   Communicator& comm_;
   Buffers& buffers_;
   const Sides at_;
-  const int late_us_;
+  const int skew_us_;
   const std::size_t input_bytes_;
   const bool batched_;
 };
@@ -210,15 +210,16 @@ std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
 }
 
 RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
-                     const Arguments& arguments, bool in_place) {
+                      const Arguments& arguments, bool in_place) {
   RowTiming row;
   row.what = what;
   row.size_bytes = whole_count(what, comm.size()) * bytes_of(what.dtype);
   Ringside ringside(comm);
-  const Computation computation(arguments.beside_us);
-  Beside ours_beside(ringside, computation), theirs_beside(peer ? *peer : ringside, computation);
-  Library& ours = arguments.beside_us == 0 ? static_cast<Library&>(ringside) : ours_beside;
-  if (peer != nullptr && arguments.beside_us != 0) peer = &theirs_beside;
+  const Computation computation(arguments.overlap_us);
+  Overlap ours_overlapped(ringside, computation),
+      theirs_overlapped(peer ? *peer : ringside, computation);
+  Library& ours = arguments.overlap_us == 0 ? static_cast<Library&>(ringside) : ours_overlapped;
+  if (peer != nullptr && arguments.overlap_us != 0) peer = &theirs_overlapped;
   std::vector<Contender> contenders = {{&ours, what}};
   if (peer != nullptr) {
     const bool is_empty = what.count == 0 && what.kind != Kind::barrier;
@@ -230,7 +231,7 @@ RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const
   const auto series_of = [&](bool one_buffer) {
     const Sides at = sides_of(buffers, what, one_buffer, comm.rank(), comm.size());
     fill(comm, buffers, what, at);
-    const Stopwatch watch(comm, buffers, what, at, arguments.late_us);
+    const Stopwatch watch(comm, buffers, what, at, arguments.skew_us);
     return time_calls(comm, contenders, watch, arguments);
   };
   const Series series = series_of(false);

@@ -16,7 +16,7 @@
 //     each sample the library makes a call that is not timed, as the other has had the caches.
 //   - A call is over when the last rank has finished it. The time of a sample is the longest over
 //     the ranks; the result is the median over samples.
-//   - Where one rank comes late on purpose (--late), each does in turn, and the time is its own:
+//   - Where one rank comes late on purpose (--skew), each does in turn, and the time is its own:
 //     the others have been waiting for it, and from its call on the work can be done.
 #pragma once
 
@@ -71,7 +71,7 @@ struct RowTiming {
 
 // Collective. `peer` may be null; `in_place`: measure that too, where there is such a call.
 RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
-                     const Arguments& arguments, bool in_place);
+                      const Arguments& arguments, bool in_place);
 
 // `library` makes the call once on inputs from the oracle, into poisoned outputs. Returns the wrong
 // elements of all ranks. Collective.

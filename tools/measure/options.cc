@@ -60,11 +60,11 @@ enum LongOption {
   kNoDemo,
   kThreads,
   kPeer,
-  kLimit,
+  kLowerBound,
   kMemory,
-  kLane,
-  kLate,
-  kBeside,
+  kExecutor,
+  kSkew,
+  kOverlap,
   kExplain,
   kFault,
   kTrace,
@@ -76,7 +76,7 @@ constexpr std::array kCommonOptions = {
     option{"op", required_argument, nullptr, kOp},
     option{"json", no_argument, nullptr, kJson},
     option{"memory", required_argument, nullptr, kMemory},
-    option{"lane", required_argument, nullptr, kLane},
+    option{"executor", required_argument, nullptr, kExecutor},
     option{"explain", no_argument, nullptr, kExplain},
     option{"threads", required_argument, nullptr, kThreads},
     option{"fault", required_argument, nullptr, kFault},
@@ -98,9 +98,9 @@ std::vector<option> options_of(Tool tool) {
     all = {{"no-demo", no_argument, nullptr, kNoDemo}};
   } else {
     all = {{"peer", required_argument, nullptr, kPeer},
-           {"limit", no_argument, nullptr, kLimit},
-           {"late", required_argument, nullptr, kLate},
-           {"beside", required_argument, nullptr, kBeside}};
+           {"limit", no_argument, nullptr, kLowerBound},
+           {"late", required_argument, nullptr, kSkew},
+           {"beside", required_argument, nullptr, kOverlap}};
   }
   all.insert(all.end(), kCommonOptions.begin(), kCommonOptions.end());
   return all;
@@ -109,41 +109,43 @@ std::vector<option> options_of(Tool tool) {
 std::string read_peer(const char* value) {
   if (!is_peer(value))
     throw Error(Fault::usage,
-                text("--peer %s is not known; there are %s", value, peer_names().c_str()));
+                text("--baseline %s is not known; there are %s", value, peer_names().c_str()));
   return value;
 }
 
-LaneChoice read_lane(const char* value) {
-  for (const LaneChoice lane :
-       {LaneChoice::automatic, LaneChoice::host, LaneChoice::stream, LaneChoice::device})
-    if (std::strcmp(value, name_of(lane)) == 0) return lane;
+ExecutorChoice read_lane(const char* value) {
+  for (const ExecutorChoice executor : {ExecutorChoice::automatic, ExecutorChoice::host,
+                                        ExecutorChoice::stream, ExecutorChoice::device})
+    if (std::strcmp(value, name_of(executor)) == 0) return executor;
   throw Error(Fault::usage,
-              text("--lane %s is not known; there are auto, host, stream and device", value));
+              text("--executor %s is not known; there are auto, host, stream and device", value));
 }
 
 // What only makes sense together.
 void check_memory_words(const Arguments& it, Tool tool) {
-  if (it.lane && it.memory != Memory::device)
-    throw Error(Fault::usage, "--lane is about device memory; add --memory device");
+  if (it.executor && it.memory != Memory::device)
+    throw Error(Fault::usage, "--executor is about device memory; add --memory device");
   if (tool == Tool::ring_allreduce && it.memory == Memory::allocate)
     throw Error(Fault::usage, "--memory allocate is bench's; here there are any and device");
   if ((it.peer == "nccl") != (it.memory == Memory::device) && !it.peer.empty())
-    throw Error(Fault::usage, it.peer == "nccl"
-                                  ? "--peer nccl knows device memory alone; add --memory device"
-                                  : text("--peer %s is compared on the host's memory; on device "
-                                         "memory there is --peer nccl",
-                                         it.peer.c_str()));
+    throw Error(Fault::usage,
+                it.peer == "nccl"
+                    ? "--baseline nccl knows device memory alone; add --memory device"
+                    : text("--baseline %s is compared on the host's memory; on device "
+                           "memory there is --baseline nccl",
+                           it.peer.c_str()));
 }
 
 // The floor is that of calls that all ranks make at once, and do nothing else meanwhile.
 void check_circumstances(const Arguments& it) {
-  if (it.late_us == 0 && it.beside_us == 0) return;
-  const char* const name = it.late_us != 0 ? "--late" : "--beside";
-  if (it.late_us != 0 && it.beside_us != 0)
-    throw Error(Fault::usage, "--late and --beside are two questions; ask one at a time");
-  if (it.limit)
-    throw Error(Fault::usage,
-                text("%s has no floor to be held against; leave --limit and --explain out", name));
+  if (it.skew_us == 0 && it.overlap_us == 0) return;
+  const char* const name = it.skew_us != 0 ? "--skew" : "--overlap";
+  if (it.skew_us != 0 && it.overlap_us != 0)
+    throw Error(Fault::usage, "--skew and --overlap are two questions; ask one at a time");
+  if (it.lower_bound)
+    throw Error(
+        Fault::usage,
+        text("%s has no floor to be held against; leave --lower-bound and --explain out", name));
   if (it.memory == Memory::device)
     throw Error(Fault::usage, text("%s is about the host's memory, not a device's", name));
 }
@@ -184,24 +186,24 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
     case kPeer:
       it.peer = read_peer(value);
       break;
-    case kLimit:
-      it.limit = true;
+    case kLowerBound:
+      it.lower_bound = true;
       break;
-    case kLate:
-      it.late_us = read_int("--late", value, 1, 1'000'000);
+    case kSkew:
+      it.skew_us = read_int("--skew", value, 1, 1'000'000);
       break;
-    case kBeside:
-      it.beside_us = read_int("--beside", value, 1, 1'000'000);
+    case kOverlap:
+      it.overlap_us = read_int("--overlap", value, 1, 1'000'000);
       break;
     case kExplain:
       it.explain = true;
-      it.limit |= tool == Tool::bench;  // the explanation begins at the floor
+      it.lower_bound |= tool == Tool::bench;  // the explanation begins at the floor
       break;
     case kMemory:
       it.memory = read_memory(value, true);
       break;
-    case kLane:
-      it.lane = read_lane(value);
+    case kExecutor:
+      it.executor = read_lane(value);
       break;
     case kFault:
       it.fault = parse_injection(value);
@@ -238,8 +240,8 @@ Arguments parse_arguments(int argc, char** argv, Tool tool) {
   return it;
 }
 
-Options with_lane(Options options, const Arguments& arguments) {
-  if (arguments.lane) options.lane = *arguments.lane;
+Options with_executor(Options options, const Arguments& arguments) {
+  if (arguments.executor) options.executor = *arguments.executor;
   return options;
 }
 

@@ -29,13 +29,13 @@ struct Arguments {
   std::vector<Kind> kinds = {Kind::all_reduce};
   int threads = 0;  // ranks as threads of this process; 0: processes, as mpirun started them
   bool json = false;
-  bool demo = true;                // ring_allreduce
-  std::string peer;                // bench: the library beside ringside; empty: none
-  bool limit = false;              // bench
-  Memory memory = Memory::any;     // where the buffers come from; ring_allreduce: any or device
-  std::optional<LaneChoice> lane;  // with device memory; nothing: as the environment says
-  int late_us = 0;                 // bench: by how much one rank comes later than the others
-  int beside_us = 0;               // bench: how much is computed beside each call
+  bool demo = true;             // ring_allreduce
+  std::string peer;             // bench: the library beside ringside; empty: none
+  bool lower_bound = false;     // bench
+  Memory memory = Memory::any;  // where the buffers come from; ring_allreduce: any or device
+  std::optional<ExecutorChoice> executor;  // with device memory; nothing: as the environment says
+  int skew_us = 0;                 // bench: by how much one rank comes later than the others
+  int overlap_us = 0;              // bench: how much is computed beside each call
   bool explain = false;            // what each row is made of; in bench with the limit
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
   std::string trace;               // the file for the timeline; empty: none
@@ -46,7 +46,7 @@ struct Arguments {
 Arguments parse_arguments(int argc, char** argv, Tool tool);
 
 // `options` with what the command line says of them.
-Options with_lane(Options options, const Arguments& arguments);
+Options with_executor(Options options, const Arguments& arguments);
 
 // What --help prints.
 std::string help_text(Tool tool);

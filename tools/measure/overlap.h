@@ -23,9 +23,9 @@ class Computation {
 };
 
 // A library whose every call is started, computed beside, and finished.
-class Beside : public Library {
+class Overlap : public Library {
  public:
-  Beside(Library& library, const Computation& computation)
+  Overlap(Library& library, const Computation& computation)
       : library_(library), computation_(computation) {}
   const char* name() const override { return library_.name(); }
   void call(const Operation& what, Sides at) override {

@@ -12,12 +12,12 @@ namespace ringside::tools {
 namespace {
 
 constexpr int kBatches = 101;
-constexpr std::uint64_t kCalls = 4 * Board::kHistory;  // all of its history is written over
+constexpr std::uint64_t kCalls = 4 * StatusPage::kHistory;  // all of its history is written over
 
 }  // namespace
 
-double board_cost_ns() {
-  const auto board = std::make_unique<Board>();
+double status_cost_ns() {
+  const auto status_page = std::make_unique<StatusPage>();
   const Operation what{Kind::all_reduce, DType::f32, Reduction::sum, 0, 2};
   std::vector<double> costs;
   std::uint64_t number = 0;
@@ -26,8 +26,8 @@ double board_cost_ns() {
     for (const std::uint64_t end = number + kCalls; number < end;) {
       ++number;
       const auto fingerprint = static_cast<std::uint32_t>(number);
-      board->note({number, fingerprint, what, fingerprint, coarse_now_ms()});
-      board->note_finished(number);
+      status_page->note({number, fingerprint, what, fingerprint, coarse_now_ms()});
+      status_page->note_finished(number);
     }
     const std::chrono::duration<double, std::nano> took = Clock::now() - start;
     costs.push_back(took.count() / static_cast<double>(kCalls));

@@ -45,11 +45,13 @@ class Bench {
                        most_probed(bootstrap.size(), arguments)} {
     check_memory(comm_, arguments.end_bytes, compares() ? 2 * probe_options_.most_bytes : 0);
     if (gpus_)
-      check_gpu_memory(comm_, *gpus_, arguments.end_bytes, arguments.limit ? kMostGpuProbed : 0);
+      check_gpu_memory(comm_, *gpus_, arguments.end_bytes,
+                       arguments.lower_bound ? kMostGpuProbed : 0);
     if (!arguments.peer.empty())
       peer_ = make_peer(arguments.peer, bootstrap, options.timeout_s, gpus_ ? &*gpus_ : nullptr);
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
-    look_ = {arguments.peer, arguments.limit, terminal_ && std::getenv("NO_COLOR") == nullptr};
+    look_ = {arguments.peer, arguments.lower_bound,
+             terminal_ && std::getenv("NO_COLOR") == nullptr};
   }
 
   int run() {
@@ -70,7 +72,7 @@ class Bench {
       progress(when);
       return probe_machine(bootstrap_, probe_options_);
     };
-    if (gpus_ && arguments_.limit) {
+    if (gpus_ && arguments_.lower_bound) {
       progress("measuring how fast the GPU copies");
       run.gpu_copy =
           probe_gpu_copy(bootstrap_, *gpus_->mine, arguments_.end_bytes, probe_options_.timeout_s);
@@ -78,11 +80,11 @@ class Bench {
       progress("probing the machine, and fitting to it");
       surroundings_ = look_around(bootstrap_, comm_, probe_options_.most_bytes);
       run.before = surroundings_->probe;
-      run.fitted = surroundings_->machine;
+      run.calibrated = surroundings_->machine;
     } else {
       run.before = probe("probing the machine");
     }
-    if (arguments_.limit && !gpus_) run.board_ns = board_cost_ns();
+    if (arguments_.lower_bound && !gpus_) run.status_ns = status_cost_ns();
     show(header(run));
     measure(run);
     run.after = probe("probing the machine again");
@@ -98,7 +100,7 @@ class Bench {
   static std::size_t most_probed(int size, const Arguments& arguments) {
     const auto n = static_cast<std::size_t>(size);
     std::size_t bytes = kLeastProbed;
-    if (!arguments.limit) return bytes;
+    if (!arguments.lower_bound) return bytes;
     while (bytes < kMostProbed && bytes < 2 * n * arguments.end_bytes &&
            2 * n * 4 * bytes <= kProbeBytes)
       bytes *= 4;
@@ -117,7 +119,7 @@ class Bench {
     return take_gpus(bootstrap, make, options.timeout_s);
   }
 
-  bool compares() const { return !arguments_.peer.empty() || arguments_.limit; }
+  bool compares() const { return !arguments_.peer.empty() || arguments_.lower_bound; }
 
   void print(const std::string& words) const {
     if (comm_.rank() != 0) return;
@@ -137,7 +139,7 @@ class Bench {
                              comm_.size(), comm_.size() == 1 ? "" : "s", run.bootstrap.c_str(),
                              run.machine.cpu.c_str(), run.machine.cores, run.machine.date.c_str());
     if (gpus_)
-      words += gpu_words(*gpus_, comm_.device_lane());
+      words += gpu_words(*gpus_, comm_.device_executor());
     else
       words +=
           arguments_.memory == Memory::any
@@ -149,9 +151,10 @@ class Bench {
     if (run.before) words += machine_words(*run.before);
     if (!run.gpu_copy.empty())
       words += "# of its memory, read + written:\n" + rates_words("copy", run.gpu_copy);
-    if (run.board_ns)
-      words += text("# board: a call's notes for the other ranks take %.1f ns of each time below\n",
-                    *run.board_ns);
+    if (run.status_ns)
+      words += text(
+          "# status page: a call's notes for the other ranks take %.1f ns of each time below\n",
+          *run.status_ns);
     if (surroundings_) words += explain_head(surroundings_->machine);
     words += circumstances();
     if (binding_.own_cores()) words += "# each rank is bound to a core of its own\n";
@@ -161,12 +164,12 @@ class Bench {
   }
 
   std::string circumstances() const {
-    if (arguments_.late_us != 0)
+    if (arguments_.skew_us != 0)
       return text("# one rank, each in turn, comes %d us after the others; time is its call's\n",
-                  arguments_.late_us);
-    if (arguments_.beside_us != 0)
+                  arguments_.skew_us);
+    if (arguments_.overlap_us != 0)
       return text("# each rank starts a call, computes for %d us, then waits; time is of it all\n",
-                  arguments_.beside_us);
+                  arguments_.overlap_us);
     return "";
   }
 
@@ -174,7 +177,7 @@ class Bench {
     const std::string guess = words_of(core_distance(probe.flag_ns));
     std::string words = text("# machine: flag %.0f ns (80%% within %.0f)%s%s\n", probe.flag_ns,
                              probe.flag_spread_ns, guess.empty() ? "" : ": ", guess.c_str());
-    if (arguments_.limit)
+    if (arguments_.lower_bound)
       words += rates_words("copy", probe.copy) + rates_words("reduce", probe.reduce);
     return words;
   }
@@ -196,8 +199,8 @@ class Bench {
       Row row{measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares()), {}, {}, {}};
       if (gpus_)
         look_at_gpu(run, row, sides_of(buffers, what, false, comm_.rank(), comm_.size()));
-      else if (arguments_.limit)
-        row.floor = floor_of(what.kind, comm_.size(), row.size_bytes, *run.before);
+      else if (arguments_.lower_bound)
+        row.lower_bound = lower_bound_of(what.kind, comm_.size(), row.size_bytes, *run.before);
       if (surroundings_ && comm_.rank() == 0)
         row.explanation =
             explain(*surroundings_, what, sides_of(buffers, what, false, 0, comm_.size()));
@@ -209,10 +212,10 @@ class Bench {
   }
 
   void look_at_gpu(const BenchRun& run, Row& row, Sides at) const {
-    if (!arguments_.limit) return;
-    row.floor = gpu_floor(row.what, gpus_->busiest(), comm_.size(), run.gpu_copy);
+    if (!arguments_.lower_bound) return;
+    row.lower_bound = gpu_lower_bound(row.what, gpus_->busiest(), comm_.size(), run.gpu_copy);
     if (arguments_.explain)
-      row.on_gpu = explain_on_gpu(comm_, row.what, at, *row.floor, run.gpu_copy);
+      row.on_gpu = explain_on_gpu(comm_, row.what, at, *row.lower_bound, run.gpu_copy);
   }
 
   // Why rows that were asked for are not there.

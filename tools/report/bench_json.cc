@@ -42,19 +42,20 @@ std::string json_options(const Arguments& it) {
          ", \"types\": " + json_names(it.dtypes, [](DType d) { return name_of(d); }) +
          ", \"redops\": " + json_names(it.reductions, [](Reduction r) { return name_of(r); }) +
          text(",\n    \"peer\": %s, \"limit\": %s, \"memory\": \"%s\", ",
-              json_string(it.peer).c_str(), it.limit ? "true" : "false", name_of(it.memory)) +
-         text("\"late_us\": %d, \"beside_us\": %d},\n", it.late_us, it.beside_us);
+              json_string(it.peer).c_str(), it.lower_bound ? "true" : "false", name_of(it.memory)) +
+         text("\"skew_us\": %d, \"overlap_us\": %d},\n", it.skew_us, it.overlap_us);
 }
 
 // Whose memory, and who carries calls on it out.
 std::string json_gpus(const BenchRun& run, const Communicator& comm) {
   if (run.gpus == nullptr) return "";
-  const LaneInUse lane = comm.device_lane();
+  const ExecutorInUse executor = comm.device_executor();
   return text("  \"gpus\": %s, \"ranks_on_busiest_gpu\": %zu,\n",
               json_names(run.gpus->device_names, [](const std::string& it) { return it.c_str(); })
                   .c_str(),
               run.gpus->busiest().size()) +
-         text("  \"lane\": \"%s\", \"lane_why\": %s,\n", lane.name, json_string(lane.why).c_str()) +
+         text("  \"executor\": \"%s\", \"lane_why\": %s,\n", executor.name,
+              json_string(executor.why).c_str()) +
          "  \"gpu_copy\": " + json_rates(run.gpu_copy) + ",\n";
 }
 
@@ -88,14 +89,14 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
               ? text("  \"cores_moved\": %s,\n",
                      cores_moved(run.before->flag_ns, run.after->flag_ns) ? "true" : "false")
               : "") +
-         (run.board_ns ? text("  \"board_ns\": %.2f,\n", *run.board_ns) : "") +
-         (run.fitted
-              ? text("  \"fitted_ns\": {\"call\": %.2f, \"message\": %.2f, \"slot\": %.2f},\n",
-                     run.fitted->call_ns, run.fitted->message_ns, run.fitted->slot_ns)
+         (run.status_ns ? text("  \"status_ns\": %.2f,\n", *run.status_ns) : "") +
+         (run.calibrated
+              ? text("  \"calibrated_ns\": {\"call\": %.2f, \"message\": %.2f, \"slot\": %.2f},\n",
+                     run.calibrated->call_ns, run.calibrated->message_ns, run.calibrated->slot_ns)
               : "") +
          text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(run.rows)) +
          json_summary("peer", peer_summary(run.rows)) +
-         json_summary("floor", floor_summary(run.rows)) +
+         json_summary("floor", lower_bound_summary(run.rows)) +
          text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(run.rows)) + json_rows(run.rows) +
          "\n}\n";
 }

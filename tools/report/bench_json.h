@@ -9,8 +9,8 @@
 #include "tools/limits/probe.h"
 #include "tools/measure/host_info.h"
 #include "tools/measure/measure.h"
-#include "tools/report/table.h"
 #include "tools/measure/options.h"
+#include "tools/report/table.h"
 #include "tools/support/gpu.h"
 
 namespace ringside::tools {
@@ -20,12 +20,12 @@ struct BenchRun {
   std::string bootstrap;
   Machine machine;
   std::string peer_version;                   // empty without a peer
-  std::optional<MachineProbe> before, after;  // with --peer or --limit
-  std::optional<double> board_ns;             // with --limit: board_cost.h
+  std::optional<MachineProbe> before, after;  // with --baseline or --lower-bound
+  std::optional<double> status_ns;            // with --lower-bound: board_cost.h
   std::vector<Row> rows;
-  std::optional<ringside::Machine> fitted;  // with --explain, on rank 0
-  const RankGpus* gpus = nullptr;           // with --memory device
-  std::vector<Rate> gpu_copy;               // with --limit on device memory: gpu.h
+  std::optional<ringside::Machine> calibrated;  // with --explain, on rank 0
+  const RankGpus* gpus = nullptr;               // with --memory device
+  std::vector<Rate> gpu_copy;                   // with --lower-bound on device memory: gpu.h
 };
 
 std::string bench_json(const BenchRun& run, const Communicator& comm);

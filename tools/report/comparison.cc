@@ -31,7 +31,7 @@ std::string peer_columns(const PeerTiming& peer, bool colour) {
 
 std::string floor_columns(const Row& row) {
   const double distance = distance_of(row);
-  return text(" |%9s%7s", time_words(row.floor->time_us).c_str(),
+  return text(" |%9s%7s", time_words(row.lower_bound->time_us).c_str(),
               distance > 0 ? ratio_words(distance).c_str() : "-");
 }
 
@@ -74,7 +74,7 @@ std::optional<Summary> peer_summary(const std::vector<Row>& rows) {
   return summary_of(rows, ratio, true);
 }
 
-std::optional<Summary> floor_summary(const std::vector<Row>& rows) {
+std::optional<Summary> lower_bound_summary(const std::vector<Row>& rows) {
   return summary_of(rows, distance_of, false);
 }
 
@@ -89,9 +89,9 @@ std::string comparison_head(const ComparisonLook& look) {
     names += text(" |%9s%7s%11s%7s", "time", "ratio", "25-75%", "#wrong");
     units += text(" |%9s%25s", "(us)", "");
   }
-  if (look.limit) {
+  if (look.lower_bound) {
     titles += text(" |%16s", "machine");
-    names += text(" |%9s%7s", "floor", "xfloor");
+    names += text(" |%9s%7s", "floor", "xbound");
     units += text(" |%9s", "(us)");
   }
   return titles + "\n" + names + "\n" + units + "\n";
@@ -104,7 +104,7 @@ std::string comparison_row(const Row& row, const ComparisonLook& look) {
          text("%9s%7.2f%7llu", time_words(ours.time_us).c_str(), ours.busbw_gbs,
               static_cast<ull>(ours.wrong)) +
          (row.peer ? peer_columns(*row.peer, look.colour) : "") +
-         (row.floor ? floor_columns(row) : "") + "\n";
+         (row.lower_bound ? floor_columns(row) : "") + "\n";
 }
 
 std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& look) {
@@ -112,7 +112,7 @@ std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& 
   std::string words = text("# %-21s: %llu %s\n", "Out of bounds values", static_cast<ull>(wrong),
                            wrong == 0 ? "OK" : "FAILED");
   words += summary_line((look.peer + " / ringside").c_str(), peer_summary(rows));
-  words += summary_line("ringside / floor", floor_summary(rows));
+  words += summary_line("ringside / floor", lower_bound_summary(rows));
   std::set<std::string> notes;
   for (const Row& row : rows)
     if (row.peer && !row.peer->part.note.empty() && notes.insert(row.peer->part.note).second)

@@ -13,7 +13,7 @@ namespace ringside::tools {
 // Which parts the table has, and how it may look.
 struct ComparisonLook {
   std::string peer;  // its name; empty: no peer
-  bool limit = false;
+  bool lower_bound = false;
   bool colour = false;
 };
 
@@ -27,7 +27,7 @@ struct Summary {
 // The peer's time / ringside's, of which the smallest is the worst; and ringside's time / floor, of
 // which the largest is. Nothing where no row has one.
 std::optional<Summary> peer_summary(const std::vector<Row>& rows);
-std::optional<Summary> floor_summary(const std::vector<Row>& rows);
+std::optional<Summary> lower_bound_summary(const std::vector<Row>& rows);
 
 std::string comparison_head(const ComparisonLook& look);
 std::string comparison_row(const Row& row, const ComparisonLook& look);

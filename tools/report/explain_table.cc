@@ -14,25 +14,25 @@ namespace {
 struct Column {
   const char* name;
   int width;
-  std::initializer_list<Term> terms;
+  std::initializer_list<CostTerm> terms;
 };
 const Column kColumns[] = {
-    {"call", 8, {Term::call}},
-    {"ends", 8, {Term::ends}},
-    {"lines", 7, {Term::lines}},
-    {"flags", 8, {Term::flags, Term::wires}},
-    {"credits", 8, {Term::credits}},
-    {"to slot", 9, {Term::into_slots}},
-    {"from", 9, {Term::from_slots}},
-    {"own part", 9, {Term::own_part}},
-    {"additions", 10, {Term::additions}},
+    {"call", 8, {CostTerm::call}},
+    {"ends", 8, {CostTerm::ends}},
+    {"lines", 7, {CostTerm::lines}},
+    {"flags", 8, {CostTerm::flags, CostTerm::wires}},
+    {"credits", 8, {CostTerm::credits}},
+    {"to slot", 9, {CostTerm::into_slots}},
+    {"from", 9, {CostTerm::from_slots}},
+    {"own part", 9, {CostTerm::own_part}},
+    {"additions", 10, {CostTerm::additions}},
 };
-constexpr const char* kPathNames[kPaths] = {"cell", "slot", "sum", "lent"};
+constexpr const char* kPathNames[kPaths] = {"cell", "slot", "sum", "exposed"};
 constexpr const char* kPathWords[kPaths] = {"in the flag's own line", "copied to slots",
                                             "computed in slots", "read where they lie"};
-constexpr const char* kTermNames[kTerms] = {"call",     "ends",     "lines",      "flags",
-                                            "credits",  "wires",    "into_slots", "from_slots",
-                                            "own_part", "additions"};
+constexpr const char* kTermNames[kCostTerms] = {"call",     "ends",     "lines",      "flags",
+                                                "credits",  "wires",    "into_slots", "from_slots",
+                                                "own_part", "additions"};
 
 constexpr const char* kLegend =
     R"(# Below each row: how the call is carried out, and its predicted time by what the longest way
@@ -104,44 +104,46 @@ std::string bill_head() {
   return words + text("%10s\n", "sum");
 }
 
-std::string bill_line(const char* name, const Bill& bill) {
+std::string breakdown_line(const char* name, const CostBreakdown& breakdown) {
   std::string words = text("#   %-9s", name);
   for (const Column& column : kColumns) {
     double us = 0;
-    for (const Term term : column.terms) us += at(bill, term) / 1e3;
+    for (const CostTerm term : column.terms) us += at(breakdown, term) / 1e3;
     words += text("%*s", column.width, us_words(us).c_str());
   }
-  return words + text("%10s\n", us_words(total_us(bill)).c_str());
+  return words + text("%10s\n", us_words(total_us(breakdown)).c_str());
 }
 
-Bill difference(const Bill& a, const Bill& b) {
-  Bill it = {};
-  for (std::size_t term = 0; term < kTerms; ++term) it[term] = a[term] - b[term];
+CostBreakdown difference(const CostBreakdown& a, const CostBreakdown& b) {
+  CostBreakdown it = {};
+  for (std::size_t term = 0; term < kCostTerms; ++term) it[term] = a[term] - b[term];
   return it;
 }
 
-std::string json_bill(const Bill& bill) {
+std::string json_breakdown(const CostBreakdown& breakdown) {
   std::string list;
-  for (std::size_t term = 0; term < kTerms; ++term)
-    list += text("%s\"%s\": %.4f", list.empty() ? "" : ", ", kTermNames[term], bill[term] / 1e3);
+  for (std::size_t term = 0; term < kCostTerms; ++term)
+    list +=
+        text("%s\"%s\": %.4f", list.empty() ? "" : ", ", kTermNames[term], breakdown[term] / 1e3);
   return "{" + list + "}";
 }
 
 }  // namespace
 
 std::string explain_head(const ringside::Machine& machine) {
-  const std::string fitted =
+  const std::string calibrated =
       text("# fitted: a call %.0f ns, a message %.0f ns at either end, its second line %.0f ns\n",
            machine.call_ns, machine.message_ns, machine.slot_ns);
-  return fitted + kLegend;
+  return calibrated + kLegend;
 }
 
 std::string explain_words(const Explanation& it, double measured_us) {
   std::string words = "#   " + it.algorithm + ": " + it.why + "\n";
-  if (!it.unpriced.empty()) return words + "#   no prediction: " + it.unpriced + "\n";
+  if (!it.unpredicted.empty()) return words + "#   no prediction: " + it.unpredicted + "\n";
   words += "#   " + cut_words(it) + "\n#   " + path_words(it) + "\n" + bill_head();
-  words += bill_line("floor", it.floor) + bill_line("+ gap", difference(it.predicted, it.floor)) +
-           bill_line("predicted", it.predicted);
+  words += breakdown_line("floor", it.lower_bound) +
+           breakdown_line("+ gap", difference(it.predicted, it.lower_bound)) +
+           breakdown_line("predicted", it.predicted);
   const double predicted_us = total_us(it.predicted);
   const double unexplained_us = measured_us - predicted_us;
   return words + text("#   unexplained %+.2f (%+.1f %% of the prediction), measured %s\n",
@@ -156,17 +158,17 @@ std::string explain_json(const Explanation& it, double measured_us) {
                            it.chunks, it.longest_chunk_bytes, it.slices) +
                       text("\"slice_bytes\": %zu, \"streams\": %s,\n", it.slice_bytes,
                            it.streams ? "true" : "false") +
-                      text("      \"least_bytes\": %.0f, \"floor_us\": ", it.least_bytes) +
-                      json_bill(it.floor);
-  if (!it.unpriced.empty())
-    return words + ",\n      \"unpriced\": " + json_string(it.unpriced) + "}";
+                      text("      \"least_bytes\": %.0f, \"lower_bound_us\": ", it.least_bytes) +
+                      json_breakdown(it.lower_bound);
+  if (!it.unpredicted.empty())
+    return words + ",\n      \"unpriced\": " + json_string(it.unpredicted) + "}";
   words += text(",\n      \"busiest_bytes\": %zu, \"sent\": {", it.busiest_bytes);
   for (std::size_t path = 0; path < kPaths; ++path)
     words += text("%s\"%s\": {\"messages\": %zu, \"bytes\": %zu}", path == 0 ? "" : ", ",
                   kPathNames[path], it.sent[path].messages, it.sent[path].bytes);
-  return words + "},\n      \"predicted_us\": " + json_bill(it.predicted) +
+  return words + "},\n      \"predicted_us\": " + json_breakdown(it.predicted) +
          text(",\n      \"predicted_total_us\": %.4f, \"floor_total_us\": %.4f, ",
-              total_us(it.predicted), total_us(it.floor)) +
+              total_us(it.predicted), total_us(it.lower_bound)) +
          text("\"unexplained_us\": %.4f}", measured_us - total_us(it.predicted));
 }
 

@@ -38,11 +38,12 @@ std::string json_peer(const PeerTiming& peer) {
 }
 
 std::string json_floor(const Row& row) {
-  return text("{\"time_us\": %.4f, \"flags\": %d, \"reduced_bytes\": %llu, ", row.floor->time_us,
-              row.floor->work.flags, static_cast<ull>(row.floor->work.reduced_bytes)) +
+  return text("{\"time_us\": %.4f, \"flags\": %d, \"reduced_bytes\": %llu, ",
+              row.lower_bound->time_us, row.lower_bound->work.flags,
+              static_cast<ull>(row.lower_bound->work.reduced_bytes)) +
          text("\"copied_bytes\": %llu, \"moved_bytes\": %llu, \"distance\": %.4f}",
-              static_cast<ull>(row.floor->work.copied_bytes),
-              static_cast<ull>(row.floor->work.moved_bytes), distance_of(row));
+              static_cast<ull>(row.lower_bound->work.copied_bytes),
+              static_cast<ull>(row.lower_bound->work.moved_bytes), distance_of(row));
 }
 
 int root_of(const Operation& what) { return has_root(what.kind) ? what.root : -1; }
@@ -91,7 +92,9 @@ const char* reduction_words(const Operation& what) {
 }
 
 double distance_of(const Row& row) {
-  return row.floor && row.floor->time_us > 0 ? row.out_of_place.time_us / row.floor->time_us : 0;
+  return row.lower_bound && row.lower_bound->time_us > 0
+             ? row.out_of_place.time_us / row.lower_bound->time_us
+             : 0;
 }
 
 std::size_t wrong_in(const std::vector<Row>& rows) {
@@ -114,7 +117,7 @@ std::string json_rows(const std::vector<Row>& rows) {
     list += text(", \"samples\": %llu", static_cast<ull>(row.samples));
     if (row.in_place) list += ",\n     \"in_place\": " + json_side(*row.in_place);
     if (row.peer) list += ",\n     \"peer\": " + json_peer(*row.peer);
-    if (row.floor) list += ",\n     \"floor\": " + json_floor(row);
+    if (row.lower_bound) list += ",\n     \"floor\": " + json_floor(row);
     if (row.explanation)
       list += ",\n     \"explain\": " + explain_json(*row.explanation, row.out_of_place.time_us);
     if (row.on_gpu)

@@ -14,7 +14,7 @@
 namespace ringside::tools {
 
 struct Row : RowTiming {
-  std::optional<Floor> floor;
+  std::optional<LowerBound> lower_bound;
   std::optional<Explanation> explanation;
   std::optional<GpuExplanation> on_gpu;  // in its place, for device memory
 };

@@ -25,27 +25,27 @@ std::string sides_words(const TracedStep& it) {
   std::string words;
   const auto add = [&](const std::string& more) { words += (words.empty() ? "" : ", ") + more; };
   if (it.step.send) add(text("send chunk %d", it.step.send->chunk));
-  const bool reduces = it.step.word == Word::exchange_reduce;
+  const bool reduces = it.step.primitive == Primitive::exchange_reduce;
   if (it.step.receive)
     add(text("%s chunk %d", reduces ? "reduce" : "receive", it.step.receive->chunk));
   return words;
 }
 
 std::string step_words(const TracedStep& it) {
-  switch (it.step.word) {
-    case Word::finish:
+  switch (it.step.primitive) {
+    case Primitive::post_op:
       return text("finish chunk %d", it.step.receive->chunk);
-    case Word::keep:
+    case Primitive::copy_input:
       return text("keep chunk %d", it.step.receive->chunk);
-    case Word::show:
+    case Primitive::send_input:
       return text("show the input to rank %d", it.to);
-    case Word::look:
+    case Primitive::wait_input:
       if (it.received == 0) return "look at the own input";
       if (!it.step.receive) return text("look at the input of rank %d", it.from);
       return text("look at chunk %d of rank %d", it.step.receive->chunk, it.from);
-    case Word::fold:
+    case Primitive::reduce_input:
       return text("fold chunk %d of rank %d", it.step.receive->chunk, it.step.from);
-    case Word::look_away:
+    case Primitive::release_inputs:
       return "look away";
     default:
       return sides_words(it);

@@ -153,9 +153,13 @@ Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
 Planner planner_of(const Communicator& comm) {
   const Options& options = comm.options();
   const WindowPlan plan = WindowPlan::make(comm.size(), options.slot_bytes, options.slot_count);
-  return {comm.rank(),           comm.size(),       options.slot_bytes,
-          plan.pair.slot_bytes,  options.algorithm, options.stream_from_bytes,
-          comm.lend_from_bytes()};
+  return {comm.rank(),
+          comm.size(),
+          options.slot_bytes,
+          plan.pair.slot_bytes,
+          options.algorithm,
+          options.stream_from_bytes,
+          comm.zero_copy_from_bytes()};
 }
 
 }  // namespace ringside::tools

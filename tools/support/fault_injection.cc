@@ -137,7 +137,7 @@ class Injector {
     throw_system(text("cannot open the window of rank %d", peer));
   }
 
-  // The rank's own window: where its board and its alarm are.
+  // The rank's own window: where its status page and its alarm are.
   void watch(const Window& window) { window_ = &window; }
   // True once: for the first communicator.
   bool take() { return !std::exchange(taken_, true); }
@@ -159,14 +159,14 @@ class Injector {
   // As a rank would that computes, sleeps or loops for ever. Only what must end it does: its time,
   // SIGTERM, and the end of the communicator. What follows in the call then ends in an error.
   void stand_still(std::optional<milliseconds> how_long) {
-    Board& board = *reinterpret_cast<Board*>(window_->data());
-    board.note_wait_over();  // it may have had a wait behind it, in which it sends
+    StatusPage& status_page = *reinterpret_cast<StatusPage*>(window_->data());
+    status_page.note_wait_over();  // it may have had a wait behind it, in which it sends
     const auto start = std::chrono::steady_clock::now();
     const auto ends = [&] {
       if (how_long && std::chrono::steady_clock::now() - start >= *how_long) return true;
       if (interrupted_ != nullptr && interrupted_->load(std::memory_order_relaxed) != 0)
         return true;
-      return board.state() == RankState::broken ||
+      return status_page.state() == RankState::broken ||
              window_->cell(WindowPlan::kAlarmCell).acquire().sequence != 0;
     };
     while (!ends()) std::this_thread::sleep_for(milliseconds(1));
@@ -195,9 +195,9 @@ class InjectedPeerWindow : public PeerWindow {
   }
   void flush() override { inner_->flush(); }
   std::byte* mapped() const override { return inner_->mapped(); }
-  bool takes_loans() const override { return inner_->takes_loans(); }
-  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
-    return inner_->borrow(loan, bytes);
+  bool takes_zero_copy() const override { return inner_->takes_zero_copy(); }
+  const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
+    return inner_->read_exposed(ref, bytes);
   }
 
  private:

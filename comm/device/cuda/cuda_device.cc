@@ -130,7 +130,7 @@ CudaDevice::CudaDevice() {
   // Before any kernel of ours waits for another.
   cuda::load_loops();
   load_device_kernels();
-  beside_ = stream_beside(ordinal_);
+  overlap_ = stream_beside(ordinal_);
   check_cuda(cudaEventCreateWithFlags(&default_mark_, cudaEventDisableTiming), "an event");
   probe_flags();
 }
@@ -146,9 +146,10 @@ void CudaDevice::probe_flags() {
   unsigned char* const cell = allocate(sizeof(DeviceCell));
   const auto address = reinterpret_cast<CUdeviceptr>(cell);
   const bool works =
-      write(beside_, address, device_signal(1, 7), CU_STREAM_WRITE_VALUE_DEFAULT) == CUDA_SUCCESS &&
-      wait(beside_, address, device_signal(1, 0), CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS &&
-      cudaStreamSynchronize(beside_) == cudaSuccess;
+      write(overlap_, address, device_signal(1, 7), CU_STREAM_WRITE_VALUE_DEFAULT) ==
+          CUDA_SUCCESS &&
+      wait(overlap_, address, device_signal(1, 0), CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS &&
+      cudaStreamSynchronize(overlap_) == cudaSuccess;
   cudaGetLastError();
   free(cell);
   if (!works) return;
@@ -194,8 +195,8 @@ unsigned char* CudaDevice::allocate(std::size_t bytes) {
     check_cuda(cudaMalloc(&memory, bytes), "cudaMalloc for a communicator");
     note_allocation(memory, ordinal_, bytes);
   }
-  check_cuda(cudaMemsetAsync(memory, 0, bytes, beside_), "clearing memory");
-  check_cuda(cudaStreamSynchronize(beside_), "clearing memory");
+  check_cuda(cudaMemsetAsync(memory, 0, bytes, overlap_), "clearing memory");
+  check_cuda(cudaStreamSynchronize(overlap_), "clearing memory");
   return static_cast<unsigned char*>(memory);
 }
 
@@ -244,20 +245,20 @@ bool CudaDevice::lets_read(const DeviceFacts& reader) {
   return cudaDeviceCanAccessPeer(&can, reader.ordinal, ordinal_) == cudaSuccess && can != 0;
 }
 
-DeviceTrouble* CudaDevice::make_trouble() {
+DeviceErrorFlags* CudaDevice::make_error_flags() {
   const Current current(ordinal_);
-  void* memory = take_spare(kInHost, sizeof(DeviceTrouble));
+  void* memory = take_spare(kInHost, sizeof(DeviceErrorFlags));
   if (memory == nullptr) {
-    check_cuda(
-        cudaHostAlloc(&memory, sizeof(DeviceTrouble), cudaHostAllocPortable | cudaHostAllocMapped),
-        "pinned memory for the abort word");
-    note_allocation(memory, kInHost, sizeof(DeviceTrouble));
+    check_cuda(cudaHostAlloc(&memory, sizeof(DeviceErrorFlags),
+                             cudaHostAllocPortable | cudaHostAllocMapped),
+               "pinned memory for the abort word");
+    note_allocation(memory, kInHost, sizeof(DeviceErrorFlags));
   }
-  return new (memory) DeviceTrouble;
+  return new (memory) DeviceErrorFlags;
 }
 
-void CudaDevice::free_trouble(DeviceTrouble* trouble) noexcept {
-  if (trouble != nullptr) keep_spare(trouble);
+void CudaDevice::free_error_flags(DeviceErrorFlags* error_flags) noexcept {
+  if (error_flags != nullptr) keep_spare(error_flags);
 }
 
 // --- streams and events ---
@@ -349,18 +350,18 @@ void CudaDevice::signal(Stream stream, DeviceCell* cell, std::uint64_t bits) {
 }
 
 void CudaDevice::await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
-                       const DeviceTrouble* trouble) {
+                       const DeviceErrorFlags* error_flags) {
   const Current current(ordinal_);
   if (wait_value_ != nullptr && wait_value_(of(stream), reinterpret_cast<CUdeviceptr>(&cell->bits),
                                             bits, wait_flags_) == CUDA_SUCCESS)
     return;
-  launch_await(cell, bits, trouble, {of(stream)});
+  launch_await(cell, bits, error_flags, {of(stream)});
 }
 
 void CudaDevice::check(Stream stream, const DeviceCell* cell, std::uint32_t fingerprint, int from,
-                       DeviceTrouble* trouble) {
+                       DeviceErrorFlags* error_flags) {
   const Current current(ordinal_);
-  launch_check(cell, fingerprint, from, trouble, {of(stream)});
+  launch_check(cell, fingerprint, from, error_flags, {of(stream)});
 }
 
 void CudaDevice::launch(Stream stream, const DeviceCall& call, int blocks) {
@@ -372,8 +373,8 @@ void CudaDevice::launch(Stream stream, const DeviceCall& call, int blocks) {
 
 void CudaDevice::copy_beside(void* to, const void* from, std::size_t bytes) {
   const Current current(ordinal_);
-  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, beside_), "cudaMemcpyAsync");
-  check_cuda(cudaStreamSynchronize(beside_), "a copy");
+  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, overlap_), "cudaMemcpyAsync");
+  check_cuda(cudaStreamSynchronize(overlap_), "a copy");
 }
 
 void CudaDevice::settle_default() {

@@ -28,8 +28,8 @@ class CudaDevice : public Device {
   unsigned char* open(const DeviceFacts& owner, const DeviceHandle& handle) override;
   void close(const DeviceFacts& owner, unsigned char* memory) noexcept override;
   bool lets_read(const DeviceFacts& reader) override;
-  DeviceTrouble* make_trouble() override;
-  void free_trouble(DeviceTrouble* trouble) noexcept override;
+  DeviceErrorFlags* make_error_flags() override;
+  void free_error_flags(DeviceErrorFlags* error_flags) noexcept override;
 
   Stream make_stream() override;
   void end_stream(Stream stream) noexcept override;
@@ -47,9 +47,9 @@ class CudaDevice : public Device {
   void divide(Stream stream, DType dtype, void* inout, std::size_t count, int divisor) override;
   void signal(Stream stream, DeviceCell* cell, std::uint64_t bits) override;
   void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
-             const DeviceTrouble* trouble) override;
+             const DeviceErrorFlags* error_flags) override;
   void check(Stream stream, const DeviceCell* cell, std::uint32_t fingerprint, int from,
-             DeviceTrouble* trouble) override;
+             DeviceErrorFlags* error_flags) override;
   void launch(Stream stream, const DeviceCall& call, int blocks) override;
 
   void settle_default() override;
@@ -61,7 +61,7 @@ class CudaDevice : public Device {
   void copy_beside(void* to, const void* from, std::size_t bytes);
 
   int ordinal_ = 0;
-  cudaStream_t beside_ = nullptr;  // for what must not wait for any other stream
+  cudaStream_t overlap_ = nullptr;  // for what must not wait for any other stream
   cudaEvent_t default_mark_ = nullptr;
   // The driver's, if the device has them and they have been seen to work here.
   decltype(&cuStreamWriteValue64) write_value_ = nullptr;

@@ -1,4 +1,4 @@
-// A block of a GPU's threads, as the device lane wants one (comm/device/kernel/executor.h).
+// A block of a GPU's threads, as the device executor wants one (comm/device/kernel/executor.h).
 #pragma once
 
 #include "comm/device/kernel/args.h"
@@ -11,7 +11,7 @@ class GpuBlock {
   // What the block shares. Two places for what the leader tells: a thread that is slow to read one
   // is not overtaken, as the other is written next, and before the one after that all have met.
   struct Shared {
-    Told told[2];
+    LeaderResult results[2];
     DeviceProgress progress[kMostDeviceRanks];
   };
 
@@ -33,13 +33,13 @@ class GpuBlock {
   }
 
   template <class F>
-  __host__ __device__ Told tell(const F& f) {
+  __host__ __device__ LeaderResult broadcast(const F& f) {
 #if defined(__CUDA_ARCH__)
-    Told& told = shared_.told[turn_];
+    LeaderResult& result = shared_.results[turn_];
     turn_ = 1 - turn_;
-    if (threadIdx.x == 0) told = f();
+    if (threadIdx.x == 0) result = f();
     __syncthreads();
-    return told;
+    return result;
 #else
     return f();
 #endif

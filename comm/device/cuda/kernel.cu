@@ -11,7 +11,8 @@ namespace {
 __global__ void __launch_bounds__(kDeviceThreads, 1)
     device_call_kernel(const __grid_constant__ DeviceCall call) {
   __shared__ GpuBlock::Shared shared;
-  DeviceProgress* const mine = call.progress + call.layout.road(static_cast<int>(blockIdx.x), 0);
+  DeviceProgress* const mine =
+      call.progress + call.layout.connection(static_cast<int>(blockIdx.x), 0);
   for (int peer = static_cast<int>(threadIdx.x); peer < call.size; peer += kDeviceThreads)
     shared.progress[peer] = mine[peer];
   __syncthreads();
@@ -23,11 +24,11 @@ __global__ void __launch_bounds__(kDeviceThreads, 1)
 }
 
 __global__ void check_kernel(const DeviceCell* cell, std::uint32_t fingerprint, int from,
-                             DeviceTrouble* trouble) {
+                             DeviceErrorFlags* error_flags) {
   const std::uint32_t mark = device_fingerprint(load_acquire(&cell->bits));
-  if (mark == fingerprint || load_word(&trouble->abort) != 0) return;
-  store_release(&trouble->found, kTroubleFound | static_cast<std::uint64_t>(from) << 32 | mark);
-  while (load_word(&trouble->abort) == 0) continue;
+  if (mark == fingerprint || load_word(&error_flags->abort) != 0) return;
+  store_release(&error_flags->found, kErrorFound | static_cast<std::uint64_t>(from) << 32 | mark);
+  while (load_word(&error_flags->abort) == 0) continue;
 }
 
 __global__ void signal_kernel(DeviceCell* cell, std::uint64_t bits) {
@@ -36,11 +37,11 @@ __global__ void signal_kernel(DeviceCell* cell, std::uint64_t bits) {
 }
 
 __global__ void await_kernel(const DeviceCell* cell, std::uint64_t bits,
-                             const DeviceTrouble* trouble) {
+                             const DeviceErrorFlags* error_flags) {
   for (;;) {
     for (int look = 0; look < 1024; ++look)
       if (static_cast<std::int64_t>(load_acquire(&cell->bits) - bits) >= 0) return;
-    if (load_word(&trouble->abort) != 0) return;
+    if (load_word(&error_flags->abort) != 0) return;
   }
 }
 
@@ -58,8 +59,8 @@ void launch_device_call(const DeviceCall& call, unsigned blocks, const cuda::Lau
 }
 
 void launch_check(const DeviceCell* cell, std::uint32_t fingerprint, int from,
-                  DeviceTrouble* trouble, const cuda::Launch& launch) {
-  void* arguments[] = {&cell, &fingerprint, &from, &trouble};
+                  DeviceErrorFlags* error_flags, const cuda::Launch& launch) {
+  void* arguments[] = {&cell, &fingerprint, &from, &error_flags};
   cuda::launch_kernel(address_of(check_kernel), 1, 1, arguments, launch, "a look at a flag");
 }
 
@@ -68,9 +69,9 @@ void launch_signal(DeviceCell* cell, std::uint64_t bits, const cuda::Launch& lau
   cuda::launch_kernel(address_of(signal_kernel), 1, 1, arguments, launch, "a signal");
 }
 
-void launch_await(const DeviceCell* cell, std::uint64_t bits, const DeviceTrouble* trouble,
+void launch_await(const DeviceCell* cell, std::uint64_t bits, const DeviceErrorFlags* error_flags,
                   const cuda::Launch& launch) {
-  void* arguments[] = {&cell, &bits, &trouble};
+  void* arguments[] = {&cell, &bits, &error_flags};
   cuda::launch_kernel(address_of(await_kernel), 1, 1, arguments, launch, "a wait for a signal");
 }
 

@@ -14,12 +14,12 @@ void launch_device_call(const DeviceCall& call, unsigned blocks, const cuda::Lau
 
 // What Device::check says.
 void launch_check(const DeviceCell* cell, std::uint32_t fingerprint, int from,
-                  DeviceTrouble* trouble, const cuda::Launch& launch);
+                  DeviceErrorFlags* error_flags, const cuda::Launch& launch);
 
-// The stream lane's flags where streams cannot write and wait themselves. The wait ends when the
-// cell's sequence is there, or on the abort word.
+// The stream executor's flags where streams cannot write and wait themselves. The wait ends when
+// the cell's sequence is there, or on the abort word.
 void launch_signal(DeviceCell* cell, std::uint64_t bits, const cuda::Launch& launch);
-void launch_await(const DeviceCell* cell, std::uint64_t bits, const DeviceTrouble* trouble,
+void launch_await(const DeviceCell* cell, std::uint64_t bits, const DeviceErrorFlags* error_flags,
                   const cuda::Launch& launch);
 
 // How many blocks of it the current device can have resident.

@@ -32,7 +32,7 @@ inline constexpr int kMostDeviceRanks = 16;
 // on the host (signal.h), so that the whole word grows with it: a stream can wait for "at least".
 struct alignas(64) DeviceCell {
   std::uint64_t bits;
-  const unsigned char* loan;  // where the message lies, if it is lent
+  const unsigned char* ref;  // where the message lies, if it is exposed
 };
 
 RINGSIDE_HD constexpr std::uint64_t device_signal(std::uint32_t sequence,
@@ -58,19 +58,21 @@ struct DeviceLayout {
   int slots = 2;
   std::size_t slot_bytes = 0;  // a multiple of 64
 
-  RINGSIDE_HD constexpr std::size_t road(int block, int from) const {
+  RINGSIDE_HD constexpr std::size_t connection(int block, int from) const {
     return static_cast<std::size_t>(block) * static_cast<std::size_t>(size) +
            static_cast<std::size_t>(from);
   }
   RINGSIDE_HD constexpr std::size_t cell(int block, int from, int slot) const {
-    return road(block, from) * static_cast<std::size_t>(slots + 1) + static_cast<std::size_t>(slot);
+    return connection(block, from) * static_cast<std::size_t>(slots + 1) +
+           static_cast<std::size_t>(slot);
   }
   // Where rank `from` returns credit for what it has been sent.
   RINGSIDE_HD constexpr std::size_t credit_cell(int block, int from) const {
     return cell(block, from, slots);
   }
   RINGSIDE_HD constexpr std::size_t byte(int block, int from, int slot) const {
-    return (road(block, from) * static_cast<std::size_t>(slots) + static_cast<std::size_t>(slot)) *
+    return (connection(block, from) * static_cast<std::size_t>(slots) +
+            static_cast<std::size_t>(slot)) *
            slot_bytes;
   }
   constexpr std::size_t total_cells() const { return cell(blocks, 0, 0); }
@@ -85,7 +87,7 @@ struct DeviceProgress {
 };
 
 // Between a kernel and the host that watches it, in memory of the host that both can see.
-struct DeviceTrouble {
+struct DeviceErrorFlags {
   // The host's: nothing that the kernel waits for will come. It ends at once, whatever it has done.
   std::uint32_t abort = 0;
   // The kernel's: a message was of another call. The lower half is its fingerprint, above is the
@@ -94,11 +96,11 @@ struct DeviceTrouble {
   // The kernel's: for whom block 0 waits (its rank and one; 0: for nobody), above it in which step.
   std::uint64_t waits_for = 0;
 };
-inline constexpr std::uint64_t kTroubleFound = std::uint64_t{1} << 63;
+inline constexpr std::uint64_t kErrorFound = std::uint64_t{1} << 63;
 
 // What a rank hands to its kernel, by value.
 struct DeviceCall {
-  Text text{};
+  AlgorithmId text{};
   DType dtype{};
   Reduction reduction{};
   int root = 0;
@@ -112,7 +114,7 @@ struct DeviceCall {
   std::size_t element_bytes = 1;
   std::size_t slice_count = 1;  // elements of a chunk that travel in one message
   std::size_t slices = 1;       // of the longest chunk
-  std::size_t input_first = 0;  // as in HostCall (host_lane.h)
+  std::size_t input_first = 0;  // as in HostCall (host_executor.h)
   std::size_t output_first = 0;
   std::size_t chunk_begin[kMostDeviceRanks + 1] = {};  // and the end of the last one
   int chunks = 1;
@@ -121,13 +123,13 @@ struct DeviceCall {
   DeviceWindow own;
   DeviceWindow of[kMostDeviceRanks];   // by rank
   DeviceProgress* progress = nullptr;  // by road
-  DeviceTrouble* trouble = nullptr;
+  DeviceErrorFlags* error_flags = nullptr;
   unsigned char* kept = nullptr;  // a slot for each block: what Place::kept means
 
   // Ranks that can read this rank's buffers where they lie, a bit each; and from which size on
-  // messages to them are lent.
+  // messages to them are exposed.
   std::uint32_t readers = 0;
-  std::size_t lend_from_bytes = SIZE_MAX;
+  std::size_t zero_copy_from_bytes = SIZE_MAX;
 };
 static_assert(sizeof(DeviceCall) <= 4096, "what a kernel's arguments may take");
 

@@ -1,8 +1,8 @@
-// A block of threads that go the same way, as the device lane sees it.
+// A block of threads that go the same way, as the device executor sees it.
 //
 // A Block has
 //    index(), count()      which block of how many
-//    tell(f)               the leader's f() → Told, known to all threads; a barrier before anybody
+//    broadcast(f)          the leader's f() → LeaderResult, known to all threads; a barrier before anybody
 //                          goes on
 //    leader(f)             the leader alone; nobody waits for it
 //    together(f)           f(thread, threads) on each thread, and a barrier
@@ -16,10 +16,10 @@
 namespace ringside {
 
 // What a leader tells its block: where something is, and whether there is anything at all.
-struct Told {
+struct LeaderResult {
   const unsigned char* at = nullptr;
   bool ok = false;
-  bool is_loan = false;
+  bool is_zero_copy = false;
 };
 
 }  // namespace ringside

@@ -1,21 +1,22 @@
-// The device lane: the algorithm's text *is* the kernel. Each block of threads reads it aloud to a
-// lane of its own, and the lane's words are loads, stores and flags on memory of the peers.
+// The device executor: the algorithm's text *is* the kernel. Each block of threads reads it aloud
+// to a executor of its own, and the executor's words are loads, stores and flags on memory of the
+// peers.
 //
-//     all_reduce(lane, ring)            ring.h, the same text that the host lane reads
-//       └ lane.exchange_reduce(…)       leader: waits for room; all threads: copy; leader: signals
+//     all_reduce(executor, ring)            ring.h, the same text that the host executor reads
+//       └ executor.exchange_reduce(…)       leader: waits for room; all threads: copy; leader: signals
 //                                       leader: waits for the flag; all threads: fold; credit
 //
-// What is different from host_lane.h, and why
+// What is different from host_executor.h, and why
 //   Order.   A word sends first and receives then, and waits for room in between. On the host that
 //            could deadlock for want of a slot; here it cannot as long as a road has two: message m
 //            needs m − 2 to have been consumed, whose receiver waited for message m − 1 at most,
-//            and so on down to the first one (proof_lane.h's rule `in_order` proves it).
+//            and so on down to the first one (prover.h's rule `in_order` proves it).
 //   Carry.   A partial sum is always computed straight into the right neighbour's slot. There is no
 //            scratch, and nothing is copied twice.
-//   Loans.   Where a peer can load this rank's memory (threads of one process; GPUs with peer
-//            access) a large piece is not copied but lent, as in allocate.h. Nothing has to be
+//   Zero-copy messages.   Where a peer can load this rank's memory (threads of one process; GPUs with peer
+//            access) a large piece is not copied but exposed, as in allocate.h. Nothing has to be
 //            allocated in a special way for it.
-//   Folds.   The one-shot text adds contribution after contribution; the lane notes where they are,
+//   Folds.   The one-shot text adds contribution after contribution; the executor notes where they are,
 //            and folds them all in one pass when the last one is named.
 //
 // Who carries it out is a template's argument. On a GPU (comm/device/cuda/gpu_block.h) one thread,
@@ -39,9 +40,9 @@
 namespace ringside {
 
 template <class Block>
-class DeviceLane {
+class DeviceExecutor {
  public:
-  RINGSIDE_HD DeviceLane(const DeviceCall& call, Block& block) : call_(call), block_(block) {}
+  RINGSIDE_HD DeviceExecutor(const DeviceCall& call, Block& block) : call_(call), block_(block) {}
 
   // Of this block: every count-th one, beginning with its own number.
   RINGSIDE_HD std::size_t slices() const {
@@ -49,7 +50,7 @@ class DeviceLane {
     return call_.slices > first ? (call_.slices - first + each - 1) / each : 0;
   }
 
-  // The ring's words.
+  // The ring's primitives.
   RINGSIDE_HD void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
     put(right(), send, slice);
     take(left(), receive, slice, true);
@@ -60,10 +61,10 @@ class DeviceLane {
   }
   RINGSIDE_HD void send(Piece piece, std::size_t slice) { put(right(), piece, slice); }
   RINGSIDE_HD void receive(Piece piece, std::size_t slice) { take(left(), piece, slice, false); }
-  RINGSIDE_HD void finish(Piece piece, std::size_t slice);
-  RINGSIDE_HD void keep(int chunk, std::size_t slice);
+  RINGSIDE_HD void post_op(Piece piece, std::size_t slice);
+  RINGSIDE_HD void copy_input(int chunk, std::size_t slice);
 
-  // The mesh's words.
+  // The mesh's primitives.
   RINGSIDE_HD void send_to(int peer, Piece piece, std::size_t slice) { put(peer, piece, slice); }
   RINGSIDE_HD void receive_from(int peer, Piece piece, std::size_t slice) {
     take(peer, piece, slice, false);
@@ -74,13 +75,13 @@ class DeviceLane {
   }
 
   // The words of one_shot.h, for this block's share of each chunk, and of two_shot.h.
-  RINGSIDE_HD void show(int peer);
-  RINGSIDE_HD void look(int rank, int chunk = kWholeInput, std::size_t slice = 0);
-  RINGSIDE_HD void fold(int chunk, int from, int order, std::size_t slice = 0);
-  RINGSIDE_HD void look_away(std::size_t slice = 0);
+  RINGSIDE_HD void send_input(int peer);
+  RINGSIDE_HD void wait_input(int rank, int chunk = kWholeInput, std::size_t slice = 0);
+  RINGSIDE_HD void reduce_input(int chunk, int from, int order, std::size_t slice = 0);
+  RINGSIDE_HD void release_inputs(std::size_t slice = 0);
 
-  // The end of a call: waits until everything that was lent has been read.
-  RINGSIDE_HD void settle();
+  // The end of a call: waits until everything that was exposed has been read.
+  RINGSIDE_HD void wait_reads();
 
  private:
   // What can be read of another rank's input: all of it as it lies there, its block's shares of the
@@ -94,9 +95,9 @@ class DeviceLane {
   RINGSIDE_HD_CALL void put(int peer, Piece piece, std::size_t slice);
   RINGSIDE_HD_CALL void take(int peer, Piece piece, std::size_t slice, bool reduces);
 
-  RINGSIDE_HD Told room(int peer);
-  RINGSIDE_HD void publish(int peer, const unsigned char* loan);
-  RINGSIDE_HD Told arrived(int peer);
+  RINGSIDE_HD LeaderResult room(int peer);
+  RINGSIDE_HD void publish(int peer, const unsigned char* ref);
+  RINGSIDE_HD LeaderResult arrived(int peer);
   RINGSIDE_HD void release(int peer);
   template <class Ready>
   RINGSIDE_HD bool wait(int peer, const Ready& ready);
@@ -106,8 +107,8 @@ class DeviceLane {
   RINGSIDE_HD int right() const { return call_.rank + 1 == call_.size ? 0 : call_.rank + 1; }
   RINGSIDE_HD int left() const { return call_.rank == 0 ? call_.size - 1 : call_.rank - 1; }
   RINGSIDE_HD int block() const { return static_cast<int>(block_.index()); }
-  RINGSIDE_HD bool lends_to(int peer, std::size_t bytes) const {
-    return bytes >= call_.lend_from_bytes && (call_.readers >> peer & 1) != 0;
+  RINGSIDE_HD bool exposes_to(int peer, std::size_t bytes) const {
+    return bytes >= call_.zero_copy_from_bytes && (call_.readers >> peer & 1) != 0;
   }
 
   RINGSIDE_HD Range range(int chunk, std::size_t slice) const {
@@ -127,17 +128,17 @@ class DeviceLane {
     return call_.kept + block_.index() * call_.layout.slot_bytes;
   }
   RINGSIDE_HD unsigned char* place_of(Piece piece, Range r) const {
-    return piece.place == Place::kept ? kept() : output_at(r);
+    return piece.place == Place::scratch ? kept() : output_at(r);
   }
 
   const DeviceCall& call_;
   Block& block_;
   // The same in all threads, as all of them come by here. What is about
-  // loans is the leader's.
+  // zero-copy messages is the leader's.
   View views_[kMostDeviceRanks] = {};
   const unsigned char* sources_[kMostDeviceRanks] = {};
-  std::uint32_t last_loan_[kMostDeviceRanks] = {};  // the number of the newest to each peer
-  std::uint32_t has_lent_ = 0;                      // a bit for each peer
+  std::uint32_t last_exposed_[kMostDeviceRanks] = {};  // the number of the newest to each peer
+  std::uint32_t has_exposed_ = 0;                      // a bit for each peer
   unsigned step_ = 0;
   bool broken_ = false;
 };
@@ -145,25 +146,25 @@ class DeviceLane {
 // --- one message out ---
 
 template <class Block>
-RINGSIDE_HD_CALL void DeviceLane<Block>::put(int peer, Piece piece, std::size_t slice) {
+RINGSIDE_HD_CALL void DeviceExecutor<Block>::put(int peer, Piece piece, std::size_t slice) {
   ++step_;
   if (broken_) return;
-  if (piece.place == Place::carry) return publish(peer, nullptr);  // take() has put it there
+  if (piece.place == Place::partial) return publish(peer, nullptr);  // take() has put it there
   const Range r = range(piece.chunk, slice);
   const unsigned char* source = piece.place == Place::input ? input_at(r) : place_of(piece, r);
   const std::size_t bytes = bytes_of_range(r);
-  const Told slot = room(peer);
+  const LeaderResult slot = room(peer);
   if (broken_) return;
-  const bool lends = piece.place != Place::kept && lends_to(peer, bytes);
-  // (A piece that no slot holds is lent: DeviceSide::lends_all_of sees to that.)
-  if (!lends) copy(const_cast<unsigned char*>(slot.at), source, bytes);
-  publish(peer, lends ? source : nullptr);
+  const bool exposes = piece.place != Place::scratch && exposes_to(peer, bytes);
+  // (A piece that no slot holds is exposed: DeviceGroup::exposes_all_of sees to that.)
+  if (!exposes) copy(const_cast<unsigned char*>(slot.at), source, bytes);
+  publish(peer, exposes ? source : nullptr);
 }
 
 // Waits until the next message to `peer` may be written; where to.
 template <class Block>
-RINGSIDE_HD Told DeviceLane<Block>::room(int peer) {
-  const Told told = block_.tell([&]() -> Told {
+RINGSIDE_HD LeaderResult DeviceExecutor<Block>::room(int peer) {
+  const LeaderResult result = block_.broadcast([&]() -> LeaderResult {
     const DeviceLayout& layout = call_.layout;
     const std::uint32_t sent = block_.progress(peer).sent;
     const auto slots = static_cast<std::uint32_t>(layout.slots);
@@ -171,50 +172,51 @@ RINGSIDE_HD Told DeviceLane<Block>::room(int peer) {
     const int slot = static_cast<int>(sent % slots);
     return {call_.of[peer].data + layout.byte(block(), call_.rank, slot), true};
   });
-  broken_ = !told.ok;
-  return told;
+  broken_ = !result.ok;
+  return result;
 }
 
 // Has the peer consumed so many messages?
 template <class Block>
-RINGSIDE_HD bool DeviceLane<Block>::returned(int peer, std::uint32_t at_least) const {
+RINGSIDE_HD bool DeviceExecutor<Block>::returned(int peer, std::uint32_t at_least) const {
   const DeviceCell& credit = call_.own.cells[call_.layout.credit_cell(block(), peer)];
   return static_cast<std::int32_t>(device_sequence(load_acquire(&credit.bits)) - at_least) >= 0;
 }
 
-// What the threads have put into room()'s slot is a message now; or what lies at `loan`.
+// What the threads have put into room()'s slot is a message now; or what lies at `zero-copy
+// message`.
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::publish(int peer, const unsigned char* loan) {
+RINGSIDE_HD void DeviceExecutor<Block>::publish(int peer, const unsigned char* ref) {
   block_.leader([&] {
     const DeviceLayout& layout = call_.layout;
     const std::uint32_t sent = block_.progress(peer).sent++;
     const int slot = static_cast<int>(sent % static_cast<std::uint32_t>(layout.slots));
     DeviceCell& cell = call_.of[peer].cells[layout.cell(block(), call_.rank, slot)];
-    if (loan != nullptr) {
-      cell.loan = loan;
-      last_loan_[peer] = sent + 1;
-      has_lent_ |= std::uint32_t{1} << peer;
+    if (ref != nullptr) {
+      cell.ref = ref;
+      last_exposed_[peer] = sent + 1;
+      has_exposed_ |= std::uint32_t{1} << peer;
     }
     store_release(&cell.bits,
-                  device_signal(sent + 1, call_.fingerprint | (loan != nullptr ? kLoanBit : 0)));
+                  device_signal(sent + 1, call_.fingerprint | (ref != nullptr ? kZeroCopyBit : 0)));
   });
 }
 
 // --- one message in ---
 
 template <class Block>
-RINGSIDE_HD_CALL void DeviceLane<Block>::take(int peer, Piece piece, std::size_t slice,
-                                              bool reduces) {
+RINGSIDE_HD_CALL void DeviceExecutor<Block>::take(int peer, Piece piece, std::size_t slice,
+                                                  bool reduces) {
   if (broken_) return;
   const Range r = range(piece.chunk, slice);
   unsigned char* target = nullptr;
-  if (piece.place == Place::carry) {
+  if (piece.place == Place::partial) {
     target = const_cast<unsigned char*>(room(right()).at);
     if (broken_) return;
   } else {
     target = place_of(piece, r);
   }
-  const Told message = arrived(peer);
+  const LeaderResult message = arrived(peer);
   if (broken_) return;
   if (reduces) {
     sources_[0] = message.at;
@@ -230,8 +232,8 @@ RINGSIDE_HD_CALL void DeviceLane<Block>::take(int peer, Piece piece, std::size_t
 
 // Waits for the next message of `peer`; where it is.
 template <class Block>
-RINGSIDE_HD Told DeviceLane<Block>::arrived(int peer) {
-  const Told told = block_.tell([&]() -> Told {
+RINGSIDE_HD LeaderResult DeviceExecutor<Block>::arrived(int peer) {
+  const LeaderResult result = block_.broadcast([&]() -> LeaderResult {
     const DeviceLayout& layout = call_.layout;
     const std::uint32_t next = block_.progress(peer).consumed + 1;
     const int slot = static_cast<int>((next - 1) % static_cast<std::uint32_t>(layout.slots));
@@ -243,22 +245,22 @@ RINGSIDE_HD Told DeviceLane<Block>::arrived(int peer) {
         }))
       return {};
     const std::uint32_t mark = device_fingerprint(bits);
-    if ((mark & ~kLoanBit) != call_.fingerprint || device_sequence(bits) != next) {
-      store_release(&call_.trouble->found,
-                    kTroubleFound | static_cast<std::uint64_t>(peer) << 32 | (mark & ~kLoanBit));
-      store_word(&call_.trouble->abort, 1);  // this rank's other blocks need not go on
+    if ((mark & ~kZeroCopyBit) != call_.fingerprint || device_sequence(bits) != next) {
+      store_release(&call_.error_flags->found,
+                    kErrorFound | static_cast<std::uint64_t>(peer) << 32 | (mark & ~kZeroCopyBit));
+      store_word(&call_.error_flags->abort, 1);  // this rank's other blocks need not go on
       return {};
     }
-    if ((mark & kLoanBit) != 0) return {cell.loan, true, true};
+    if ((mark & kZeroCopyBit) != 0) return {cell.ref, true, true};
     return {call_.own.data + layout.byte(block(), peer, slot), true};
   });
-  broken_ = !told.ok;
-  return told;
+  broken_ = !result.ok;
+  return result;
 }
 
 // The message has been read; its slot may be written again.
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::release(int peer) {
+RINGSIDE_HD void DeviceExecutor<Block>::release(int peer) {
   block_.leader([&] {
     const std::uint32_t consumed = ++block_.progress(peer).consumed;
     DeviceCell& credit = call_.of[peer].cells[call_.layout.credit_cell(block(), call_.rank)];
@@ -270,19 +272,19 @@ RINGSIDE_HD void DeviceLane<Block>::release(int peer) {
 // waits for long says so.
 template <class Block>
 template <class Ready>
-RINGSIDE_HD bool DeviceLane<Block>::wait(int peer, const Ready& ready) {
+RINGSIDE_HD bool DeviceExecutor<Block>::wait(int peer, const Ready& ready) {
   constexpr int kLooks = 1024;
   for (int round = 0;; ++round) {
     for (int look = 0; look < kLooks; ++look) {
       if (ready()) {
-        if (round > 0 && block_.index() == 0) store_release(&call_.trouble->waits_for, 0);
+        if (round > 0 && block_.index() == 0) store_release(&call_.error_flags->waits_for, 0);
         return true;
       }
       block_.relax();
     }
-    if (load_word(&call_.trouble->abort) != 0) return false;
+    if (load_word(&call_.error_flags->abort) != 0) return false;
     if (round == 0 && block_.index() == 0)
-      store_release(&call_.trouble->waits_for,
+      store_release(&call_.error_flags->waits_for,
                     std::uint64_t{step_} << 32 | static_cast<std::uint32_t>(peer + 1));
   }
 }
@@ -290,8 +292,8 @@ RINGSIDE_HD bool DeviceLane<Block>::wait(int peer, const Ready& ready) {
 // --- what needs no peer ---
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::copy(unsigned char* to, const unsigned char* from,
-                                         std::size_t bytes) {
+RINGSIDE_HD void DeviceExecutor<Block>::copy(unsigned char* to, const unsigned char* from,
+                                             std::size_t bytes) {
   if (to == from || bytes == 0) return;
   block_.together([&](unsigned thread, unsigned threads) {
     cuda::fold_copy({to, &from, 1, bytes}, thread, threads);
@@ -299,7 +301,7 @@ RINGSIDE_HD void DeviceLane<Block>::copy(unsigned char* to, const unsigned char*
 }
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::finish(Piece piece, std::size_t slice) {
+RINGSIDE_HD void DeviceExecutor<Block>::post_op(Piece piece, std::size_t slice) {
   if (broken_ || call_.divisor == 0) return;
   const Range r = range(piece.chunk, slice);
   unsigned char* at = place_of(piece, r);
@@ -310,7 +312,7 @@ RINGSIDE_HD void DeviceLane<Block>::finish(Piece piece, std::size_t slice) {
 }
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::keep(int chunk, std::size_t slice) {
+RINGSIDE_HD void DeviceExecutor<Block>::copy_input(int chunk, std::size_t slice) {
   const Range r = range(chunk, slice);
   copy(output_at(r), input_at(r), bytes_of_range(r));
 }
@@ -318,14 +320,14 @@ RINGSIDE_HD void DeviceLane<Block>::keep(int chunk, std::size_t slice) {
 // --- one-shot ---
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::show(int peer) {
+RINGSIDE_HD void DeviceExecutor<Block>::send_input(int peer) {
   ++step_;
   if (broken_) return;
-  const Told slot = room(peer);
+  const LeaderResult slot = room(peer);
   if (broken_) return;
   // In place the first sums cover the input while others may still read it.
   if (call_.input != call_.output &&
-      lends_to(peer, call_.chunk_begin[call_.chunks] * call_.element_bytes))
+      exposes_to(peer, call_.chunk_begin[call_.chunks] * call_.element_bytes))
     return publish(peer, call_.input);
   for (int chunk = 0; chunk < call_.chunks; ++chunk) {
     const Range r = range(chunk, 0);
@@ -337,24 +339,25 @@ RINGSIDE_HD void DeviceLane<Block>::show(int peer) {
 }
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::look(int rank, int chunk, std::size_t) {
+RINGSIDE_HD void DeviceExecutor<Block>::wait_input(int rank, int chunk, std::size_t) {
   if (broken_) return;
   if (rank == call_.rank) {
     views_[rank] = {call_.input - call_.input_first * call_.element_bytes, Seen::whole};
     return;
   }
-  const Told message = arrived(rank);
+  const LeaderResult message = arrived(rank);
   if (broken_) return;
-  const Seen seen = chunk != kWholeInput ? Seen::piece
-                    : message.is_loan    ? Seen::whole
-                                         : Seen::shares;
+  const Seen seen = chunk != kWholeInput   ? Seen::piece
+                    : message.is_zero_copy ? Seen::whole
+                                           : Seen::shares;
   views_[rank] = {message.at, seen};
 }
 
 // All contributions in one pass, when the last one is known. In place that is what makes it right,
 // too: an element is read from all before it is written.
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::fold(int chunk, int from, int order, std::size_t slice) {
+RINGSIDE_HD void DeviceExecutor<Block>::reduce_input(int chunk, int from, int order,
+                                                     std::size_t slice) {
   if (broken_) return;
   const Range r = range(chunk, slice);
   const View& view = views_[from];
@@ -370,18 +373,18 @@ RINGSIDE_HD void DeviceLane<Block>::fold(int chunk, int from, int order, std::si
 }
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::look_away(std::size_t) {
+RINGSIDE_HD void DeviceExecutor<Block>::release_inputs(std::size_t) {
   for (int peer = 0; peer < call_.size && !broken_; ++peer)
     if (peer != call_.rank) release(peer);
 }
 
 template <class Block>
-RINGSIDE_HD void DeviceLane<Block>::settle() {
+RINGSIDE_HD void DeviceExecutor<Block>::wait_reads() {
   if (broken_) return;
   block_.leader([&] {
     for (int peer = 0; peer < call_.size; ++peer)
-      if ((has_lent_ >> peer & 1) != 0 &&
-          !wait(peer, [&] { return returned(peer, last_loan_[peer]); }))
+      if ((has_exposed_ >> peer & 1) != 0 &&
+          !wait(peer, [&] { return returned(peer, last_exposed_[peer]); }))
         return;
   });
 }
@@ -389,10 +392,10 @@ RINGSIDE_HD void DeviceLane<Block>::settle() {
 // A whole call, for one block.
 template <class Block>
 RINGSIDE_HD void carry_out(const DeviceCall& call, Block& block) {
-  DeviceLane<Block> lane(call, block);
+  DeviceExecutor<Block> executor(call, block);
   const Ring ring{call.rank, call.size};
-  read_any_text(call.text, lane, ring, call.root);
-  lane.settle();
+  run_any_algorithm(call.text, executor, ring, call.root);
+  executor.wait_reads();
 }
 
 }  // namespace ringside

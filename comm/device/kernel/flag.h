@@ -1,7 +1,7 @@
 // Flags in memory that a GPU and a CPU, or two GPUs, look at: acquire and release for the whole
 // system.
 //
-// Memory order of the device lane, in full: the threads' stores ─ barrier of the block ─ the
+// Memory order of the device executor, in full: the threads' stores ─ barrier of the block ─ the
 // leader's release of the flag at system scope; the peer's leader acquires it ─ barrier ─ its
 // threads' loads. Causality passes through barriers (PTX ISA, "memory consistency model").
 #pragma once

@@ -1,4 +1,4 @@
-// The table of what may be lent; the story is in allocations.h and allocate.h.
+// The table of what may be exposed; the story is in allocations.h and allocate.h.
 #include "comm/transport/shm/allocations.h"
 
 #include <fcntl.h>
@@ -65,7 +65,7 @@ void Allocations::remove(void* memory) {
   count_.store(by_start_.size(), std::memory_order_release);
 }
 
-Lendable Allocations::find(const void* address) {
+Exposable Allocations::find(const void* address) {
   if (count_.load(std::memory_order_acquire) == 0) return {};
   const auto* at = static_cast<const std::byte*>(address);
   const std::lock_guard lock(mutex_);

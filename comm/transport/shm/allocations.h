@@ -30,8 +30,9 @@ class Allocations {
   void* add(std::size_t bytes);
   void remove(void* memory);
 
-  // What of the memory at `address` can be lent, and up to where: nothing if it is not from here.
-  Lendable find(const void* address);
+  // What of the memory at `address` can be exposed, and up to where: nothing if it is not from
+  // here.
+  Exposable find(const void* address);
 
   // For readers that are threads of this process. Null when it has been given back.
   std::shared_ptr<Mapping> mapping(std::uint64_t number);
@@ -52,11 +53,11 @@ class Allocations {
   std::uint64_t last_ = 0;
 };
 
-// Looks up what of a call's buffers (HostCall) can be lent.
+// Looks up what of a call's buffers (HostCall) can be exposed.
 template <class Call>
-void find_lendable(Call& call) {
-  call.input_lendable = Allocations::of_this_process().find(call.input);
-  call.output_lendable = Allocations::of_this_process().find(call.output);
+void find_exposable(Call& call) {
+  call.input_exposable = Allocations::of_this_process().find(call.input);
+  call.output_exposable = Allocations::of_this_process().find(call.output);
 }
 
 // Whether the memory behind a reader's mapping has been given back by its owner: then the mapping

@@ -150,8 +150,8 @@ void FdServer::turn_away() {
 void FdServer::answer(int connection) {
   // A stranger who connects and says nothing holds up the others for this long. (A peer sends its
   // request in the same breath as it connects.)
-  const timeval patience{0, 200'000};
-  ::setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const timeval stop{0, 200'000};
+  ::setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &stop, sizeof stop);
   Request request{};
   if (::recv(connection, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request))
     return;

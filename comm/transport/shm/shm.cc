@@ -117,21 +117,22 @@ struct Owner {
   Secret secret;
 };
 
-// What a peer has lent before: mapping memory takes longer than reading it, so mappings are kept.
-class BorrowedMappings {
+// What a peer has exposed before: mapping memory takes longer than reading it, so mappings are
+// kept.
+class ForeignMappings {
  public:
-  explicit BorrowedMappings(const Owner& owner) : owner_(owner) {}
+  explicit ForeignMappings(const Owner& owner) : owner_(owner) {}
 
   // Null while the owner has not answered yet.
-  const std::byte* find(const Loan& loan, std::size_t bytes) {
-    if ((latest_ >= known_.size() || known_[latest_].number != loan.allocation) &&
-        !look_up(loan.allocation))
+  const std::byte* find(const ZeroCopyRef& ref, std::size_t bytes) {
+    if ((latest_ >= known_.size() || known_[latest_].number != ref.allocation) &&
+        !look_up(ref.allocation))
       return nullptr;
     const Mapping& it = *known_[latest_].mapping;
-    if (loan.offset_bytes > it.bytes() || bytes > it.bytes() - loan.offset_bytes)
+    if (ref.offset_bytes > it.bytes() || bytes > it.bytes() - ref.offset_bytes)
       throw Error(Fault::protocol,
-                  text("rank %d lends bytes that lie outside of its allocation", owner_.rank));
-    return it.at() + loan.offset_bytes;
+                  text("rank %d exposes bytes that lie outside of its allocation", owner_.rank));
+    return it.at() + ref.offset_bytes;
   }
 
  private:
@@ -157,11 +158,11 @@ class BorrowedMappings {
   std::shared_ptr<Mapping> share(std::uint64_t number) const {
     std::shared_ptr<Mapping> mapping = Allocations::of_this_process().mapping(number);
     if (!mapping)
-      throw Error(Fault::left, text("rank %d has given back memory that it lends", owner_.rank));
+      throw Error(Fault::left, text("rank %d has given back memory that it exposes", owner_.rank));
     return mapping;
   }
 
-  // One question at a time: a loan is asked for until it is there.
+  // One question at a time: a zero-copy message is asked for until it is there.
   std::shared_ptr<Mapping> ask_for(std::uint64_t number) {
     if (!question_ || question_->number() != number)
       question_.emplace(owner_.socket, owner_.secret, Shared::allocation, number, owner_.rank);
@@ -188,7 +189,7 @@ class ShmPeerWindow : public PeerWindow {
       : mapping_(std::move(mapping)),
         cells_(reinterpret_cast<Cell*>(mapping_->at())),
         data_(mapping_->at() + cells_bytes(cells)),
-        borrowed_(owner) {}
+        foreign_(owner) {}
 
   void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
     assert(data_ + offset_bytes + bytes <= mapping_->at() + mapping_->bytes());
@@ -205,16 +206,16 @@ class ShmPeerWindow : public PeerWindow {
   void flush() override {}  // put has copied the bytes when it returns
 
   std::byte* mapped() const override { return data_; }
-  bool takes_loans() const override { return true; }
-  const std::byte* borrow(const Loan& loan, std::size_t bytes) override {
-    return borrowed_.find(loan, bytes);
+  bool takes_zero_copy() const override { return true; }
+  const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
+    return foreign_.find(ref, bytes);
   }
 
  private:
   std::shared_ptr<Mapping> mapping_;
   Cell* cells_;
   std::byte* data_;
-  BorrowedMappings borrowed_;
+  ForeignMappings foreign_;
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The model checker: every interleaving of a small world, one after another, with nothing left to
 // luck.
 //
-// The proof lane runs one order of turns and argues for the others (proof_lane.h). Its argument
+// The prover runs one order of turns and argues for the others (prover.h). Its argument
 // begins where messages are whole: a channel carries them, in order. This is about what lies below,
 // where a message is bytes that lie in a slot half written, a flag, a slot's next message and a
 // credit that comes late. A world is 2 to 4 ranks on a ring, 1 to 3 slots, and the recorded words
@@ -17,7 +17,7 @@
 // transport's steps then let them take effect in any order that the contract of transport.h
 // permits, and as late as they like. So a transport that keeps the contract does nothing that was
 // not tried. What a rank does next (send as soon as there is room, meanwhile take what has come)
-// mirrors HostLane::step.
+// mirrors HostExecutor::step.
 //
 // In each state this must hold:
 //
@@ -67,7 +67,7 @@ struct ModelRules {
   int slots = 1;
   // Do messages travel in their cells (at most kInlineBytes), or in slots?
   bool in_cells = false;
-  // May a partial sum be stored straight into the next slot (host_lane.h, fusing)?
+  // May a partial sum be stored straight into the next slot (host_executor.h, fusing)?
   bool fusing = true;
   // Two ways to visit fewer states and find as much, for the worlds that have too many.
   //

@@ -1,4 +1,4 @@
-// Ranks that work through their programs as HostLane::step does: send as soon as there is room,
+// Ranks that work through their programs as HostExecutor::step does: send as soon as there is room,
 // meanwhile take what has come.
 #include "comm/verify/model/world.h"
 
@@ -54,15 +54,17 @@ World::World(const Operations& operations, const ModelRules& rules)
 
 // finish and keep touch this rank's own memory only: nobody else can tell when.
 void World::add_task(std::vector<Task>& tasks, const Step& step, Byte call) const {
-  if (step.word == Word::finish || step.word == Word::keep) return;
-  const bool is_ring = (step.word == Word::exchange_reduce || step.word == Word::exchange ||
-                        step.word == Word::send || step.word == Word::receive) &&
-                       step.to == kRing && step.from == kRing;
-  if (!is_ring) throw Error(Fault::usage, "the model knows the ring's words only");
+  if (step.primitive == Primitive::post_op || step.primitive == Primitive::copy_input) return;
+  const bool is_ring =
+      (step.primitive == Primitive::exchange_reduce || step.primitive == Primitive::exchange ||
+       step.primitive == Primitive::send || step.primitive == Primitive::receive) &&
+      step.to == kRing && step.from == kRing;
+  if (!is_ring) throw Error(Fault::usage, "the model knows the ring's primitives only");
   if (tasks.size() == kMostTasks)
     throw Error(Fault::usage, text("the model has programs of up to %zu words", kMostTasks));
-  const bool may_fuse = rules_.fusing && !rules_.in_cells && step.word == Word::exchange_reduce &&
-                        step.receive->place == Place::carry;
+  const bool may_fuse = rules_.fusing && !rules_.in_cells &&
+                        step.primitive == Primitive::exchange_reduce &&
+                        step.receive->place == Place::partial;
   tasks.push_back({step.send.has_value(), step.receive.has_value(), may_fuse, call});
 }
 
@@ -178,7 +180,7 @@ std::string World::check_end(const WorldState& state) const {
   bool all_ended = true;
   for (int rank = 0; rank < size_; ++rank) all_ended &= task(state, rank) == nullptr;
   if (!all_ended)
-    return circle_of_waits(size_, [&](int rank) {
+    return wait_cycle(size_, [&](int rank) {
       const Task* now = task(state, rank);
       if (now == nullptr) return Wait{.ended = true};
       if (now->receives && !state.ranks[at(rank)].received)
