@@ -144,7 +144,7 @@ std::string json(const Communicator& comm, const char* bootstrap, const Demo& de
               comm.options().slot_count) +
          text("  \"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
               name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
-         text("  \"executor\": \"%s\", \"lane_why\": %s,\n", comm.device_executor().name,
+         text("  \"executor\": \"%s\", \"executor_why\": %s,\n", comm.device_executor().name,
               json_string(comm.device_executor().why).c_str()) +
          "  \"ranks\": [" + ranks + "\n  ],\n  \"edges\": [" + edges + "\n  ],\n" +
          text("  \"demo_right\": %s,\n", demo.right ? "true" : "false") +

@@ -61,7 +61,7 @@ struct Both {
   std::vector<Bytes> inputs;
 };
 
-Both ask_both(Communicator& comm, tools::Peer& nccl, tools::Gpu& gpu, std::byte* send,
+Both ask_both(Communicator& comm, tools::Baseline& nccl, tools::Gpu& gpu, std::byte* send,
               std::byte* recv, const Operation& what) {
   const auto n = static_cast<std::size_t>(comm.size());
   const bool gathers = what.kind == Kind::all_gather;
@@ -97,7 +97,7 @@ Both ask_both(Communicator& comm, tools::Peer& nccl, tools::Gpu& gpu, std::byte*
   return both;
 }
 
-void compare(test::Context& t, Communicator& comm, tools::Peer& nccl, tools::Gpu& gpu,
+void compare(test::Context& t, Communicator& comm, tools::Baseline& nccl, tools::Gpu& gpu,
              std::byte* send, std::byte* recv, const Operation& what) {
   Both both = ask_both(comm, nccl, gpu, send, recv, what);
   if (what.kind == Kind::all_gather || in_any_order(what.dtype, what.reduction)) {
@@ -119,7 +119,7 @@ std::string compare_on(test::Context& t, int ranks) {
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     const tools::RankGpus gpus = tools::take_gpus(bootstrap, test::gpu_of_rank, 60);
     Communicator comm(bootstrap, test::gpu_options(ExecutorChoice::automatic));
-    const auto nccl = tools::make_peer("nccl", bootstrap, 60, &gpus);
+    const auto nccl = tools::make_baseline("nccl", bootstrap, 60, &gpus);
     if (!nccl->takes_part()) {
       if (comm.rank() == 0) why_not = nccl->version();
       return;

@@ -1,5 +1,5 @@
-// The bench from the inside: whether it would notice a wrong result, and by which rule a peer is
-// right. What it prints as a program is tested in test_processes_bench.cc.
+// The bench from the inside: whether it would notice a wrong result, and by which rule a baseline
+// is right. What it prints as a program is tested in test_processes_bench.cc.
 #include <sched.h>
 
 #include <algorithm>
@@ -156,7 +156,7 @@ RINGSIDE_TEST(bench_control, what_a_call_does_not_write_is_wrong) {
   });
 }
 
-// A peer adds in an order of its own: right within n − 1 roundings, and not beyond.
+// A baseline adds in an order of its own: right within n − 1 roundings, and not beyond.
 RINGSIDE_TEST(bench, another_order_of_additions_is_right_and_little_more_is_wrong) {
   constexpr int kRanks = 5;
   constexpr std::size_t kCount = 2000;

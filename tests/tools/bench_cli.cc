@@ -83,9 +83,9 @@ void check_refused(test::Context& t, const Words& argv, const std::string& part)
 }
 
 // What is in no build's way of starting must be a sentence; what is there must work.
-bool has_peer(const std::string& peer) {
+bool has_baseline(const std::string& baseline) {
   const RunResult result = test::run(
-      test::launch(2, {}, with({bench(), "--baseline", peer, "-b", "8", "-e", "8"}, kFew)));
+      test::launch(2, {}, with({bench(), "--baseline", baseline, "-b", "8", "-e", "8"}, kFew)));
   return result.exit_code == 0;
 }
 
@@ -111,7 +111,7 @@ RINGSIDE_TEST(bench_tool, limit_adds_a_floor_and_a_distance_for_any_number_of_ra
     const std::vector<Words> rows = rows_of(result.out);
     CHECK_EQ(rows.size(), ranks == 1 ? 11u : 12u);
     for (const Words& row : rows) {
-      // size type redop time busbw #wrong | floor xbound
+      // size type redop time busbw #wrong | bound xbound
       CHECK_EQ(row.size(), 8u);
       if (row.size() == 8) CHECK(row[5] == "0" && (row[7] == "-" || std::stod(row[7]) > 0));
       CHECK(!contains(row.back(), "inf") && !contains(row.back(), "nan"));
@@ -130,7 +130,7 @@ RINGSIDE_TEST(bench_tool, mpi_stands_beside_every_operation) {
   const std::vector<Words> rows = rows_of(result.out);
   CHECK_EQ(rows.size(), 7u * (4 * 5 + 7) + 1);
   for (const Words& row : rows) {
-    // size type redop time busbw #wrong | time ratio 25-75% #wrong | floor xbound
+    // size type redop time busbw #wrong | time ratio 25-75% #wrong | bound xbound
     CHECK_EQ(row.size(), 12u);
     if (row.size() != 12) continue;
     CHECK(row[5] == "0" && (row[9] == "0" || row[9] == "-"));
@@ -143,13 +143,13 @@ RINGSIDE_TEST(bench_tool, mpi_stands_beside_every_operation) {
   CHECK(contains(result.out, "# mpi has no type bf16 to reduce\n"));
   CHECK(contains(result.out, "# mpi has no avg: its side of those rows is a sum\n"));
   CHECK(contains(result.out, "# mpi / ringside"));
-  CHECK(contains(result.out, "# ringside / floor"));
+  CHECK(contains(result.out, "# ringside / lower bound"));
   for (const std::string& line : lines_of(result.out))
     CHECK_MSG(line[0] == '#' || line.size() <= 100, "%zu columns: %s", line.size(), line.c_str());
 }
 
 RINGSIDE_TEST(bench_tool, gloo_stands_beside_what_it_has) {
-  if (!has_peer("gloo")) SKIP("this build has no Gloo");
+  if (!has_baseline("gloo")) SKIP("this build has no Gloo");
   const Words arguments =
       with({"--baseline", "gloo", "--op", "all", "-b", "3K", "-e", "3K", "-d", "f32"}, kFew);
   for (const Words& argv : all_ways(3, arguments)) {
@@ -164,7 +164,8 @@ RINGSIDE_TEST(bench_tool, gloo_stands_beside_what_it_has) {
   }
 }
 
-// The flag's place before and after stands in tables with a peer or a floor, and in no other.
+// The flag's place before and after stands in tables with a baseline or a lower bound, and in no
+// other.
 RINGSIDE_TEST(bench_tool, either_memory_is_measured_and_named_and_the_cores_are_looked_at_twice) {
   const Words some = with({"--op", "all", "-b", "64K", "-e", "64K"}, kFew);
   for (const auto& [more, line] : std::vector<std::pair<Words, std::string>>{
@@ -200,9 +201,10 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
   for (const char* name :
        {"\"cpu\"", "\"cores\"", "\"date\"", "\"options\"", "\"probe_before\"", "\"probe_after\"",
         "\"flag_ns\"", "\"copy\"", "\"reduce\"", "\"time_us_25\"", "\"time_us_75\"", "\"samples\"",
-        "\"floor\"", "\"distance\"", "\"cores_moved\"", "\"peer_version\"", "\"avg_busbw_gbs\""})
+        "\"lower_bound\"", "\"distance\"", "\"cores_moved\"", "\"baseline_version\"",
+        "\"avg_busbw_gbs\""})
     CHECK_MSG(contains(result.out, name), "no %s in: %s", name, result.out.c_str());
-  for (const char* name : {"\"ratio_25\"", "\"peer_geomean\"", "\"peer_worst\""})
+  for (const char* name : {"\"ratio_25\"", "\"baseline_geomean\"", "\"baseline_worst\""})
     CHECK_EQ(contains(result.out, name), test::have_mpi());
   const std::string path = text("/tmp/ringside-bench-%d.json", static_cast<int>(::getpid()));
   std::ofstream(path) << result.out;
@@ -213,11 +215,12 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
            path +
            "')); rows = run['rows']; "
            "assert [row['size_bytes'] for row in rows] == [1024, 2048, 4096], rows; "
-           "assert all(row['out_of_place']['time_us'] > 0 and row['floor']['distance'] > 0 "
+           "assert all(row['out_of_place']['time_us'] > 0 and row['lower_bound']['distance'] > 0 "
            "for row in rows), rows; "
-           "all_of = [row['floor']['distance'] for row in rows]; worst = run['floor_worst']; "
+           "all_of = [row['lower_bound']['distance'] for row in rows]; worst = "
+           "run['lower_bound_worst']; "
            "assert abs(worst['factor'] - max(all_of)) < 1e-3 and worst['op'] == 'all_reduce', run; "
-           "assert min(all_of) - 1e-3 < run['floor_geomean'] < max(all_of) + 1e-3, run; "
+           "assert min(all_of) - 1e-3 < run['lower_bound_geomean'] < max(all_of) + 1e-3, run; "
            "busbw = sum(row['out_of_place']['busbw_gbs'] for row in rows) / 3; "
            "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['status_ns'] > 0, "
            "run; "
@@ -239,7 +242,7 @@ RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
     CHECK_EQ(rows_of(result.out).size(), 2u);
     for (const char* part :
          {"# fitted: a call ", "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
-          "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   floor ", "#   + gap ",
+          "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   bound ", "#   + gap ",
           "#   predicted ", "#   unexplained "})
       CHECK_MSG(contains(result.out, part), "no '%s' in: %s", part, result.out.c_str());
   }
@@ -256,21 +259,21 @@ RINGSIDE_TEST(bench_tool, explain_in_json_adds_up) {
   CHECK_EQ(result.exit_code, 0);
   const std::string path = text("/tmp/ringside-explain-%d.json", static_cast<int>(::getpid()));
   std::ofstream(path) << result.out;
-  const RunResult parsed =
-      test::run({"python3", "-c",
-                 "import json; run = json.load(open('" + path +
-                     "'))\n"
-                     "assert run['calibrated_ns']['call'] >= 0 and len(run['rows']) == 12, run\n"
-                     "for row in run['rows']:\n"
-                     "  it = row['explain']; time = row['out_of_place']['time_us']\n"
-                     "  assert abs(sum(it['lower_bound_us'].values()) - row['floor']['time_us']) < "
-                     "1e-2, row\n"
-                     "  if 'unpriced' in it: assert row['op'] == 'send_recv', row; continue\n"
-                     "  total = it['predicted_total_us']\n"
-                     "  assert abs(sum(it['predicted_us'].values()) - total) < 1e-2, row\n"
-                     "  assert abs(total + it['unexplained_us'] - time) < 1e-2, row\n"
-                     "  exposed = it['sent']['exposed']['bytes'] > 0\n"
-                     "  assert exposed == (row['op'] != 'barrier'), row\n"});
+  const RunResult parsed = test::run(
+      {"python3", "-c",
+       "import json; run = json.load(open('" + path +
+           "'))\n"
+           "assert run['calibrated_ns']['call'] >= 0 and len(run['rows']) == 12, run\n"
+           "for row in run['rows']:\n"
+           "  it = row['explain']; time = row['out_of_place']['time_us']\n"
+           "  assert abs(sum(it['lower_bound_us'].values()) - row['lower_bound']['time_us']) < "
+           "1e-2, row\n"
+           "  if 'unpriced' in it: assert row['op'] == 'send_recv', row; continue\n"
+           "  total = it['predicted_total_us']\n"
+           "  assert abs(sum(it['predicted_us'].values()) - total) < 1e-2, row\n"
+           "  assert abs(total + it['unexplained_us'] - time) < 1e-2, row\n"
+           "  exposed = it['sent']['exposed']['bytes'] > 0\n"
+           "  assert exposed == (row['op'] != 'barrier'), row\n"});
   std::remove(path.c_str());
   CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
 }

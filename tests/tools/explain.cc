@@ -78,7 +78,7 @@ bool about(double a, double b) { return std::abs(a - b) <= 1e-9 * std::abs(b); }
 
 }  // namespace
 
-RINGSIDE_TEST(explain, terms_add_up_to_the_price_and_to_the_floor) {
+RINGSIDE_TEST(explain, terms_add_up_to_the_price_and_to_the_lower_bound) {
   for (const int ranks : {2, 3, 4})
     for (const Kind kind : kKinds)
       for (const std::size_t bytes : {48 * std::size_t{1}, 3 * kKiB, 48 * kKiB, 3 * kMiB}) {
@@ -95,7 +95,7 @@ RINGSIDE_TEST(explain, terms_add_up_to_the_price_and_to_the_floor) {
                   name.c_str());
         const double lower_bound_us =
             tools::lower_bound_of(kind, ranks, it.size_bytes, around.probe).time_us;
-        CHECK_MSG(about(total_us(it.lower_bound), lower_bound_us), "%s: floor", name.c_str());
+        CHECK_MSG(about(total_us(it.lower_bound), lower_bound_us), "%s: lower bound", name.c_str());
         for (const double ns : it.predicted)
           CHECK_MSG(like.calls > 1 || ns > -1e-6, "%s: %g ns", name.c_str(), ns);
         // No ragged operation: there the busiest link is not the mean.
@@ -111,7 +111,7 @@ RINGSIDE_TEST(explain, the_table_adds_up_as_it_is_printed) {
     for (const Memory memory : tools::kAllMemory) {
       const Explanation it = explained(here(3), kind, 48 * kKiB, memory);
       const std::string words = explain_words(it, 1.5 * total_us(it.predicted));
-      const std::vector<double> lower_bound = numbers_of(words, "floor"),
+      const std::vector<double> lower_bound = numbers_of(words, "bound"),
                                 gap = numbers_of(words, "+ gap"),
                                 predicted = numbers_of(words, "predicted");
       REQUIRE(lower_bound.size() == 10 && gap.size() == 10 && predicted.size() == 10);

@@ -1,6 +1,6 @@
 // Measuring on device memory, where the host plays the GPU and threads play its kernels: the
-// header, the check of every bit, the floor, the explanation, and what is refused. What a real GPU
-// adds is tools/support/gpu_cuda.cc, which is run in tests/cuda alone.
+// header, the check of every bit, the lower bound, the explanation, and what is refused. What a
+// real GPU adds is tools/support/gpu_cuda.cc, which is run in tests/cuda alone.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>

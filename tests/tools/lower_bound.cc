@@ -1,5 +1,5 @@
-// The floor of tools/limits/lower_bound.h: the numbers of its table by hand, and what must hold of
-// them whatever the machine is.
+// The lower bound of tools/limits/lower_bound.h: the numbers of its table by hand, and what must
+// hold of them whatever the machine is.
 #include <cmath>
 #include <vector>
 
@@ -65,7 +65,7 @@ RINGSIDE_TEST(lower_bound, least_work_is_that_of_the_table) {
   }
 }
 
-RINGSIDE_TEST(lower_bound, floor_adds_flags_reductions_and_copies_at_their_rates) {
+RINGSIDE_TEST(lower_bound, lower_bound_adds_flags_reductions_and_copies_at_their_rates) {
   // 2·100 ns + 5000/5 ns + 20000/10 ns
   CHECK(about(lower_bound_us({2, 5000, 20000}, flat_machine()), 3.2));
   CHECK_EQ(lower_bound_us({0, 0, 0}, flat_machine()), 0.0);

@@ -52,7 +52,7 @@ Result bench(int ranks, Kind kind, bool share_gpu, Reduction reduction = Reducti
   arguments.iterations = 3;
   arguments.warmup = 0;
   arguments.memory = tools::Memory::device;
-  arguments.peer = "nccl";
+  arguments.baseline = "nccl";
   char* words = nullptr;
   std::size_t bytes = 0;
   std::FILE* const out = ::open_memstream(&words, &bytes);
@@ -85,7 +85,7 @@ RINGSIDE_TEST(bench_nccl, is_compared_in_every_operation_that_it_has) {
         Kind::gather, Kind::scatter, Kind::all_to_all, Kind::send_recv}) {
     const Result result = bench(3, kind, false);
     CHECK_MSG(result.status == 0 && contains(result.words, kCompared) &&
-                  contains(result.words, "# peer nccl: NCCL 2.28.99; the same processes"),
+                  contains(result.words, "# baseline nccl: NCCL 2.28.99; the same processes"),
               "%s: %s", tools::row_name(kind), result.words.c_str());
   }
   const Result average = bench(3, Kind::all_reduce, false, Reduction::avg);
@@ -108,7 +108,7 @@ RINGSIDE_TEST(bench_nccl, a_refusal_is_one_line_and_the_run_goes_on) {
   const Result result = bench(2, Kind::all_reduce, true);
   CHECK_EQ(result.status, 0);
   CHECK_MSG(contains(result.words,
-                     "# peer nccl: takes no part: NCCL does not start: invalid usage:"
+                     "# baseline nccl: takes no part: NCCL does not start: invalid usage:"
                      " Duplicate GPU detected") &&
                 contains(result.words, "NCCL_MULTI_RANK_GPU_ENABLE=1\n") &&
                 !contains(result.words, kCompared) && contains(result.words, "0 OK"),
@@ -120,10 +120,10 @@ RINGSIDE_TEST(bench_nccl, a_refusal_is_one_line_and_the_run_goes_on) {
 RINGSIDE_TEST(bench_nccl, an_absence_is_one_line_and_the_run_goes_on) {
   const Environment environment("/nowhere/libnccl.so.2", "");
   const Result result = bench(2, Kind::all_reduce, false);
-  CHECK_MSG(
-      result.status == 0 &&
-          contains(result.words, "# peer nccl: takes no part: NCCL cannot be loaded: /nowhere/"),
-      "%s", result.words.c_str());
+  CHECK_MSG(result.status == 0 &&
+                contains(result.words,
+                         "# baseline nccl: takes no part: NCCL cannot be loaded: /nowhere/"),
+            "%s", result.words.c_str());
 }
 
 RINGSIDE_TEST(bench_nccl, another_library_in_its_place_is_told) {

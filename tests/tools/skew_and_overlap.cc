@@ -147,8 +147,8 @@ RINGSIDE_TEST(bench_circumstances, what_makes_no_sense_is_refused) {
        std::vector<Refusal>{{{"--skew", "0"}, "--skew"},
                             {{"--overlap", "x"}, "--overlap"},
                             {{"--skew", "1", "--overlap", "1"}, "two questions"},
-                            {{"--skew", "1", "--lower-bound"}, "no floor"},
-                            {{"--overlap", "1", "--explain"}, "no floor"},
+                            {{"--skew", "1", "--lower-bound"}, "no lower bound"},
+                            {{"--overlap", "1", "--explain"}, "no lower bound"},
                             {{"--overlap", "1", "--memory", "device"}, "the host's memory"}}) {
     test::Words argv = {test::program_path("tools/bench"), "--threads", "2"};
     argv.insert(argv.end(), it.words.begin(), it.words.end());

@@ -230,7 +230,8 @@ RINGSIDE_TEST(proof, what_rests_is_not_sent_on) {
       for (const Program& program : programs_of(specification, size, 2, size - 1))
         for (std::size_t at = 0; at < program.size(); ++at) {
           const std::optional<Piece>& received = program[at].receive;
-          if (program[at].primitive == Primitive::post_op || program[at].primitive == Primitive::copy_input)
+          if (program[at].primitive == Primitive::post_op ||
+              program[at].primitive == Primitive::copy_input)
             continue;
           if (!received || received->place == Place::partial) continue;
           const bool sent_on =

@@ -1,4 +1,4 @@
-// Which peers there are, and why one may not be there.
+// Which baselines there are, and why one may not be there.
 #include "tools/baselines/baseline.h"
 
 #include <cstring>
@@ -8,9 +8,9 @@
 namespace ringside::tools {
 namespace {
 
-std::unique_ptr<Peer> make_mpi([[maybe_unused]] Bootstrap& bootstrap) {
+std::unique_ptr<Baseline> make_mpi([[maybe_unused]] Bootstrap& bootstrap) {
 #ifdef RINGSIDE_HAVE_MPI
-  if (std::strcmp(bootstrap.name(), "mpi") == 0) return make_mpi_peer();
+  if (std::strcmp(bootstrap.name(), "mpi") == 0) return make_mpi_baseline();
   throw Error(
       Fault::usage,
       text("--baseline mpi needs ranks that mpirun has started, and these were started as %s",
@@ -21,21 +21,21 @@ std::unique_ptr<Peer> make_mpi([[maybe_unused]] Bootstrap& bootstrap) {
 #endif
 }
 
-std::unique_ptr<Peer> make_gloo([[maybe_unused]] Bootstrap& bootstrap,
-                                [[maybe_unused]] double timeout_s) {
+std::unique_ptr<Baseline> make_gloo([[maybe_unused]] Bootstrap& bootstrap,
+                                    [[maybe_unused]] double timeout_s) {
 #ifdef RINGSIDE_HAVE_GLOO
-  return make_gloo_peer(bootstrap, timeout_s);
+  return make_gloo_baseline(bootstrap, timeout_s);
 #else
   throw Error(Fault::usage,
               "--baseline gloo is not in this build: there was no libgloo (make deps)");
 #endif
 }
 
-std::unique_ptr<Peer> make_nccl([[maybe_unused]] Bootstrap& bootstrap,
-                                [[maybe_unused]] double timeout_s, const RankGpus* gpus) {
+std::unique_ptr<Baseline> make_nccl([[maybe_unused]] Bootstrap& bootstrap,
+                                    [[maybe_unused]] double timeout_s, const RankGpus* gpus) {
   if (gpus == nullptr) throw Error(Fault::usage, "--baseline nccl knows device memory alone");
 #if defined(RINGSIDE_HAVE_NCCL) && defined(RINGSIDE_HAVE_CUDA)
-  return make_nccl_peer(bootstrap, timeout_s, *gpus);
+  return make_nccl_baseline(bootstrap, timeout_s, *gpus);
 #else
   throw Error(Fault::usage, "--baseline nccl is not in this build: there was no nccl.h");
 #endif
@@ -43,12 +43,14 @@ std::unique_ptr<Peer> make_nccl([[maybe_unused]] Bootstrap& bootstrap,
 
 }  // namespace
 
-bool is_peer(const std::string& name) { return name == "mpi" || name == "gloo" || name == "nccl"; }
+bool is_baseline(const std::string& name) {
+  return name == "mpi" || name == "gloo" || name == "nccl";
+}
 
-std::string peer_names() { return "mpi, gloo and nccl"; }
+std::string baseline_names() { return "mpi, gloo and nccl"; }
 
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s,
-                                const RankGpus* gpus) {
+std::unique_ptr<Baseline> make_baseline(const std::string& name, Bootstrap& bootstrap,
+                                        double timeout_s, const RankGpus* gpus) {
   if (name == "nccl") return make_nccl(bootstrap, timeout_s, gpus);
   return name == "mpi" ? make_mpi(bootstrap) : make_gloo(bootstrap, timeout_s);
 }

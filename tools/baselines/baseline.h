@@ -1,8 +1,8 @@
 // Other libraries beside ringside: the same calls, in the same processes, on the same buffers.
 //
-// A peer is a Library (call.h). To add one: a file peer_NAME.cc with its class, a line in peer.cc,
-// and, where its package may be missing, a part of tools/dev/configure.sh. Peers are measured here
-// and used nowhere else.
+// A baseline is a Library (call.h). To add one: a file baseline_NAME.cc with its class, a line in
+// baseline.cc, and, where its package may be missing, a part of tools/dev/configure.sh. Peers are
+// measured here and used nowhere else.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace ringside::tools {
 
-class Peer : public Library {
+class Baseline : public Library {
  public:
   // One line: what is installed here; or why it takes no part in this run.
   virtual std::string version() const = 0;
@@ -23,23 +23,24 @@ class Peer : public Library {
 };
 
 // "mpi, gloo and nccl": what --baseline knows, whether it is installed or not.
-bool is_peer(const std::string& name);
-std::string peer_names();
+bool is_baseline(const std::string& name);
+std::string baseline_names();
 
-// Collective. Throws Error{usage} where the peer is not in this build, or cannot join ranks that
-// were started in this way. `timeout_s` is that of a wait, in the peer too if it lets its
+// Collective. Throws Error{usage} where the baseline is not in this build, or cannot join ranks
+// that were started in this way. `timeout_s` is that of a wait, in the baseline too if it lets its
 // callers say so; 0: none. `gpus`: whose memory the buffers are; null: they are the host's.
-std::unique_ptr<Peer> make_peer(const std::string& name, Bootstrap& bootstrap, double timeout_s,
-                                const RankGpus* gpus = nullptr);
+std::unique_ptr<Baseline> make_baseline(const std::string& name, Bootstrap& bootstrap,
+                                        double timeout_s, const RankGpus* gpus = nullptr);
 
 #ifdef RINGSIDE_HAVE_MPI
-std::unique_ptr<Peer> make_mpi_peer();
+std::unique_ptr<Baseline> make_mpi_baseline();
 #endif
 #ifdef RINGSIDE_HAVE_GLOO
-std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, double timeout_s);
+std::unique_ptr<Baseline> make_gloo_baseline(Bootstrap& bootstrap, double timeout_s);
 #endif
 #if defined(RINGSIDE_HAVE_NCCL) && defined(RINGSIDE_HAVE_CUDA)
-std::unique_ptr<Peer> make_nccl_peer(Bootstrap& bootstrap, double timeout_s, const RankGpus& gpus);
+std::unique_ptr<Baseline> make_nccl_baseline(Bootstrap& bootstrap, double timeout_s,
+                                             const RankGpus& gpus);
 #endif
 
 }  // namespace ringside::tools

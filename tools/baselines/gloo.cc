@@ -1,5 +1,5 @@
-// Gloo as a peer: its own TCP transport on this host's loopback, its ranks introduced to each other
-// through our bootstrap, whichever that is.
+// Gloo as a baseline: its own TCP transport on this host's loopback, its ranks introduced to each
+// other through our bootstrap, whichever that is.
 //
 // Gloo lets its caller say how elements are reduced. Here it gets ringside's own loops: so what is
 // compared is how data moves, and all types and reductions are there.
@@ -70,7 +70,7 @@ class BootstrapStore : public gloo::rendezvous::Store {
   std::map<std::string, std::vector<char>> values_;
 };
 
-class GlooPeer : public Peer {
+class GlooPeer : public Baseline {
  public:
   GlooPeer(Bootstrap& bootstrap, double timeout_s)
       : context_(std::make_shared<gloo::rendezvous::Context>(bootstrap.rank(), bootstrap.size())) {
@@ -211,7 +211,7 @@ class GlooPeer : public Peer {
 
 }  // namespace
 
-std::unique_ptr<Peer> make_gloo_peer(Bootstrap& bootstrap, double timeout_s) {
+std::unique_ptr<Baseline> make_gloo_baseline(Bootstrap& bootstrap, double timeout_s) {
   return std::make_unique<GlooPeer>(bootstrap, timeout_s);
 }
 

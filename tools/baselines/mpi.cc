@@ -1,10 +1,10 @@
-// Open MPI (or another MPI) as a peer: its collectives on the communicator of all ranks.
+// Open MPI (or another MPI) as a baseline: its collectives on the communicator of all ranks.
 //
 // This is the only place where MPI moves data. ringside itself uses MPI for the meeting at the
 // start alone (comm/bootstrap/mpi.h), which has also initialised it.
 //
 // MPI knows no average, so where a row asks for avg its side is a sum. In place it has a word of
-// its own, MPI_IN_PLACE; tables with a peer are out of place.
+// its own, MPI_IN_PLACE; tables with a baseline are out of place.
 #define OMPI_SKIP_MPICXX 1
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
@@ -51,7 +51,7 @@ MPI_Op op_of(Reduction reduction) {
   }
 }
 
-class MpiPeer : public Peer {
+class MpiPeer : public Baseline {
  public:
   MpiPeer() {
     MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
@@ -186,6 +186,6 @@ class MpiPeer : public Peer {
 
 }  // namespace
 
-std::unique_ptr<Peer> make_mpi_peer() { return std::make_unique<MpiPeer>(); }
+std::unique_ptr<Baseline> make_mpi_baseline() { return std::make_unique<MpiPeer>(); }
 
 }  // namespace ringside::tools

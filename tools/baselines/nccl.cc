@@ -1,9 +1,10 @@
-// NCCL as a peer, on device memory: its collectives on a stream of the rank's GPU, each call waited
-// for, as ringside's blocking calls are.
+// NCCL as a baseline, on device memory: its collectives on a stream of the rank's GPU, each call
+// waited for, as ringside's blocking calls are.
 //
 // It is loaded when it is asked for (RINGSIDE_NCCL names a file; else libnccl.so.2 as the loader
 // finds it), so a program that never asks starts without it. Where it cannot be loaded, or does not
-// want these ranks, this peer says so in one line and takes no part; the run goes on without it.
+// want these ranks, this baseline says so in one line and takes no part; the run goes on without
+// it.
 //
 // A start that hangs would hang the bench. So NCCL is started twice: first without blocking, under
 // a deadline, and that communicator is given back; then for good, and blocking, as most programs
@@ -96,7 +97,7 @@ ncclRedOp_t op_of(Reduction reduction) {
   }
 }
 
-class NcclPeer : public Peer {
+class NcclPeer : public Baseline {
  public:
   NcclPeer(Bootstrap& bootstrap, double timeout_s, const RankGpus& gpus)
       : rank_(bootstrap.rank()),
@@ -240,10 +241,10 @@ class NcclPeer : public Peer {
     }
     if (what.kind == Kind::gather) send(at.send, what.root);
     if (what.kind == Kind::scatter) recv(at.recv, what.root);
-    for (int peer = 0; peer < size_; ++peer) {
+    for (int baseline = 0; baseline < size_; ++baseline) {
       const bool all = what.kind == Kind::all_to_all;
-      if (all || (what.kind == Kind::scatter && root)) send(part(at.send, peer), peer);
-      if (all || (what.kind == Kind::gather && root)) recv(part(at.recv, peer), peer);
+      if (all || (what.kind == Kind::scatter && root)) send(part(at.send, baseline), baseline);
+      if (all || (what.kind == Kind::gather && root)) recv(part(at.recv, baseline), baseline);
     }
     const ncclResult_t ended = nccl_.GroupEnd();
     return result == ncclSuccess ? ended : result;
@@ -260,7 +261,8 @@ class NcclPeer : public Peer {
 
 }  // namespace
 
-std::unique_ptr<Peer> make_nccl_peer(Bootstrap& bootstrap, double timeout_s, const RankGpus& gpus) {
+std::unique_ptr<Baseline> make_nccl_baseline(Bootstrap& bootstrap, double timeout_s,
+                                             const RankGpus& gpus) {
   return std::make_unique<NcclPeer>(bootstrap, timeout_s, gpus);
 }
 

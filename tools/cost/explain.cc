@@ -119,7 +119,7 @@ Question question_of(const Planner& planner, const Operation& what, const Plan& 
   return it;
 }
 
-// The floor's three terms, each where the prediction has its like.
+// The lower bound's three terms, each where the prediction has its like.
 CostBreakdown lower_bound_breakdown(const LeastWork& work, const MachineProbe& probe) {
   CostBreakdown breakdown = {};
   at(breakdown, CostTerm::flags) = 1e3 * lower_bound_us({work.flags, 0, 0}, probe);

@@ -2,15 +2,15 @@
 //
 // Three times of one call stand below one another:
 //
-//     floor         what flags and bytes must take here (limit.h)
+//     lower bound         what flags and bytes must take here (limit.h)
 //     predicted     what this library's own texts take on this machine, by the simulator
 //                   (comm/cost/simulate.h), with figures that were measured and fitted here (fit.h)
 //     measured      what it took (measure.h)
 //
 // The step from the first to the second is taken apart: the simulator keeps a bill of the longest
-// way through the ranks (comm/cost/breakdown.h), the floor is a sum of three terms of the same
-// kinds, and so each difference is one term's own. The step from the second to the third is what
-// the model does not know: other lines that were stored to, ranks that do not begin together,
+// way through the ranks (comm/cost/breakdown.h), the lower bound is a sum of three terms of the
+// same kinds, and so each difference is one term's own. The step from the second to the third is
+// what the model does not know: other lines that were stored to, ranks that do not begin together,
 // noise. It is told as it is, and called unexplained.
 #pragma once
 
@@ -57,7 +57,7 @@ double total_us(const CostBreakdown& breakdown);
 struct Surroundings {
   Planner planner;
   ringside::Machine machine;  // as fitted
-  MachineProbe probe;         // for the floor
+  MachineProbe probe;         // for the lower bound
 };
 
 // The pure part. `at` is only looked up, not touched: whether it can be exposed.

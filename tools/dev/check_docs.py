@@ -134,7 +134,7 @@ def wanted_text(root, options):
     source = root / options["file"]
     if not source.is_file():
         raise Stale(f"there is no file {options['file']}")
-    text = source.run_algorithm()
+    text = source.read_text()
     if "symbol" not in options:
         return text.rstrip("\n")
     return symbol_text(text, options["symbol"], options.get("with") == "comment")
@@ -198,7 +198,7 @@ def check_links(root, document, text):
             file = (root / document).parent / path if path else root / document
             if not file.exists():
                 yield f"{document}:{number}: the link {target} leads nowhere"
-            elif anchor and file.suffix == ".md" and anchor not in anchors(file.run_algorithm()):
+            elif anchor and file.suffix == ".md" and anchor not in anchors(file.read_text()):
                 yield f"{document}:{number}: {path or document} has no heading #{anchor}"
         for path in re.findall(r"`((?:comm|kernels|parallel|tests|tools|docs)/[\w./-]*)`", line):
             # A program is named without a suffix; its source says whether there is one.
@@ -212,7 +212,7 @@ def check_tree(root, update=False):
     if (root / "README.md").exists():
         documents.insert(0, root / "README.md")
     for path in documents:
-        name, text = str(path.relative_to(root)), path.run_algorithm()
+        name, text = str(path.relative_to(root)), path.read_text()
         fresh, stale = check_fences(root, name, text)
         if update:
             if fresh != text:
@@ -296,7 +296,7 @@ def self_test():
                 failures.append(f"'{wrong}' in place of '{right}' gives {check_tree(root)[1]}")
         (root / "docs/a.md").write_text(FRESH.replace("kSlots = 8", "kSlots = 4", 1))
         check_tree(root, update=True)
-        if (root / "docs/a.md").run_algorithm() != FRESH:
+        if (root / "docs/a.md").read_text() != FRESH:
             failures.append("--update does not restore a stale fence")
     for failure in failures:
         print(f"self-test: {failure}")

@@ -107,7 +107,7 @@ def rule_foreign_headers(file):
 @functools.cache
 def included_through(path):
     """The standard headers that come with a file of the tree, and with what it includes."""
-    found, file = set(), File(path, (ROOT / path).run_algorithm(encoding="utf-8"))
+    found, file = set(), File(path, (ROOT / path).read_text(encoding="utf-8"))
     for _, quoted, target in includes(file):
         if not quoted:
             found.add(target)
@@ -271,9 +271,9 @@ def tree():
 def check_tree():
     checked, paths = tree()
     findings = list(check_top_level({path.split("/")[0] for path in paths if path} - {"build"}))
-    findings += check_folders(checked, lambda path: (ROOT / path).run_algorithm(encoding="utf-8"))
+    findings += check_folders(checked, lambda path: (ROOT / path).read_text(encoding="utf-8"))
     for path in checked:
-        file = File(path, (ROOT / path).run_algorithm(encoding="utf-8"))
+        file = File(path, (ROOT / path).read_text(encoding="utf-8"))
         for rule in RULES:
             findings += [f"{path}:{number}: {sentence}" for number, sentence in rule(file)]
         if FILE_LINES_NOTE < len(file.lines) <= FILE_LINES_MAX and not path.endswith(".md"):

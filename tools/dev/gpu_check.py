@@ -158,17 +158,17 @@ def sanitizer_steps():
 def bench_steps(gpus, nccl):
     steps = [step("kernel_bench", "build/release/tools/kernel_bench --json -f 16 --gemm 4096 -n 7",
                   60, json=True)]
-    for peer in ["", "nccl"] if nccl else [""]:
+    for baseline in ["", "nccl"] if nccl else [""]:
         for ranks in RANKS:
-            if peer and ranks > gpus:  # it wants a GPU for each rank
+            if baseline and ranks > gpus:  # it wants a GPU for each rank
                 continue
             for executor in LANES:
                 for sizes in SIZES:
                     words = f"all_reduce, {ranks} ranks, {executor} executor, {sizes.split()[1]} up"
                     command = (f"RINGSIDE_EXECUTOR={executor} build/release/tools/bench --threads {ranks} "
                                f"--op all_reduce --memory device {sizes} --json")
-                    if peer:
-                        words, command = words + ", beside NCCL", command + f" --baseline {peer}"
+                    if baseline:
+                        words, command = words + ", beside NCCL", command + f" --baseline {baseline}"
                     steps.append(step(words, command, 40, json=True, executor=executor, ranks=ranks))
     return steps
 

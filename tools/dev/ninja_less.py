@@ -50,7 +50,7 @@ def expand(text, *scopes):
 def read_build_file(path):
     """(variables, rules, {output: edge}, edges in order)."""
     variables, rules, edges, inner = {}, {}, [], {}
-    for line in read_lines(path.run_algorithm()):
+    for line in read_lines(path.read_text()):
         if not line.strip() or line.startswith("#"):
             continue
         if line.startswith(" "):
@@ -91,7 +91,7 @@ def time_of(path):
 def read_depfile(path):
     """What the compiler has read for it, as `-MMD -MF` writes it down; None if it has not."""
     try:
-        return (ROOT / path).run_algorithm().replace("\\\n", " ").split()[1:]
+        return (ROOT / path).read_text().replace("\\\n", " ").split()[1:]
     except FileNotFoundError:
         return None
 

@@ -1,6 +1,6 @@
 """The tables of tools/results: from runs of the bench to one Markdown page.
 
-A run is {"op", "memory", "ranks", "peer", "configuration", "command"} and either "bench", which is
+A run is {"op", "memory", "ranks", "baseline", "configuration", "command"} and either "bench", which is
 what the bench printed with --json, or "failed", a sentence. Nothing is measured here, so that the
 arithmetic can be tried on made-up runs: self_test().
 """
@@ -20,8 +20,8 @@ def rows_by_size(runs):
 
 
 def ratio_of(row):
-    """The peer's time / ringside's; None where the peer has nothing."""
-    return row.get("peer", {}).get("ratio") if row else None
+    """The baseline's time / ringside's; None where the baseline has nothing."""
+    return row.get("baseline", {}).get("ratio") if row else None
 
 
 def configurations(runs):
@@ -79,20 +79,20 @@ def time_words(time_us):
 
 
 def factor_words(factor):
-    """In bold where a peer is ahead, so that nobody has to look for it."""
+    """In bold where a baseline is ahead, so that nobody has to look for it."""
     if not factor:
         return "-"
     words = f"{factor:.2f}" if factor < 10 else f"{factor:.1f}"
     return f"**{words}**" if factor < 1 else words
 
 
-def peer_words(row):
-    """The peer's time, and the median of the ratios of pairs with their quartiles."""
-    peer = row.get("peer", {})
-    if not peer.get("ratio"):
+def baseline_words(row):
+    """The baseline's time, and the median of the ratios of pairs with their quartiles."""
+    baseline = row.get("baseline", {})
+    if not baseline.get("ratio"):
         return ["-", "-"]
-    quartiles = f" [{peer['ratio_25']:.2f}, {peer['ratio_75']:.2f}]"
-    return [time_words(peer["out_of_place"]["time_us"]), factor_words(peer["ratio"]) + quartiles]
+    quartiles = f" [{baseline['ratio_25']:.2f}, {baseline['ratio_75']:.2f}]"
+    return [time_words(baseline["out_of_place"]["time_us"]), factor_words(baseline["ratio"]) + quartiles]
 
 
 def table(head, rows):
@@ -141,15 +141,15 @@ def section(title, runs, first):
         return []
     head = ["size", "ringside us", f"{first} us", "ratio [quartiles]"]
     head += ["best other", "its ratio"] if ways else []
-    head += ["floor us", "x floor"]
+    head += ["lower bound us", "x lower bound"]
     rows = []
     for size, row in sorted(rows_of_first.items()):
-        cells = [size_words(size), time_words(row["out_of_place"]["time_us"]), *peer_words(row)]
+        cells = [size_words(size), time_words(row["out_of_place"]["time_us"]), *baseline_words(row)]
         if ways:
             ratio, name = best_at(size, ways)
             cells += [name or "-", factor_words(ratio)]
-        floor = row.get("floor")
-        cells += [time_words(floor["time_us"]), f"{floor['distance']:.2f}"] if floor else ["-", "-"]
+        lower_bound = row.get("lower_bound")
+        cells += [time_words(lower_bound["time_us"]), f"{lower_bound['distance']:.2f}"] if lower_bound else ["-", "-"]
         rows.append(cells)
     return [f"### {title}", "", *flags_line(runs), "", *table(head, rows), ""]
 
@@ -161,8 +161,8 @@ def summary_row(name, runs):
     if not ratios:
         return None
     best = {size: best_at(size, ways) for size in ratios}
-    floors = {size: row["floor"]["distance"] for size, row in rows.items()
-              if row.get("floor", {}).get("distance")}
+    floors = {size: row["lower_bound"]["distance"] for size, row in rows.items()
+              if row.get("lower_bound", {}).get("distance")}
     worst, worst_best = min(ratios, key=ratios.get), min(best, key=best.get)
     behind = sum(ratio < 1 for ratio, _ in best.values())
     cells = [name, f"{geometric_mean(ratios.values()):.2f}",
@@ -178,10 +178,10 @@ def summary_row(name, runs):
 
 
 def groups(runs):
-    """(op, memory, ranks, peer) in the order of the page, and the runs of each."""
+    """(op, memory, ranks, baseline) in the order of the page, and the runs of each."""
     found = {}
     for run in runs:
-        found.setdefault((run["peer"] == "gloo", run["ranks"], run["op"], run["memory"]),
+        found.setdefault((run["baseline"] == "gloo", run["ranks"], run["op"], run["memory"]),
                          []).append(run)
     order = ["all_reduce", "reduce_scatter", "all_gather"]
     return sorted(found.items(), key=lambda it: (*it[0][:2], order.index(it[0][2]),
@@ -191,26 +191,26 @@ def groups(runs):
 def summary(runs):
     rows = [summary_row(f"{op}, {memory}, {ranks} ranks", group)
             for (gloo, ranks, op, memory), group in groups(runs) if not gloo]
-    head = ["call, memory", f"{DEFAULT}: mean", "least", "best peer: mean", "least",
-            "rows below 1", "x floor: mean"]
+    head = ["call, memory", f"{DEFAULT}: mean", "least", "best baseline: mean", "least",
+            "rows below 1", "x lower bound: mean"]
     rows = [row for row in rows if row]
     if not rows:
         return []
     return ["## In short", "",
-            "A ratio is the peer's time / ringside's: above 1 ringside is faster. Means are",
-            "geometric. *Best peer* is, at each size, the quickest of all configurations, the",
+            "A ratio is the baseline's time / ringside's: above 1 ringside is faster. Means are",
+            "geometric. *Best baseline* is, at each size, the quickest of all configurations, the",
             "default among them; the least of many ratios that all vary a little is a little too",
-            "small, so this column errs on the peers' side.", "", *table(head, rows), ""]
+            "small, so this column errs on the baselines' side.", "", *table(head, rows), ""]
 
 
 def machine(about, runs):
-    versions = dict.fromkeys(run["bench"]["peer_version"] for run in runs if "bench" in run)
+    versions = dict.fromkeys(run["bench"]["baseline_version"] for run in runs if "bench" in run)
     pairs = [("date", f"{about['date']} {about['time']}"), ("commit", about["commit"]),
              ("processor", f"{about['cpu']}, {about['cores']} cores, threads per core: "
               f"{about['threads_per_core']}, hypervisor: {about['hypervisor']}"),
              ("caches", about["caches"]), ("memory", f"{about['memory_gib']} GiB"),
              ("kernel", about["kernel"]), ("compiler", about["compiler"]),
-             ("peers", ", ".join(versions)),
+             ("baselines", ", ".join(versions)),
              ("load before", f"{about['load']:.2f} over the last minute")]
     return ["## On what", "", *table(["", ""], [list(pair) for pair in pairs]), ""]
 
@@ -233,10 +233,10 @@ def wrong_in(runs):
 def report(about, runs):
     lines = [f"# Results of {about['date']}: {about['cpu']}, {about['cores']} cores", "",
              "Written by `tools/results`, which runs the bench as [08](../08-measuring.md) tells:",
-             "in each run ringside and a peer make the same calls on the same buffers in turns,",
+             "in each run ringside and a baseline make the same calls on the same buffers in turns,",
              "times are medians, and a ratio is the median over pairs of samples. *any* is",
              "ordinary memory, *allocate* is memory from `ringside::allocate`. f32, sum, out of",
-             "place. Bold is where a peer is ahead. A run in which ringside took another time than",
+             "place. Bold is where a baseline is ahead. A run in which ringside took another time than",
              f"in the others of its table, by more than a factor of {DISTURBED}, either way, was",
              "made once more, and the second time counts.", ""]
     wrong, failed = wrong_in(runs), [run for run in runs if "failed" in run]
@@ -263,15 +263,15 @@ def report(about, runs):
 # ---- Its own test ---------------------------------------------------------------------------
 
 def made_up(configuration, ratios, moved=False, **more):
-    """A run in which ringside took 2 us at each size, and the peer 2 us × the ratio."""
+    """A run in which ringside took 2 us at each size, and the baseline 2 us × the ratio."""
     rows = [{"size_bytes": size, "out_of_place": {"time_us": 2.0},
-             "peer": {"ratio": ratio, "ratio_25": ratio - 0.1, "ratio_75": ratio + 0.1,
+             "baseline": {"ratio": ratio, "ratio_25": ratio - 0.1, "ratio_75": ratio + 0.1,
                       "out_of_place": {"time_us": 2 * ratio}},
-             "floor": {"time_us": 1.0, "distance": 2.0}} for size, ratio in ratios.items()]
+             "lower_bound": {"time_us": 1.0, "distance": 2.0}} for size, ratio in ratios.items()]
     probe = {"flag_ns": 58.0, "cores": "one_cache"}
-    bench = {"rows": rows, "wrong": 0, "peer_version": configuration, "cores_moved": moved,
+    bench = {"rows": rows, "wrong": 0, "baseline_version": configuration, "cores_moved": moved,
              "probe_before": probe, "probe_after": {**probe, "flag_ns": 60.0}}
-    return {"op": "all_reduce", "memory": "any", "ranks": 2, "peer": "mpi", "bench": bench,
+    return {"op": "all_reduce", "memory": "any", "ranks": 2, "baseline": "mpi", "bench": bench,
             "configuration": configuration, "command": f"bench {configuration}", **more}
 
 
@@ -283,8 +283,8 @@ ABOUT = {"date": "2026-01-02", "time": "03:04 UTC", "commit": "abc", "cpu": "A C
 def self_test():
     runs = [made_up(DEFAULT, {8: 2.0, 2048: 2.0}), made_up(DEFAULT, {2**26: 4.0}),
             made_up("ring", {8: 1.5, 2048: 3.0}), made_up("UCX", {8: 1.75, 2048: 0.5}, moved=True),
-            made_up("Gloo", {8: 20.0}, peer="gloo"), made_up(DEFAULT, {8: 1.25}, ranks=4)]
-    del runs[3]["bench"]["rows"][1]["floor"]
+            made_up("Gloo", {8: 20.0}, baseline="gloo"), made_up(DEFAULT, {8: 1.25}, ranks=4)]
+    del runs[3]["bench"]["rows"][1]["lower_bound"]
     broken = {**made_up("sm", {}), "failed": "there is no sm"}
     del broken["bench"]
     page = report(ABOUT, [*runs, broken])

@@ -1,11 +1,11 @@
-// The floor on device memory, and what is said of a row there: which executor carries a call out,
-// how, and how many bytes must move.
+// The lower bound on device memory, and what is said of a row there: which executor carries a call
+// out, how, and how many bytes must move.
 //
 // The scheme. Whatever the algorithm, each input is read once and each output is written once, all
-// of them in memory of the GPUs. Ranks that share a GPU share its memory's speed, so the floor is
-// that of the GPU with the most ranks:
+// of them in memory of the GPUs. Ranks that share a GPU share its memory's speed, so the lower
+// bound is that of the GPU with the most ranks:
 //
-//     floor = (bytes of its ranks' inputs + bytes of their outputs) / the rate of a copy
+//     lower bound = (bytes of its ranks' inputs + bytes of their outputs) / the rate of a copy
 //
 // where a copy's rate counts what it reads and what it writes. For n ranks on one GPU and S bytes
 // (the table's size column) that is, out of place:
@@ -19,8 +19,8 @@
 //     barrier                              0
 //
 // Launches, flags, and links between GPUs take time too and are not in it: with several GPUs, and
-// for small sizes, the true floor is higher. A copy that fits the GPU's cache is faster than one
-// that does not; the rate is that of a copy that moves as many bytes.
+// for small sizes, the true lower bound is higher. A copy that fits the GPU's cache is faster than
+// one that does not; the rate is that of a copy that moves as many bytes.
 #pragma once
 
 #include <cstddef>

@@ -1,12 +1,12 @@
-// The floor: how little time an operation can take on this machine, from first principles and the
-// probe (probe.h).
+// The lower bound: how little time an operation can take on this machine, from first principles and
+// the probe (probe.h).
 //
 // The scheme. All memory is mapped by everybody. A rank says by one flag that its input may be
 // read; whoever has seen it reads that memory where it lies. Each rank writes its own output, and
 // nothing is ever copied on the way. What is left is what cannot be left out: flags of which one
 // waits for the other, bytes that a rank must reduce, and bytes that it must copy.
 //
-//     floor = flags · flag latency + reduced / reduction rate + copied / copy rate
+//     lower bound = flags · flag latency + reduced / reduction rate + copied / copy rate
 //
 // For n ranks and S bytes (the table's size column: of one rank's buffer where that is whole, of
 // all parts together where each rank has a part), the busiest rank:
@@ -22,13 +22,14 @@
 //     broadcast, send_recv               1     0            S
 //     barrier                            1     0            0            all signal all
 //
-// Of two ways the faster one is the floor: which that is depends on the size. Reducing one more
-// contribution of b bytes counts as b bytes reduced. A rank's copy of its own part is not counted:
-// it crosses nothing, and in place it does not exist. With one rank nothing crosses at all; what is
-// left is the copy from the input to the output, S, where there are two buffers.
+// Of two ways the faster one is the lower bound: which that is depends on the size. Reducing one
+// more contribution of b bytes counts as b bytes reduced. A rank's copy of its own part is not
+// counted: it crosses nothing, and in place it does not exist. With one rank nothing crosses at
+// all; what is left is the copy from the input to the output, S, where there are two buffers.
 //
-// It is a floor of this scheme on this machine as it was while it was probed, and no law: a result
-// below it means that the cores stood better, or the caches held more, than during the probe.
+// It is a lower bound of this scheme on this machine as it was while it was probed, and no law: a
+// result below it means that the cores stood better, or the caches held more, than during the
+// probe.
 #pragma once
 
 #include <cstddef>

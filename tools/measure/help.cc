@@ -53,12 +53,12 @@ elements that differ, in any bit, from what each rank computes apart: folds in t
 
 constexpr const char* kBenchColumns = R"(
 With --baseline or --lower-bound the table is of out-of-place calls, with these columns beside ringside's:
-  ratio       the peer's time / ringside's, the median of pairs of samples taken in turns; above 1
+  ratio       the baseline's time / ringside's, the median of pairs of samples taken in turns; above 1
               ringside is faster, below it is red on a terminal (not with NO_COLOR set)
   25-75%      where the middle half of these ratios lies
-  #wrong      the peer's, exact where its order of additions cannot matter, else within rounding
-  floor       the least time by flags, reduced and copied bytes, each at its measured rate
-  xbound      ringside's time / floor
+  #wrong      the baseline's, exact where its order of additions cannot matter, else within rounding
+  lower bound       the least time by flags, reduced and copied bytes, each at its measured rate
+  xbound      ringside's time / lower bound
 send_recv is one step of a ring: each rank sends to its right and receives from its left. In the
 operations on _v rank r has r + 1 shares of the whole.
 )";
@@ -124,22 +124,22 @@ constexpr const char* kBenchAlone =
 On what memory
   --memory M  any: ordinary memory; allocate: ringside::allocate's, which the other ranks may read
               where it lies (comm/allocate.h); device: a GPU's, rank r takes GPU r modulo their
-              number. The peer gets the same                                              any
+              number. The baseline gets the same                                              any
   --executor L    who carries calls on device memory out: auto host stream device             auto
 
 Beside what
   --baseline NAME mpi: the MPI that mpirun has started; gloo: over TCP on this host. The same calls in
               the same processes on the same buffers, in turns; nccl: on device memory
-  --lower-bound     the floor: what flags and bytes must take here, as probed just before; docs/08.
+  --lower-bound     the lower bound: what flags and bytes must take here, as probed just before; docs/08.
               On device memory: reading each input and writing each output, at a copy's speed
               With either, a flag is timed before and after: have the CPUs moved meanwhile?
   --explain   the same, and below each row how the call is carried out and what its time is made
-              of, from the floor to what was measured; ask for few sizes
+              of, from the lower bound to what was measured; ask for few sizes
   --threads N ranks as threads of this process
   --json      one JSON object, for machines
   --help      this
 
-Under which circumstances (one of the two, on the host's memory, without a floor)
+Under which circumstances (one of the two, on the host's memory, without a lower bound)
   --skew US   one rank, each in turn, comes US microseconds after the others. time is what its call
               takes it: the others are waiting, and are to be no obstacle
   --overlap US each rank starts the call, computes for US microseconds of a core in its registers,

@@ -209,23 +209,23 @@ std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
   return static_cast<std::size_t>(wrong);
 }
 
-RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
-                      const Arguments& arguments, bool in_place) {
+RowTiming measure_row(Communicator& comm, Library* baseline, Buffers& buffers,
+                      const Operation& what, const Arguments& arguments, bool in_place) {
   RowTiming row;
   row.what = what;
   row.size_bytes = whole_count(what, comm.size()) * bytes_of(what.dtype);
   Ringside ringside(comm);
   const Computation computation(arguments.overlap_us);
   Overlap ours_overlapped(ringside, computation),
-      theirs_overlapped(peer ? *peer : ringside, computation);
+      theirs_overlapped(baseline ? *baseline : ringside, computation);
   Library& ours = arguments.overlap_us == 0 ? static_cast<Library&>(ringside) : ours_overlapped;
-  if (peer != nullptr && arguments.overlap_us != 0) peer = &theirs_overlapped;
+  if (baseline != nullptr && arguments.overlap_us != 0) baseline = &theirs_overlapped;
   std::vector<Contender> contenders = {{&ours, what}};
-  if (peer != nullptr) {
+  if (baseline != nullptr) {
     const bool is_empty = what.count == 0 && what.kind != Kind::barrier;
     const Library::Part nothing{std::nullopt, "a call on no elements is nothing to compare"};
-    row.peer = PeerTiming{is_empty ? nothing : peer->part_of(what), {}, {}};
-    if (row.peer->part.what) contenders.push_back({peer, *row.peer->part.what});
+    row.baseline = BaselineTiming{is_empty ? nothing : baseline->part_of(what), {}, {}};
+    if (row.baseline->part.what) contenders.push_back({baseline, *row.baseline->part.what});
   }
 
   const auto series_of = [&](bool one_buffer) {
@@ -239,9 +239,9 @@ RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const
   row.out_of_place = timing_of(series[0], row, comm.size());
   row.out_of_place.wrong = check_once(comm, ours, buffers, what, false);
   if (contenders.size() > 1) {
-    row.peer->timing = timing_of(series[1], row, comm.size());
-    row.peer->timing.wrong = check_once(comm, *peer, buffers, contenders[1].what, false);
-    row.peer->ratio = ratios_of(series[1], series[0]);
+    row.baseline->timing = timing_of(series[1], row, comm.size());
+    row.baseline->timing.wrong = check_once(comm, *baseline, buffers, contenders[1].what, false);
+    row.baseline->ratio = ratios_of(series[1], series[0]);
   }
   if (in_place && has_in_place(what.kind)) {
     contenders.resize(1);

@@ -4,13 +4,13 @@
 // What is honest costs some care:
 //
 //   - The input changes before every call, by a store into each of its cache lines. A library that
-//     maps its peers' memory would otherwise find in its cache what it read the last time.
+//     maps its baselines' memory would otherwise find in its cache what it read the last time.
 //   - Large calls are timed one by one, and the input is rewritten between them, outside the timed
 //     region. Up to kBatchedBytes a clock and a meeting of all ranks would cost as much as the
 //     call, so calls are timed in batches, and the few stores before each are inside, alike for
 //     everybody. (Not in a GPU's memory, where such a store is an order of its own and takes as
 //     long as the call: there the input changes before each batch. No cache that a kernel reads a
-//     peer's memory through outlives the kernel.)
+//     baseline's memory through outlives the kernel.)
 //   - Libraries are compared in pairs of samples taken one right after the other, in alternating
 //     order: when the machine is disturbed or the cores move, both sides of a pair feel it. Before
 //     each sample the library makes a call that is not timed, as the other has had the caches.
@@ -52,11 +52,12 @@ struct Timing {
   std::size_t wrong = 0;  // elements, over all ranks
 };
 
-// A peer's part in a row.
-struct PeerTiming {
+// A baseline's part in a row.
+struct BaselineTiming {
   Library::Part part;  // what it did, or why it did nothing: then the rest is empty
   Timing timing;
-  Quartiles ratio;  // of paired samples: the peer's time / ringside's. Above 1 ringside is faster.
+  Quartiles
+      ratio;  // of paired samples: the baseline's time / ringside's. Above 1 ringside is faster.
 };
 
 // What measuring one row gives; the table adds what explains it (tools/report/table.h: Row).
@@ -66,12 +67,12 @@ struct RowTiming {
   std::size_t samples = 0;     // of which times and ratios are medians
   Timing out_of_place;
   std::optional<Timing> in_place;
-  std::optional<PeerTiming> peer;
+  std::optional<BaselineTiming> baseline;
 };
 
-// Collective. `peer` may be null; `in_place`: measure that too, where there is such a call.
-RowTiming measure_row(Communicator& comm, Library* peer, Buffers& buffers, const Operation& what,
-                      const Arguments& arguments, bool in_place);
+// Collective. `baseline` may be null; `in_place`: measure that too, where there is such a call.
+RowTiming measure_row(Communicator& comm, Library* baseline, Buffers& buffers,
+                      const Operation& what, const Arguments& arguments, bool in_place);
 
 // `library` makes the call once on inputs from the oracle, into poisoned outputs. Returns the wrong
 // elements of all ranks. Collective.

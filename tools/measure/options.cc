@@ -59,7 +59,7 @@ enum LongOption {
   kJson,
   kNoDemo,
   kThreads,
-  kPeer,
+  kBaseline,
   kLowerBound,
   kMemory,
   kExecutor,
@@ -97,19 +97,19 @@ std::vector<option> options_of(Tool tool) {
   if (tool == Tool::ring_allreduce) {
     all = {{"no-demo", no_argument, nullptr, kNoDemo}};
   } else {
-    all = {{"peer", required_argument, nullptr, kPeer},
-           {"limit", no_argument, nullptr, kLowerBound},
-           {"late", required_argument, nullptr, kSkew},
-           {"beside", required_argument, nullptr, kOverlap}};
+    all = {{"baseline", required_argument, nullptr, kBaseline},
+           {"lower-bound", no_argument, nullptr, kLowerBound},
+           {"skew", required_argument, nullptr, kSkew},
+           {"overlap", required_argument, nullptr, kOverlap}};
   }
   all.insert(all.end(), kCommonOptions.begin(), kCommonOptions.end());
   return all;
 }
 
-std::string read_peer(const char* value) {
-  if (!is_peer(value))
+std::string read_baseline(const char* value) {
+  if (!is_baseline(value))
     throw Error(Fault::usage,
-                text("--baseline %s is not known; there are %s", value, peer_names().c_str()));
+                text("--baseline %s is not known; there are %s", value, baseline_names().c_str()));
   return value;
 }
 
@@ -127,16 +127,16 @@ void check_memory_words(const Arguments& it, Tool tool) {
     throw Error(Fault::usage, "--executor is about device memory; add --memory device");
   if (tool == Tool::ring_allreduce && it.memory == Memory::allocate)
     throw Error(Fault::usage, "--memory allocate is bench's; here there are any and device");
-  if ((it.peer == "nccl") != (it.memory == Memory::device) && !it.peer.empty())
+  if ((it.baseline == "nccl") != (it.memory == Memory::device) && !it.baseline.empty())
     throw Error(Fault::usage,
-                it.peer == "nccl"
+                it.baseline == "nccl"
                     ? "--baseline nccl knows device memory alone; add --memory device"
                     : text("--baseline %s is compared on the host's memory; on device "
                            "memory there is --baseline nccl",
-                           it.peer.c_str()));
+                           it.baseline.c_str()));
 }
 
-// The floor is that of calls that all ranks make at once, and do nothing else meanwhile.
+// The lower bound is that of calls that all ranks make at once, and do nothing else meanwhile.
 void check_circumstances(const Arguments& it) {
   if (it.skew_us == 0 && it.overlap_us == 0) return;
   const char* const name = it.skew_us != 0 ? "--skew" : "--overlap";
@@ -145,7 +145,8 @@ void check_circumstances(const Arguments& it) {
   if (it.lower_bound)
     throw Error(
         Fault::usage,
-        text("%s has no floor to be held against; leave --lower-bound and --explain out", name));
+        text("%s has no lower bound to be held against; leave --lower-bound and --explain out",
+             name));
   if (it.memory == Memory::device)
     throw Error(Fault::usage, text("%s is about the host's memory, not a device's", name));
 }
@@ -183,8 +184,8 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
     case kJson:
       it.json = true;
       break;
-    case kPeer:
-      it.peer = read_peer(value);
+    case kBaseline:
+      it.baseline = read_baseline(value);
       break;
     case kLowerBound:
       it.lower_bound = true;
@@ -197,7 +198,7 @@ void read_option(int letter, const char* value, Tool tool, Arguments& it) {
       break;
     case kExplain:
       it.explain = true;
-      it.lower_bound |= tool == Tool::bench;  // the explanation begins at the floor
+      it.lower_bound |= tool == Tool::bench;  // the explanation begins at the lower bound
       break;
     case kMemory:
       it.memory = read_memory(value, true);

@@ -30,7 +30,7 @@ struct Arguments {
   int threads = 0;  // ranks as threads of this process; 0: processes, as mpirun started them
   bool json = false;
   bool demo = true;             // ring_allreduce
-  std::string peer;             // bench: the library beside ringside; empty: none
+  std::string baseline;         // bench: the library beside ringside; empty: none
   bool lower_bound = false;     // bench
   Memory memory = Memory::any;  // where the buffers come from; ring_allreduce: any or device
   std::optional<ExecutorChoice> executor;  // with device memory; nothing: as the environment says

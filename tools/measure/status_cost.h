@@ -1,4 +1,4 @@
-// What a rank's notes for its peers cost: the status page and with it the flight recorder
+// What a rank's notes for its baselines cost: the status page and with it the flight recorder
 // (comm/control/status.h), measured alone.
 #pragma once
 

@@ -47,10 +47,11 @@ class Bench {
     if (gpus_)
       check_gpu_memory(comm_, *gpus_, arguments.end_bytes,
                        arguments.lower_bound ? kMostGpuProbed : 0);
-    if (!arguments.peer.empty())
-      peer_ = make_peer(arguments.peer, bootstrap, options.timeout_s, gpus_ ? &*gpus_ : nullptr);
+    if (!arguments.baseline.empty())
+      baseline_ = make_baseline(arguments.baseline, bootstrap, options.timeout_s,
+                                gpus_ ? &*gpus_ : nullptr);
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
-    look_ = {arguments.peer, arguments.lower_bound,
+    look_ = {arguments.baseline, arguments.lower_bound,
              terminal_ && std::getenv("NO_COLOR") == nullptr};
   }
 
@@ -58,7 +59,7 @@ class Bench {
     BenchRun run{arguments_,
                  bootstrap_.name(),
                  this_machine(),
-                 peer_ ? peer_->version() : "",
+                 baseline_ ? baseline_->version() : "",
                  {},
                  {},
                  {},
@@ -96,7 +97,8 @@ class Bench {
 
  private:
   // As far as the rows' floors need: a one-step all-reduce reads (n - 1) buffers, and the largest
-  // reduction that is probed is half the largest copy. Beside a peer alone, only flags are of use.
+  // reduction that is probed is half the largest copy. Beside a baseline alone, only flags are of
+  // use.
   static std::size_t most_probed(int size, const Arguments& arguments) {
     const auto n = static_cast<std::size_t>(size);
     std::size_t bytes = kLeastProbed;
@@ -119,7 +121,7 @@ class Bench {
     return take_gpus(bootstrap, make, options.timeout_s);
   }
 
-  bool compares() const { return !arguments_.peer.empty() || arguments_.lower_bound; }
+  bool compares() const { return !arguments_.baseline.empty() || arguments_.lower_bound; }
 
   void print(const std::string& words) const {
     if (comm_.rank() != 0) return;
@@ -145,9 +147,9 @@ class Bench {
           arguments_.memory == Memory::any
               ? "# memory: ordinary\n"
               : "# memory: from ringside::allocate; the other ranks may read it where it lies\n";
-    if (peer_)
-      words += text("# peer %s: %s%s\n", peer_->name(), run.peer_version.c_str(),
-                    peer_->takes_part() ? "; the same processes and buffers, in turns" : "");
+    if (baseline_)
+      words += text("# baseline %s: %s%s\n", baseline_->name(), run.baseline_version.c_str(),
+                    baseline_->takes_part() ? "; the same processes and buffers, in turns" : "");
     if (run.before) words += machine_words(*run.before);
     if (!run.gpu_copy.empty())
       words += "# of its memory, read + written:\n" + rates_words("copy", run.gpu_copy);
@@ -196,7 +198,8 @@ class Bench {
         show(text("# %s\n", row_name(what.kind)) +
              (compares() ? comparison_head(look_) : table_head()));
       progress(describe(what));
-      Row row{measure_row(comm_, peer_.get(), buffers, what, arguments_, !compares()), {}, {}, {}};
+      Row row{
+          measure_row(comm_, baseline_.get(), buffers, what, arguments_, !compares()), {}, {}, {}};
       if (gpus_)
         look_at_gpu(run, row, sides_of(buffers, what, false, comm_.rank(), comm_.size()));
       else if (arguments_.lower_bound)
@@ -240,7 +243,7 @@ class Bench {
   Communicator comm_;
   const CoreBinding binding_;
   const ProbeOptions probe_options_;
-  std::unique_ptr<Peer> peer_;
+  std::unique_ptr<Baseline> baseline_;
   bool terminal_ = false;
   ComparisonLook look_;
   std::optional<Surroundings> surroundings_;  // with --explain

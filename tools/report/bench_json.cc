@@ -41,8 +41,9 @@ std::string json_options(const Arguments& it) {
          "    \"ops\": " + json_names(it.kinds, row_name) +
          ", \"types\": " + json_names(it.dtypes, [](DType d) { return name_of(d); }) +
          ", \"redops\": " + json_names(it.reductions, [](Reduction r) { return name_of(r); }) +
-         text(",\n    \"peer\": %s, \"limit\": %s, \"memory\": \"%s\", ",
-              json_string(it.peer).c_str(), it.lower_bound ? "true" : "false", name_of(it.memory)) +
+         text(",\n    \"baseline\": %s, \"lower_bound\": %s, \"memory\": \"%s\", ",
+              json_string(it.baseline).c_str(), it.lower_bound ? "true" : "false",
+              name_of(it.memory)) +
          text("\"skew_us\": %d, \"overlap_us\": %d},\n", it.skew_us, it.overlap_us);
 }
 
@@ -54,7 +55,7 @@ std::string json_gpus(const BenchRun& run, const Communicator& comm) {
               json_names(run.gpus->device_names, [](const std::string& it) { return it.c_str(); })
                   .c_str(),
               run.gpus->busiest().size()) +
-         text("  \"executor\": \"%s\", \"lane_why\": %s,\n", executor.name,
+         text("  \"executor\": \"%s\", \"executor_why\": %s,\n", executor.name,
               json_string(executor.why).c_str()) +
          "  \"gpu_copy\": " + json_rates(run.gpu_copy) + ",\n";
 }
@@ -81,8 +82,9 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
          text("\"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
               name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
          json_options(run.arguments) +
-         text("  \"peer\": %s, \"peer_version\": %s,\n", json_string(run.arguments.peer).c_str(),
-              json_string(run.peer_version).c_str()) +
+         text("  \"baseline\": %s, \"baseline_version\": %s,\n",
+              json_string(run.arguments.baseline).c_str(),
+              json_string(run.baseline_version).c_str()) +
          json_gpus(run, comm) + json_probe("probe_before", run.before) +
          json_probe("probe_after", run.after) +
          (run.before && run.after
@@ -95,8 +97,8 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
                      run.calibrated->call_ns, run.calibrated->message_ns, run.calibrated->slot_ns)
               : "") +
          text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(run.rows)) +
-         json_summary("peer", peer_summary(run.rows)) +
-         json_summary("floor", lower_bound_summary(run.rows)) +
+         json_summary("baseline", baseline_summary(run.rows)) +
+         json_summary("lower_bound", lower_bound_summary(run.rows)) +
          text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(run.rows)) + json_rows(run.rows) +
          "\n}\n";
 }

@@ -19,7 +19,7 @@ struct BenchRun {
   const Arguments& arguments;
   std::string bootstrap;
   Machine machine;
-  std::string peer_version;                   // empty without a peer
+  std::string baseline_version;               // empty without a baseline
   std::optional<MachineProbe> before, after;  // with --baseline or --lower-bound
   std::optional<double> status_ns;            // with --lower-bound: board_cost.h
   std::vector<Row> rows;

@@ -19,17 +19,18 @@ std::string ratio_words(double ratio) {
   return text("%.*f", ratio < 10 ? 2 : ratio < 100 ? 1 : 0, ratio);
 }
 
-std::string peer_columns(const PeerTiming& peer, bool colour) {
-  if (!peer.part.what) return text(" |%9s%7s%11s%7s", "-", "-", "-", "-");
-  const std::string ratio = text("%7s", ratio_words(peer.ratio.median).c_str());
-  const bool red = colour && peer.ratio.median < 1;
-  const std::string spread = ratio_words(peer.ratio.low) + "-" + ratio_words(peer.ratio.high);
-  return text(" |%9s", time_words(peer.timing.time_us).c_str()) +
+std::string baseline_columns(const BaselineTiming& baseline, bool colour) {
+  if (!baseline.part.what) return text(" |%9s%7s%11s%7s", "-", "-", "-", "-");
+  const std::string ratio = text("%7s", ratio_words(baseline.ratio.median).c_str());
+  const bool red = colour && baseline.ratio.median < 1;
+  const std::string spread =
+      ratio_words(baseline.ratio.low) + "-" + ratio_words(baseline.ratio.high);
+  return text(" |%9s", time_words(baseline.timing.time_us).c_str()) +
          (red ? "\033[31m" + ratio + "\033[0m" : ratio) +
-         text("%11s%7llu", spread.c_str(), static_cast<ull>(peer.timing.wrong));
+         text("%11s%7llu", spread.c_str(), static_cast<ull>(baseline.timing.wrong));
 }
 
-std::string floor_columns(const Row& row) {
+std::string lower_bound_columns(const Row& row) {
   const double distance = distance_of(row);
   return text(" |%9s%7s", time_words(row.lower_bound->time_us).c_str(),
               distance > 0 ? ratio_words(distance).c_str() : "-");
@@ -69,8 +70,8 @@ std::optional<Summary> summary_of(const std::vector<Row>& rows,
 
 }  // namespace
 
-std::optional<Summary> peer_summary(const std::vector<Row>& rows) {
-  const auto ratio = [](const Row& row) { return row.peer ? row.peer->ratio.median : 0; };
+std::optional<Summary> baseline_summary(const std::vector<Row>& rows) {
+  const auto ratio = [](const Row& row) { return row.baseline ? row.baseline->ratio.median : 0; };
   return summary_of(rows, ratio, true);
 }
 
@@ -79,19 +80,19 @@ std::optional<Summary> lower_bound_summary(const std::vector<Row>& rows) {
 }
 
 std::string comparison_head(const ComparisonLook& look) {
-  const bool peer = !look.peer.empty();
+  const bool baseline = !look.baseline.empty();
   std::string titles = text("#%22s%23s", "", "ringside");
   std::string names =
       text("#%9s%5s%8s%9s%7s%7s", "size", "type", "redop", "time", "busbw", "#wrong");
   std::string units = text("#%9s%5s%8s%9s%7s%7s", "(B)", "", "", "(us)", "(GB/s)", "");
-  if (peer) {
-    titles += text(" |%34s", look.peer.c_str());
+  if (baseline) {
+    titles += text(" |%34s", look.baseline.c_str());
     names += text(" |%9s%7s%11s%7s", "time", "ratio", "25-75%", "#wrong");
     units += text(" |%9s%25s", "(us)", "");
   }
   if (look.lower_bound) {
     titles += text(" |%16s", "machine");
-    names += text(" |%9s%7s", "floor", "xbound");
+    names += text(" |%9s%7s", "bound", "xbound");
     units += text(" |%9s", "(us)");
   }
   return titles + "\n" + names + "\n" + units + "\n";
@@ -103,20 +104,21 @@ std::string comparison_row(const Row& row, const ComparisonLook& look) {
               reduction_words(row.what)) +
          text("%9s%7.2f%7llu", time_words(ours.time_us).c_str(), ours.busbw_gbs,
               static_cast<ull>(ours.wrong)) +
-         (row.peer ? peer_columns(*row.peer, look.colour) : "") +
-         (row.lower_bound ? floor_columns(row) : "") + "\n";
+         (row.baseline ? baseline_columns(*row.baseline, look.colour) : "") +
+         (row.lower_bound ? lower_bound_columns(row) : "") + "\n";
 }
 
 std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& look) {
   const std::size_t wrong = wrong_in(rows);
   std::string words = text("# %-21s: %llu %s\n", "Out of bounds values", static_cast<ull>(wrong),
                            wrong == 0 ? "OK" : "FAILED");
-  words += summary_line((look.peer + " / ringside").c_str(), peer_summary(rows));
-  words += summary_line("ringside / floor", lower_bound_summary(rows));
+  words += summary_line((look.baseline + " / ringside").c_str(), baseline_summary(rows));
+  words += summary_line("ringside / lower bound", lower_bound_summary(rows));
   std::set<std::string> notes;
   for (const Row& row : rows)
-    if (row.peer && !row.peer->part.note.empty() && notes.insert(row.peer->part.note).second)
-      words += "# " + row.peer->part.note + "\n";
+    if (row.baseline && !row.baseline->part.note.empty() &&
+        notes.insert(row.baseline->part.note).second)
+      words += "# " + row.baseline->part.note + "\n";
   return words;
 }
 

@@ -1,4 +1,5 @@
-// The three-way table for people: ringside, a peer, and the floor; at most 100 characters wide.
+// The three-way table for people: ringside, a baseline, and the lower bound; at most 100 characters
+// wide.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,7 @@ namespace ringside::tools {
 
 // Which parts the table has, and how it may look.
 struct ComparisonLook {
-  std::string peer;  // its name; empty: no peer
+  std::string baseline;  // its name; empty: no baseline
   bool lower_bound = false;
   bool colour = false;
 };
@@ -24,14 +25,14 @@ struct Summary {
   const Row* worst_row = nullptr;  // one of those that were given
   int rows = 0;                    // that have the factor
 };
-// The peer's time / ringside's, of which the smallest is the worst; and ringside's time / floor, of
-// which the largest is. Nothing where no row has one.
-std::optional<Summary> peer_summary(const std::vector<Row>& rows);
+// The baseline's time / ringside's, of which the smallest is the worst; and ringside's time / lower
+// bound, of which the largest is. Nothing where no row has one.
+std::optional<Summary> baseline_summary(const std::vector<Row>& rows);
 std::optional<Summary> lower_bound_summary(const std::vector<Row>& rows);
 
 std::string comparison_head(const ComparisonLook& look);
 std::string comparison_row(const Row& row, const ComparisonLook& look);
-// Geometric means and worst rows, and what the peer said of rows that it did differently.
+// Geometric means and worst rows, and what the baseline said of rows that it did differently.
 std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& look);
 
 }  // namespace ringside::tools

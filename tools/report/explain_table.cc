@@ -38,7 +38,7 @@ constexpr const char* kLegend =
     R"(# Below each row: how the call is carried out, and its predicted time by what the longest way
 # through the ranks is spent on. call: before the first word; ends: of messages; lines: second cache
 # lines of messages; flags, credits: on their way there, and back; copies to slots, and from them or
-# from where the bytes lie; own part: input to output. gap = predicted - floor, term by term.
+# from where the bytes lie; own part: input to output. gap = predicted - lower bound, term by term.
 # streamed: results are stored past the caches.
 )";
 
@@ -141,7 +141,7 @@ std::string explain_words(const Explanation& it, double measured_us) {
   std::string words = "#   " + it.algorithm + ": " + it.why + "\n";
   if (!it.unpredicted.empty()) return words + "#   no prediction: " + it.unpredicted + "\n";
   words += "#   " + cut_words(it) + "\n#   " + path_words(it) + "\n" + bill_head();
-  words += breakdown_line("floor", it.lower_bound) +
+  words += breakdown_line("bound", it.lower_bound) +
            breakdown_line("+ gap", difference(it.predicted, it.lower_bound)) +
            breakdown_line("predicted", it.predicted);
   const double predicted_us = total_us(it.predicted);
@@ -167,7 +167,7 @@ std::string explain_json(const Explanation& it, double measured_us) {
     words += text("%s\"%s\": {\"messages\": %zu, \"bytes\": %zu}", path == 0 ? "" : ", ",
                   kPathNames[path], it.sent[path].messages, it.sent[path].bytes);
   return words + "},\n      \"predicted_us\": " + json_breakdown(it.predicted) +
-         text(",\n      \"predicted_total_us\": %.4f, \"floor_total_us\": %.4f, ",
+         text(",\n      \"predicted_total_us\": %.4f, \"lower_bound_total_us\": %.4f, ",
               total_us(it.predicted), total_us(it.lower_bound)) +
          text("\"unexplained_us\": %.4f}", measured_us - total_us(it.predicted));
 }

@@ -27,17 +27,17 @@ std::string json_side(const Timing& timing) {
               timing.busbw_gbs, static_cast<ull>(timing.wrong));
 }
 
-std::string json_peer(const PeerTiming& peer) {
-  const std::string note = text("{\"note\": %s", json_string(peer.part.note).c_str());
-  if (!peer.part.what) return note + "}";
+std::string json_baseline(const BaselineTiming& baseline) {
+  const std::string note = text("{\"note\": %s", json_string(baseline.part.note).c_str());
+  if (!baseline.part.what) return note + "}";
   return note +
          text(", \"redop\": \"%s\", \"ratio\": %.4f, \"ratio_25\": %.4f, \"ratio_75\": %.4f, ",
-              reduction_words(*peer.part.what), peer.ratio.median, peer.ratio.low,
-              peer.ratio.high) +
-         "\"out_of_place\": " + json_side(peer.timing) + "}";
+              reduction_words(*baseline.part.what), baseline.ratio.median, baseline.ratio.low,
+              baseline.ratio.high) +
+         "\"out_of_place\": " + json_side(baseline.timing) + "}";
 }
 
-std::string json_floor(const Row& row) {
+std::string json_lower_bound(const Row& row) {
   return text("{\"time_us\": %.4f, \"flags\": %d, \"reduced_bytes\": %llu, ",
               row.lower_bound->time_us, row.lower_bound->work.flags,
               static_cast<ull>(row.lower_bound->work.reduced_bytes)) +
@@ -101,7 +101,7 @@ std::size_t wrong_in(const std::vector<Row>& rows) {
   std::size_t wrong = 0;
   for (const Row& row : rows)
     wrong += row.out_of_place.wrong + (row.in_place ? row.in_place->wrong : 0) +
-             (row.peer ? row.peer->timing.wrong : 0);
+             (row.baseline ? row.baseline->timing.wrong : 0);
   return wrong;
 }
 
@@ -116,8 +116,8 @@ std::string json_rows(const std::vector<Row>& rows) {
                  reduction_words(row.what), root_of(row.what), json_side(row.out_of_place).c_str());
     list += text(", \"samples\": %llu", static_cast<ull>(row.samples));
     if (row.in_place) list += ",\n     \"in_place\": " + json_side(*row.in_place);
-    if (row.peer) list += ",\n     \"peer\": " + json_peer(*row.peer);
-    if (row.lower_bound) list += ",\n     \"floor\": " + json_floor(row);
+    if (row.baseline) list += ",\n     \"baseline\": " + json_baseline(*row.baseline);
+    if (row.lower_bound) list += ",\n     \"lower_bound\": " + json_lower_bound(row);
     if (row.explanation)
       list += ",\n     \"explain\": " + explain_json(*row.explanation, row.out_of_place.time_us);
     if (row.on_gpu)

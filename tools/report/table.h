@@ -30,7 +30,8 @@ double avg_busbw_gbs(const std::vector<Row>& rows);
 // Elements, over all rows, sides and libraries.
 std::size_t wrong_in(const std::vector<Row>& rows);
 
-// How far ringside is from the floor, as a factor; 0 where there is no floor, or it is no time.
+// How far ringside is from the lower bound, as a factor; 0 where there is no lower bound, or it is
+// no time.
 double distance_of(const Row& row);
 
 const char* reduction_words(const Operation& what);
