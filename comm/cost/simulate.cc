@@ -11,7 +11,7 @@
 #include "comm/cost/timed_channel.h"
 #include "comm/error.h"
 #include "comm/transport/signal.h"
-#include "comm/util/wait_cycle.h"
+#include "comm/util/wait_graph.h"
 
 namespace ringside {
 namespace {
@@ -355,7 +355,7 @@ class World {
   }
 
   std::string deadlock() const {
-    return wait_cycle(call_.ranks, [&](int rank) {
+    return describe_deadlock([&](int rank) {
       if (finished(rank)) return Wait{.ended = true};
       if (runners_[index(rank)].reclaiming)
         return Wait{.peer = reader_of(rank), .for_what = "read what it was exposed"};

@@ -55,7 +55,7 @@ Report::Report(const Peers& peers) : peers_(peers) {
   const auto waits_for = [&](int rank) { return awaited_by(peers, rank); };
   peers.refresh_status_pages();
   root_cause_ = root_cause(peers.rank(), waits_for);
-  teller_ = teller(root_cause_, peers.size(), waits_for);
+  reporter_ = reporter(root_cause_, peers.size(), waits_for);
   loss_ = find_loss();
   // A message that has come just now looks like one that is lost. So look twice.
   if (!loss_) return;
@@ -64,12 +64,12 @@ Report::Report(const Peers& peers) : peers_(peers) {
   if (find_loss() != loss_) loss_.reset();
 }
 
-bool Report::is_mine_to_tell() const { return teller_ == peers_.rank(); }
+bool Report::is_mine_to_tell() const { return reporter_ == peers_.rank(); }
 
 std::string Report::cause(const Call& call) const {
   if (loss_) return lost();
-  if (!root_cause_.late) return circle();
-  const int rank = *root_cause_.late;
+  if (!root_cause_.straggler) return circle();
+  const int rank = *root_cause_.straggler;
   return peers_.who(rank) + words_of(peers_.presence(rank)) + doing(rank, call);
 }
 
@@ -103,7 +103,7 @@ std::string Report::circle() const {
 
 std::vector<int> Report::chain() const {
   std::vector<int> ranks = root_cause_.waiting;
-  ranks.push_back(root_cause_.late ? *root_cause_.late : ranks.front());
+  ranks.push_back(root_cause_.straggler ? *root_cause_.straggler : ranks.front());
   return ranks;
 }
 
@@ -136,7 +136,7 @@ std::optional<Report::Loss> Report::find_loss() const {
     if (messages && messages->sent > messages->received)
       return loss_between(ranks[i], ranks[i + 1]);
   }
-  if (root_cause_.late) return std::nullopt;
+  if (root_cause_.straggler) return std::nullopt;
   std::optional<std::pair<std::uint64_t, std::size_t>> hindmost;  // how far, and which
   for (std::size_t i = 0; i + 1 < ranks.size(); ++i) {
     const std::optional<WaitNote> wait = peers_.status_page_of(ranks[i])->wait();

@@ -51,7 +51,7 @@ class Report {
 
   const Peers& peers_;
   RootCause root_cause_;
-  int teller_;
+  int reporter_;
   std::optional<Loss> loss_;
 };
 

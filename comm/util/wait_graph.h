@@ -1,4 +1,4 @@
-// Who is it that everybody waits for?
+// Who waits for whom, and whom does everybody wait for?
 //
 // A rank waits for a peer, which may itself wait for another, and so on: around the ring, across
 // the mesh, for a message that was never sent. Whoever reports the nearest one names the wrong
@@ -6,14 +6,19 @@
 //
 //     rank 3 ──waits for──▶ rank 2 ──waits for──▶ rank 1, which waits for nobody
 //
-// Rank 1 is late: busy, stopped, or somewhere else in its program. If the chain has no end, it is a
-// circle, and then nobody is late: the ranks on it wait for each other and will for ever.
+// Rank 1 is the straggler: busy, stopped, or somewhere else in its program. A chain without an end
+// is a wait cycle: there is no straggler, the ranks on it wait for each other for ever.
+//
+// Running ranks follow the chain when they report what they wait for (diagnostics/report.h); the
+// prover, the simulator and the model checker do when none of their ranks can go on (describe_deadlock()).
 #pragma once
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "comm/error.h"
 #include "comm/util/function_ref.h"
 
 namespace ringside {
@@ -22,10 +27,10 @@ namespace ringside {
 using WaitsFor = FunctionRef<std::optional<int>(int)>;
 
 struct RootCause {
-  // The ranks that wait, from the one that asks on. In a circle only those that are on it.
+  // The ranks that wait, from the one that asks on. Of a wait cycle only those that are on it.
   std::vector<int> waiting;
-  // The one at the end; none in a circle.
-  std::optional<int> late;
+  // The rank at the end; none if there is a wait cycle.
+  std::optional<int> straggler;
 };
 
 inline RootCause root_cause(int asking, WaitsFor waits_for) {
@@ -40,13 +45,40 @@ inline RootCause root_cause(int asking, WaitsFor waits_for) {
   }
 }
 
-// Who is to tell a person: of those who wait for the late one itself the lowest; of a circle the
-// lowest on it. All ranks that look come to the same answer, so it is told once.
-inline int teller(const RootCause& found, int size, WaitsFor waits_for) {
-  if (!found.late) return *std::min_element(found.waiting.begin(), found.waiting.end());
+// Which rank reports it: the lowest of those that wait for the straggler itself, or the lowest on
+// the wait cycle. All ranks that look come to the same answer, so it is reported once.
+inline int reporter(const RootCause& found, int size, WaitsFor waits_for) {
+  if (!found.straggler) return *std::min_element(found.waiting.begin(), found.waiting.end());
   for (int rank = 0; rank < size; ++rank)
-    if (waits_for(rank) == found.late) return rank;
-  return *found.late;
+    if (waits_for(rank) == found.straggler) return rank;
+  return *found.straggler;
+}
+
+// What a rank waits for where none can go on. A rank that has ended waits for nobody.
+struct Wait {
+  bool ended = false;
+  int peer = 0;
+  const char* for_what = "";  // the end of the sentence "rank 0 waits for rank 1 to …"
+};
+
+// The sentence about ranks from 0 on, of which at least one has not ended: the wait cycle, or
+// the chain to a rank that has ended. `wait_of(rank)` gives a Wait.
+template <class WaitOf>
+std::string describe_deadlock(const WaitOf& wait_of) {
+  int first = 0;
+  while (wait_of(first).ended) ++first;
+  const RootCause found = root_cause(first, [&](int rank) {
+    const Wait wait = wait_of(rank);
+    return wait.ended ? std::nullopt : std::optional(wait.peer);
+  });
+  std::string sentence = "deadlock:";
+  for (const int rank : found.waiting) {
+    const bool closes = !found.straggler && rank == found.waiting.back();
+    const char* join = rank == found.waiting.front() ? "" : closes ? ", and" : ",";
+    const Wait wait = wait_of(rank);
+    sentence += text("%s rank %d waits for rank %d to %s", join, rank, wait.peer, wait.for_what);
+  }
+  return found.straggler ? sentence + ", which has ended" : sentence;
 }
 
 }  // namespace ringside

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "comm/error.h"
-#include "comm/util/wait_cycle.h"
+#include "comm/util/wait_graph.h"
 #include "comm/verify/symbol_channel.h"
 #include "comm/verify/symbol_memory.h"
 
@@ -285,7 +285,7 @@ class World {
   }
 
   std::string deadlock() {
-    return wait_cycle(size_, [&](int rank) {
+    return describe_deadlock([&](int rank) {
       const Step* step = current(rank);
       if (step == nullptr) return Wait{.ended = runners_[index(rank)].returned};
       const Runner& runner = runners_[index(rank)];

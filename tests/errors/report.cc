@@ -1,5 +1,5 @@
-// Who is late, and who says so: the chain of waits is followed to its end, a circle is told as one,
-// a person is told once, and a call that is only late goes on.
+// Which rank is the straggler, and which one reports it: the chain of waits is followed to its end, a
+// wait cycle is reported as one, each once, and the call goes on.
 #include <algorithm>
 #include <atomic>
 #include <barrier>
@@ -29,8 +29,8 @@ struct Waits {
   RootCause of(int asking) const {
     return root_cause(asking, [&](int rank) { return at(rank); });
   }
-  int told_by(const RootCause& found, int size) const {
-    return teller(found, size, [&](int rank) { return at(rank); });
+  int reporter_of(const RootCause& found, int size) const {
+    return reporter(found, size, [&](int rank) { return at(rank); });
   }
   std::optional<int> at(int rank) const {
     const auto it = list.find(rank);
@@ -56,7 +56,7 @@ class Warnings {
   };
   std::vector<Warning> list;
 
-  // For the late one: until somebody has complained of it, and a little longer.
+  // For the straggler: until somebody has complained of it, and a little longer.
   void wait_for(const std::string& complaint) {
     for (int i = 0; i < 1500 && about(complaint).empty(); ++i) nap_ms(10);
     nap_ms(100);
@@ -74,18 +74,18 @@ class Warnings {
   std::mutex mutex_;
 };
 
-// That all ranks agree on who is to tell is a matter of blame() and teller(), above. Here one may
-// look before another has begun to wait, on a machine that has other things to do; so each rank
-// tells at most once, and what it tells is right.
-void check_told(Context& t, Warnings& warnings, const std::string& complaint,
-                const std::vector<int>& tellers, const std::vector<const char*>& parts) {
-  const std::vector<Warnings::Warning> told = warnings.about(complaint);
-  CHECK_MSG(!told.empty(), "nobody says '%s'", complaint.c_str());
+// That all ranks agree on the reporter is a matter of root_cause() and reporter(), above. Here one
+// may look before another has begun to wait, on a machine that has other things to do; so each rank
+// reports at most once, and what it reports is right.
+void check_reported(Context& t, Warnings& warnings, const std::string& complaint,
+                    const std::vector<int>& reporters, const std::vector<const char*>& parts) {
+  const std::vector<Warnings::Warning> reports = warnings.about(complaint);
+  CHECK_MSG(!reports.empty(), "nobody says '%s'", complaint.c_str());
   std::set<int> ranks;
-  for (const Warnings::Warning& it : told) {
+  for (const Warnings::Warning& it : reports) {
     CHECK_MSG(ranks.insert(it.rank).second, "rank %d says it twice", it.rank);
-    CHECK_MSG(std::count(tellers.begin(), tellers.end(), it.rank) == 1, "rank %d says: %s", it.rank,
-              it.sentence.c_str());
+    CHECK_MSG(std::count(reporters.begin(), reporters.end(), it.rank) == 1, "rank %d says: %s",
+              it.rank, it.sentence.c_str());
     for (const char* part : parts)
       CHECK_MSG(contains(it.sentence, part), "no '%s' in '%s'", part, it.sentence.c_str());
   }
@@ -97,26 +97,42 @@ RINGSIDE_TEST(report, the_chain_ends_at_who_waits_for_nobody) {
   const Waits waits{{{3, 2}, {2, 1}, {0, 3}}};
   for (const int asking : {0, 2, 3}) {
     const RootCause found = waits.of(asking);
-    CHECK(found.late == 1);
-    CHECK_EQ(waits.told_by(found, 4), 2);
+    CHECK(found.straggler == 1);
+    CHECK_EQ(waits.reporter_of(found, 4), 2);
   }
   CHECK(waits.of(3).waiting == (std::vector<int>{3, 2}));
-  // Two wait for the late one itself: the lower of them speaks.
+  // Two wait for the straggler itself: the lower of them reports it.
   const Waits both{{{0, 1}, {2, 1}, {3, 2}}};
-  for (const int asking : {0, 2, 3}) CHECK_EQ(both.told_by(both.of(asking), 4), 0);
+  for (const int asking : {0, 2, 3}) CHECK_EQ(both.reporter_of(both.of(asking), 4), 0);
 }
 
-RINGSIDE_TEST(report, a_circle_has_no_end) {
+RINGSIDE_TEST(report, a_wait_cycle_has_no_end) {
   const Waits waits{{{5, 3}, {3, 1}, {1, 2}, {2, 3}}};
   for (const int asking : {5, 3, 1, 2}) {
     const RootCause found = waits.of(asking);
-    CHECK(!found.late);
-    CHECK_EQ(found.waiting.size(), 3u);  // 5 waits too, but not in the circle
-    CHECK_EQ(waits.told_by(found, 6), 1);
+    CHECK(!found.straggler);
+    CHECK_EQ(found.waiting.size(), 3u);  // 5 waits too, but is not on the cycle
+    CHECK_EQ(waits.reporter_of(found, 6), 1);
   }
 }
 
-RINGSIDE_TEST(report, who_is_late_is_told_once_and_the_call_goes_on) {
+// The sentence of those who look at all ranks at once (the prover, the simulator, the model): ranks
+// that wait for the cycle without being on it are left out.
+RINGSIDE_TEST(report, a_deadlock_is_a_wait_cycle_or_leads_to_a_rank_that_has_ended) {
+  const auto sentence = [](const Waits& waits) {
+    return describe_deadlock([&](int rank) {
+      const std::optional<int> peer = waits.at(rank);
+      return peer ? Wait{.peer = *peer, .for_what = "send"} : Wait{.ended = true};
+    });
+  };
+  CHECK_EQ(sentence({{{1, 3}, {2, 3}, {3, 2}}}),
+           "deadlock: rank 3 waits for rank 2 to send, and rank 2 waits for rank 3 to send");
+  CHECK_EQ(sentence({{{1, 2}, {2, 0}}}),
+           "deadlock: rank 1 waits for rank 2 to send, rank 2 waits for rank 0 to send, which has "
+           "ended");
+}
+
+RINGSIDE_TEST(report, a_straggler_is_reported_once_and_the_call_goes_on) {
   const std::string kNotEntered = "is alive, and it has not entered all_reduce #2";
   Warnings warnings;
   run_as_threads(4, [&](Bootstrap& bootstrap) {
@@ -131,13 +147,13 @@ RINGSIDE_TEST(report, who_is_late_is_told_once_and_the_call_goes_on) {
     comm.barrier();
   });
   // Rank 1 waits for room, 3 for a message: both directly. 0 waits for one of them.
-  check_told(
+  check_reported(
       t, warnings, kNotEntered, {1, 3},
       {"in all_reduce #2 (i32 × 300000, sum), waiting in step", "and goes on waiting; rank 2 (pid ",
        "its last call was all_reduce #1 (i32 × 1, max), entered "});
 }
 
-RINGSIDE_TEST(report, nobody_is_told_where_nobody_asked_to_be) {
+RINGSIDE_TEST(report, nothing_is_reported_where_nobody_asked_for_it) {
   Warnings warnings;
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, warnings.options_of(bootstrap.rank(), 0));
@@ -161,11 +177,11 @@ RINGSIDE_TEST(report, the_chain_is_followed_through_messages) {
     comm.barrier();
   });
   // Rank 0 came to the barrier at once and waits too; the lowest of those who wait for rank 1.
-  check_told(t, warnings, "rank 1 (pid ", {0, 2}, {"it has not entered any call yet"});
+  check_reported(t, warnings, "rank 1 (pid ", {0, 2}, {"it has not entered any call yet"});
 }
 
 // Both receive first. Nobody is late; it is the program that is wrong.
-RINGSIDE_TEST(report, a_deadlock_is_told_as_a_circle) {
+RINGSIDE_TEST(report, a_deadlock_is_reported_as_a_wait_cycle) {
   Options impatient = test_options();
   impatient.timeout_s = 1.5;
   const Endings endings = endings_of(2, impatient, [&](Communicator& comm) {

@@ -6,7 +6,7 @@
 
 #include "comm/algorithms/operation.h"
 #include "comm/error.h"
-#include "comm/util/wait_cycle.h"
+#include "comm/util/wait_graph.h"
 
 namespace ringside::model {
 namespace {
@@ -180,7 +180,7 @@ std::string World::check_end(const WorldState& state) const {
   bool all_ended = true;
   for (int rank = 0; rank < size_; ++rank) all_ended &= task(state, rank) == nullptr;
   if (!all_ended)
-    return wait_cycle(size_, [&](int rank) {
+    return describe_deadlock([&](int rank) {
       const Task* now = task(state, rank);
       if (now == nullptr) return Wait{.ended = true};
       if (now->receives && !state.ranks[at(rank)].received)
