@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
-from layout import CXX, FLOORS, check_folders, lower_bound_of  # noqa: E402: from this folder
+from layout import CXX, FLOORS, check_folders, floor_of  # noqa: E402: from this folder
 
 ROOMS = ["kernels", "comm", "parallel", "tools"]  # an include may only point left
 TOP_LEVEL = {"Makefile", "README.md", "LICENSE", "docs", "tests", *ROOMS}
@@ -81,12 +81,12 @@ def rule_include_direction(file):
 def rule_floors(file):
     if not file.is_cxx or not FLOORS.get(file.path.split("/")[0]):
         return
-    here = lower_bound_of(file.path)
+    here = floor_of(file.path)
     if here is None:
-        yield 1, "stands on no floor: FLOORS in tools/dev/check_style.py does not know this place"
+        yield 1, "stands on no floor: FLOORS in tools/dev/layout.py does not know this place"
         return
     for number, quoted, target in includes(file):
-        there = lower_bound_of(target) if quoted else None
+        there = floor_of(target) if quoted else None
         if there is None or target.split("/")[0] != file.path.split("/")[0]:
             continue
         if there[0] > here[0]:

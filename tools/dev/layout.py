@@ -1,5 +1,5 @@
-"""The layout of the rooms as data: which folder stands on which floor, and what a folder must hold.
-check_style.py asks; the rule in one sentence: an include never points up.
+"""The layout of the tree as data: which folder stands on which floor, and what a folder must hold.
+check_style.py reads it; the rule in one sentence: an include never points up.
 """
 import re
 
@@ -20,7 +20,7 @@ FOLDER_FILES_MAX = 16
 FOLDER_README_LINES_MAX = 15
 
 
-def lower_bound_of(path):
+def floor_of(path):
     """(number of the floor, name of what stands there) of a file; None where no floor is known."""
     floors = FLOORS.get(path.split("/")[0])
     if floors is None:
@@ -34,7 +34,7 @@ def lower_bound_of(path):
     return found
 
 
-def check_folders(files, algorithm_of):
+def check_folders(files, text_of):
     """A folder holds one idea, and its README says which."""
     folders = {}
     for path in files:
@@ -44,7 +44,7 @@ def check_folders(files, algorithm_of):
         readme = f"{folder}/README.md"
         if readme not in inside:
             yield f"{folder}:1: a folder has a README.md: its one idea, and its files in order"
-        elif "/" in folder and (lines := algorithm_of(readme).count("\n")) > FOLDER_README_LINES_MAX:
+        elif "/" in folder and (lines := text_of(readme).count("\n")) > FOLDER_README_LINES_MAX:
             yield f"{readme}:{lines}: {lines} lines; at most {FOLDER_README_LINES_MAX}"
         sources = {re.sub(r"\.\w+$", "", path) for path in inside if path.endswith(CXX)}
         if len(sources) > FOLDER_FILES_MAX:
