@@ -4,7 +4,8 @@
 In README.md and docs/*.md a fence may say where its text comes from:
 
   ```cpp file=comm/algorithms/ring.h symbol=ring_reduce_scatter [with=comment]
-      the text of that function, type or constant, found by name, up to its closing brace or `;`
+      the text of that function, type or constant, found by name, up to its closing brace or `;`;
+      it must have a body or a value there: a call and a bare declaration show nothing
   ```text cmd="./tools/ring_allreduce --threads 4" [filter=timing] [grep="regex"] [head=N]
           [lines=A-B] (all on one line)
       what the command prints, run from the root with a minute's time; filter=timing compares
@@ -59,8 +60,16 @@ def declaration_end(code, position):
     raise Stale("its braces do not match" if braces == 0 else "it has no end")
 
 
+def defines(code):
+    """Whether what follows a name is a body or a value, and not a declaration that stands alone."""
+    outside = code
+    while (less := re.sub(r"\([^()]*\)", " ", outside)) != outside:
+        outside = less
+    return "{" in outside or re.search(r"=(?!\s*(0|default|delete)\s*;)", outside) is not None
+
+
 def symbol_text(text, symbol, with_comment=False):
-    """The text of the declaration of `symbol`: a definition where there is one."""
+    """The text of the definition of `symbol`."""
     code = blanked(text)
     name = re.escape(symbol.split("::")[-1])
     found = []
@@ -75,16 +84,18 @@ def symbol_text(text, symbol, with_comment=False):
         is_type = re.search(r"\b(struct|class|enum|union|concept|using)\s+(class\s+)?"
                             r"(\[\[.*?\]\]\s*|alignas\(\w+\)\s*)?(\w+\s+)?$", head)
         # Behind a type, or behind __launch_bounds__(n), and before what a declaration goes on with.
-        is_named = (re.search(r"([\w>&*\]]|__\(\w+\))\s*(\w+::)*~?$", head)
+        is_named = (re.search(r"([\w>&*\]]|__\(\w+\))\s*(\w+(<\w+>)?::)*~?$", head)
                     and after.startswith(("(", "=", "{", "[", "<")))
-        calls = re.search(r"\b(return|throw|new|case|goto|else)\s*$|[=(,.!?+/|-]\s*$", head)
+        calls = re.search(r"\b(return|throw|new|case|goto|else)\s*$|([=(,.!?+/|-]|->)\s*$", head)
         if not (is_type or is_named) or calls or head.count("(") != head.count(")"):
             continue
         end = declaration_end(code, match.end())
-        found.append(("{" in code[match.end():end] or "=" in code[match.end():end], start, end))
+        found.append((defines(code[match.end():end]), start, end))
     if not found:
         raise Stale(f"there is no declaration of {symbol}")
-    definitions = [one for one in found if one[0]] or found
+    definitions = [one for one in found if one[0]]
+    if not definitions:
+        raise Stale(f"{symbol} has no body here; quote the file that defines it")
     _, start, end = definitions[0]
     start = text.rfind("\n", 0, start) + 1
     if with_comment:
@@ -228,7 +239,9 @@ constexpr int twice(int a) {  // } a brace that is none
   const char* text = "}";
   return N * a + (text ? helper(a) : 0);
 }
-int helper(int a);
+int helper(int a = 1);
+int helper(int a) { return a; }
+int elsewhere(int a, Pair pair = {}), nowhere();
 constexpr int kSlots = 8;
 // Says why.
 // In two lines.
@@ -237,6 +250,14 @@ struct Pair {
   int sum() const { return left + right; }
 };
 inline Pair pair_of(const Pair& a) { return helper(1) ? a : Pair{}; }
+struct Late;
+template <class T>
+struct Holder {
+  void out_of_line();
+  virtual void pure(int a) = 0;
+};
+template <class T>
+void Holder<T>::out_of_line() { impl_->called(Pair{}); }
 enum class Kind { a, b };
 template <class T>
 __global__ void __launch_bounds__(256) kernel(T* out) { out[0] = helper(2); }
@@ -247,16 +268,20 @@ struct alignas(64) Cell {
 
 SYMBOLS = {  # what each name must find: its first and last line
     "twice": ("template <int N>", "}"),
-    "helper": ("int helper(int a);",) * 2,
+    "helper": ("int helper(int a) { return a; }",) * 2,
     "kSlots": ("constexpr int kSlots = 8;",) * 2,
     "Pair": ("struct Pair {", "};"),
     "Pair::sum": ("int sum() const { return left + right; }",) * 2,
     "pair_of": ("inline Pair pair_of(const Pair& a) { return helper(1) ? a : Pair{}; }",) * 2,
+    "Holder<T>::out_of_line": ("template <class T>",
+                               "void Holder<T>::out_of_line() { impl_->called(Pair{}); }"),
     "Kind": ("enum class Kind { a, b };",) * 2,
     "kernel": ("template <class T>",
                "__global__ void __launch_bounds__(256) kernel(T* out) { out[0] = helper(2); }"),
     "Cell": ("struct alignas(64) Cell {", "};"),
 }
+
+BODILESS = ["elsewhere", "nowhere", "Late", "Holder::pure", "called"]
 
 FRESH = '''# A title: here
 See [above](#a-title-here), [the source](../comm/a.h) and `comm/a.h`.
@@ -282,6 +307,11 @@ def self_test():
         lines = symbol_text(SOURCE, symbol).split("\n")
         if (lines[0], lines[-1]) != (first, last):
             failures.append(f"{symbol} is found as {lines}")
+    for symbol in BODILESS:
+        try:
+            failures.append(f"{symbol}, which has no body, is found as {symbol_text(SOURCE, symbol)}")
+        except Stale:
+            pass
     if not symbol_text(SOURCE, "Pair", True).startswith("// Says why.\n// In two lines.\nstruct"):
         failures.append("with=comment does not bring the comment")
     with tempfile.TemporaryDirectory() as folder:
