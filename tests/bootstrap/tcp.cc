@@ -122,7 +122,7 @@ RINGSIDE_TEST(bootstrap_tcp, nobody_listens_until_the_deadline) {
   CHECK_MSG(seconds < 2 * test::kSlack, "it took %.1f s", seconds);
 }
 
-RINGSIDE_TEST(bootstrap_tcp, a_rank_that_is_late_is_named) {
+RINGSIDE_TEST(bootstrap_tcp, a_straggler_is_named) {
   TcpJob job{.size = 3};
   job.body = [&](TcpBootstrap& bootstrap) {
     bootstrap.barrier(soon());
@@ -155,7 +155,7 @@ RINGSIDE_TEST(bootstrap_tcp, a_rank_that_leaves_is_named_at_once) {
 }
 
 // Large, so that the contributions are still on their way when rank 0 sees the lengths.
-RINGSIDE_TEST(bootstrap_tcp, different_lengths_are_told_to_all) {
+RINGSIDE_TEST(bootstrap_tcp, different_lengths_are_reported_to_all) {
   TcpJob job{.size = 3};
   job.body = [&](TcpBootstrap& bootstrap) {
     exchange(t, bootstrap, 0, bootstrap.rank() == 2 ? 2 << 20 : 1 << 20);
@@ -176,7 +176,7 @@ RINGSIDE_TEST(bootstrap_tcp, what_is_broken_stays_broken) {
   check_all_well(t, job.run());
 }
 
-RINGSIDE_TEST(bootstrap_tcp, a_rank_told_to_stop_stops_and_says_so_to_all) {
+RINGSIDE_TEST(bootstrap_tcp, a_rank_asked_to_stop_stops_and_says_so_to_all) {
   std::atomic<int> signal{0};
   TcpJob job{.size = 3};
   job.change = [&](TcpOptions& options) {

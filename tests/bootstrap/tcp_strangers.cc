@@ -74,7 +74,7 @@ TcpEnd environment_with(const std::string& name, const char* value) {
 
 }  // namespace
 
-// The negative control of this file: with the comparison in Reception::judge taken out, this test
+// The mutant of this file: with the comparison in Reception::judge taken out, this test
 // and the next fail.
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_wrong_secret_is_refused_and_the_job_goes_on) {
   for (const bool has_one : {true, false}) {

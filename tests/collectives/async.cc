@@ -320,7 +320,7 @@ RINGSIDE_TEST(async, usage_errors_are_thrown_by_the_call_itself) {
   });
 }
 
-RINGSIDE_TEST(async, a_late_rank_ends_the_work_by_its_deadline) {
+RINGSIDE_TEST(async, a_straggler_ends_the_work_by_its_deadline) {
   std::barrier together(2);
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, with_timeout(0.3));
@@ -355,7 +355,7 @@ RINGSIDE_TEST(async, two_communicators_need_not_be_ordered_alike) {
 }
 
 // The same with blocking calls: each rank waits in the communicator that the other has not come to.
-RINGSIDE_TEST(async_control, blocking_calls_must_be_ordered_alike) {
+RINGSIDE_TEST(async_mutants, blocking_calls_must_be_ordered_alike) {
   std::barrier together(2);
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Communicator a(bootstrap, with_timeout(0.3)), b(bootstrap, with_timeout(0.3));
@@ -371,7 +371,7 @@ RINGSIDE_TEST(async_control, blocking_calls_must_be_ordered_alike) {
 
 // One queue, one thread: a call waits for those before it, asynchronous or not. Both ranks receive
 // first, so neither ever comes to its send; exchange() is what does both at once.
-RINGSIDE_TEST(async_control, asynchronous_is_not_at_the_same_time) {
+RINGSIDE_TEST(async_mutants, asynchronous_is_not_at_the_same_time) {
   std::barrier together(2);
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Communicator comm(bootstrap, with_timeout(0.3));

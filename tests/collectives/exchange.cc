@@ -162,7 +162,7 @@ RINGSIDE_TEST(exchange, empty_messages_and_empty_batches) {
   });
 }
 
-RINGSIDE_TEST(exchange, different_counts_are_told_to_both) {
+RINGSIDE_TEST(exchange, different_counts_are_reported_to_both) {
   const Endings endings = endings_of(2, narrow(), [&](Communicator& comm) {
     const int me = comm.rank();
     Correspondence it(me, 1 - me, 0, 100, me == 0 ? 101 : 100);
@@ -224,7 +224,7 @@ RINGSIDE_TEST(exchange, a_message_counts_even_if_its_sender_has_left) {
 
 // The batch is what happens at once, and batches take turns: in a ring of three that first exchange
 // with the right, everybody's partner is waiting for somebody else.
-RINGSIDE_TEST(exchange_control, batches_that_should_be_one_wait_until_their_deadline) {
+RINGSIDE_TEST(exchange_mutants, batches_that_should_be_one_wait_until_their_deadline) {
   const Endings endings = endings_of(3, narrow(0.3), [&](Communicator& comm) {
     const int me = comm.rank();
     Correspondence r(me, (me + 1) % 3, 0, 100, 100), l(me, (me + 2) % 3, 0, 100, 100);
@@ -238,7 +238,7 @@ RINGSIDE_TEST(exchange_control, batches_that_should_be_one_wait_until_their_dead
 
 // What exchange is for. Both send first: each waits for room that the other would make by
 // receiving.
-RINGSIDE_TEST(exchange_control, two_that_both_send_first_wait_until_their_deadline) {
+RINGSIDE_TEST(exchange_mutants, two_that_both_send_first_wait_until_their_deadline) {
   const Endings endings = endings_of(2, narrow(0.3), [&](Communicator& comm) {
     Correspondence it(comm.rank(), 1 - comm.rank(), 0, kMebibyte, kMebibyte);
     comm.send(it.out.data(), it.out.size(), kI32, it.with);

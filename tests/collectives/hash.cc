@@ -3,7 +3,7 @@
 // place or not, whether the ranks are threads or processes. The calls and the inputs are in
 // tests/collectives/hash_cases.h; that all ranks agree is checked there, call by call.
 //
-// Equal hashes prove nothing if hashes cannot differ. So the controls show that they do: for
+// Equal hashes prove nothing if hashes cannot differ. So the mutants show that they do: for
 // another order of additions, a lost or doubled contribution, one flipped bit. And the numbers of
 // this day are kept at the end: whoever changes an order of additions changes them, and has to mean
 // it.
@@ -199,7 +199,7 @@ RINGSIDE_TEST(hash, same_bits_as_processes) {
 }
 
 // The same numbers added in another order: float sums differ, integers cannot.
-RINGSIDE_TEST(hash_control, sees_the_order_of_additions) {
+RINGSIDE_TEST(hash_mutants, sees_the_order_of_additions) {
   constexpr std::size_t kCount = 1000;
   for (const int size : {3, 4}) {
     const auto ring_order = [&](int chunk) { return rotated(chunk, size); };
@@ -211,7 +211,7 @@ RINGSIDE_TEST(hash_control, sees_the_order_of_additions) {
   }
 }
 
-RINGSIDE_TEST(hash_control, sees_a_lost_or_doubled_contribution) {
+RINGSIDE_TEST(hash_mutants, sees_a_lost_or_doubled_contribution) {
   constexpr std::size_t kCount = 1000;
   constexpr int kSize = 3;
   const auto lost = [](int chunk) {
@@ -232,7 +232,7 @@ RINGSIDE_TEST(hash_control, sees_a_lost_or_doubled_contribution) {
 }
 
 // One bit of one rank's input, in every sum and every gather, of every type.
-RINGSIDE_TEST(hash_control, sees_one_flipped_bit) {
+RINGSIDE_TEST(hash_mutants, sees_one_flipped_bit) {
   std::vector<Operation> cases;
   for (const Operation& what : hash_cases())
     if (what.reduction == Reduction::sum && what.kind != Kind::broadcast) cases.push_back(what);
@@ -248,7 +248,7 @@ RINGSIDE_TEST(hash_control, sees_one_flipped_bit) {
 }
 
 // Another world size is another order and another input; every float sum tells.
-RINGSIDE_TEST(hash_control, sees_the_world_size) {
+RINGSIDE_TEST(hash_mutants, sees_the_world_size) {
   std::vector<Operation> cases;
   for (const Operation& what : hash_cases())
     if (what.kind == Kind::all_reduce && what.reduction == Reduction::sum) cases.push_back(what);

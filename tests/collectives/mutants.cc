@@ -1,4 +1,4 @@
-// Negative controls: mistakes made on purpose, and what catches each.
+// Mutants: mistakes made on purpose, and what catches each.
 //
 //     mistake                                       caught by
 //     a sender that does not wait for credit        the flag's sequence: Fault::protocol
@@ -122,26 +122,26 @@ void expect_caught(Context& t, const char* mistake) {
 
 }  // namespace
 
-RINGSIDE_TEST(controls, the_true_ring_passes_where_the_mutants_fail) {
+RINGSIDE_TEST(mutants, the_true_ring_passes_where_the_mutants_fail) {
   for (const DType dtype : {DType::f32, DType::bf16, DType::i64})
     for (const int ranks : {2, 3, 4, 5})
       CHECK_EQ(wrong_results<TrueRing>(ranks, dtype, 30 * static_cast<std::size_t>(ranks)), 0);
 }
 
-RINGSIDE_TEST(controls, shifted_step_is_caught_by_the_oracle) {
+RINGSIDE_TEST(mutants, shifted_step_is_caught_by_the_oracle) {
   expect_caught<ShiftedReduce>(t, "reduce-scatter shifted");
   expect_caught<ShiftedGather>(t, "all-gather shifted");
   expect_caught<OneShifted>(t, "one rank shifted");
   expect_caught<OneStepShort>(t, "a step missing");
 }
 
-RINGSIDE_TEST(controls, wrong_chunk_is_caught_by_the_oracle) {
+RINGSIDE_TEST(mutants, wrong_chunk_is_caught_by_the_oracle) {
   expect_caught<WrongChunk>(t, "wrong chunk reduced");
   expect_caught<WrongGatheredChunk>(t, "wrong chunk gathered");
 }
 
 // The channel's own view: a sender that never asks overwrites, and the next flag tells.
-RINGSIDE_TEST(controls, dropped_credit_is_caught_by_the_flag) {
+RINGSIDE_TEST(mutants, dropped_credit_is_caught_by_the_flag) {
   for (int slots = 1; slots <= 4; ++slots) {
     const ChannelShape shape{slots, 64};
     Pair pair(shm_of_threads(), shape.total_bytes(), slots + 1);
@@ -157,7 +157,7 @@ RINGSIDE_TEST(controls, dropped_credit_is_caught_by_the_flag) {
 }
 
 // The same in a collective: a receiver that returns more credit than it has, and is then slow.
-RINGSIDE_TEST(controls, excess_credit_is_an_error_on_all_ranks) {
+RINGSIDE_TEST(mutants, excess_credit_is_an_error_on_all_ranks) {
   Options options = test_options();
   options.slot_bytes = 64;
   options.slot_count = 2;
@@ -182,7 +182,7 @@ RINGSIDE_TEST(controls, excess_credit_is_an_error_on_all_ranks) {
   CHECK_EQ(protocol_errors.load(), 2);
 }
 
-RINGSIDE_TEST(controls, signal_before_its_put_is_caught_by_the_contract) {
+RINGSIDE_TEST(mutants, signal_before_its_put_is_caught_by_the_contract) {
   const TransportUnderTest honest = {
       "unmapped", [](const Secret& secret) { return unmapped()(shm_of_threads().make(secret)); }};
   const TransportUnderTest faulty = {
@@ -194,7 +194,7 @@ RINGSIDE_TEST(controls, signal_before_its_put_is_caught_by_the_contract) {
   CHECK(!check_put_lands_exactly(faulty).empty());
 }
 
-RINGSIDE_TEST(controls, relaxed_release_is_caught_by_thread_sanitizer) {
+RINGSIDE_TEST(mutants, relaxed_release_is_caught_by_thread_sanitizer) {
   if (!kUnderTsan) SKIP("on this processor only ThreadSanitizer sees it: make tsan");
   const std::string program = program_path("tests/programs/relaxed_release");
   const RunResult relaxed = run({program, "relaxed"});

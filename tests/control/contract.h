@@ -1,7 +1,7 @@
 // The contract of comm/control/control.h as functions: each tries one promise in a small world of
 // three ranks in this process, and returns a verdict, which is empty when the promise holds and
 // says what happened otherwise. They return and do not assert, because they are also run with
-// controls that break the contract on purpose, where a verdict is what is expected.
+// control planes that break the contract on purpose, where a verdict is what is expected.
 //
 //     rank 0, rank 1    a status page, an alarm cell and a control each
 //     rank 2            the victim: it may fall silent, die, or leave

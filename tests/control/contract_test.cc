@@ -29,7 +29,7 @@ void check_contract(Context& t, const ControlUnderTest& it) {
   }
 }
 
-// --- controls that do one thing wrong ---
+// --- control planes that do one thing wrong ---
 
 class ControlAround : public Control {
  public:
@@ -130,9 +130,9 @@ RINGSIDE_TEST(control, ranks_choose_alike) {
   CHECK(agreed_control(hosts) == ControlChoice::socket);
 }
 
-// --- negative controls ---
+// --- mutants ---
 
-RINGSIDE_TEST(control_control, the_contract_notices_who_breaks_it) {
+RINGSIDE_TEST(control_mutants, the_contract_notices_who_breaks_it) {
   check_noticed<DropsAnswers>(t, "an answer that is dropped", check_status_page_is_seen);
   check_noticed<AnswersOnce>(t, "an answer that stays", check_news_come_by_themselves);
   check_noticed<TellsTheLastCall>(t, "calls left out", check_many_calls);

@@ -101,7 +101,7 @@ RINGSIDE_TEST(control_processes, who_is_stopped_is_silent) {
   }
 }
 
-RINGSIDE_TEST(control_processes, who_is_late_is_named_when_time_is_up) {
+RINGSIDE_TEST(control_processes, straggler_is_named_when_time_is_up) {
   for (const Words& launcher : only_launch(3)) {
     Watched it;
     run(t, it, launcher, {"stall", "--op", "3"},

@@ -49,7 +49,7 @@ RINGSIDE_TEST(cost_breakdown, what_is_lent_is_read_where_it_lies) {
   check_close(t, zero_copy_price(near, gather).time_ns, 2 * copy_ns + 2 * kLatency_ns, "copies");
 }
 
-RINGSIDE_TEST(cost_breakdown, a_one_shot_lends_out_of_place) {
+RINGSIDE_TEST(cost_breakdown, a_one_shot_exposes_out_of_place) {
   const Question question{Kind::all_reduce, Algorithm::one_shot, bytes_for(2), 2, 1, 57};
   SimulatedCall call = simulated_call(stores(2), question);
   check_close(t, predict(stores(2), call, simulated_algorithm(question)).time_ns,
@@ -61,7 +61,7 @@ RINGSIDE_TEST(cost_breakdown, a_one_shot_lends_out_of_place) {
 
 // A two-shot exposes in place as well, and half a buffer is added, not all: in slices of any
 // length. The call ends when the last zero-copy messages are known to have been read.
-RINGSIDE_TEST(cost_breakdown, a_two_shot_lends_in_place_too) {
+RINGSIDE_TEST(cost_breakdown, a_two_shot_exposes_in_place_too) {
   const Question question{Kind::all_reduce, Algorithm::two_shot, bytes_for(2), 2, 1, 57};
   for (const std::size_t slot_bytes : {bytes_for(2), bytes_for(2) / 8}) {
     Machine machine = stores(2);
@@ -150,7 +150,7 @@ RINGSIDE_TEST(cost_breakdown, how_the_bytes_travel_is_counted) {
 }
 
 // A owner whose message nobody reads waits for ever.
-RINGSIDE_TEST(clock_bill_control, what_is_lent_and_never_read_is_reported) {
+RINGSIDE_TEST(cost_breakdown_mutants, what_is_exposed_and_never_read_is_reported) {
   const Question like{Kind::all_reduce, Algorithm::ring, bytes_for(2), 2, 1, 57};
   const auto send_only = [](ClockWindow& executor, const Ring& ring) {
     executor.send({Place::input, ring.rank}, 0);

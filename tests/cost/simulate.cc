@@ -257,7 +257,7 @@ RINGSIDE_TEST(clock, a_loop_of_calls) {
 }
 
 // Does it see the text at all? A step more or less is that much dearer or cheaper.
-RINGSIDE_TEST(clock_control, a_step_more_and_a_step_less) {
+RINGSIDE_TEST(clock_mutants, a_step_more_and_a_step_less) {
   const double right_ns = price_of(pure(5), Kind::all_reduce, 5).time_ns;
   check_close(t, price_text(pure(5), 5, mutant_all_reduce<LongerRing>).time_ns,
               right_ns + 2 * hop_ns(4096), "a step more in each half");
@@ -265,7 +265,7 @@ RINGSIDE_TEST(clock_control, a_step_more_and_a_step_less) {
               right_ns - 2 * hop_ns(4096), "a step less in each half");
 }
 
-RINGSIDE_TEST(clock_control, what_never_ends_is_reported) {
+RINGSIDE_TEST(clock_mutants, what_never_ends_is_reported) {
   // The ranks behind it still get what was sent before.
   CHECK_EQ(price_text(pure(4), 4, mutant_all_reduce<TiredRing>).why,
            "deadlock: rank 2 waits for rank 1 to send, which has ended");

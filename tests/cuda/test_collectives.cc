@@ -22,11 +22,11 @@ using namespace ringside::test;
 
 // --- results ---
 
-RINGSIDE_TEST(cuda_collectives, every_operation_has_the_bits_of_the_oracle_on_every_lane) {
+RINGSIDE_TEST(cuda_collectives, every_operation_has_the_bits_of_the_oracle_on_every_executor) {
   check_every_operation(t, gpu_rig(4), {1, 2, 3, 4}, {0, 1, 5, 100, 1003, 5001, 30'011});
 }
 
-RINGSIDE_TEST(cuda_collectives, eight_ranks_have_the_bits_of_the_oracle_on_every_lane) {
+RINGSIDE_TEST(cuda_collectives, eight_ranks_have_the_bits_of_the_oracle_on_every_executor) {
   check_every_operation(t, gpu_rig(8), {8}, {0, 5, 1003});
 }
 
@@ -34,7 +34,7 @@ RINGSIDE_TEST(cuda_collectives, who_has_returned_may_write_to_what_he_gave) {
   check_writing_at_once(t, gpu_rig(3), {2, 3}, {100, 5001});
 }
 
-RINGSIDE_TEST(cuda_collectives, loans_change_no_bit) { check_zero_copy(t, gpu_rig(3)); }
+RINGSIDE_TEST(cuda_collectives, zero_copy_changes_no_bit) { check_zero_copy(t, gpu_rig(3)); }
 
 RINGSIDE_TEST(cuda_collectives, algorithms_change_no_bit) {
   const Rig rig = gpu_rig(8);
@@ -147,7 +147,7 @@ RINGSIDE_TEST(cuda_collectives, a_message_of_another_call_is_seen_by_its_flag) {
   check_a_message_of_another_call(t, gpu_rig(2));
 }
 
-RINGSIDE_TEST(cuda_collectives, late_rank_ends_the_wait_on_the_device_when_time_is_up) {
+RINGSIDE_TEST(cuda_collectives, straggler_ends_the_wait_on_the_device_when_time_is_up) {
   check_a_late_rank(t, gpu_rig(3));
 }
 

@@ -65,7 +65,8 @@ void check_death(test::Context& t, const Job& job, const RunResult& result) {
 
 }  // namespace
 
-RINGSIDE_TEST(cuda_processes, that_share_a_gpu_have_the_stream_lane_and_the_bits_of_the_oracle) {
+RINGSIDE_TEST(cuda_processes,
+              that_share_a_gpu_have_the_stream_executor_and_the_bits_of_the_oracle) {
   need_device();
   check_ok(t);
 }

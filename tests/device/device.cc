@@ -61,7 +61,7 @@ void all_reduce(Communicator& comm) {
 
 }  // namespace
 
-RINGSIDE_TEST(device, every_operation_has_the_bits_of_the_oracle_on_every_lane) {
+RINGSIDE_TEST(device, every_operation_has_the_bits_of_the_oracle_on_every_executor) {
   check_every_operation(t, played(), {1, 2, 3, 4}, kCounts);
 }
 
@@ -69,7 +69,7 @@ RINGSIDE_TEST(device, who_has_returned_may_write_to_what_he_gave) {
   check_writing_at_once(t, played(), {2, 3}, kCounts);
 }
 
-RINGSIDE_TEST(device, loans_change_no_bit) { check_zero_copy(t, played()); }
+RINGSIDE_TEST(device, zero_copy_changes_no_bit) { check_zero_copy(t, played()); }
 
 RINGSIDE_TEST(device, a_changed_input_is_seen) { check_that_a_changed_input_is_seen(t, played()); }
 
@@ -95,7 +95,7 @@ RINGSIDE_TEST(device, cutting_changes_no_bit) {
 
 // Ranks that no kernel can reach, or that take turns on a device, have another executor; and say
 // why.
-RINGSIDE_TEST(device, the_lane_is_what_the_devices_allow) {
+RINGSIDE_TEST(device, the_executor_is_what_the_devices_allow) {
   const auto lane_of = [](const Options& options) {
     ExecutorInUse executor{};
     run_as_threads(2, [&](Bootstrap& bootstrap) {
@@ -168,7 +168,7 @@ RINGSIDE_TEST(device, staged_calls_take_either_memory) {
   });
 }
 
-RINGSIDE_TEST(device, late_rank_ends_the_wait_on_the_device_when_time_is_up) {
+RINGSIDE_TEST(device, straggler_ends_the_wait_on_the_device_when_time_is_up) {
   check_a_late_rank(t, played());
 }
 

@@ -83,7 +83,7 @@ RINGSIDE_TEST(errors, the_cause_outlives_the_rank_that_wrote_it) {
   CHECK(contains(endings[1].sentence, endings[0].sentence));
 }
 
-RINGSIDE_TEST(errors, a_late_rank_is_named_with_what_it_does) {
+RINGSIDE_TEST(errors, a_straggler_is_named_with_what_it_does) {
   Options impatient = test_options();
   impatient.timeout_s = 0.3;
   const struct {

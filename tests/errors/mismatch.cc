@@ -62,7 +62,7 @@ Endings endings_of_mismatch(int ranks, int odd_one, const Operation& ours,
 
 }  // namespace
 
-RINGSIDE_TEST(errors, mismatch_is_told_to_both_at_4_bytes_and_at_64_MiB) {
+RINGSIDE_TEST(errors, mismatch_is_reported_to_both_at_4_bytes_and_at_64_MiB) {
   const Reduction sum = Reduction::sum;
   for (const std::size_t bytes : {std::size_t{4}, k64MiB}) {
     const std::size_t count = bytes / 4;
@@ -129,7 +129,7 @@ RINGSIDE_TEST(errors, send_and_recv_of_different_counts) {
     CHECK(later.failed && contains(later.sentence, "the count differs: 4 here, 3 there"));
 }
 
-RINGSIDE_TEST(errors, mismatch_of_one_is_told_to_all) {
+RINGSIDE_TEST(errors, mismatch_of_one_is_reported_to_all) {
   const Operation ours{Kind::all_reduce, DType::f32, Reduction::sum, 0, 1000};
   Operation theirs = ours;
   theirs.count = 1001;

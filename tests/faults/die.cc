@@ -1,5 +1,5 @@
 // Deaths: each rank of each algorithm really killed at each of its steps, and what the others say.
-// The cells are run and judged, with negative controls, by tests/programs/die_cells.cc; here
+// The cells are run and judged, with mutants, by tests/programs/die_cells.cc; here
 // somebody looks at that program from outside.
 #include "tests/support/job.h"
 #include "tests/support/test.h"

@@ -62,7 +62,7 @@ RINGSIDE_TEST(flight, a_record_holds_the_last_calls) {
             "%s%s", result.out.c_str(), result.err.c_str());
 }
 
-RINGSIDE_TEST(flight, every_kind_of_call_is_told) {
+RINGSIDE_TEST(flight, every_kind_of_call_is_listed) {
   NEEDS_PYTHON();
   const Folder folder;
   run_as_threads(2, [&](Bootstrap& bootstrap) {
@@ -113,7 +113,7 @@ RINGSIDE_TEST(flight, a_divergence_is_written_and_named) {
 }
 
 // A rank that is a call behind, and then makes its call after all is over: it has not entered it.
-RINGSIDE_TEST(flight, a_late_rank_is_named) {
+RINGSIDE_TEST(flight, a_straggler_is_named) {
   NEEDS_PYTHON();
   const Folder folder;
   Options options = recording(folder);
@@ -178,7 +178,7 @@ RINGSIDE_TEST(flight, a_folder_that_is_none_is_refused_by_all) {
 }
 
 // A folder that goes away later is told, and the cause of it all is still the cause.
-RINGSIDE_TEST(flight, a_record_that_cannot_be_written_is_told) {
+RINGSIDE_TEST(flight, a_record_that_cannot_be_written_is_reported) {
   Options options = test_options();
   {
     const Folder folder;
@@ -238,9 +238,9 @@ RINGSIDE_TEST(flight, nothing_stays_when_the_communicators_are_gone) {
   CHECK(now.sa_handler == SIG_DFL);
 }
 
-// --- negative controls ---
+// --- mutants ---
 
-RINGSIDE_TEST(flight_control, what_is_no_record_is_refused) {
+RINGSIDE_TEST(flight_mutants, what_is_no_record_is_refused) {
   NEEDS_PYTHON();
   const Folder folder;
   const auto refused = [&](const Words& arguments, const char* part) {
@@ -260,7 +260,7 @@ RINGSIDE_TEST(flight_control, what_is_no_record_is_refused) {
 }
 
 // Records in which one number was changed by hand are told from those as they were.
-RINGSIDE_TEST(flight_control, a_changed_record_is_noticed) {
+RINGSIDE_TEST(flight_mutants, a_changed_record_is_noticed) {
   NEEDS_PYTHON();
   const Folder folder;
   run_as_threads(2, [&](Bootstrap& bootstrap) {

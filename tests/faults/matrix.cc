@@ -87,7 +87,7 @@ RINGSIDE_TEST(faults, stall_in_messages_is_named_in_every_cell) {
   check_matrix(t, message_cells(What::stall, 0), kSoon_s);
 }
 
-RINGSIDE_TEST(faults, lost_messages_are_told_in_every_cell) {
+RINGSIDE_TEST(faults, lost_messages_are_reported_in_every_cell) {
   check_matrix(t, message_cells(What::drop_signal, 1), kSoon_s);
 }
 
@@ -211,17 +211,17 @@ RINGSIDE_TEST(faults, hundreds_of_broken_worlds_leave_nothing) {
   CHECK_EQ(after.threads, before.threads);
 }
 
-// --- negative controls ---
+// --- mutants ---
 
 // The same programs with a fault in an operation that never comes.
-RINGSIDE_TEST(faults_control, a_fault_that_never_comes_changes_nothing) {
+RINGSIDE_TEST(faults_mutants, a_fault_that_never_comes_changes_nothing) {
   for (const FaultyCall& call : faulty_calls())
     for (const What what : {What::stall, What::drop_signal, What::corrupt_header, What::other_op})
       check_ends_well(t, {&call, 3, {.what = what, .rank = 1, .op = 99, .step = 1}});
 }
 
 // A judge who accepts anything would accept these: the fault of another rank, or another fault.
-RINGSIDE_TEST(faults_control, the_judge_notices_a_wrong_culprit) {
+RINGSIDE_TEST(faults_mutants, the_judge_notices_a_wrong_culprit) {
   for (const What what : {What::stall, What::drop_signal, What::corrupt_header, What::other_op}) {
     const std::uint64_t step = what == What::other_op ? 0 : 1;
     const FaultCell cell{
@@ -239,7 +239,7 @@ RINGSIDE_TEST(faults_control, the_judge_notices_a_wrong_culprit) {
   }
 }
 
-RINGSIDE_TEST(faults_control, the_judge_notices_a_wrong_culprit_of_messages) {
+RINGSIDE_TEST(faults_mutants, the_judge_notices_a_wrong_culprit_of_messages) {
   for (const FaultyCall& call : faulty_messages())
     for (const What what : {What::stall, What::drop_signal, What::corrupt_header}) {
       const FaultCell cell{&call, 3, {.what = what, .rank = 0, .op = kFaultyOp, .step = 3}};
@@ -256,7 +256,7 @@ RINGSIDE_TEST(faults_control, the_judge_notices_a_wrong_culprit_of_messages) {
 }
 
 // A rank that sends the same to the same again and again, and is late, has lost nothing.
-RINGSIDE_TEST(faults_control, a_late_message_is_not_called_lost) {
+RINGSIDE_TEST(faults_mutants, a_late_message_is_not_called_lost) {
   for (const int ranks : {2, 3}) {
     Options options = test_options();
     options.timeout_s = kSoon_s;
@@ -276,7 +276,7 @@ RINGSIDE_TEST(faults_control, a_late_message_is_not_called_lost) {
 }
 
 // Nor one that has sent, and does not receive the large message that comes back.
-RINGSIDE_TEST(faults_control, what_has_come_in_an_exchange_is_not_called_lost) {
+RINGSIDE_TEST(faults_mutants, what_has_come_in_an_exchange_is_not_called_lost) {
   Options options = test_options();
   options.timeout_s = kSoon_s;
   const Endings endings = endings_of(2, options, [&](Communicator& comm) {

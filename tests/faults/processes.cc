@@ -208,7 +208,7 @@ RINGSIDE_TEST(faults_processes, what_cannot_be_had_is_refused_once) {
 }
 
 // The same command with a fault in a call that never comes.
-RINGSIDE_TEST(faults_processes_control, a_fault_that_never_comes_changes_nothing) {
+RINGSIDE_TEST(faults_processes_mutants, a_fault_that_never_comes_changes_nothing) {
   for (const char* fault : {"stall:rank=1,op=1000000", "die:rank=1,op=1000000"}) {
     Job job;
     const RunResult result = job.run(faulty(test::launch_argv(2), fault), {.timeout_s = 30});

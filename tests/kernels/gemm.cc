@@ -1,5 +1,5 @@
 // The matrix product in its fixed order: bit for bit against three plain loops, for every form and
-// type, around every tile edge; and the promises that follow from the order. The controls are other
+// type, around every tile edge; and the promises that follow from the order. The mutants are other
 // orders: inputs that could not tell them apart would prove nothing.
 #include <array>
 #include <cmath>

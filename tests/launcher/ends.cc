@@ -42,7 +42,7 @@ void signal_launch(const Meeting& meeting, int signal) {
 
 }  // namespace
 
-RINGSIDE_TEST(launch_ends, when_a_rank_is_killed_the_others_are_told_and_end) {
+RINGSIDE_TEST(launch_ends, when_a_rank_is_killed_the_others_hear_of_it_and_end) {
   Job job;
   const RunResult result = job.run(
       launch(4, {"--grace", "8"}, {test::program_path("tests/programs/tcp_rank"), "9", "2", "5"}));

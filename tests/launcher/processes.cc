@@ -221,7 +221,7 @@ RINGSIDE_TEST(processes, rank_that_stalls_is_named_when_time_is_up) {
     }
 }
 
-RINGSIDE_TEST(processes, rank_that_is_late_is_told_once_on_stderr) {
+RINGSIDE_TEST(processes, straggler_is_reported_once_on_stderr) {
   for (const Words& launcher : launchers(3)) {
     Job job;
     const RunResult result =
@@ -236,7 +236,7 @@ RINGSIDE_TEST(processes, rank_that_is_late_is_told_once_on_stderr) {
 }
 
 // SIGSTOP, as a debugger or a suspended machine would: it is alive and says nothing.
-RINGSIDE_TEST(processes, rank_that_is_stopped_is_told_apart) {
+RINGSIDE_TEST(processes, rank_that_is_stopped_is_no_mere_straggler) {
   for (const Words& launcher : launchers(3)) {
     Job job;
     const ReadyFile ready;
@@ -288,7 +288,7 @@ RINGSIDE_TEST(processes, twenty_starts_leave_nothing) {
 }
 
 // The watch itself must see something when there is something to see.
-RINGSIDE_TEST(processes_control, what_is_left_behind_is_seen) {
+RINGSIDE_TEST(processes_mutants, what_is_left_behind_is_seen) {
   const std::string folder = text("/tmp/ringside-test-%d", static_cast<int>(::getpid()));
   std::filesystem::create_directory(folder);
   Job job(folder);

@@ -231,7 +231,7 @@ int work(const std::vector<FaultCell>& cells, int worker) {
   return wrong.empty() ? 0 : 1;
 }
 
-// --- negative controls ---
+// --- mutants ---
 
 // A judge who accepts anything would accept these. Returns what he accepted.
 std::string control_the_judge(const std::vector<FaultCell>& cells) {

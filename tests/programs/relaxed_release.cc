@@ -1,4 +1,4 @@
-// A negative control for ThreadSanitizer, run by tests/collectives/mutants.cc: a message whose
+// A mutant for ThreadSanitizer, run by tests/collectives/mutants.cc: a message whose
 // signal is stored with memory_order_relaxed in place of release.
 //
 //     writer: put the data ─▶ store the signal          reader: wait for the signal ─▶ read the

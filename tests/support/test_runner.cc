@@ -28,7 +28,7 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// The negative controls exist only where this variable asks for them, in a child of ours.
+// The mutants exist only where this variable asks for them, in a child of ours.
 constexpr const char* kControlVariable = "RINGSIDE_NEGATIVE_CONTROL";
 
 void wrong_sum(Context& t) { CHECK_EQ(1 + 1, 3); }
@@ -58,14 +58,14 @@ void fails_on_four_threads(Context& t) {
   for (std::thread& thread : threads) thread.join();
 }
 
-const bool controls_registered = [] {
+const bool mutants_registered = [] {
   if (std::getenv(kControlVariable) == nullptr) return false;
   Registered({"negative", "wrong_sum", __FILE__, __LINE__, wrong_sum});
   Registered({"negative", "sleeps_for_ever", __FILE__, __LINE__, sleeps_for_ever});
   return true;
 }();
 
-RunResult run_control(const std::string& name) {
+RunResult run_mutant(const std::string& name) {
   return run({"/proc/self/exe", "--plain", "--filter", "negative." + name, "--timeout", "1"},
              {.environment = {std::string(kControlVariable) + "=1"}});
 }
@@ -73,7 +73,7 @@ RunResult run_control(const std::string& name) {
 }  // namespace
 
 RINGSIDE_TEST(runner, failing_check_fails_the_program) {
-  const RunResult result = run_control("wrong_sum");
+  const RunResult result = run_mutant("wrong_sum");
   CHECK_EQ(result.exit_code, 1);
   CHECK(contains(result.out, "FAILED  negative.wrong_sum\n"));
   CHECK(contains(result.out, "CHECK_EQ(1 + 1, 3) (2 and 3)"));
@@ -81,7 +81,7 @@ RINGSIDE_TEST(runner, failing_check_fails_the_program) {
 }
 
 RINGSIDE_TEST(runner, hung_test_is_named_and_aborted) {
-  const RunResult result = run_control("sleeps_for_ever");
+  const RunResult result = run_mutant("sleeps_for_ever");
   CHECK_EQ(result.signal, SIGABRT);
   CHECK(contains(result.err, "HUNG    negative.sleeps_for_ever"));
 }

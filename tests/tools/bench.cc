@@ -92,7 +92,7 @@ Arguments few_calls(Kind kind) {
 
 }  // namespace
 
-RINGSIDE_TEST(bench_control, spoiled_messages_are_counted_and_end_in_status_1) {
+RINGSIDE_TEST(bench_mutants, spoiled_messages_are_counted_and_end_in_status_1) {
   for (const Kind kind :
        {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather, Kind::broadcast, Kind::all_to_all,
         Kind::send_recv, Kind::reduce_scatter_v, Kind::all_gather_v}) {
@@ -107,7 +107,7 @@ RINGSIDE_TEST(bench_control, spoiled_messages_are_counted_and_end_in_status_1) {
   }
 }
 
-RINGSIDE_TEST(bench_control, a_wrong_element_is_counted_once_on_each_rank) {
+RINGSIDE_TEST(bench_mutants, a_wrong_element_is_counted_once_on_each_rank) {
   for (const Kind kind : {Kind::all_reduce, Kind::all_gather, Kind::scatter, Kind::send_recv})
     for (const bool exact : {true, false})
       run_as_threads(3, [&](Bootstrap& bootstrap) {
@@ -123,7 +123,7 @@ RINGSIDE_TEST(bench_control, a_wrong_element_is_counted_once_on_each_rank) {
 }
 
 // On either memory a right result is seen as right, and a wrong one as wrong.
-RINGSIDE_TEST(bench_control, a_wrong_element_is_counted_on_either_memory) {
+RINGSIDE_TEST(bench_mutants, a_wrong_element_is_counted_on_either_memory) {
   for (const tools::Memory memory : tools::kAllMemory)
     for (const Kind kind : {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather})
       run_as_threads(2, [&](Bootstrap& bootstrap) {
@@ -139,7 +139,7 @@ RINGSIDE_TEST(bench_control, a_wrong_element_is_counted_on_either_memory) {
       });
 }
 
-RINGSIDE_TEST(bench_control, what_a_call_does_not_write_is_wrong) {
+RINGSIDE_TEST(bench_mutants, what_a_call_does_not_write_is_wrong) {
   struct DoesNothing : tools::Library {
     const char* name() const override { return "nothing"; }
     void call(const Operation&, tools::Sides) override {}

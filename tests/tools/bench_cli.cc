@@ -293,7 +293,7 @@ RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
   check_refused(t, test::launch(2, {}, {bench(), "--baseline", "mpi"}), "--baseline mpi ");
 }
 
-RINGSIDE_TEST(bench_tool, one_rank_has_no_neighbour_and_is_told_so) {
+RINGSIDE_TEST(bench_tool, one_rank_has_no_neighbour_and_that_is_said) {
   const RunResult result = test::run(with({bench(), "--threads", "1", "--op", "send_recv"}, kFew));
   check_good(t, result);
   CHECK_EQ(rows_of(result.out).size(), 0u);

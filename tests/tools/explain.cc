@@ -189,7 +189,7 @@ RINGSIDE_TEST(explain, elements_of_any_length) {
 }
 
 // Is it the planner that decides? Another one decides otherwise, and the price follows.
-RINGSIDE_TEST(explain_control, another_planner_is_another_explanation) {
+RINGSIDE_TEST(explain_mutants, another_planner_is_another_explanation) {
   Surroundings around = here(2);
   const Explanation before = explained(around, Kind::all_gather, 64 * kKiB, Memory::allocate);
   around.planner.zero_copy_from_bytes = SIZE_MAX;

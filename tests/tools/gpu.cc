@@ -80,7 +80,7 @@ std::vector<int> all_ranks(int size) {
 
 }  // namespace
 
-RINGSIDE_TEST(bench_gpu, every_operation_is_right_on_every_lane_and_a_spoiled_read_is_counted) {
+RINGSIDE_TEST(bench_gpu, every_operation_is_right_on_every_executor_and_a_spoiled_read_is_counted) {
   HostGpuOptions spoiled;
   spoiled.spoils_reads = true;
   for (const ExecutorChoice executor :
@@ -154,7 +154,7 @@ RINGSIDE_TEST(bench_gpu, the_floor_is_bytes_at_the_measured_rate_of_the_busiest_
   CHECK(std::abs(tools::gpu_lower_bound(what, {1}, 3, {{1000, 2.0}}).time_us - 4.0) < 1e-9);
 }
 
-RINGSIDE_TEST(bench_gpu, limit_and_explain_show_floor_lane_and_bytes) {
+RINGSIDE_TEST(bench_gpu, limit_and_explain_show_lower_bound_executor_and_bytes) {
   Arguments arguments = few_calls(Kind::all_reduce, 1 << 20);
   arguments.lower_bound = arguments.explain = true;
   const Result table = bench(2, arguments, {}, ExecutorChoice::stream);

@@ -126,7 +126,7 @@ RINGSIDE_TEST(bench_nccl, an_absence_is_one_line_and_the_run_goes_on) {
             "%s", result.words.c_str());
 }
 
-RINGSIDE_TEST(bench_nccl, another_library_in_its_place_is_told) {
+RINGSIDE_TEST(bench_nccl, another_library_in_its_place_is_reported) {
   const Environment environment("libm.so.6", "");
   const Result result = bench(1, Kind::all_reduce, false);
   CHECK_MSG(result.status == 0 && contains(result.words, "libm.so.6 has no nccl"), "%s",

@@ -114,7 +114,7 @@ RINGSIDE_TEST(probe, rank_that_has_left_is_named) {
             seen->what());
 }
 
-RINGSIDE_TEST(probe, rank_that_waits_for_a_late_one_stops_when_told_to_and_at_its_deadline) {
+RINGSIDE_TEST(probe, rank_that_waits_for_a_straggler_stops_on_request_and_at_its_deadline) {
   const std::atomic<int> interrupted{15};
   for (const bool told : {true, false}) {
     tools::ProbeOptions options;

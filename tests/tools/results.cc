@@ -73,7 +73,7 @@ RINGSIDE_TEST(results, what_has_been_measured_is_kept_and_what_is_new_is_added) 
   CHECK_MSG(algorithm_of(folder.file("some.json")) != kept, "%s", "not measured again");
 }
 
-RINGSIDE_TEST(results, a_run_that_fails_is_told_with_its_sentence) {
+RINGSIDE_TEST(results, a_run_that_fails_is_reported_with_its_sentence) {
   NEEDS_PYTHON();
   if (!test::have_mpi()) SKIP("there is no MPI in this build");
   const Folder folder;

@@ -91,7 +91,7 @@ RINGSIDE_TEST(stress, a_seed_is_a_program) {
   CHECK(calls_of(5, "150") != calls_of(6, "150"));
 }
 
-RINGSIDE_TEST(stress_control, one_wrong_bit_is_noticed) {
+RINGSIDE_TEST(stress_mutants, one_wrong_bit_is_noticed) {
   for (const char* operation : {"1", "57", "150"})
     check_noticed(t, run(stress(3, 5, {"--ops", "200", "--max-bytes", "4K", "--spoil", operation})),
                   "elements are wrong, the first is number ");
@@ -102,7 +102,7 @@ RINGSIDE_TEST(stress_control, one_wrong_bit_is_noticed) {
                 "operation " + number);
 }
 
-RINGSIDE_TEST(stress_control, what_is_not_given_back_is_noticed) {
+RINGSIDE_TEST(stress_mutants, what_is_not_given_back_is_noticed) {
   const Words enough = {"--ops", "300", "--max-bytes", "4K", "--leak"};
   for (const char* what : {"windows", "descriptors", "threads", "memory"}) {
     Words more = enough;

@@ -80,7 +80,7 @@ RINGSIDE_TEST(trace_file, the_last_spans_are_kept_and_the_others_counted) {
   CHECK(!contains(tools::trace_events(0, small, 0), "not kept"));
 }
 
-RINGSIDE_TEST(trace_file, messages_are_told_apart) {
+RINGSIDE_TEST(trace_file, messages_are_distinguished) {
   CHECK(message_id(Connection::ring, 0, 1, 7) != message_id(Connection::mesh, 0, 1, 7));
   CHECK(message_id(Connection::mesh, 0, 1, 7) != message_id(Connection::messages, 0, 1, 7));
   CHECK(message_id(Connection::ring, 0, 1, 7) != message_id(Connection::ring, 1, 0, 7));
@@ -161,7 +161,7 @@ RINGSIDE_TEST(trace_file, what_cannot_be_had_is_said) {
 }
 
 // The reader that all tests of timelines stand on.
-RINGSIDE_TEST(trace_control, a_wrong_timeline_is_noticed) {
+RINGSIDE_TEST(trace_mutants, a_wrong_timeline_is_noticed) {
   const MessageId id = message_id(Connection::messages, 0, 1, 1);
   const std::vector<TracedSpan> sends = {batch(1000, 5000), message(true, id, 1000)};
   const std::vector<TracedSpan> receives = {batch(900, 6000), message(false, id, 5500)};

@@ -64,7 +64,7 @@ RINGSIDE_TEST(allocate, gives_zeroed_pages_of_any_size) {
 }
 
 // All of it can be exposed, from anywhere in it; and nothing beside it.
-RINGSIDE_TEST(allocate, all_that_was_asked_for_can_be_lent) {
+RINGSIDE_TEST(allocate, all_that_was_asked_for_can_be_exposed) {
   Allocations& table = Allocations::of_this_process();
   CHECK_EQ(table.find(nullptr).bytes, 0u);
   for (const std::size_t bytes : {std::size_t{1}, std::size_t{4032}, std::size_t{10'000}}) {

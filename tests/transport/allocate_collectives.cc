@@ -133,7 +133,7 @@ Options::Decorate no_alarm_to(int peer) {
 }  // namespace
 
 // Also with what is the default, and with buffers of many slices.
-RINGSIDE_TEST(allocate_collectives, same_bits_whatever_is_lent) {
+RINGSIDE_TEST(allocate_collectives, same_bits_whatever_is_exposed) {
   for (const int ranks : {2, 3, 4}) {
     std::vector<Case> cases;
     for (const Kind kind : {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
@@ -269,7 +269,7 @@ RINGSIDE_TEST(allocate_collectives, aborts_at_any_moment_make_nothing_wrong) {
   CHECK_MSG(failed > 10, "only %d calls were interrupted", failed);
 }
 
-// --- negative controls ---
+// --- mutants ---
 
 // Of the ranks, which come in any order, one is faulty.
 Options::Decorate on_one_rank(const Options::Decorate& faulty) {
@@ -281,7 +281,7 @@ Options::Decorate on_one_rank(const Options::Decorate& faulty) {
 
 // A owner that does not wait for its reader: the reader sees what was written meanwhile. The same
 // without zero-copy messages is right.
-RINGSIDE_TEST(allocate_controls, a_loan_given_back_too_soon_is_caught_by_the_oracle) {
+RINGSIDE_TEST(allocate_mutants, an_early_read_note_is_caught_by_the_oracle) {
   if (kUnderTsan) SKIP("the race that is made here is ThreadSanitizer's to see, and it does");
   for (const int ranks : {2, 3}) {
     Options options = zero_copy_options();

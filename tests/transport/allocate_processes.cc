@@ -85,7 +85,7 @@ RINGSIDE_TEST(allocate_processes, results_are_right_and_memory_may_be_written_at
     }
 }
 
-RINGSIDE_TEST(allocate_processes, rank_killed_with_loans_out_is_named) {
+RINGSIDE_TEST(allocate_processes, rank_killed_with_unread_zero_copy_is_named) {
   for (const char* memory : {"exposed", "fresh"})
     for (int victim = 0; victim < 3; ++victim) {
       Job job;
@@ -97,7 +97,7 @@ RINGSIDE_TEST(allocate_processes, rank_killed_with_loans_out_is_named) {
     }
 }
 
-RINGSIDE_TEST(allocate_processes, rank_killed_before_its_first_loan_is_read_is_named) {
+RINGSIDE_TEST(allocate_processes, rank_killed_before_its_first_zero_copy_is_read_is_named) {
   for (const int ranks : {2, 3}) {
     Job job;
     const RunResult result =
@@ -109,7 +109,7 @@ RINGSIDE_TEST(allocate_processes, rank_killed_before_its_first_loan_is_read_is_n
 }
 
 // A receiver of a message has no ring to look at: what it reads, or cannot read, has to tell it.
-RINGSIDE_TEST(allocate_processes, sender_killed_before_its_first_loan_is_read_is_named) {
+RINGSIDE_TEST(allocate_processes, sender_killed_before_its_first_zero_copy_is_read_is_named) {
   for (const int ranks : {2, 3}) {
     Job job;
     const RunResult result =
@@ -121,7 +121,7 @@ RINGSIDE_TEST(allocate_processes, sender_killed_before_its_first_loan_is_read_is
   }
 }
 
-RINGSIDE_TEST(allocate_processes, rank_stopped_with_loans_out_is_named_when_time_is_up) {
+RINGSIDE_TEST(allocate_processes, rank_stopped_with_unread_zero_copy_is_named_when_time_is_up) {
   for (const char* memory : {"exposed", "fresh"}) {
     Job job;
     const RunResult result = run_and_signal(job, 3, 1, memory, SIGSTOP, {"RINGSIDE_TIMEOUT=1"});
@@ -130,7 +130,7 @@ RINGSIDE_TEST(allocate_processes, rank_stopped_with_loans_out_is_named_when_time
   }
 }
 
-RINGSIDE_TEST(allocate_processes, rank_stopped_before_its_first_loan_is_read_is_named) {
+RINGSIDE_TEST(allocate_processes, rank_stopped_before_its_first_zero_copy_is_read_is_named) {
   Job job;
   const RunResult result = job.run(ranks_of(3, {"stop-having-exposed", "--rank", "1"}),
                                    {.environment = {"RINGSIDE_TIMEOUT=1"}, .timeout_s = 60});

@@ -9,7 +9,7 @@
 //     slow_read       correct, but slow: it pauses before it looks for a zero-copy message, and before it
 //                       reads
 //
-// The faulty ones are negative controls. A test that has never been seen to fail proves little, so
+// The faulty ones are mutants. A test that has never been seen to fail proves little, so
 // tests/collectives/mutants.cc shows each of them to the tests that must notice it.
 #pragma once
 

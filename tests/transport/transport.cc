@@ -136,8 +136,8 @@ RINGSIDE_TEST(transport, cells_are_apart) { hold(t, check_cells_are_apart); }
 RINGSIDE_TEST(transport, flush_frees_the_source) { hold(t, check_flush_frees_source, 3); }
 RINGSIDE_TEST(transport, two_writers_of_one_window) { hold(t, check_two_writers, kRounds); }
 RINGSIDE_TEST(transport, peer_window_outlives_its_owner) { hold(t, check_outlives_owner); }
-RINGSIDE_TEST(transport, loans_are_read_where_they_lie) { hold(t, check_zero_copy); }
-RINGSIDE_TEST(transport, what_cannot_be_a_loan_is_refused) { hold(t, check_no_zero_copy); }
+RINGSIDE_TEST(transport, zero_copy_messages_are_read_where_they_lie) { hold(t, check_zero_copy); }
+RINGSIDE_TEST(transport, what_cannot_be_zero_copy_is_refused) { hold(t, check_no_zero_copy); }
 
 RINGSIDE_TEST(transport, wrong_secret_is_refused_with_a_sentence) {
   for (const TransportUnderTest& it : transports()) {
@@ -241,7 +241,7 @@ RINGSIDE_TEST(shm, right_length_and_right_secret_get_an_answer) {
 
 // A mistake of this rank's must not damage what is another's: the kernel itself does not write
 // there.
-RINGSIDE_TEST(shm, a_loan_can_only_be_read) {
+RINGSIDE_TEST(shm, zero_copy_memory_can_only_be_read) {
   if (kUnderTsan) SKIP("ThreadSanitizer does not see through two mappings of one page");
   Pair pair(kShmSocket, 64);
   void* memory = allocate(4096);
@@ -258,7 +258,7 @@ RINGSIDE_TEST(shm, a_loan_can_only_be_read) {
 
 // To map takes longer than to read. So mappings are kept, and those that were given back go when
 // there would be more.
-RINGSIDE_TEST(shm, mappings_of_loans_are_kept_and_do_not_pile_up) {
+RINGSIDE_TEST(shm, mappings_for_zero_copy_are_kept_and_do_not_pile_up) {
   if (kUnderTsan) SKIP("ThreadSanitizer does not see through two mappings of one page");
   Pair pair(kShmSocket, 64);
   const std::size_t before = memfd_mappings(), descriptors = open_descriptors();

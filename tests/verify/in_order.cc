@@ -91,7 +91,7 @@ RINGSIDE_TEST(proof, in_order_one_slot_is_enough_where_no_sum_goes_on) {
   }
 }
 
-RINGSIDE_TEST(proof_control, in_order_one_slot_deadlocks_where_a_sum_goes_on) {
+RINGSIDE_TEST(proof_mutants, in_order_one_slot_deadlocks_where_a_sum_goes_on) {
   for (int size = 3; size <= kMostProvedRanks; ++size)
     for (const Specification specification : kAllSpecifications) {
       if (!passes_sums_on(specification)) continue;

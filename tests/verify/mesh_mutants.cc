@@ -47,7 +47,7 @@ int right_one(const Ring&, int bucket) { return bucket; }
 
 }  // namespace
 
-RINGSIDE_TEST(proof_control, the_wrong_bucket_of_an_all_to_all_is_named) {
+RINGSIDE_TEST(proof_mutants, the_wrong_bucket_of_an_all_to_all_is_named) {
   CHECK(prove(record_all(kSize, 1, all_to_all_with(right_one, right_one)),
               Specification::all_to_all, 1, {.slots = 2})
             .holds);
@@ -59,7 +59,7 @@ RINGSIDE_TEST(proof_control, the_wrong_bucket_of_an_all_to_all_is_named) {
                   all_to_all_with(right_one, confused));
 }
 
-RINGSIDE_TEST(proof_control, a_gather_that_mixes_up_its_ranks_is_named) {
+RINGSIDE_TEST(proof_mutants, a_gather_that_mixes_up_its_ranks_is_named) {
   check_violation(t, Specification::gather,
                   "rank 1 expects chunk 3 of slice 0 and receives chunk 2 of slice 0",
                   [](Recorder& executor, const Ring& ring) {
@@ -70,7 +70,7 @@ RINGSIDE_TEST(proof_control, a_gather_that_mixes_up_its_ranks_is_named) {
                   });
 }
 
-RINGSIDE_TEST(proof_control, a_scatter_of_the_wrong_part_is_named) {
+RINGSIDE_TEST(proof_mutants, a_scatter_of_the_wrong_part_is_named) {
   check_violation(t, Specification::scatter,
                   "rank 1 expects chunk 1 of slice 0 and receives chunk 3 of slice 0",
                   [](Recorder& executor, const Ring& ring) {
@@ -83,7 +83,7 @@ RINGSIDE_TEST(proof_control, a_scatter_of_the_wrong_part_is_named) {
 }
 
 // A gather after the reduce-scatter that asks one rank for another's chunk.
-RINGSIDE_TEST(proof_control, a_reduce_that_expects_the_wrong_chunk_is_named) {
+RINGSIDE_TEST(proof_mutants, a_reduce_that_expects_the_wrong_chunk_is_named) {
   check_violation(
       t, Specification::reduce, "rank 0 expects chunk 3 of slice 0 and receives chunk 1 of slice 0",
       [](Recorder& executor, const Ring& ring) {
@@ -95,7 +95,7 @@ RINGSIDE_TEST(proof_control, a_reduce_that_expects_the_wrong_chunk_is_named) {
 
 // The same on bytes: the oracle is asked about a call whose input had two buckets in the wrong
 // order on one rank, and sees it on the two ranks that they were for, and on no other.
-RINGSIDE_TEST(controls, the_wrong_bucket_of_an_all_to_all_is_caught_by_the_oracle) {
+RINGSIDE_TEST(mutants, the_wrong_bucket_of_an_all_to_all_is_caught_by_the_oracle) {
   using namespace test;
   const std::size_t count = 5, part = count * sizeof(float);
   const Operation what{Kind::all_to_all, DType::f32, Reduction::sum, 0, count};

@@ -185,7 +185,7 @@ RINGSIDE_TEST(model, says_what_it_cannot_do) {
 
 // --- mistakes made on purpose ---
 
-RINGSIDE_TEST(model_control, every_mistake_is_found) {
+RINGSIDE_TEST(model_mutants, every_mistake_is_found) {
   for (const Bug bug : kBugs)
     for (int slots = 1; slots <= kModelSlots; ++slots)
       for (const bool in_cells : {false, true}) {
@@ -196,7 +196,7 @@ RINGSIDE_TEST(model_control, every_mistake_is_found) {
       }
 }
 
-RINGSIDE_TEST(model_control, each_mistake_is_told_by_its_harm) {
+RINGSIDE_TEST(model_mutants, each_mistake_is_named_by_its_harm) {
   const struct {
     Bug bug;
     int slots;
@@ -222,7 +222,7 @@ RINGSIDE_TEST(model_control, each_mistake_is_told_by_its_harm) {
   for (const auto& harm : kHarms) CHECK_EQ(lesson_of(harm.bug, harm.slots).why, harm.why);
 }
 
-RINGSIDE_TEST(model_control, a_lesson_tells_every_step) {
+RINGSIDE_TEST(model_mutants, a_lesson_tells_every_step) {
   CHECK_EQ(joined(lesson_of(Bug::early_release, 1).lesson),
            "rank 0 sends message 1, for slot 0 of rank 1\n"
            "message 1 begins to be written into slot 0 of rank 1\n"

@@ -133,7 +133,7 @@ RINGSIDE_TEST(proof, one_shot_of_three_ranks_in_words) {
 }
 
 // Everybody sends before anybody receives: with nowhere for a message to wait, that is a circle.
-RINGSIDE_TEST(proof_control, one_shot_by_rendezvous_deadlocks) {
+RINGSIDE_TEST(proof_mutants, one_shot_by_rendezvous_deadlocks) {
   check_violation(
       t, prove(one_shot_programs(kSize), Specification::all_reduce, 1, {.slots = 0}),
       "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
@@ -142,7 +142,7 @@ RINGSIDE_TEST(proof_control, one_shot_by_rendezvous_deadlocks) {
     CHECK(!prove(one_shot_programs(size), Specification::all_reduce, 1, {.slots = 0}).holds);
 }
 
-RINGSIDE_TEST(proof_control, one_shot_in_rank_order_has_other_bits) {
+RINGSIDE_TEST(proof_mutants, one_shot_in_rank_order_has_other_bits) {
   const auto in_rank_order = [](Recorder& executor, const Ring& ring, int chunk) {
     for (int k = 1; k <= ring.size; ++k) executor.reduce_input(chunk, k - 1, k);
   };
@@ -151,7 +151,7 @@ RINGSIDE_TEST(proof_control, one_shot_in_rank_order_has_other_bits) {
                     "rank 0 ends with chunk 0 folded as [0 1 2 3]; [1 2 3 0] was promised");
 }
 
-RINGSIDE_TEST(proof_control, one_shot_that_folds_twice_is_shown) {
+RINGSIDE_TEST(proof_mutants, one_shot_that_folds_twice_is_shown) {
   const auto twice = [](Recorder& executor, const Ring& ring, int chunk) {
     fold_all(executor, ring, chunk);
     executor.reduce_input(chunk, ring.after(chunk, 2), ring.size + 1);
@@ -160,7 +160,7 @@ RINGSIDE_TEST(proof_control, one_shot_that_folds_twice_is_shown) {
                   "rank 0 ends with chunk 0 folded as [1 2 3 0 2]; [1 2 3 0] was promised");
 }
 
-RINGSIDE_TEST(proof_control, one_shot_that_leaves_one_out_is_shown) {
+RINGSIDE_TEST(proof_mutants, one_shot_that_leaves_one_out_is_shown) {
   const auto all_but_one = [](Recorder& executor, const Ring& ring, int chunk) {
     for (int k = 1; k < ring.size; ++k) executor.reduce_input(chunk, ring.after(chunk, k), k);
   };
@@ -169,7 +169,7 @@ RINGSIDE_TEST(proof_control, one_shot_that_leaves_one_out_is_shown) {
 }
 
 // The average would be divided before the last number is in it: the history alone looks right.
-RINGSIDE_TEST(proof_control, one_shot_that_finishes_early_is_named) {
+RINGSIDE_TEST(proof_mutants, one_shot_that_finishes_early_is_named) {
   const auto early = [](Recorder& executor, const Ring& ring, int chunk) {
     for (int k = 1; k <= ring.size; ++k) {
       if (k == ring.size) executor.post_op(Piece{Place::output, chunk}, 0);
@@ -180,7 +180,7 @@ RINGSIDE_TEST(proof_control, one_shot_that_finishes_early_is_named) {
                   "rank 3 adds to chunk 0, which is finished");
 }
 
-RINGSIDE_TEST(proof_control, a_forgotten_look_is_named) {
+RINGSIDE_TEST(proof_mutants, a_forgotten_look_is_named) {
   const auto forgetful = [](Recorder& executor, const Ring& ring) {
     for (int k = 1; k <= ring.size; ++k)
       if (k != 2) executor.wait_input(ring.after(ring.rank, k));
@@ -194,7 +194,7 @@ RINGSIDE_TEST(proof_control, a_forgotten_look_is_named) {
                   "rank 3 folds rank 3's chunk 0 without having looked at it");
 }
 
-RINGSIDE_TEST(proof_control, who_looks_away_too_early_reads_what_is_gone) {
+RINGSIDE_TEST(proof_mutants, who_looks_away_too_early_reads_what_is_gone) {
   const auto look_and_away = [](Recorder& executor, const Ring& ring) {
     look_at_all(executor, ring);
     executor.release_inputs();
@@ -206,7 +206,7 @@ RINGSIDE_TEST(proof_control, who_looks_away_too_early_reads_what_is_gone) {
 // In place, the first sums cover the own input. Rank 0 adds itself last to chunk 0, so a copy that
 // is made only then holds the sum of the others. (HostExecutor once did just that; two ranks, and
 // all others of three, still got the right sum.)
-RINGSIDE_TEST(proof_control, the_own_input_is_set_aside_before_the_first_fold) {
+RINGSIDE_TEST(proof_mutants, the_own_input_is_set_aside_before_the_first_fold) {
   const auto looks_at_itself_late = [](Recorder& executor, const Ring& ring, int chunk) {
     for (int k = 1; k <= ring.size; ++k) {
       const int from = ring.after(chunk, k);

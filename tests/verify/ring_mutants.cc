@@ -87,7 +87,7 @@ std::vector<Program> all_reduce_finished(int finishes) {
 
 // Seen only when somebody runs ahead: in the orderly round the ring keeps step, and the missing
 // credit does no harm. So a proof is repeated under several orders (comm/verify/prove.h).
-RINGSIDE_TEST(proof_control, a_sender_that_ignores_credit_overruns) {
+RINGSIDE_TEST(proof_mutants, a_sender_that_ignores_credit_overruns) {
   const auto programs = programs_of(Specification::all_reduce, kSize, 1);
   const auto without_credit = [&](Turns turns) {
     return prove(programs, Specification::all_reduce, 1, {.turns = turns, .ignore_credit = true});
@@ -107,14 +107,14 @@ RINGSIDE_TEST(proof_control, a_sender_that_ignores_credit_overruns) {
   }
 }
 
-RINGSIDE_TEST(proof_control, a_shifted_ring_ends_on_the_wrong_chunk) {
+RINGSIDE_TEST(proof_mutants, a_shifted_ring_ends_on_the_wrong_chunk) {
   const auto shifted = record_mutants<ShiftedRing>(
       kSize, 1, [](auto& executor, const auto& ring) { reduce_scatter(executor, ring); });
   check_violation(t, prove(shifted, Specification::reduce_scatter, 1, {}),
                   "rank 3 finishes chunk 3, which it does not have");
 }
 
-RINGSIDE_TEST(proof_control, a_wrong_chunk_in_one_step_is_named) {
+RINGSIDE_TEST(proof_mutants, a_wrong_chunk_in_one_step_is_named) {
   const auto slipped = record_mutants<SlippedRing>(
       kSize, 1, [](auto& executor, const auto& ring) { all_reduce(executor, ring); });
   check_violation(t, prove(slipped, Specification::all_reduce, 1, {}),
@@ -123,7 +123,7 @@ RINGSIDE_TEST(proof_control, a_wrong_chunk_in_one_step_is_named) {
 
 // Out of place the chunk is simply not there. In place there is something in its stead: the rank's
 // own input, which travels and arrives as if it were a result.
-RINGSIDE_TEST(proof_control, a_gather_one_chunk_off_sends_what_is_no_result) {
+RINGSIDE_TEST(proof_mutants, a_gather_one_chunk_off_sends_what_is_no_result) {
   const auto early = record_mutants<EarlyGatherRing>(
       kSize, 1, [](auto& executor, const auto& ring) { all_reduce(executor, ring); });
   check_violation(t, prove(early, Specification::all_reduce, 1, {}),
@@ -132,21 +132,21 @@ RINGSIDE_TEST(proof_control, a_gather_one_chunk_off_sends_what_is_no_result) {
                   "rank 0 ends with chunk 0 folded as [3]; [1 2 3 0] was promised");
 }
 
-RINGSIDE_TEST(proof_control, a_contribution_folded_twice_is_shown) {
+RINGSIDE_TEST(proof_mutants, a_contribution_folded_twice_is_shown) {
   const auto twice = record_mutants<FullCircleRing>(
       kSize, 1, [](auto& executor, const auto& ring) { reduce_scatter(executor, ring); });
   check_violation(t, prove(twice, Specification::reduce_scatter, 1, {}),
                   "rank 0 ends with chunk 0 folded as [0 1 2 3 0]; [1 2 3 0] was promised");
 }
 
-RINGSIDE_TEST(proof_control, a_rank_that_stops_early_is_waited_for) {
+RINGSIDE_TEST(proof_mutants, a_rank_that_stops_early_is_waited_for) {
   const auto early = record_mutants<ShortRing>(
       kSize, 1, [](auto& executor, const auto& ring) { all_gather(executor, ring); });
   check_violation(t, prove(early, Specification::all_gather, 1, {}),
                   "deadlock: rank 2 waits for rank 1 to send, which has ended");
 }
 
-RINGSIDE_TEST(proof_control, finish_is_said_exactly_once) {
+RINGSIDE_TEST(proof_mutants, finish_is_said_exactly_once) {
   CHECK(prove(all_reduce_finished(1), Specification::all_reduce, 1, {}).holds);
   check_violation(t, prove(all_reduce_finished(0), Specification::all_reduce, 1, {}),
                   "rank 0 ends with chunk 0 not finished");
@@ -157,7 +157,7 @@ RINGSIDE_TEST(proof_control, finish_is_said_exactly_once) {
 // Why the executor's main word is a joint one. All send before any receives: without slots nobody
 // is ever taken from, and the circle is printed. Slots hide it while a step's messages fit into
 // them, which is why such a program passes its tests and hangs on the first long buffer.
-RINGSIDE_TEST(proof_control, send_then_receive_deadlocks) {
+RINGSIDE_TEST(proof_mutants, send_then_receive_deadlocks) {
   for (std::size_t slices = 1; slices <= 4; ++slices) {
     check_violation(
         t, prove_send_then_receive(slices, 0),
@@ -178,7 +178,7 @@ RINGSIDE_TEST(proof_control, send_then_receive_deadlocks) {
 // (protocol.h), so of 8 messages taken the sender knows of 5, and its next 8 do not fit. 8 slots
 // would have done. The joint primitive does not care, as a rank that waits for room goes on
 // receiving.
-RINGSIDE_TEST(proof_control, credit_in_batches_makes_it_worse) {
+RINGSIDE_TEST(proof_mutants, credit_in_batches_makes_it_worse) {
   CHECK(prove_send_then_receive(8, 8).holds);
   check_violation(t, prove_send_then_receive(8, 10), kNoRoom);
   CHECK(prove_send_then_receive(8, 16).holds);
@@ -189,7 +189,7 @@ RINGSIDE_TEST(proof_control, credit_in_batches_makes_it_worse) {
 
 // In place, input and output are one memory. Gathering into the output before the input has been
 // reduced is right in two buffers, and in one it destroys what has not been added yet.
-RINGSIDE_TEST(proof_control, output_written_before_input_is_read) {
+RINGSIDE_TEST(proof_mutants, output_written_before_input_is_read) {
   const auto gather_first = record_all(kSize, 1, [](Recorder& executor, const Ring& ring) {
     all_gather(executor, ring);
     reduce_scatter(executor, ring);
@@ -201,7 +201,7 @@ RINGSIDE_TEST(proof_control, output_written_before_input_is_read) {
 
 // A zero-copy message is read when it is taken and not when it is sent. The root of a broadcast,
 // which waits for nobody, has returned by then if it does not wait for what it exposed.
-RINGSIDE_TEST(proof_control, a_rank_that_leaves_before_its_loans_are_read) {
+RINGSIDE_TEST(proof_mutants, a_rank_that_leaves_before_its_zero_copy_messages_are_read) {
   const auto algorithms = programs_of(Specification::broadcast, kSize, 2);
   ProofRules rules{.slots = 3, .turns = Turns::eager, .leave_early = true};
   CHECK(prove(algorithms, Specification::broadcast, 2, rules).holds);
@@ -216,7 +216,7 @@ RINGSIDE_TEST(proof_control, a_rank_that_leaves_before_its_loans_are_read) {
 
 // In place a one-shot covers its input with sums while others are still reading it. So it sends a
 // copy there, and the host executor does as well.
-RINGSIDE_TEST(proof_control, a_one_shot_that_lends_what_it_is_about_to_cover) {
+RINGSIDE_TEST(proof_mutants, a_one_shot_that_exposes_what_it_is_about_to_overwrite) {
   const auto algorithms = test::one_shot_programs(kSize);
   ProofRules rules{.slots = 1, .in_place = true, .exposes = true, .expose_in_place = true};
   check_violation(
@@ -230,7 +230,7 @@ RINGSIDE_TEST(proof_control, a_one_shot_that_lends_what_it_is_about_to_cover) {
 // Two ranks could change their parts in place, as a copy is on its way before the part is written
 // over. Of zero-copy messages that is no longer true: what an algorithm may expose depends on its
 // text.
-RINGSIDE_TEST(proof_control, a_swap_in_place_needs_copies) {
+RINGSIDE_TEST(proof_mutants, a_swap_in_place_needs_copies) {
   const auto algorithms = programs_of(Specification::all_to_all, 2, 1);
   CHECK(prove(algorithms, Specification::all_to_all, 1, {.slots = 1, .in_place = true}).holds);
   check_violation(

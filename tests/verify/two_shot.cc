@@ -145,9 +145,9 @@ RINGSIDE_TEST(proof, two_shot_of_three_ranks_in_words) {
            "receive: from 2, receive output 2; slice 0\n");
 }
 
-// The parts above, put together as the text has them: what the controls change is not broken by
+// The parts above, put together as the text has them: what the mutants change is not broken by
 // itself.
-RINGSIDE_TEST(proof_control, two_shot_from_its_parts_holds) {
+RINGSIDE_TEST(proof_mutants, two_shot_from_its_parts_holds) {
   for (const bool in_place : {false, true})
     for (const bool exposes : {false, true}) {
       const ProofRules rules{.in_place = in_place, .turns = Turns::eager, .exposes = exposes};
@@ -167,7 +167,7 @@ RINGSIDE_TEST(proof_control, two_shot_from_its_parts_holds) {
 }
 
 // Everybody sends before anybody looks: with nowhere for a message to wait, that is a circle.
-RINGSIDE_TEST(proof_control, two_shot_by_rendezvous_deadlocks) {
+RINGSIDE_TEST(proof_mutants, two_shot_by_rendezvous_deadlocks) {
   check_violation(
       t, prove(two_shot_programs(kSize, 1), Specification::all_reduce, 1, {.slots = 0}),
       "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
@@ -176,7 +176,7 @@ RINGSIDE_TEST(proof_control, two_shot_by_rendezvous_deadlocks) {
     CHECK(!prove(two_shot_programs(size, 1), Specification::all_reduce, 1, {.slots = 0}).holds);
 }
 
-RINGSIDE_TEST(proof_control, two_shot_in_rank_order_has_other_bits) {
+RINGSIDE_TEST(proof_mutants, two_shot_in_rank_order_has_other_bits) {
   check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
                     send_inputs(executor, ring, slice);
                     look_at_all(executor, ring, slice);
@@ -192,7 +192,7 @@ RINGSIDE_TEST(proof_control, two_shot_in_rank_order_has_other_bits) {
 
 // Who does not look away keeps the slots: with one slot step 2 has nowhere to go, and with more the
 // first step's message is taken for the second's.
-RINGSIDE_TEST(proof_control, two_shot_without_looking_away) {
+RINGSIDE_TEST(proof_mutants, two_shot_without_looking_away) {
   const auto stares = [](Recorder& executor, const Ring& ring, std::size_t slice) {
     send_inputs(executor, ring, slice);
     look_at_all(executor, ring, slice);
@@ -209,7 +209,7 @@ RINGSIDE_TEST(proof_control, two_shot_without_looking_away) {
                   "rank 3 expects chunk 0 of slice 0 and receives chunk 3 of slice 0");
 }
 
-RINGSIDE_TEST(proof_control, two_shot_that_looks_away_too_early) {
+RINGSIDE_TEST(proof_mutants, two_shot_that_looks_away_too_early) {
   check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
                     send_inputs(executor, ring, slice);
                     look_at_all(executor, ring, slice);
@@ -224,7 +224,7 @@ RINGSIDE_TEST(proof_control, two_shot_that_looks_away_too_early) {
 
 // Out of place the result is not there yet; in place there is something in its stead, the rank's
 // own input, which travels and arrives as if it were a result.
-RINGSIDE_TEST(proof_control, two_shot_that_sends_before_it_folds) {
+RINGSIDE_TEST(proof_mutants, two_shot_that_sends_before_it_folds) {
   const auto hasty = [](Recorder& executor, const Ring& ring, std::size_t slice) {
     send_inputs(executor, ring, slice);
     send_result(executor, ring, slice);
@@ -243,7 +243,7 @@ RINGSIDE_TEST(proof_control, two_shot_that_sends_before_it_folds) {
 // Why exposing in place is right: what rank r exposes to rank p is covered by rank p's result
 // alone, and p sends that when he has read. Who reads once more after he has sent reads his own
 // result: here rank 0, several times, until the others have it.
-RINGSIDE_TEST(proof_control, two_shot_in_place_lends_what_only_its_reader_covers) {
+RINGSIDE_TEST(proof_mutants, two_shot_in_place_exposes_what_only_its_reader_overwrites) {
   const auto reads_again = [](Recorder& executor, const Ring& ring, std::size_t slice) {
     send_inputs(executor, ring, slice);
     look_at_all(executor, ring, slice);
@@ -266,7 +266,7 @@ RINGSIDE_TEST(proof_control, two_shot_in_place_lends_what_only_its_reader_covers
 }
 
 // In place the first sum covers the own input, which is added last.
-RINGSIDE_TEST(proof_control, two_shot_sets_its_own_input_aside_before_the_first_fold) {
+RINGSIDE_TEST(proof_mutants, two_shot_sets_its_own_input_aside_before_the_first_fold) {
   const auto looks_at_itself_late = [](Recorder& executor, const Ring& ring, std::size_t slice) {
     send_inputs(executor, ring, slice);
     for (int k = 1; k <= ring.size; ++k)
@@ -286,7 +286,7 @@ RINGSIDE_TEST(proof_control, two_shot_sets_its_own_input_aside_before_the_first_
                   "rank 0 ends with chunk 0 folded as [1 2 3 1 2 3]; [1 2 3 0] was promised");
 }
 
-RINGSIDE_TEST(proof_control, two_shot_of_another_chunk_than_it_looks_at) {
+RINGSIDE_TEST(proof_mutants, two_shot_of_another_chunk_than_it_looks_at) {
   check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
                     send_inputs(executor, ring, slice);
                     look_at_all(executor, ring, slice);
