@@ -222,6 +222,7 @@ void HostExecutor::release_inputs(std::size_t) {
 }
 
 void HostExecutor::wait_reads() {
+  waiter_.send_all();
   if (!has_exposed_) return;
   wait_reads_of(edges_.right, edges_.right_rank);
   for (std::size_t peer = 0; peer < edges_.to.size(); ++peer)

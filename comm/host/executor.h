@@ -124,7 +124,7 @@ class HostExecutor {
   void reduce_input(int chunk, int from, int order, std::size_t slice = 0);
   void release_inputs(std::size_t slice = 0);
 
-  // The end of a call: waits until everything that was exposed has been read.
+  // The end of a call: waits until everything has been sent, and what was exposed has been read.
   void wait_reads();
 
   // The mesh's primitives.

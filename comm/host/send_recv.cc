@@ -45,6 +45,7 @@ void MessageBatch::run() {
 }
 
 void MessageBatch::wait_reads() {
+  waiter_.send_all();
   for (const Transfer& it : transfers_) {
     if (!it.message.is_send) continue;
     const int peer = it.message.peer;

@@ -67,6 +67,7 @@ Waiter::Waiter(Peers& peers, const Options& options, Notes notes)
       interrupted_(options.interrupted),
       trace_(notes == Notes::on_status_page ? options.trace : nullptr),
       notes_(notes),
+      drives_(notes == Notes::on_status_page && peers.is_driven()),
       spins_(peers.more_ranks_than_cpus() ? kSpinsCrowded : kSpinsAlone) {}
 
 std::string Waiter::here() const {
@@ -75,19 +76,19 @@ std::string Waiter::here() const {
 
 void Waiter::wait_traced(int peer, Ready ready, Where where, std::uint64_t position) {
   TraceScope span(*trace_, TracedWait{peer});
-  bool is_ready = false;
-  for (int i = 1; i < spins_ && !is_ready; ++i) {
+  bool came = false;
+  for (int i = 1; i < spins_ && !came; ++i) {
     relax();
-    is_ready = ready();
+    came = is_ready(ready);
   }
-  if (!is_ready) wait_patiently(peer, ready, where, position);
+  if (!came) wait_patiently(peer, ready, where, position);
   span.done();
 }
 
 void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t position) {
   const auto comes_in_a_few_turns = [&] {
     for (int turn = 0; turn < kTurns; ++turn) {
-      if (ready()) return true;
+      if (is_ready(ready)) return true;
       ::sched_yield();
     }
     return false;
@@ -101,7 +102,6 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t po
   OnTheStatusPage note(peers_.status_page(), notes_ == Notes::on_status_page);
   Clock::time_point next_process_check = start + kProcessCheck;
   while (!comes_in_a_few_turns()) {
-    peers_.transport().progress();
     const Clock::time_point now = Clock::now();
     check_alarm();
     check_left(peer, ready, where);
@@ -125,6 +125,20 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t po
     ::nanosleep(&nap, nullptr);
   }
   note.over();
+}
+
+// A peer that has left needs nothing more; neither does one that is this rank itself.
+void Waiter::drive_until_sent() {
+  const auto left = [&](int peer) {
+    const StatusPage* status_page = peers_.status_page_of(peer);
+    return status_page != nullptr && status_page->state() == RankState::left;
+  };
+  for (int peer = 0; peer < peers_.size(); ++peer)
+    if (peer != peers_.rank())
+      wait(
+          peer, [&] { return peers_.all_sent_to(peer) || left(peer); },
+          [&] { return text("waiting for rank %d to take what is on its way to it", peer); },
+          UINT64_MAX);
 }
 
 void Waiter::check_alarm() {
@@ -156,7 +170,8 @@ void Waiter::enter(const Call& call) {
 void Waiter::check_left(int peer, Ready ready, Where where) {
   const StatusPage* status_page = peers_.status_page_of(peer);
   if (status_page == nullptr || status_page->state() != RankState::left || ready()) return;
-  // What it has sent may be there and not worked up: that is a device's business, not its.
+  // What it has sent may still be on its way here, or be there and not worked up by a device.
+  if (!peers_.all_received_from(peer)) return;
   if (call_.what.on_device && has_finished(*status_page, call_)) return;
   const char* why = has_finished(*status_page, call_)
                         ? "it finished this call, so what it sent was lost on its way"

@@ -1,9 +1,11 @@
-// Patience: how a rank waits for a peer, and what ends the wait when the peer does not come.
+// How a rank waits for a peer, and what ends the wait when the peer does not come.
 //
 //     spin      look again and again: the usual wait is shorter than a system call
 //     yield     let somebody else run, who may be the one that is waited for
 //     nap       sleep for a bounded moment; nobody needs to wake us, so signalling costs no
 //               system call
+//
+// Before each look it drives the transports that move nothing by themselves (transport.h).
 //
 // From the second stage on the waiter also asks, at growing intervals, whether waiting makes sense:
 // has an alarm been raised, was this process told to stop, has the awaited rank left, is a process
@@ -24,7 +26,8 @@ namespace ringside {
 
 class Waiter {
  public:
-  // Whether waits are noted on the rank's status page. One thread may do that.
+  // Whether waits are noted on the rank's status page. One thread may do that, the one whose calls
+  // use the channels; so it is also the one that drives transports.
   enum class Notes { on_status_page, none };
   Waiter(Peers& peers, const Options& options, Notes notes = Notes::on_status_page);
 
@@ -34,7 +37,7 @@ class Waiter {
   template <class IsReady, class Words>
   void wait(int peer, const IsReady& ready, const Words& where, std::uint64_t position = 0) {
     for (int i = 0; i < spins_; ++i) {
-      if (ready()) return;
+      if (is_ready(ready)) return;
       if (trace_ != nullptr) [[unlikely]]
         return wait_traced(peer, ready, where, position);
       relax();
@@ -70,6 +73,12 @@ class Waiter {
     end.release();
   }
 
+  // The end of a call: what it has put and signalled must leave this rank before it returns.
+  void send_all() {
+    if (drives_) [[unlikely]]
+      drive_until_sent();
+  }
+
   // "rank 3, in all_reduce #41 (f32 × 1048576, sum)"
   std::string here() const;
 
@@ -94,6 +103,15 @@ class Waiter {
 #endif
   }
 
+  // One look.
+  template <class IsReady>
+  bool is_ready(const IsReady& ready) {
+    if (drives_) [[unlikely]]
+      peers_.drive();
+    return ready();
+  }
+
+  void drive_until_sent();
   // The same stages, noted in the trace: for whoever was not ready at once.
   void wait_traced(int peer, Ready ready, Where where, std::uint64_t position);
   const std::byte* read_zero_copy(const ReceiveEnd& end, std::size_t bytes, Where where);
@@ -121,6 +139,7 @@ class Waiter {
   const std::atomic<int>* interrupted_;
   Trace* trace_;
   Notes notes_;
+  bool drives_;
   int spins_;
   Call call_{};
   std::optional<Clock::time_point> told_to_stop_;

@@ -122,6 +122,7 @@ void Peers::make_window(const Secret& secret, const Options& options) {
   for (const PeerInfo& it : everyone_) several_processes |= it.process != rank_info(rank_).process;
   transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
   if (options.decorate) transport_ = options.decorate(std::move(transport_));
+  if (transport_->is_driven()) driven_.push_back(transport_.get());
   window_ = transport_->expose(plan_.total_bytes(), plan_.total_cells());
   status_page_.reset(new (window_->data()) StatusPage);
 }

@@ -98,7 +98,15 @@ class Peers {
 
   std::size_t pair_slot_bytes() const { return plan_.pair.slot_bytes; }
 
-  Transport& transport() { return *transport_; }
+  // Driven transports (transport.h), if there are any, on the rank's own thread.
+  bool is_driven() const { return !driven_.empty(); }
+  void drive() {
+    for (Transport* it : driven_) it->progress();
+  }
+  // Of the peer's window: all_sent(), and all_received().
+  bool all_sent_to(int peer) const { return windows_[index(peer)]->all_sent(); }
+  bool all_received_from(int peer) const { return windows_[index(peer)]->all_received(); }
+
   StatusPage& status_page() { return *status_page_; }
   // This rank's own, or what the control channel has of the peer's. Null where that is nothing.
   const StatusPage* status_page_of(int peer) const;
@@ -131,6 +139,7 @@ class Peers {
   WindowPlan plan_;
   std::vector<PeerInfo> everyone_;
   std::unique_ptr<Transport> transport_;
+  std::vector<Transport*> driven_;
   std::unique_ptr<Window> window_;
   std::vector<std::unique_ptr<PeerWindow>> windows_;  // null for this rank itself
   // In the window's memory. However this object ends, a start that fails included, the others are

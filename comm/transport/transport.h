@@ -8,9 +8,10 @@
 //
 // A *window* is memory of this rank that peers may write: bytes of data and a row of signal cells.
 // A *peer window* is the far end of somebody else's window. `put` moves bytes into it, `signal`
-// sets one of its cells, and its owner waits on the cell. Shared memory, a CUDA IPC mapping, a
-// socket and an RDMA queue pair are four ways to do the same; tests/transport/transport.cc holds
-// each of them to the same contract.
+// sets one of its cells, and its owner waits on the cell. The library has one transport, shared
+// memory (shm/); sockets and RDMA queue pairs are to come. Each is held to the same contract
+// (tests/transport/transport.cc), and so is one that exists only for tests and behaves as a network
+// does.
 //
 // Where peers can map a rank's own memory (allocate.h), a message may be a *zero-copy message*: it
 // says where the bytes lie, and its receiver reads them there. Nothing is put.
@@ -19,15 +20,24 @@
 //   1. A signal is seen only after every earlier put of the same PeerWindow is visible to the
 //      waiter.
 //   2. Signals of one cell are seen in the order in which they were made; some may be skipped.
-//   3. After flush() the sources of all earlier puts may be reused. It does not say that data has
-//      arrived.
-//   4. Whoever waits drives the transport: call progress() in every waiting loop. A blocked put
-//      never keeps this rank from receiving.
+//   3. put and signal do not wait. When they return, their source may be reused: what cannot leave
+//      yet has been copied. (A channel's credit bounds how much that can be.)
+//   4. A transport is *driven* if it moves bytes and signals, outgoing and incoming, in progress()
+//      alone. Whoever waits calls progress() of the driven ones before each look, from the first
+//      look on, and before a call of the communicator returns, until all_sent(). So what a call has
+//      put and signalled is on its way when the call is over, and gets there even if this rank then
+//      computes for a minute; that call may have to wait for a peer to take some of it. The others
+//      need no help.
 //   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
-//      owner has gone: writing into it never faults.
-//   6. What read() returned stays readable until the next read(), even if its owner has gone.
-//      Whoever exposed it does not write there before he knows that it has been read; the transport
+//      owner has gone: writing into it never faults, and all of it counts as sent.
+//   6. What read_exposed() returned stays readable until the next one, even if its owner has gone.
+//      Whoever exposed it does not write there before it is known to have been read; the transport
 //      does not see to that.
+//   7. What was all_sent() arrives even if its sender then leaves. A rank that learns of the leaving
+//      sooner than of the data drives the transport until all_received().
+//
+// A transport and its windows are used by one thread at a time, except that a signal over mapped
+// memory may be made by another (an alarm).
 #pragma once
 
 #include <array>
@@ -87,14 +97,18 @@ class PeerWindow {
   virtual ~PeerWindow() = default;
 
   // Copies `bytes` from `source` to the peer's data at `offset_bytes`. The range lies inside the
-  // window.
+  // window. The source may be reused at once.
   virtual void put(std::size_t offset_bytes, const void* source, std::size_t bytes) = 0;
 
   // Sets a cell of the peer. Up to kInlineBytes of payload travel with it, in the cell's own line.
   virtual void signal(int cell, Signal value, const void* payload = nullptr,
                       std::size_t payload_bytes = 0) = 0;
 
-  virtual void flush() = 0;
+  // Has everything that was put and signalled left this rank? Not: has it arrived.
+  virtual bool all_sent() const { return true; }
+
+  // Has everything arrived here that the peer has sent? Asked once the peer is known to have left.
+  virtual bool all_received() const { return true; }
 
   // Where loads and stores of this rank reach the peer's data: a pointer. Elsewhere: null.
   virtual std::byte* mapped() const { return nullptr; }
@@ -131,7 +145,11 @@ class Transport {
   virtual std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
                                            Deadline deadline) = 0;
 
-  // Moves whatever the transport has to move by itself. Memory needs no help; sockets do.
+  // Does anything move in progress() alone? It does not change, so it is asked once. Memory needs
+  // no help; sockets do.
+  virtual bool is_driven() const { return false; }
+
+  // Moves what can be moved, in both directions, without waiting.
   virtual void progress() {}
 };
 

@@ -51,22 +51,23 @@ struct Correspondence {
   std::vector<std::int32_t> out, in, due;
 };
 
-// While rank 0 waits, the message arrives and its sender leaves, both between two looks.
-class Distracted : public TransportAround {
+// While rank 0 waits, the message arrives and its sender leaves, both after a look in vain: when the
+// waiter comes to read rank 1's status page.
+class Distracted : public PeerWindowAround {
  public:
-  Distracted(std::unique_ptr<Transport> inner, std::barrier<>& gate)
-      : TransportAround(std::move(inner), [](auto window) { return window; }), gate_(gate) {}
-  void progress() override {
-    TransportAround::progress();
-    if (distracted_) return;
-    distracted_ = true;
-    gate_.arrive_and_wait();  // rank 1 sends and leaves
-    gate_.arrive_and_wait();  // it has
+  Distracted(std::unique_ptr<PeerWindow> inner, std::barrier<>* gate)
+      : PeerWindowAround(std::move(inner)), gate_(gate) {}
+  std::byte* mapped() const override {
+    if (gate_ != nullptr) {
+      gate_->arrive_and_wait();  // rank 1 sends and leaves
+      gate_->arrive_and_wait();  // it has
+      gate_ = nullptr;
+    }
+    return inner_->mapped();
   }
 
  private:
-  std::barrier<>& gate_;
-  bool distracted_ = false;
+  mutable std::barrier<>* gate_;
 };
 
 }  // namespace
@@ -203,10 +204,7 @@ RINGSIDE_TEST(exchange, a_message_counts_even_if_its_sender_has_left) {
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     std::int32_t value = bootstrap.rank();
     Options options = test_options();
-    if (bootstrap.rank() == 0)
-      options.decorate = [&](std::unique_ptr<Transport> inner) -> std::unique_ptr<Transport> {
-        return std::make_unique<Distracted>(std::move(inner), gate);
-      };
+    if (bootstrap.rank() == 0) options.decorate = decorate_with<Distracted>(&gate);
     {
       Communicator comm(bootstrap, options);
       if (comm.rank() == 0) {

@@ -194,6 +194,15 @@ RINGSIDE_TEST(mutants, signal_before_its_put_is_caught_by_the_contract) {
   CHECK(!check_put_lands_exactly(faulty).empty());
 }
 
+RINGSIDE_TEST(mutants, a_source_that_is_copied_late_is_caught_by_the_contract) {
+  const TransportUnderTest faulty = {
+      "late copy", [](const Secret& secret) { return late_copy()(shm_of_threads().make(secret)); }};
+  CHECK_EQ(check_put_lands_exactly(faulty), "");
+  const std::string verdict = check_put_frees_source(faulty, 1);
+  CHECK_MSG(verdict.find("into a source after its put") != std::string::npos, "verdict: '%s'",
+            verdict.c_str());
+}
+
 RINGSIDE_TEST(mutants, relaxed_release_is_caught_by_thread_sanitizer) {
   if (!kUnderTsan) SKIP("on this processor only ThreadSanitizer sees it: make tsan");
   const std::string program = program_path("tests/programs/relaxed_release");

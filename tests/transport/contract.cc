@@ -1,4 +1,4 @@
-// The checks; what they promise is in transport_contract.h.
+// The checks; which promise each tries is in the header.
 #include "tests/transport/contract.h"
 
 #include <sched.h>
@@ -46,17 +46,26 @@ bool all_zero(const std::byte* at, std::size_t bytes) {
 
 std::size_t round_bytes(std::uint32_t round) { return kSizes[1 + round % 7]; }  // 1 to 4096
 
-}  // namespace
-
-bool wait_for(Transport& transport, const Cell& cell, std::uint32_t sequence) {
+template <class Done>
+bool drive_until(std::initializer_list<Transport*> ends, const Done& done) {
   const Deadline deadline = soon();
-  for (int spins = 0; ahead(cell.acquire().sequence, sequence) < 0; ++spins) {
-    transport.progress();
+  for (int spins = 0; !done(); ++spins) {
+    for (Transport* end : ends) end->progress();
     if (spins < 100) continue;
     if (deadline.passed()) return false;
     ::sched_yield();
   }
   return true;
+}
+
+}  // namespace
+
+bool wait_for(std::initializer_list<Transport*> ends, const Cell& cell, std::uint32_t sequence) {
+  return drive_until(ends, [&] { return ahead(cell.acquire().sequence, sequence) >= 0; });
+}
+
+bool send_all(Transport& transport, const PeerWindow& window) {
+  return drive_until({&transport}, [&] { return window.all_sent(); });
 }
 
 TransportUnderTest shm_of_threads() {
@@ -112,7 +121,7 @@ std::string check_put_lands_exactly(const TransportUnderTest& it) {
       pair.to_right->put(offset, from, bytes);
       pair.to_right->signal(0, {round, 1});
       if (bytes > 0) std::memcpy(expected.data() + offset, from, bytes);
-      if (!wait_for(*pair.right, pair.right_window->cell(0), round)) return "a signal never came";
+      if (!pair.arrives(0, round)) return "a signal never came";
       if (std::memcmp(pair.right_window->data(), expected.data(), window_bytes) != 0)
         return formatted("after a put of %zu bytes at %zu the window is not what it should be",
                          bytes, offset);
@@ -126,8 +135,8 @@ std::string check_payload(const TransportUnderTest& it) {
     std::array<std::byte, kInlineBytes> payload;
     fill(payload.data(), payload.size(), bytes);
     pair.to_right->signal(3, {bytes + 1, 0xffff'fff0u + bytes}, payload.data(), bytes);
-    Cell& cell = pair.right_window->cell(3);
-    if (!wait_for(*pair.right, cell, bytes + 1)) return "a signal never came";
+    if (!pair.arrives(3, bytes + 1)) return "a signal never came";
+    const Cell& cell = pair.right_window->cell(3);
     if (cell.acquire().fingerprint != 0xffff'fff0u + bytes) return "another fingerprint";
     if (first_wrong(cell.payload, bytes, bytes) != bytes)
       return formatted("a payload of %u bytes came out differently", bytes);
@@ -141,7 +150,7 @@ std::string check_signal_after_put(const TransportUnderTest& it, int rounds) {
   std::string verdict;
   std::thread reader([&] {
     for (std::uint32_t round = 1; round <= static_cast<std::uint32_t>(rounds); ++round) {
-      if (!wait_for(*pair.right, pair.right_window->cell(0), round)) {
+      if (!wait_for({pair.right.get()}, pair.right_window->cell(0), round)) {
         verdict = formatted("signal %u never came", round);
         break;
       }
@@ -158,16 +167,16 @@ std::string check_signal_after_put(const TransportUnderTest& it, int rounds) {
     }
     // Lets the writer end, whatever was found.
     pair.to_left->signal(0, {static_cast<std::uint32_t>(rounds), 2});
+    send_all(*pair.right, *pair.to_left);
   });
   std::vector<std::byte> source(4096);
   for (std::uint32_t round = 1; round <= static_cast<std::uint32_t>(rounds); ++round) {
     for (std::uint32_t part = 0; part < 3; ++part) {
-      pair.to_right->flush();
       fill(source.data(), round_bytes(round), round + 1000 * part);
       pair.to_right->put(part * 4096, source.data(), round_bytes(round));
     }
     pair.to_right->signal(0, {round, 1});
-    if (!wait_for(*pair.left, pair.left_window->cell(0), round)) break;
+    if (!wait_for({pair.left.get()}, pair.left_window->cell(0), round)) break;
     // The reader has stopped: the rest would be written while nobody looks.
     if (pair.left_window->cell(0).acquire().sequence > round) break;
   }
@@ -179,7 +188,11 @@ std::string check_signals_only_grow(const TransportUnderTest& it, int rounds) {
   Pair pair(it, 64);
   const auto last = static_cast<std::uint32_t>(rounds);
   std::thread writer([&] {
-    for (std::uint32_t i = 1; i <= last; ++i) pair.to_right->signal(5, {i, ~i});
+    for (std::uint32_t i = 1; i <= last; ++i) {
+      pair.to_right->signal(5, {i, ~i});
+      if (i % 100 == 0) send_all(*pair.left, *pair.to_right);
+    }
+    send_all(*pair.left, *pair.to_right);
   });
   std::string verdict;
   std::uint32_t seen = 0;
@@ -204,9 +217,8 @@ std::string check_cells_are_apart(const TransportUnderTest& it) {
     pair.to_right->signal(i, {value, value}, &value, sizeof value);
   }
   for (int i = 0; i < kCells; ++i) {
+    if (!pair.arrives(i, static_cast<std::uint32_t>(i + 1))) return "a signal is missing";
     const Cell& cell = pair.right_window->cell(i);
-    if (!wait_for(*pair.right, cell, static_cast<std::uint32_t>(i + 1)))
-      return "a signal is missing";
     std::uint32_t payload = 0;
     std::memcpy(&payload, cell.payload, sizeof payload);
     if (cell.acquire().sequence != payload) return formatted("cell %d holds another's signal", i);
@@ -214,7 +226,7 @@ std::string check_cells_are_apart(const TransportUnderTest& it) {
   return "";
 }
 
-std::string check_flush_frees_source(const TransportUnderTest& it, int rounds) {
+std::string check_put_frees_source(const TransportUnderTest& it, int rounds) {
   Pair pair(it, kMiB);
   const std::size_t bytes = kMiB / 64;
   std::vector<std::byte> source(bytes);
@@ -222,15 +234,14 @@ std::string check_flush_frees_source(const TransportUnderTest& it, int rounds) {
     for (std::size_t part = 0; part < 64; ++part) {
       fill(source.data(), bytes, round + static_cast<std::uint32_t>(part));
       pair.to_right->put(part * bytes, source.data(), bytes);
-      pair.to_right->flush();
       std::fill(source.begin(), source.end(), std::byte{0xee});
     }
     pair.to_right->signal(0, {round, 1});
-    if (!wait_for(*pair.right, pair.right_window->cell(0), round)) return "a signal never came";
+    if (!pair.arrives(0, round)) return "a signal never came";
     for (std::size_t part = 0; part < 64; ++part)
       if (first_wrong(pair.right_window->data() + part * bytes, bytes,
                       round + static_cast<std::uint32_t>(part)) != bytes)
-        return "what was written into a source after flush arrived in its place";
+        return "what was written into a source after its put arrived in its place";
   }
   return "";
 }
@@ -245,17 +256,17 @@ std::string check_two_writers(const TransportUnderTest& it, int rounds) {
     const std::unique_ptr<PeerWindow> peer = transport->open(0, window->handle(), soon());
     std::vector<std::byte> source(4096);
     for (std::uint32_t round = 1; round <= static_cast<std::uint32_t>(rounds); ++round) {
-      peer->flush();
       fill(source.data(), source.size(), round * 2 + static_cast<std::uint32_t>(who));
       peer->put(static_cast<std::size_t>(who) * 4096, source.data(), source.size());
       peer->signal(who, {round, static_cast<std::uint32_t>(who) + 1});
+      send_all(*transport, *peer);
     }
   };
   std::thread first(write, 0), second(write, 1);
   const auto last = static_cast<std::uint32_t>(rounds);
   std::string verdict;
   for (int who = 0; who < 2; ++who) {
-    if (!wait_for(*owner, window->cell(who), last)) verdict = "a writer's signals never came";
+    if (!wait_for({owner.get()}, window->cell(who), last)) verdict = "a writer's signals never came";
   }
   first.join();
   second.join();
@@ -275,9 +286,8 @@ std::string check_outlives_owner(const TransportUnderTest& it) {
   for (std::uint32_t round = 1; round < 20; ++round) {
     pair.to_right->put(0, source.data(), source.size());
     pair.to_right->signal(0, {round, 1}, source.data(), kInlineBytes);
-    pair.to_right->flush();
   }
-  return "";
+  return send_all(*pair.left, *pair.to_right) ? "" : "what goes nowhere is never sent";
 }
 
 std::string check_zero_copy(const TransportUnderTest& it) {

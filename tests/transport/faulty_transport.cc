@@ -10,7 +10,7 @@ namespace ringside::test {
 namespace {
 
 // Keeps the last put back until something comes after the signal that announces it. Held back is a
-// copy, so flush keeps its promise and only the order is wrong.
+// copy, so the source may be reused and only the order is wrong.
 class LatePut : public PeerWindowAround {
  public:
   using PeerWindowAround::PeerWindowAround;
@@ -36,6 +36,28 @@ class LatePut : public PeerWindowAround {
   std::vector<std::byte> held_;
   std::size_t offset_bytes_ = 0;
   bool announced_ = false;
+};
+
+// Remembers where the source is, and looks there again when the signal announces it.
+class LateCopy : public PeerWindowAround {
+ public:
+  using PeerWindowAround::PeerWindowAround;
+  void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
+    puts_.push_back({offset_bytes, source, bytes});
+  }
+  void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
+    for (const Put& it : puts_) inner_->put(it.offset_bytes, it.source, it.bytes);
+    puts_.clear();
+    PeerWindowAround::signal(cell, value, payload, payload_bytes);
+  }
+
+ private:
+  struct Put {
+    std::size_t offset_bytes;
+    const void* source;
+    std::size_t bytes;
+  };
+  std::vector<Put> puts_;
 };
 
 // Returns credit for one message more than were read. The pauses let the sender fill its slots
@@ -99,6 +121,7 @@ class SlowRead : public PeerWindowAround {
 }  // namespace
 
 Options::Decorate late_put() { return decorate_with<LatePut>(); }
+Options::Decorate late_copy() { return decorate_with<LateCopy>(); }
 Options::Decorate generous_credit(int credit_cell) {
   return decorate_with<GenerousCredit>(credit_cell);
 }

@@ -1,13 +1,13 @@
 // Decorators around a real transport, for Options::decorate: each does one thing differently.
 //
-//     unmapped          correct, but without mapped() or zero-copy messages: the way that sockets and RDMA will
-//                       go
+//     unmapped          correct, but without mapped() or zero-copy messages
 //     late_put          a signal is sent before the put that it announces
+//     late_copy         a put is copied when its signal is sent, not when it is made
 //     generous_credit   a receiver that returns credit for messages which it has not read
-//     early_return      a receiver that gives a zero-copy message back before it has read it, so that its owner
-//                       does not wait
-//     slow_read       correct, but slow: it pauses before it looks for a zero-copy message, and before it
-//                       reads
+//     early_return      a receiver that gives a zero-copy message back before it has read it, so
+//                       that its owner does not wait
+//     slow_read         correct, but slow: it pauses before it looks for a zero-copy message, and
+//                       before it reads
 //
 // The faulty ones are mutants. A test that has never been seen to fail proves little, so
 // tests/collectives/mutants.cc shows each of them to the tests that must notice it.
@@ -33,7 +33,8 @@ class PeerWindowAround : public PeerWindow {
   void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
     inner_->signal(cell, value, payload, payload_bytes);
   }
-  void flush() override { inner_->flush(); }
+  bool all_sent() const override { return inner_->all_sent(); }
+  bool all_received() const override { return inner_->all_received(); }
   std::byte* mapped() const override { return nullptr; }
   bool takes_zero_copy() const override { return inner_->takes_zero_copy(); }
   const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
@@ -64,6 +65,7 @@ class TransportAround : public Transport {
                                    Deadline deadline) override {
     return wrap_(inner_->open(peer, handle, deadline));
   }
+  bool is_driven() const override { return inner_->is_driven(); }
   void progress() override { inner_->progress(); }
 
  private:
@@ -84,6 +86,7 @@ Options::Decorate decorate_with(Arguments... arguments) {
 
 inline Options::Decorate unmapped() { return decorate_with<UnmappedPeerWindow>(); }
 Options::Decorate late_put();
+Options::Decorate late_copy();
 Options::Decorate generous_credit(int credit_cell);
 Options::Decorate early_return(int credit_cell);
 Options::Decorate slow_read(std::chrono::milliseconds pause);

@@ -133,7 +133,7 @@ RINGSIDE_TEST(transport, payload_travels_with_its_signal) { hold(t, check_payloa
 RINGSIDE_TEST(transport, signal_comes_after_its_puts) { hold(t, check_signal_after_put, kRounds); }
 RINGSIDE_TEST(transport, signals_only_grow) { hold(t, check_signals_only_grow, 20 * kRounds); }
 RINGSIDE_TEST(transport, cells_are_apart) { hold(t, check_cells_are_apart); }
-RINGSIDE_TEST(transport, flush_frees_the_source) { hold(t, check_flush_frees_source, 3); }
+RINGSIDE_TEST(transport, put_frees_its_source) { hold(t, check_put_frees_source, 3); }
 RINGSIDE_TEST(transport, two_writers_of_one_window) { hold(t, check_two_writers, kRounds); }
 RINGSIDE_TEST(transport, peer_window_outlives_its_owner) { hold(t, check_outlives_owner); }
 RINGSIDE_TEST(transport, zero_copy_messages_are_read_where_they_lie) { hold(t, check_zero_copy); }
@@ -210,7 +210,7 @@ RINGSIDE_TEST(shm, strangers_get_nothing_and_stop_nobody) {
   CHECK(Clock::now() - start < std::chrono::seconds(3));
   peer->put(0, "x", 1);
   peer->signal(0, {1, 1});
-  CHECK(wait_for(*owner, window->cell(0), 1));
+  CHECK(wait_for({owner.get()}, window->cell(0), 1));
   CHECK(rude.listen() <= 0);
   CHECK(brief.listen() <= 0);
   CHECK(silent.listen() <= 0);

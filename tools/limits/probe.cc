@@ -146,7 +146,7 @@ class Prober {
     while (true) {
       if (const std::optional<std::uint32_t> note = seen()) return *note;
       transport_->progress();
-      peers_.transport().progress();
+      peers_.drive();
       const Clock::time_point now = Clock::now();
       const bool over = late.passed(now) || stopped_by() != 0;
       if (now >= next_life_check || over) {

@@ -193,7 +193,8 @@ class InjectedPeerWindow : public PeerWindow {
   void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
     if (injector_->pass(cell, value)) inner_->signal(cell, value, payload, payload_bytes);
   }
-  void flush() override { inner_->flush(); }
+  bool all_sent() const override { return inner_->all_sent(); }
+  bool all_received() const override { return inner_->all_received(); }
   std::byte* mapped() const override { return inner_->mapped(); }
   bool takes_zero_copy() const override { return inner_->takes_zero_copy(); }
   const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
@@ -221,6 +222,7 @@ class InjectedTransport : public Transport {
     injector_->check_open(peer);
     return std::make_unique<InjectedPeerWindow>(inner_->open(peer, handle, deadline), injector_);
   }
+  bool is_driven() const override { return inner_->is_driven(); }
   void progress() override { inner_->progress(); }
 
  private:

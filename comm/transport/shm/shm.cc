@@ -203,8 +203,6 @@ class ShmPeerWindow : public PeerWindow {
     cells_[cell].release(value);
   }
 
-  void flush() override {}  // put has copied the bytes when it returns
-
   std::byte* mapped() const override { return data_; }
   bool takes_zero_copy() const override { return true; }
   const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {

@@ -44,7 +44,6 @@ class Channel::ToReceiver : public PeerWindow {
                    channel_.call_of(value.fingerprint)});
     if (channel_.rules_.bug == Bug::signal_before_put) put_last_signal_first();
   }
-  void flush() override {}
   std::byte* mapped() const override { return channel_.receiver_->data(); }
 
  private:
@@ -77,7 +76,6 @@ class Channel::ToSender : public PeerWindow {
     const std::uint32_t extra = bug == Bug::credit_too_high ? 1 : 0;
     state.credits[state.credit_count++] = static_cast<Byte>(value.sequence + extra);
   }
-  void flush() override {}
 
  private:
   Channel& channel_;
