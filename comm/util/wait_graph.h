@@ -10,7 +10,8 @@
 // is a wait cycle: there is no straggler, the ranks on it wait for each other for ever.
 //
 // Running ranks follow the chain when they report what they wait for (diagnostics/report.h); the
-// prover, the simulator and the model checker do when none of their ranks can go on (describe_deadlock()).
+// prover, the simulator and the model checker do so when none of their ranks can go on
+// (describe_deadlock()).
 #pragma once
 
 #include <algorithm>

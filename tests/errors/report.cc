@@ -1,5 +1,5 @@
-// Which rank is the straggler, and which one reports it: the chain of waits is followed to its end, a
-// wait cycle is reported as one, each once, and the call goes on.
+// Which rank is the straggler, and which one reports it: the chain of waits is followed to its end,
+// a wait cycle is reported as one, each once, and the call goes on.
 #include <algorithm>
 #include <atomic>
 #include <barrier>
