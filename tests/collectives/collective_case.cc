@@ -167,27 +167,6 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
   return judge(both, both.here() + output_at, output, it.what.dtype);
 }
 
-// What the ranks get together, where that is one thing.
-Bytes whole_output(const Case& it, const std::vector<Bytes>& inputs, std::size_t input_count) {
-  const Operation& what = it.what;
-  switch (what.kind) {
-    case Kind::all_gather:
-    case Kind::all_gather_v:
-    case Kind::gather: {
-      Bytes whole;
-      for (const Bytes& input : inputs) whole.insert(whole.end(), input.begin(), input.end());
-      return whole;
-    }
-    case Kind::all_reduce:
-    case Kind::reduce_scatter:
-    case Kind::reduce_scatter_v:
-    case Kind::reduce:
-      return expected_reduction(inputs, input_count, what.dtype, what.reduction, it.counts);
-    default:
-      return inputs[index(what.root)];
-  }
-}
-
 }  // namespace
 
 std::string describe(const Case& it) {
@@ -202,38 +181,31 @@ std::string describe(const Case& it) {
 Expectation expect(const Case& it, int ranks) {
   const Operation& what = it.what;
   const Kind kind = what.kind;
-  const std::size_t n = index(ranks), each = bytes_of(what.dtype);
+  const std::size_t n = index(ranks);
   const bool in_parts =
       kind == Kind::reduce_scatter || kind == Kind::scatter || kind == Kind::all_to_all;
-  const bool ragged = !it.counts.empty();
-  const std::size_t input_count = in_parts ? n * what.count : what.count;
+  const bool all_get_the_same =
+      kind == Kind::all_reduce || kind == Kind::all_gather || kind == Kind::all_gather_v;
   Expectation result;
   result.inputs.resize(n);
   result.outputs.resize(n);
   if (kind == Kind::barrier) return result;
-  for (int rank = 0; rank < ranks; ++rank)
+  for (int rank = 0; rank < ranks; ++rank) {
+    const std::size_t count = kind == Kind::all_gather_v ? it.counts[index(rank)]
+                              : in_parts                 ? n * what.count
+                                                         : what.count;
     result.inputs[index(rank)] =
-        make_input(rank, kind == Kind::all_gather_v ? it.counts[index(rank)] : input_count,
-                   what.dtype, what.reduction, it.seed, it.special);
-  const auto part = [&](const Bytes& of, std::size_t rank) {
-    const std::size_t count = ragged ? it.counts[rank] : what.count;
-    const std::size_t begin = ragged ? first_of(it, static_cast<int>(rank)) : rank * count;
-    const auto first = of.begin() + static_cast<std::ptrdiff_t>(begin * each);
-    return Bytes(first, first + static_cast<std::ptrdiff_t>(count * each));
-  };
-  const Bytes whole = whole_output(it, result.inputs, input_count);
-  for (std::size_t rank = 0; rank < n; ++rank) {
-    const int taker = kind == Kind::send_recv ? it.receiver : what.root;
-    const bool one_takes = kind == Kind::send_recv || has_one_taker(kind);
-    if (kind == Kind::all_to_all)
-      for (const Bytes& input : result.inputs) {
-        const Bytes mine = part(input, rank);
-        result.outputs[rank].insert(result.outputs[rank].end(), mine.begin(), mine.end());
-      }
-    else if (in_parts || kind == Kind::reduce_scatter_v)
-      result.outputs[rank] = part(whole, rank);
-    else if (!one_takes || rank == index(taker))
-      result.outputs[rank] = whole;
+        make_input(rank, count, what.dtype, what.reduction, it.seed, it.special);
+  }
+  for (int rank = 0; rank < ranks; ++rank) {
+    Bytes& output = result.outputs[index(rank)];
+    if (kind == Kind::send_recv)
+      output = rank == it.receiver ? result.inputs[index(what.root)] : Bytes();
+    else if (all_get_the_same && rank > 0)
+      output = result.outputs[0];
+    else
+      output = tools::expected_output(what, {.rank = rank, .size = ranks, .counts = it.counts},
+                                      result.inputs);
   }
   for (std::size_t rank = 0; rank < n; ++rank)
     if (has_one_giver(kind) && rank != index(what.root)) result.inputs[rank].clear();

@@ -17,10 +17,14 @@
 
 #include "comm/algorithms/operation.h"
 #include "comm/communicator.h"
-#include "tests/collectives/oracle.h"
 #include "tests/support/test.h"
+#include "tools/support/oracle.h"
 
 namespace ringside::test {
+
+using tools::Bytes;
+using tools::difference;
+using tools::make_input;
 
 struct Case {
   Operation what;  // for send_recv the root is the sender

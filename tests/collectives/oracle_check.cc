@@ -1,16 +1,17 @@
-// Is the oracle worth asking? The other tests of the collectives compare with
-// tests/collectives/oracle.h, so here the oracle itself is looked at: its roundings against values
+// Is the oracle worth asking? The tools, and the tests of the collectives, compare with
+// tools/support/oracle.h, so here the oracle itself is looked at: its roundings against values
 // worked out by hand, and its inputs against the mistakes that they are meant to show. Inputs that
 // hide a wrong order would let a wrong library pass.
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
-#include "tests/collectives/oracle.h"
 #include "tests/support/test.h"
+#include "tools/support/oracle.h"
 
 using namespace ringside;
 using namespace ringside::test;
+using namespace ringside::tools;
 
 namespace {
 
@@ -26,11 +27,10 @@ std::vector<Bytes> make_inputs(int ranks, DType dtype, Reduction reduction) {
 // How many of the elements come out differently when folded in the second order.
 int changed(const std::vector<Bytes>& inputs, DType dtype, Reduction reduction,
             const std::vector<int>& right, const std::vector<int>& wrong) {
-  const int ranks = static_cast<int>(inputs.size());
   int count = 0;
   for (std::size_t i = 0; i < kCount; ++i)
-    count += folded_element(inputs, i, right, dtype, reduction, ranks) !=
-             folded_element(inputs, i, wrong, dtype, reduction, ranks);
+    count += folded_element(inputs, i, right, dtype, reduction) !=
+             folded_element(inputs, i, wrong, dtype, reduction);
   return count;
 }
 
@@ -50,8 +50,8 @@ Bytes one_element(T value) {
 
 template <class T>
 T two(Reduction reduction, T a, T b) {
-  const Bytes result =
-      expected_reduction({one_element(a), one_element(b)}, 1, dtype_of<T>, reduction);
+  const Bytes result = expected_output({Kind::all_reduce, dtype_of<T>, reduction, 0, 1},
+                                       {.rank = 0, .size = 2}, {one_element(a), one_element(b)});
   T value;
   std::memcpy(&value, result.data(), sizeof value);
   return value;
@@ -94,8 +94,8 @@ RINGSIDE_TEST(oracle, min_max_and_integers_as_promised) {
 }
 
 RINGSIDE_TEST(oracle, deals_elements_and_rotates_ranks) {
-  const int expected[10] = {0, 0, 0, 1, 1, 1, 2, 2, 3, 3};
-  for (std::size_t i = 0; i < 10; ++i) CHECK_EQ(chunk_of_element(i, 10, 4), expected[i]);
+  CHECK(dealt(10, 4) == (std::vector<std::size_t>{3, 3, 2, 2}));
+  CHECK(dealt(1, 3) == (std::vector<std::size_t>{1, 0, 0}));
   CHECK(rotated_order(1, 4) == (std::vector{2, 3, 0, 1}));
   CHECK(rotated_order(3, 4) == (std::vector{0, 1, 2, 3}));
 }

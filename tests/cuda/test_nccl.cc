@@ -6,15 +6,15 @@
 #include <vector>
 
 #include "comm/bootstrap/threads.h"
-#include "tests/collectives/oracle.h"
 #include "tests/cuda/gpu_world.h"
 #include "tools/baselines/baseline.h"
+#include "tools/support/oracle.h"
 
 #if defined(RINGSIDE_HAVE_NCCL)
 namespace ringside {
 namespace {
 
-using test::Bytes;
+using tools::Bytes;
 
 constexpr std::size_t kCount = 20'011;
 
@@ -69,7 +69,7 @@ Both ask_both(Communicator& comm, tools::Baseline& nccl, tools::Gpu& gpu, std::b
   const std::size_t in_count = what.kind == Kind::reduce_scatter ? n * what.count : what.count;
   Both both;
   for (int rank = 0; rank < comm.size(); ++rank)
-    both.inputs.push_back(test::make_input(rank, in_count, what.dtype, what.reduction, 3));
+    both.inputs.push_back(tools::make_input(rank, in_count, what.dtype, what.reduction, 3));
   const Bytes& mine = both.inputs[static_cast<std::size_t>(comm.rank())];
   const std::size_t out_bytes = gathers ? n * part : part;
   for (const bool by_nccl : {false, true}) {
@@ -110,7 +110,9 @@ void compare(test::Context& t, Communicator& comm, tools::Baseline& nccl, tools:
   // A control: a sum without one of its contributions is not as near.
   if (comm.size() < 2) return;
   both.inputs[0].assign(both.inputs[0].size(), std::byte{0});
-  const Bytes fewer = test::expected_reduction(both.inputs, kCount, what.dtype, what.reduction);
+  const Bytes fewer =
+      tools::expected_output({Kind::all_reduce, what.dtype, what.reduction, 0, kCount},
+                             {.size = comm.size()}, both.inputs);
   CHECK(count_apart(fewer, both.theirs, both.inputs, what.dtype) > 0);
 }
 

@@ -220,12 +220,13 @@ RINGSIDE_TEST(chunks, tile_exactly_the_longer_ones_first) {
   for (std::size_t count = 0; count <= 130; ++count)
     for (int parts = 1; parts <= 17; ++parts) {
       const Chunks chunks{count, parts};
+      const std::vector<std::size_t> counts = tools::dealt(count, parts);
       std::size_t next = 0;
       for (int c = 0; c < parts; ++c) {
         CHECK_EQ(chunks[c].begin, next);
         next += chunks[c].count;
         if (c > 0) CHECK(chunks[c].count <= chunks[c - 1].count);
-        if (chunks[c].count > 0) CHECK_EQ(chunk_of_element(chunks[c].begin, count, parts), c);
+        CHECK_EQ(chunks[c].count, counts[static_cast<std::size_t>(c)]);
       }
       CHECK_EQ(next, count);
       CHECK(chunks.longest() - chunks[parts - 1].count <= 1);

@@ -1,21 +1,21 @@
 // Inputs and expected outputs; the requirements are in oracle.h.
 #include "tools/support/oracle.h"
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-#include <vector>
+#include <numeric>
 
-#include "comm/algorithms/chunks.h"
-#include "comm/algorithms/ring.h"
+#include "comm/error.h"
+#include "comm/util/function_ref.h"
 #include "tools/support/call.h"
+#include "tools/support/oracle_arithmetic.h"
 
 namespace ringside::tools {
 namespace {
 
-std::uint64_t hash(int rank, std::size_t index) {
+constexpr std::size_t at(int rank) { return static_cast<std::size_t>(rank); }
+
+std::uint64_t hash(int rank, std::size_t index, std::uint64_t seed) {
   std::uint64_t x = (static_cast<std::uint64_t>(rank) + 1) * 0x9e3779b97f4a7c15u + index;
+  x += seed * 0xd1342543de82ef95u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
@@ -31,145 +31,139 @@ double real(std::uint64_t bits, Reduction reduction) {
 }
 
 template <class T>
-T input(int rank, std::size_t index, Reduction reduction) {
-  const std::uint64_t bits = hash(rank, index);
-  if constexpr (std::is_integral_v<T>)
-    return static_cast<T>(reduction == Reduction::product ? bits | 1
-                                                          : bits);  // an even factor soon gives 0
-  else if constexpr (is_half<T>)
-    return from_float<T>(static_cast<float>(real(bits, reduction)));
-  else
-    return static_cast<T>(real(bits, reduction));
+T special_value(std::uint64_t choice) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const bool wide = std::is_same_v<T, double>;
+  const double greatest = std::is_same_v<T, f16> ? 65504 : wide ? 1e308 : 3e38;
+  const double least = std::is_same_v<T, f16> ? 6e-8 : wide ? 5e-324 : 1e-39;
+  const double values[] = {0.0,      -0.0,      infinity, -infinity, std::nan(""),
+                           greatest, -greatest, least,    -least};
+  return from_double<T>(values[choice % std::size(values)]);
 }
 
 template <class T>
-T combine(T a, T b, Reduction reduction) {
-  switch (reduction) {
-    case Reduction::product:
-      return Product{}(a, b);
-    case Reduction::min:
-      return Min{}(a, b);
-    case Reduction::max:
-      return Max{}(a, b);
-    default:
-      return Sum{}(a, b);
+T input(int rank, std::size_t index, Reduction reduction, InputKind kind = {}) {
+  const std::uint64_t bits = hash(rank, index, kind.seed);
+  if constexpr (std::is_integral_v<T>) {
+    // Odd numbers but 1 have inverses, so a product notices each of them; a sum notices all but 0.
+    const T value = static_cast<T>(bits | 1);
+    return value == T{1} ? T{3} : value;
+  } else {
+    // Bits that real() leaves alone.
+    if (kind.special && (bits >> 4 & 7) == 0) return special_value<T>(bits >> 7 & 31);
+    return from_double<T>(real(bits, reduction));
   }
 }
 
-int input_of(const Callers& callers, int rank) {
-  return callers.inputs.empty() ? rank : callers.inputs[static_cast<std::size_t>(rank)];
-}
-
-// Element `index` of the input of `rank`.
 template <class T>
-T brought(const Callers& callers, int rank, std::size_t index, Reduction reduction) {
-  return input<T>(input_of(callers, rank), callers.first + index, reduction);
-}
-
-// Element `index` of chunk `chunk`: the left fold over ranks chunk+1, chunk+2, …, chunk.
-template <class T>
-T folded(const Callers& callers, int chunk, std::size_t index, Reduction reduction) {
-  const int size = callers.size;
-  T value = brought<T>(callers, (chunk + 1) % size, index, reduction);
-  for (int k = 2; k <= size; ++k)
-    value = combine(value, brought<T>(callers, (chunk + k) % size, index, reduction), reduction);
-  return reduction == Reduction::avg ? Divide{size}(value) : value;
+T element(const void* buffer, std::size_t index) {
+  T value;
+  std::memcpy(&value, static_cast<const std::byte*>(buffer) + index * sizeof value, sizeof value);
+  return value;
 }
 
 template <class T>
-bool is_nan(T value) {
-  if constexpr (std::is_integral_v<T>)
-    return false;
-  else if constexpr (is_half<T>)
-    return is_nan(to_float(value));
-  else
-    return value != value;
+void set_element(void* buffer, std::size_t index, T value) {
+  std::memcpy(static_cast<std::byte*>(buffer) + index * sizeof value, &value, sizeof value);
+}
+
+// `brought(rank, index)` is an element of a rank's input.
+template <class T, class Brought>
+T fold(const Brought& brought, std::size_t index, const std::vector<int>& order,
+       Reduction reduction, int divisor) {
+  T value = brought(order[0], index);
+  for (std::size_t k = 1; k < order.size(); ++k)
+    value = combined(reduction, value, brought(order[k], index));
+  return reduction == Reduction::avg ? divided(value, divisor) : value;
 }
 
 template <class T>
-bool same(const void* at, T expected) {
-  if (std::memcmp(at, &expected, sizeof expected) == 0) return true;
-  T found;
-  std::memcpy(&found, at, sizeof found);
-  return is_nan(found) && is_nan(expected);
+auto brought_in(const std::vector<Bytes>& inputs) {
+  return
+      [&inputs](int rank, std::size_t index) { return element<T>(inputs[at(rank)].data(), index); };
 }
 
-// An output that is compared with what it must be, part by part.
-template <class T>
-class Comparison {
- public:
-  explicit Comparison(const std::byte* output) : output_(output) {}
+// `count` elements of the output: elements first, first + 1, … of what `rank` brought, or of the
+// fold of that rank's chunk.
+using Piece = FunctionRef<void(int rank, std::size_t first, std::size_t count)>;
 
-  // The next `count` elements must be expected(0), expected(1), …
-  template <class Expected>
-  void next(std::size_t count, const Expected& expected) {
-    for (std::size_t i = 0; i < count; ++i, ++index_) {
-      if (same<T>(output_ + index_ * sizeof(T), expected(i))) continue;
-      if (wrong_.count++ == 0) wrong_.first = index_;
-    }
-  }
-  Wrong wrong() const { return wrong_; }
-
- private:
-  const std::byte* output_;
-  std::size_t index_ = 0;
-  Wrong wrong_;
-};
-
-// Where each rank's part lies in the whole.
-Chunks parts(const Operation& what, const Callers& callers) {
-  if (!callers.counts.empty()) return Chunks(callers.counts);
-  return Chunks(what.count * static_cast<std::size_t>(callers.size), callers.size);
-}
-
-template <class T>
-Wrong wrong_in(const std::byte* output, const Operation& what, const Callers& callers) {
-  Comparison<T> comparison(output);
-  const auto reduced = [&](int chunk, Range range) {
-    comparison.next(range.count, [&](std::size_t i) {
-      return folded<T>(callers, chunk, range.begin + i, what.reduction);
-    });
+// An output piece by piece, from its first element to its last.
+void walk(const Operation& what, const Callers& callers, Piece folded, Piece copied) {
+  const int rank = callers.rank, size = callers.size;
+  const bool cuts_the_whole = what.kind == Kind::all_reduce || what.kind == Kind::reduce;
+  std::vector<std::size_t> counts(at(size), what.count);
+  if (cuts_the_whole) counts = dealt(what.count, size);
+  if (!callers.counts.empty()) counts.assign(callers.counts.begin(), callers.counts.end());
+  const auto before = [&](int chunk) {
+    return std::accumulate(counts.begin(), counts.begin() + chunk, std::size_t{0});
   };
-  const auto copied = [&](int from, std::size_t first, std::size_t count) {
-    comparison.next(
-        count, [&](std::size_t i) { return brought<T>(callers, from, first + i, Reduction::sum); });
-  };
-  const Range own = parts(what, callers)[callers.rank];
-  const bool on_root = callers.rank == what.root;
+  const bool one_takes = what.kind == Kind::reduce || what.kind == Kind::gather;
+  if (one_takes && rank != what.root) return;
   switch (what.kind) {
     case Kind::all_reduce:
     case Kind::reduce:
-      if (what.kind == Kind::reduce && !on_root) break;
-      for (int chunk = 0; chunk < callers.size; ++chunk)
-        reduced(chunk, Chunks{what.count, callers.size}[chunk]);
+      for (int chunk = 0; chunk < size; ++chunk) folded(chunk, before(chunk), counts[at(chunk)]);
       break;
     case Kind::reduce_scatter:
     case Kind::reduce_scatter_v:
-      reduced(callers.rank, own);
+      folded(rank, before(rank), counts[at(rank)]);
       break;
     case Kind::all_gather:
     case Kind::all_gather_v:
     case Kind::gather:
-      if (what.kind == Kind::gather && !on_root) break;
-      for (int from = 0; from < callers.size; ++from)
-        copied(from, 0, parts(what, callers)[from].count);
+      for (int from = 0; from < size; ++from) copied(from, 0, counts[at(from)]);
       break;
     case Kind::all_to_all:
-      for (int from = 0; from < callers.size; ++from) copied(from, own.begin, own.count);
+      for (int from = 0; from < size; ++from) copied(from, before(rank), counts[at(rank)]);
       break;
     case Kind::scatter:
-      copied(what.root, own.begin, own.count);
+      copied(what.root, before(rank), counts[at(rank)]);
       break;
     case Kind::send_recv:  // one step of a ring: what comes from the left
-      copied(Ring{callers.rank, callers.size}.left(), 0, what.count);
+      copied((rank + size - 1) % size, 0, what.count);
       break;
-    case Kind::barrier:
-      break;
-    default:
+    case Kind::broadcast:
       copied(what.root, 0, what.count);
       break;
+    default:
+      break;
   }
-  return comparison.wrong();
+}
+
+// `is_right(found, order, index)` judges an element that is a fold.
+template <class T, class IsRight>
+Wrong find_wrong_by(const void* output, const Operation& what, const Callers& callers,
+                    const IsRight& is_right) {
+  Wrong wrong;
+  std::size_t next = 0;
+  const auto compare = [&](std::size_t count, const auto& judge) {
+    for (std::size_t i = 0; i < count; ++i, ++next)
+      if (!judge(element<T>(output, next), i) && wrong.count++ == 0) wrong.first = next;
+  };
+  const auto folded = [&](int chunk, std::size_t first, std::size_t count) {
+    const std::vector<int> order = rotated_order(chunk, callers.size);
+    compare(count, [&](T found, std::size_t i) { return is_right(found, order, first + i); });
+  };
+  const auto copied = [&](int from, std::size_t first, std::size_t count) {
+    const int of = callers.inputs.empty() ? from : callers.inputs[at(from)];
+    compare(count, [&](T found, std::size_t i) {
+      return same(found, input<T>(of, callers.first + first + i, Reduction::sum));
+    });
+  };
+  walk(what, callers, folded, copied);
+  return wrong;
+}
+
+template <class T>
+Wrong find_wrong_bits(const void* output, const Operation& what, const Callers& callers) {
+  const auto brought = [&](int rank, std::size_t index) {
+    const int of = callers.inputs.empty() ? rank : callers.inputs[at(rank)];
+    return input<T>(of, callers.first + index, what.reduction);
+  };
+  return find_wrong_by<T>(
+      output, what, callers, [&](T found, const std::vector<int>& order, std::size_t index) {
+        return same(found, fold<T>(brought, index, order, what.reduction, callers.size));
+      });
 }
 
 // Half a unit in the last place of 1.
@@ -180,20 +174,12 @@ constexpr long double unit_roundoff() {
   return std::is_same_v<T, float> ? 0x1p-24L : 0x1p-53L;
 }
 
-template <class T>
-long double exact(T value) {
-  if constexpr (is_half<T>)
-    return to_float(value);
-  else
-    return value;
-}
-
 // Whether `found` is what some order of n − 1 rounded operations may give for element `index`.
 template <class T>
 bool is_within_rounding(T found, std::size_t index, Reduction reduction, int size) {
   long double sum = 0, magnitudes = 0, product = 1;
   for (int rank = 0; rank < size; ++rank) {
-    const long double x = exact(input<T>(rank, index, reduction));
+    const long double x = value_of(input<T>(rank, index, reduction));
     sum += x;
     magnitudes += std::fabs(x);
     product *= x;
@@ -201,28 +187,49 @@ bool is_within_rounding(T found, std::size_t index, Reduction reduction, int siz
   const long double steps = (size - 1) * unit_roundoff<T>();
   const long double gamma = steps / (1 - steps);
   const bool multiplies = reduction == Reduction::product;
-  const long double error = std::fabs(exact(found) - (multiplies ? product : sum));
+  const long double error =
+      std::fabs(static_cast<long double>(value_of(found)) - (multiplies ? product : sum));
   return error <= gamma * (multiplies ? std::fabs(product) : magnitudes);  // false for NaN
 }
 
 }  // namespace
 
 void fill_input(void* target, std::size_t count, DType dtype, Reduction reduction, int rank,
-                std::size_t first) {
+                std::size_t first, InputKind kind) {
   visit(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    auto* at = static_cast<std::byte*>(target);
-    for (std::size_t i = 0; i < count; ++i) {
-      const T value = input<T>(rank, first + i, reduction);
-      std::memcpy(at + i * sizeof(T), &value, sizeof value);
-    }
+    for (std::size_t i = 0; i < count; ++i)
+      set_element(target, i, input<T>(rank, first + i, reduction, kind));
   });
+}
+
+Bytes make_input(int rank, std::size_t count, DType dtype, Reduction reduction, std::uint64_t seed,
+                 bool special) {
+  Bytes made(count * bytes_of(dtype));
+  fill_input(made.data(), count, dtype, reduction, rank, 0, {seed, special});
+  return made;
+}
+
+std::vector<std::size_t> dealt(std::size_t count, int ranks) {
+  std::vector<std::size_t> counts;
+  for (std::size_t left = at(ranks); left > 0; --left) {
+    // What is left is dealt to the ranks that are left; each takes its share, rounded up.
+    counts.push_back((count + left - 1) / left);
+    count -= counts.back();
+  }
+  return counts;
+}
+
+std::vector<int> rotated_order(int chunk, int ranks) {
+  std::vector<int> order;
+  for (int rank = chunk + 1; rank < ranks; ++rank) order.push_back(rank);
+  for (int rank = 0; rank <= chunk; ++rank) order.push_back(rank);
+  return order;
 }
 
 Wrong find_wrong(const void* output, const Operation& what, const Callers& callers) {
   return visit(what.dtype, [&](auto tag) {
-    return wrong_in<typename decltype(tag)::type>(static_cast<const std::byte*>(output), what,
-                                                  callers);
+    return find_wrong_bits<typename decltype(tag)::type>(output, what, callers);
   });
 }
 
@@ -233,24 +240,73 @@ std::size_t count_wrong(const void* output, const Operation& what, int rank, int
 }
 
 std::size_t count_beyond_rounding(const void* output, const Operation& what, int rank, int size) {
+  const bool adds = what.reduction == Reduction::sum || what.reduction == Reduction::product;
   return visit(what.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const bool adds = what.reduction == Reduction::sum || what.reduction == Reduction::product;
-    if constexpr (!std::is_integral_v<T>) {
-      if (!has_reduction(what.kind) || !adds) return count_wrong(output, what, rank, size);
-      const std::size_t count = output_count(what, rank, size);
-      const bool part = what.kind == Kind::reduce_scatter || what.kind == Kind::reduce_scatter_v;
-      const std::size_t first = part ? part_of_rank(what, rank, size).begin : 0;
-      std::size_t wrong = 0;
-      for (std::size_t i = 0; i < count; ++i) {
-        T found;
-        std::memcpy(&found, static_cast<const std::byte*>(output) + i * sizeof found, sizeof found);
-        wrong += is_within_rounding(found, first + i, what.reduction, size) ? 0 : 1;
+    if constexpr (!std::is_integral_v<T>)
+      if (adds) {
+        std::vector<std::size_t> counts;
+        if (is_ragged(what.kind)) counts = ragged_counts(what.count, size);
+        return find_wrong_by<T>(output, what, {.rank = rank, .size = size, .counts = counts},
+                                [&](T found, const std::vector<int>&, std::size_t index) {
+                                  return is_within_rounding(found, index, what.reduction, size);
+                                })
+            .count;
       }
-      return wrong;
-    } else {
-      return count_wrong(output, what, rank, size);
+    return count_wrong(output, what, rank, size);
+  });
+}
+
+Bytes expected_output(const Operation& what, const Callers& callers,
+                      const std::vector<Bytes>& inputs) {
+  Bytes output;
+  visit(what.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const auto brought = brought_in<T>(inputs);
+    const auto append = [&](std::size_t count, const auto& value) {
+      const std::size_t begin = output.size() / sizeof(T);
+      output.resize(output.size() + count * sizeof(T));
+      for (std::size_t i = 0; i < count; ++i) set_element(output.data(), begin + i, value(i));
+    };
+    const auto folded = [&](int chunk, std::size_t first, std::size_t count) {
+      const std::vector<int> order = rotated_order(chunk, callers.size);
+      append(count, [&](std::size_t i) {
+        return fold<T>(brought, first + i, order, what.reduction, callers.size);
+      });
+    };
+    const auto copied = [&](int from, std::size_t first, std::size_t count) {
+      append(count, [&](std::size_t i) { return brought(from, first + i); });
+    };
+    walk(what, callers, folded, copied);
+  });
+  return output;
+}
+
+Bytes folded_element(const std::vector<Bytes>& inputs, std::size_t index,
+                     const std::vector<int>& order, DType dtype, Reduction reduction) {
+  Bytes result(bytes_of(dtype));
+  visit(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const int divisor = static_cast<int>(inputs.size());
+    set_element(result.data(), 0, fold<T>(brought_in<T>(inputs), index, order, reduction, divisor));
+  });
+  return result;
+}
+
+std::string difference(const void* got, const void* expected, std::size_t count, DType dtype) {
+  if (count == 0 || std::memcmp(got, expected, count * bytes_of(dtype)) == 0) return "";
+  return visit(dtype, [&](auto tag) -> std::string {
+    using T = typename decltype(tag)::type;
+    for (std::size_t i = 0; i < count; ++i) {
+      const T a = element<T>(got, i), b = element<T>(expected, i);
+      if (same(a, b)) continue;
+      std::uint64_t a_bits = 0, b_bits = 0;
+      std::memcpy(&a_bits, &a, sizeof a);
+      std::memcpy(&b_bits, &b, sizeof b);
+      return text("element %zu of %zu (%s): %#llx instead of %#llx", i, count, name_of(dtype),
+                  static_cast<unsigned long long>(a_bits), static_cast<unsigned long long>(b_bits));
     }
+    return "";
   });
 }
 
