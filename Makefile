@@ -27,11 +27,11 @@ CXX_SOURCES = find $(ROOMS) docs/example -name '*.h' -o -name '*.cc' -o -name '*
 .NOTPARALLEL:
 .PHONY: all run test deps deps-once docs docs-check style format format-check tidy clean help
 .PHONY: install uninstall build-install
-.PHONY: asan ubsan tsan build-release build-asan build-ubsan build-tsan
+.PHONY: asan ubsan tsan odr build-release build-asan build-ubsan build-tsan build-odr
 
 all: build-release  ## build everything into build/release, and links to the tools into tools/
 
-build-release build-asan build-ubsan build-tsan: build-%:
+build-release build-asan build-ubsan build-tsan build-odr: build-%:
 	@command -v $(NINJA) >/dev/null || { echo "ninja is missing: run 'make deps'" >&2; exit 1; }
 	@tools/dev/configure.sh $*
 	@$(NINJA) -f build/$*/build.ninja $(ONLY)
@@ -80,6 +80,12 @@ tsan: deps-once build-tsan  ## build and test with the thread sanitizer
 	@tests=build/tsan/tests/ringside_tests; launch=; \
 	$$tests --plain --list >/dev/null 2>&1 || launch='setarch -R'; \
 	export TSAN_OPTIONS=second_deadlock_stack=1; $(call halves,$$launch $$tests)
+
+# GCC alone has the check; with another compiler there is nothing to be had.
+odr: deps-once  ## check that no two files define a type differently (a build of its own)
+	@if $(or $(CXX),g++) --version | grep -q 'Free Software Foundation'; then \
+	  $(MAKE) --no-print-directory build-odr && tools/dev/odr.sh; \
+	else echo "odr: $(CXX) does not compare definitions; GCC does"; fi
 
 # Only what is installed is built: no tests.
 build-install: deps-once

@@ -221,7 +221,7 @@ class World {
   void put(int rank, const Step& step) {
     const ProofMemory& memory = memories_[index(rank)];
     Runner& runner = runners_[index(rank)];
-    Message message;
+    SymbolMessage message;
     message.chain = runner.chain_before + 1;
     if (step.primitive == Primitive::send_input)
       message.pieces = memory.whole_input();
@@ -261,7 +261,7 @@ class World {
       memories_[index(rank)].look_at(step.from, in);
       return true;
     }
-    const Message& front = in.front();
+    const SymbolMessage& front = in.front();
     const Value value = front.pieces.front();
     if (front.owner != nullptr) front.owner->check_exposed({front.place, value.chunk}, value, rank);
     release(from(rank, step), in);

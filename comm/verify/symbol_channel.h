@@ -24,7 +24,7 @@ struct Violation {
 
 class ProofMemory;
 
-struct Message {
+struct SymbolMessage {
   std::vector<Value> pieces;  // one; or, of the word show, every chunk of an input
   std::size_t chain = 0;      // how many messages, one after another, it took until this one
   // Of a zero-copy message: in whose memory the pieces lie, and at which place. They must still be
@@ -45,8 +45,8 @@ class SymbolChannel {
   bool may_send() const { return ringside::may_send(sent_, returned_, slot_count_); }
 
   // Writes the next message; whether it may, the sender has asked, or not.
-  void put(Message message) {
-    std::optional<Message>& slot = slot_at(sent_ + 1);
+  void put(SymbolMessage message) {
+    std::optional<SymbolMessage>& slot = slot_at(sent_ + 1);
     if (slot)
       throw Violation{text("rank %d overwrites a slot of rank %d that still holds chunk %d, unread",
                            source_, target_, slot->pieces.front().chunk)};
@@ -56,7 +56,7 @@ class SymbolChannel {
 
   bool arrived() const { return sent_ != consumed_; }
   // The oldest message that is still there. Only when arrived().
-  const Message& front() const {
+  const SymbolMessage& front() const {
     return *slots_[static_cast<std::size_t>(slot_of(consumed_ + 1, slot_count_))];
   }
   // It has been read; its slot may be written again.
@@ -68,13 +68,13 @@ class SymbolChannel {
   }
 
  private:
-  std::optional<Message>& slot_at(std::uint32_t message) {
+  std::optional<SymbolMessage>& slot_at(std::uint32_t message) {
     return slots_[static_cast<std::size_t>(slot_of(message, slot_count_))];
   }
 
   int source_;
   int target_;
-  std::vector<std::optional<Message>> slots_;  // engaged: written and not yet read
+  std::vector<std::optional<SymbolMessage>> slots_;  // engaged: written and not yet read
   int slot_count_;
   std::uint32_t sent_ = 0;
   std::uint32_t consumed_ = 0;

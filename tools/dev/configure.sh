@@ -5,10 +5,13 @@
 # file needs no edit here.  The script runs before every build: it takes a fraction of a second, and
 # it leaves an unchanged build.ninja alone, so that a second `make` has nothing to do.
 #
-#   tools/dev/configure.sh [--verbose] release|asan|ubsan|tsan    write build/FLAVOUR/build.ninja
-#   tools/dev/configure.sh --missing                              print the names of missing parts
+#   tools/dev/configure.sh [--verbose] FLAVOUR    write build/FLAVOUR/build.ninja
+#   tools/dev/configure.sh --missing              print the names of missing parts
 #
-# Heard from the environment: CXX, CUDA_HOME, CUDA_ARCH_FLAGS, NCCL_HOME, MPICXX, WERROR=1.
+# The flavours: release; asan, ubsan and tsan, the sanitizers; odr, where the linker compares what
+# the sources say of each type (tools/dev/odr.sh).
+#
+# Read from the environment: CXX, CUDA_HOME, CUDA_ARCH_FLAGS, NCCL_HOME, MPICXX, WERROR=1.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -17,7 +20,7 @@ for argument; do
   case $argument in
     --verbose) verbose=1 ;;
     --missing) mode=missing ;;
-    release|asan|ubsan|tsan) flavour=$argument ;;
+    release|asan|ubsan|tsan|odr) flavour=$argument ;;
     *) echo "configure: unknown argument '$argument'" >&2; exit 2 ;;
   esac
 done
@@ -53,7 +56,10 @@ case $flavour in
   ubsan) sanitize='-fsanitize=undefined -fno-sanitize-recover=all' ;;
   tsan)  sanitize='-fsanitize=thread' ;;
 esac
-if [ "$flavour" != release ]; then
+if [ "$flavour" = odr ]; then
+  optimize='-O0 -flto'
+  have_cuda=0
+elif [ "$flavour" != release ]; then
   optimize='-O1 -g1 -fno-omit-frame-pointer'
   have_cuda=0 have_cublas=0 have_nccl=0 have_mpi=0 have_mpich=0 have_criterion=0 have_gloo=0
   cuda_flags='' cuda_libs=''
@@ -80,7 +86,7 @@ pic='-fPIC -fno-semantic-interposition'
 # -ffp-contract=off: a fused multiply-add would round differently here and there, and equal bits
 # on every machine are a promise.  -fno-math-errno changes no bit and lets loops vectorise.
 cxxflags="-std=c++20 $optimize $warnings -ffp-contract=off -fno-math-errno -pthread $sanitize"
-[ "$flavour" = release ] || defines="$defines -DRINGSIDE_SANITIZED=1"
+[ -z "$sanitize" ] || defines="$defines -DRINGSIDE_SANITIZED=1"
 cxxflags="$cxxflags $pic -I. $nccl_include $cuda_flags $defines"
 
 # What the library itself may call; a program that links with the static one needs it too.
@@ -109,6 +115,7 @@ out=build/$flavour tested=''
 [ $have_criterion = 0 ] || tested='-DRINGSIDE_HAVE_CRITERION=1'
 # Most tests wait more than they compute: -Og halves the time to compile them.
 test_flags="-Og $tested"
+[ "$flavour" != odr ] || test_flags=
 major=$(sed -n 's/.*kVersion = "\([0-9]*\)\..*/\1/p' comm/version.h)
 
 sources() {  # sources SUFFIX FOLDER...: every such file below the folders that exist
@@ -212,10 +219,21 @@ rule shared
 rule link
   command = $CXX $sanitize -o \$out \$in \$libs
   description = LINK \$out
+rule odr
+  command = $CXX -flto=2 -O0 -shared -Wl,-z,muldefs -Wodr -Werror=odr -Werror=lto-type-mismatch $\
+    -o \$out \$in
+  description = ODR  \$out
 rule symlink
   command = ln -sf ../\$in \$out
   description = NAME \$out
 END
+}
+
+# Everything in one link, whatever its programs are: the many main() do not matter.
+write_odr() {
+  precompile tools/dev/precompiled.h ''
+  compile $(sources cc kernels comm parallel tools tests)
+  echo "build $out/everything.so: odr$objects"
 }
 
 write_targets() {
@@ -291,7 +309,7 @@ write_bench_mpich() {
 }
 
 mkdir -p "$out"
-{ write_rules; write_targets; } >"$out/build.ninja.new"
+{ write_rules; case $flavour in odr) write_odr ;; *) write_targets ;; esac; } >"$out/build.ninja.new"
 if cmp -s "$out/build.ninja.new" "$out/build.ninja"; then
   rm "$out/build.ninja.new"
 else
