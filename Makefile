@@ -89,8 +89,7 @@ odr: deps-once  ## check that no two files define a type differently (a build of
 
 # Only what is installed is built: no tests.
 build-install: deps-once
-	@$(MAKE) --no-print-directory build-release \
-	  ONLY='build/release/libringside.a build/release/libringside.so tools/launch'
+	@$(MAKE) --no-print-directory build-release ONLY=installed
 
 install: build-install  ## put headers, libraries, pkg-config and ringside-launch into PREFIX
 	@tools/dev/install.sh install

@@ -1,70 +1,41 @@
-// The one file of comm/ that includes <mpi.h>; what it is for stands in bootstrap_mpi.h.
+// Loads libringside_mpi, and with it MPI.
 #include "comm/bootstrap/mpi.h"
 
-// MPI's C++ bindings, long gone from the standard, would only bring warnings.
-#define OMPI_SKIP_MPICXX 1
-#define MPICH_SKIP_MPICXX 1
-#include <mpi.h>
-#include <time.h>
+#include <dlfcn.h>
 
-#include <exception>
+#include <string>
 
 #include "comm/error.h"
+#include "comm/version.h"
 
 namespace ringside {
 namespace {
 
-class MpiBootstrapImpl : public MpiBootstrap {
- public:
-  MpiBootstrapImpl() {
-    int initialised = 0;
-    MPI_Initialized(&initialised);
-    if (initialised == 0) {
-      int provided = 0;
-      // Only the thread that makes this object calls MPI; ringside's own threads never do.
-      if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
-        throw Error(Fault::system, "MPI did not start");
-      finalise_ = true;
-    }
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
-    MPI_Comm_size(MPI_COMM_WORLD, &size_);
-  }
+constexpr const char* kEntryPoint = "ringside_start_mpi";  // comm/bootstrap/mpi_library.cc
 
-  ~MpiBootstrapImpl() override {
-    if (finalise_ && std::uncaught_exceptions() == exceptions_at_start_) MPI_Finalize();
-  }
-
-  int rank() const override { return rank_; }
-  int size() const override { return size_; }
-  const char* name() const override { return "mpi"; }
-  void abandon() override { finalise_ = false; }
-
-  void all_gather_bytes(const void* mine, std::size_t bytes, void* all,
-                        Deadline deadline) override {
-    const int count = static_cast<int>(bytes);
-    MPI_Request request = MPI_REQUEST_NULL;
-    MPI_Iallgather(mine, count, MPI_BYTE, all, count, MPI_BYTE, MPI_COMM_WORLD, &request);
-    // Tested in a loop, not waited for: MPI_Wait knows no deadline.
-    for (int done = 0;;) {
-      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-      if (done != 0) return;
-      if (deadline.passed())
-        throw Error(Fault::timeout,
-                    text("rank %d: not every rank came to the start-up exchange in time", rank_));
-      const timespec nap{0, 20'000};
-      ::nanosleep(&nap, nullptr);
-    }
-  }
-
- private:
-  int rank_ = 0;
-  int size_ = 1;
-  bool finalise_ = false;
-  const int exceptions_at_start_ = std::uncaught_exceptions();
-};
+// By name alone: the linker has written down where it lies, relative to who loads it (configure.sh:
+// beside libringside.so, and above a program of the build tree), and LD_LIBRARY_PATH goes before.
+MpiBootstrap* (*load())() {
+  const std::string version(kVersion);
+  const std::string name = "libringside_mpi.so." + version.substr(0, version.find('.'));
+  // RTLD_GLOBAL: MPI loads plugins of its own, which may look for its names among all.
+  void* library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  void* entry = library == nullptr ? nullptr : ::dlsym(library, kEntryPoint);
+  if (entry == nullptr)
+    throw Error(Fault::usage,
+                text("ringside's library for ranks that mpirun starts cannot be loaded (%s): build "
+                     "ringside where Open MPI is installed, name the library's folder in "
+                     "LD_LIBRARY_PATH, or start the ranks with ringside's own launcher "
+                     "(tools/launch, installed as ringside-launch)",
+                     ::dlerror()));
+  return reinterpret_cast<MpiBootstrap* (*)()>(entry);
+}
 
 }  // namespace
 
-std::unique_ptr<MpiBootstrap> MpiBootstrap::start() { return std::make_unique<MpiBootstrapImpl>(); }
+std::unique_ptr<MpiBootstrap> MpiBootstrap::start() {
+  static MpiBootstrap* (*const start)() = load();  // never unloaded, as MPI cannot be
+  return std::unique_ptr<MpiBootstrap>(start());
+}
 
 }  // namespace ringside

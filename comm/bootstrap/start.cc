@@ -4,12 +4,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "comm/bootstrap/mpi.h"
 #include "comm/bootstrap/tcp.h"
 #include "comm/error.h"
 #include "comm/options.h"
-#ifdef RINGSIDE_HAVE_MPI
-#include "comm/bootstrap/mpi.h"
-#endif
 
 namespace ringside {
 namespace {
@@ -32,7 +30,7 @@ std::unique_ptr<Bootstrap> start_tcp(const std::atomic<int>* interrupted) {
 }
 
 // Whether the launcher has started more ranks than this one, as far as it says.
-[[maybe_unused]] bool launched_with_others() {
+bool launched_with_others() {
   const auto number = [](const char* variable) {
     const char* value = std::getenv(variable);
     return value == nullptr ? 0 : std::atoi(value);
@@ -46,7 +44,6 @@ std::unique_ptr<Bootstrap> start_tcp(const std::atomic<int>* interrupted) {
 
 // Each rank by itself would be a world of one, and all results would be wrong: better none.
 std::unique_ptr<Bootstrap> start_mpi() {
-#ifdef RINGSIDE_HAVE_MPI
   std::unique_ptr<Bootstrap> bootstrap = MpiBootstrap::start();
   if (bootstrap->size() == 1 && launched_with_others())
     throw Error(
@@ -55,11 +52,6 @@ std::unique_ptr<Bootstrap> start_mpi() {
         "of one: they are of different kinds; use that MPI's own mpirun, or "
         "tools/launch (installed as ringside-launch)");
   return bootstrap;
-#else
-  throw Error(Fault::usage,
-              "mpirun started this process, but this ringside was built without MPI; start the "
-              "ranks with ringside's own launcher (tools/launch, installed as ringside-launch)");
-#endif
 }
 
 }  // namespace

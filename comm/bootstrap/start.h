@@ -24,8 +24,8 @@ Launcher launcher();
 
 // Collective: returns when all ranks are there; waits at most RINGSIDE_TIMEOUT seconds (tcp), and
 // ends with Error{interrupted} once `interrupted`, if given, is not 0 (Options::interrupted).
-// Throws Error{usage} if mpirun started this process and this ringside was built without MPI, and
-// what TcpBootstrap::start and MpiBootstrap::start throw.
+// Throws what TcpBootstrap::start and MpiBootstrap::start throw, and Error{usage} if mpirun started
+// several ranks and MPI knows of one.
 std::unique_ptr<Bootstrap> start_bootstrap(const std::atomic<int>* interrupted = nullptr);
 
 }  // namespace ringside

@@ -1,5 +1,8 @@
 // Which bootstrap a process gets, seen from a process: who started it decides. That each of them
 // then works is shown by the tests of each, and by test_install.cc.
+#include <unistd.h>
+
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -68,29 +71,44 @@ RINGSIDE_TEST(bootstrap_any, a_launcher_of_another_kind_is_refused) {
   }
 }
 
-// With MPI its ranks meet; without it, several worlds of one would all be wrong.
-RINGSIDE_TEST(bootstrap_any, mpirun_gets_mpi_or_a_sentence) {
-  if (test::have_mpi()) {
-    Words argv = test::mpirun_argv(2);
-    argv.push_back(program());
-    const RunResult result = run(argv);
-    CHECK_EQ(result.exit_code, 0);
-    for (int rank = 0; rank < 2; ++rank)
-      CHECK(says(result, text("rank %d of 2, bootstrap mpi: sum 3\n", rank)));
-    // A rank that leaves by an exception does not wait in MPI_Finalize for one that never comes.
-    argv.push_back("1");
-    const RunResult failed = run(argv, {.timeout_s = 20});
-    CHECK(!failed.timed_out && failed.exit_code > 0);
-    CHECK_MSG(says(failed, "any_rank: rank 1 fails on purpose"), "%s", failed.err.c_str());
-    return;
-  }
-#ifdef RINGSIDE_HAVE_MPI
-  SKIP("there is no mpirun here");
-#else
-  const RunResult result = run(unlaunched({"env", "OMPI_COMM_WORLD_SIZE=2", program()}));
+RINGSIDE_TEST(bootstrap_any, under_mpirun_the_ranks_meet_through_mpi) {
+  if (!test::have_mpi()) SKIP("there is no MPI, or no mpirun, here");
+  Words argv = test::mpirun_argv(2);
+  argv.push_back(program());
+  const RunResult result = run(argv);
+  CHECK_EQ(result.exit_code, 0);
+  for (int rank = 0; rank < 2; ++rank)
+    CHECK(says(result, text("rank %d of 2, bootstrap mpi: sum 3\n", rank)));
+  // A rank that leaves by an exception does not wait in MPI_Finalize for one that never comes.
+  argv.push_back("1");
+  const RunResult failed = run(argv, {.timeout_s = 20});
+  CHECK(!failed.timed_out && failed.exit_code > 0);
+  CHECK_MSG(says(failed, "any_rank: rank 1 fails on purpose"), "%s", failed.err.c_str());
+}
+
+// Several worlds of one would all be wrong. The copy of the program has no library beside it.
+RINGSIDE_TEST(bootstrap_any, mpirun_without_the_mpi_library_gets_a_sentence) {
+  const std::string folder = text("/tmp/ringside_no_mpi_%d", static_cast<int>(::getpid()));
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy(program(), folder + "/any_rank");
+  const RunResult result = run(unlaunched({"env", "OMPI_COMM_WORLD_SIZE=2", folder + "/any_rank"}));
+  std::filesystem::remove_all(folder);
   CHECK_EQ(result.exit_code, 1);
-  CHECK_MSG(says(result, "this ringside was built without MPI"), "%s", result.err.c_str());
-#endif
+  CHECK_MSG(
+      says(result, "library for ranks that mpirun starts cannot be loaded (libringside_mpi") &&
+          says(result, "tools/launch"),
+      "%s", result.err.c_str());
+}
+
+// Who does not ask for MPI does not load it.
+RINGSIDE_TEST(bootstrap_any, mpi_is_loaded_under_mpirun_alone) {
+  if (!test::have_mpi()) SKIP("there is no MPI in this build");
+  const auto loads = [](const Words& argv) {
+    return says(run(unlaunched(argv), {.environment = {"LD_DEBUG=files"}}), "libmpi.so");
+  };
+  CHECK(!loads({program()}));
+  CHECK(!loads({test::program_path("tools/launch"), "-n", "2", program()}));
+  CHECK(loads({"env", "OMPI_COMM_WORLD_SIZE=2", program()}));
 }
 
 }  // namespace ringside

@@ -120,9 +120,9 @@ RINGSIDE_TEST(install, the_example_builds_and_runs_with_either_library) {
              package == "ringside");
     check_hello(
         t, run({(place.prefix() / "bin/ringside-launch").string(), "-n", "3", place.example()}), 3);
-  }
-  check_hello(t, run({place.example()}), 1);
-  if (test::have_mpi()) {
+    check_hello(t, run({place.example()}), 1);
+    if (!test::have_mpi()) continue;
+    CHECK_MSG(!contains(wanted, "libmpi"), "%s: %s", package.c_str(), wanted.c_str());
     Words argv = test::mpirun_argv(2);
     argv.push_back(place.example());
     check_hello(t, run(argv), 2);
@@ -246,6 +246,21 @@ RINGSIDE_TEST(install, the_shared_library_shows_ringside_alone) {
     CHECK_MSG(is_ours, "it shows %s", line.c_str());
   }
   CHECK(ours > 50);
+}
+
+// MPI brings some thirty libraries along; only a program that calls it shall need them.
+RINGSIDE_TEST(install, nothing_but_the_bench_needs_mpi) {
+  require_release();
+  if (!test::have_mpi() || !have("ldd")) SKIP("there is no MPI in this build, or no ldd here");
+  const auto needs_mpi = [&t](const std::string& built) {
+    const RunResult result = run({"ldd", test::program_path(built)});
+    CHECK_MSG(result.ok(), "%s", result.err.c_str());
+    return contains(result.out, "libmpi.so");
+  };
+  for (const char* built : {"libringside.so.0", "tools/launch", "tools/ring_allreduce",
+                            "tools/stress", "tests/ringside_tests", "tests/programs/any_rank"})
+    CHECK_MSG(!needs_mpi(built), "%s needs MPI", built);
+  CHECK(needs_mpi("tools/bench") && needs_mpi("libringside_mpi.so.0"));
 }
 
 }  // namespace ringside

@@ -8,17 +8,15 @@
 namespace ringside::tools {
 namespace {
 
-std::unique_ptr<Baseline> make_mpi([[maybe_unused]] Bootstrap& bootstrap) {
-#ifdef RINGSIDE_HAVE_MPI
+std::unique_ptr<Baseline> make_mpi(const Bootstrap& bootstrap) {
+  if (make_mpi_baseline == nullptr)
+    throw Error(Fault::usage,
+                "--baseline mpi is not in this build: there was no Open MPI (make deps)");
   if (std::strcmp(bootstrap.name(), "mpi") == 0) return make_mpi_baseline();
   throw Error(
       Fault::usage,
       text("--baseline mpi needs ranks that mpirun has started, and these were started as %s",
            bootstrap.name()));
-#else
-  throw Error(Fault::usage,
-              "--baseline mpi is not in this build: there was no Open MPI (make deps)");
-#endif
 }
 
 std::unique_ptr<Baseline> make_gloo([[maybe_unused]] Bootstrap& bootstrap,

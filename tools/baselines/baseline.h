@@ -32,9 +32,8 @@ std::string baseline_names();
 std::unique_ptr<Baseline> make_baseline(const std::string& name, Bootstrap& bootstrap,
                                         double timeout_s, const RankGpus* gpus = nullptr);
 
-#ifdef RINGSIDE_HAVE_MPI
-std::unique_ptr<Baseline> make_mpi_baseline();
-#endif
+// Null but in a program that is linked with MPI: bench, where there is one (configure.sh).
+[[gnu::weak]] std::unique_ptr<Baseline> make_mpi_baseline();
 #ifdef RINGSIDE_HAVE_GLOO
 std::unique_ptr<Baseline> make_gloo_baseline(Bootstrap& bootstrap, double timeout_s);
 #endif

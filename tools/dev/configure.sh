@@ -92,7 +92,6 @@ cxxflags="$cxxflags $pic -I. $nccl_include $cuda_flags $defines"
 # What the library itself may call; a program that links with the static one needs it too.
 library_libs=$cuda_libs
 [ $have_verbs = 0 ] || library_libs="$library_libs -libverbs"
-[ $have_mpi = 0 ] || library_libs="$library_libs $mpi_libs"
 library_libs="$library_libs -pthread -ldl"
 
 # --as-needed: a tool that never calls OpenBLAS must not start OpenBLAS's threads.
@@ -117,6 +116,9 @@ out=build/$flavour tested=''
 test_flags="-Og $tested"
 [ "$flavour" != odr ] || test_flags=
 major=$(sed -n 's/.*kVersion = "\([0-9]*\)\..*/\1/p' comm/version.h)
+mpi_library=libringside_mpi.so.$major
+# Files that call MPI: what they are linked into is loaded, or started, by who wants MPI alone.
+calls_mpi='^comm/bootstrap/mpi_library\|^tools/baselines/mpi\.'
 
 sources() {  # sources SUFFIX FOLDER...: every such file below the folders that exist
   suffix=$1; shift
@@ -132,7 +134,7 @@ flags_of() {  # the extra flags of one source file
     kernels/layers_avx512.cc)
       ! has x86 || echo '-O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mf16c' ;;
     kernels/loops_*.cc|kernels/layers_*.cc) echo '-O3' ;;
-    comm/bootstrap/mpi.cc|tools/baselines/mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
+    comm/bootstrap/mpi_library.cc|tools/baselines/mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
     tests/cuda/*) [ -z "$tested" ] || echo "$tested" ;;
     tests/*) echo "$test_flags" ;;
   esac
@@ -140,7 +142,7 @@ flags_of() {  # the extra flags of one source file
 
 left_out() {  # files that a missing package takes with it
   case $1 in
-    comm/bootstrap/mpi.cc|tools/baselines/mpi.cc) [ $have_mpi = 0 ] ;;
+    comm/bootstrap/mpi_library.cc|tools/baselines/mpi.cc) [ $have_mpi = 0 ] ;;
     comm/*verbs*.cc) [ $have_verbs = 0 ] ;;
     tools/baselines/gloo.cc) [ $have_gloo = 0 ] ;;
     tools/baselines/nccl.cc|tests/tools/fake_nccl.cc) [ $have_nccl = 0 ] || [ $have_cuda = 0 ] ;;
@@ -214,10 +216,15 @@ rule archive
   description = LIB  \$out
 rule shared
   command = $CXX -shared -Wl,-soname,libringside.so.$major $\
-    -Wl,--version-script=tools/dev/libringside.map -Wl,-z,defs -o \$out \$in \$libs
+    -Wl,--version-script=tools/dev/libringside.map -Wl,-z,defs -Wl,-rpath,'\$\$ORIGIN' $\
+    -o \$out \$in \$libs
+  description = LIB  \$out
+rule mpi_library
+  command = $CXX -shared -Wl,-soname,$mpi_library -Wl,--version-script=tools/dev/libringside_mpi.map $\
+    -Wl,-z,defs -o \$out \$in \$libs
   description = LIB  \$out
 rule link
-  command = $CXX $sanitize -o \$out \$in \$libs
+  command = $CXX $sanitize -o \$out \$in \$libs -Wl,-rpath,'\$\$ORIGIN/..:\$\$ORIGIN/../..'
   description = LINK \$out
 rule odr
   command = $CXX -flto=2 -O0 -shared -Wl,-z,muldefs -Wodr -Werror=odr -Werror=lto-type-mismatch $\
@@ -238,7 +245,7 @@ write_odr() {
 
 write_targets() {
   precompile tools/dev/precompiled.h ''
-  compile $(sources cc kernels comm parallel | grep -v '^comm/\(verify\|cost\)/') \
+  compile $(sources cc kernels comm parallel | grep -v "^comm/\(verify\|cost\)/\|$calls_mpi") \
     $(sources cu kernels comm parallel)
   echo "build $out/libringside.a: archive$objects"
   # What --as-needed leaves of $libs is written into it, so who links with it need not name them.
@@ -246,18 +253,34 @@ write_targets() {
     echo "build $out/libringside.so.$major: shared$objects | tools/dev/libringside.map"
     echo "build $out/libringside.so: phony $out/libringside.so.$major"
   fi
+  with_mpi=
+  if [ $have_mpi = 1 ]; then
+    compile comm/bootstrap/mpi_library.cc
+    link_mpi_library "$out/$mpi_library" "$objects" "$mpi_libs"
+    with_mpi=" $out/$mpi_library"
+  fi
 
   # An archive, so that a program takes only what it uses: launch has no use for a peer.
-  compile $(sources cc comm/cost) $(find tools -mindepth 2 -name '*.cc' | LC_ALL=C sort)
+  compile $(sources cc comm/cost) \
+    $(find tools -mindepth 2 -name '*.cc' | grep -v "$calls_mpi" | LC_ALL=C sort)
   tool_objects=" $out/tools/libtools.a"
   echo "build$tool_objects: archive$objects"
   for tool in tools/*.cc; do
     [ -e "$tool" ] || continue
     compile "$tool"
-    link_program "${tool%.cc}" "$objects$tool_objects"
-    # The release's tools have short names: mpirun ./tools/ring_allreduce.
-    [ "$flavour" != release ] || echo "build ${tool%.cc}: symlink $out/${tool%.cc}"
+    if [ "$tool" = tools/bench.cc ] && [ $have_mpi = 1 ]; then
+      bench=$objects
+      compile tools/baselines/mpi.cc
+      link_program tools/bench "$bench$objects$tool_objects" "-Wl,--as-needed $mpi_libs"
+    else
+      link_program "${tool%.cc}" "$objects$tool_objects"
+    fi
+    # The release's tools have short names: mpirun ./tools/ring_allreduce, which loads $with_mpi.
+    [ "$flavour" != release ] ||
+      echo "build ${tool%.cc}: symlink $out/${tool%.cc}${with_mpi:+ ||$with_mpi}"
   done
+  [ "$flavour" != release ] ||
+    echo "build installed: phony $out/libringside.a $out/libringside.so$with_mpi tools/launch"
 
   [ $have_mpich = 0 ] || write_bench_mpich
 
@@ -294,18 +317,22 @@ write_targets() {
       "$criterion_library"
 }
 
-# The files that know MPI, with the other's header.  They come before the archives, whose files of
-# the same names are then not asked for, and nor is the first MPI.
+link_mpi_library() {  # link_mpi_library PATH OBJECTS MPI
+  printf 'build %s: mpi_library%s %s | tools/dev/libringside_mpi.map\n  libs = %s\n' \
+    "$1" "$2" "$out/libringside.a" "-Wl,--as-needed $3"
+}
+
+# The two files that call MPI, with the other's header; the library of the same name as the first's
+# is found where this bench looks first.
 write_bench_mpich() {
-  objects=
-  for file in comm/bootstrap/mpi.cc tools/baselines/mpi.cc tools/bench.cc; do
-    object=$out/mpich/${file%.*}.o
-    echo "build $object: cxx $file"
+  for file in comm/bootstrap/mpi_library tools/baselines/mpi; do
+    echo "build $out/mpich/$file.o: cxx $file.cc"
     echo "  flags =$mpich_cflags"
-    objects="$objects $object"
   done
-  link_program tools/bench_mpich "$objects$tool_objects" "-Wl,--as-needed$mpich_libs"
-  echo "build tools/bench_mpich: symlink $out/tools/bench_mpich"
+  link_mpi_library "$out/mpich/$mpi_library" " $out/mpich/comm/bootstrap/mpi_library.o" "$mpich_libs"
+  link_program tools/bench_mpich "$bench $out/mpich/tools/baselines/mpi.o$tool_objects" \
+    "-Wl,-rpath,'\$\$ORIGIN/../mpich' -Wl,--as-needed$mpich_libs"
+  echo "build tools/bench_mpich: symlink $out/tools/bench_mpich || $out/mpich/$mpi_library"
 }
 
 mkdir -p "$out"

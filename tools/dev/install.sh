@@ -5,6 +5,7 @@
 #
 #   PREFIX/include/ringside/comm/...          the public headers, in their rooms
 #   PREFIX/lib/libringside.a, .so, .so.0      the library, static and shared
+#   PREFIX/lib/libringside_mpi.so.0           what it loads under mpirun, if there was an MPI
 #   PREFIX/lib/pkgconfig/ringside.pc          how to compile and link, with the shared library
 #   PREFIX/lib/pkgconfig/ringside-static.pc   the same with the static one
 #   PREFIX/bin/ringside-launch                tools/launch: starts ranks without MPI
@@ -15,13 +16,13 @@
 # version stays behind.  The other tools are not installed: they study ringside, and live where its
 # text is.
 #
-# Heard from the environment: PREFIX (default /usr/local), and DESTDIR (default nothing), a folder
+# Read from the environment: PREFIX (default /usr/local), and DESTDIR (default nothing), a folder
 # before PREFIX in which a packager collects the files.
 set -eu
 cd "$(dirname "$0")/../.."
 
 # The public headers are these and what they include.  This is the only list.
-public_roots='comm/communicator.h comm/bootstrap/start.h comm/bootstrap/tcp.h
+public_roots='comm/communicator.h comm/bootstrap/start.h comm/bootstrap/mpi.h comm/bootstrap/tcp.h
   comm/bootstrap/threads.h comm/version.h comm/allocate.h'
 
 built=build/release
@@ -29,7 +30,6 @@ fail() { echo "install: $*" >&2; exit 1; }
 
 public_headers() {
   queue=$public_roots seen=
-  ! grep -q HAVE_MPI $built/build.ninja || queue="$queue comm/bootstrap/mpi.h"
   while [ -n "$queue" ]; do
     # shellcheck disable=SC2086
     set -- $queue
@@ -135,6 +135,8 @@ put_all() {
   for header in $(public_headers); do put 644 "$header" "include/ringside/$header"; done
   put 644 $built/libringside.a lib/libringside.a
   put 755 "$built/libringside.so.$major" "lib/libringside.so.$major"
+  ! grep -q "^build $built/libringside_mpi.so" $built/build.ninja ||
+    put 755 "$built/libringside_mpi.so.$major" "lib/libringside_mpi.so.$major"
   make_room lib/libringside.so
   note 'file lib/libringside.so'
   ln -sfn "libringside.so.$major" "$target/lib/libringside.so"
