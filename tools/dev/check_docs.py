@@ -11,7 +11,7 @@ In README.md and docs/*.md a fence may say where its text comes from:
       what the command prints, run from the root with a minute's time; filter=timing compares
       without what differs from run to run: decimals, process ids, the host's name, column widths
 
-Relative links, their #anchors, and paths in backticks must lead somewhere.
+Relative links, their #anchors, and paths and tests in backticks must lead somewhere.
 
   tools/dev/check_docs.py [--check]     print a diff for each stale fence; exit code 1 if any
   tools/dev/check_docs.py --update      rewrite the stale fences
@@ -199,6 +199,23 @@ def anchors(text):
     return names
 
 
+def names_of_tests(root):
+    """The `suite.name` of every test."""
+    return {".".join(name) for file in (root / "tests").rglob("*.cc")
+            for name in re.findall(r"RINGSIDE_TEST\((\w+),\s*(\w+)", file.read_text())}
+
+
+def check_tests(document, text, tests):
+    """A test that a document names exists: `suite.name`, where the suite is one; `*` is any."""
+    suites = {test.split(".")[0] for test in tests}
+    for number, line in enumerate(without_fences(text).split("\n"), 1):
+        for suite, name in re.findall(r"`(\w+\*?)\.(\w*\*?)`", line):
+            pattern = f"{suite}.{name}".replace(".", r"\.").replace("*", ".*")
+            if (suite in suites or "*" in suite) and not any(
+                    re.fullmatch(pattern, test) for test in tests):
+                yield f"{document}:{number}: there is no test {suite}.{name}"
+
+
 def check_links(root, document, text):
     prose = without_fences(text)
     for number, line in enumerate(prose.split("\n"), 1):
@@ -218,7 +235,7 @@ def check_links(root, document, text):
 
 
 def check_tree(root, update=False):
-    findings = []
+    findings, tests = [], names_of_tests(root)
     documents = sorted((root / "docs").rglob("*.md"))
     if (root / "README.md").exists():
         documents.insert(0, root / "README.md")
@@ -230,6 +247,7 @@ def check_tree(root, update=False):
                 path.write_text(fresh)
             text, stale = fresh, [one for one in stale if STALE_FENCE not in one]
         findings += stale + list(check_links(root, name, text))
+        findings += check_tests(name, text, tests)
     return documents, findings
 
 
@@ -284,7 +302,7 @@ SYMBOLS = {  # what each name must find: its first and last line
 BODILESS = ["elsewhere", "nowhere", "Late", "Holder::pure", "called"]
 
 FRESH = '''# A title: here
-See [above](#a-title-here), [the source](../comm/a.h) and `comm/a.h`.
+See [above](#a-title-here), [the source](../comm/a.h), `comm/a.h`; `ring.sums`, `ring*.*`.
 ```cpp file=comm/a.h symbol=kSlots
 constexpr int kSlots = 8;
 ```
@@ -297,6 +315,7 @@ y 2
 # Each spoils the fresh document in one place, and must be found.
 SPOILS = [("kSlots = 8", "kSlots = 4"), ("y 2\n```", "y 3\n```"), ("#a-title-here", "#no-title"),
           ("../comm/a.h", "../comm/b.h"), ("`comm/a.h`", "`comm/b.h`"),
+          ("ring.sums", "ring.sum"), ("ring*.*", "gong*.*"),
           ("symbol=kSlots", "symbol=kNo"), ("file=comm/a.h", "file=comm/b.h"),
           ('cmd="printf', 'cmd="exit 1; printf')]
 
@@ -309,14 +328,16 @@ def self_test():
             failures.append(f"{symbol} is found as {lines}")
     for symbol in BODILESS:
         try:
-            failures.append(f"{symbol}, which has no body, is found as {symbol_text(SOURCE, symbol)}")
+            found = symbol_text(SOURCE, symbol)
+            failures.append(f"{symbol}, which has no body, is found as {found}")
         except Stale:
             pass
     if not symbol_text(SOURCE, "Pair", True).startswith("// Says why.\n// In two lines.\nstruct"):
         failures.append("with=comment does not bring the comment")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, text in (("comm/a.h", SOURCE), ("docs/a.md", FRESH)):
+        for name, text in (("comm/a.h", SOURCE), ("docs/a.md", FRESH),
+                           ("tests/a.cc", "RINGSIDE_TEST(ring, sums) {}\n")):
             (root / name).parent.mkdir()
             (root / name).write_text(text)
         failures += check_tree(root)[1]
