@@ -287,7 +287,7 @@ def check_tree():
 STORY = "// A file that tells its own story in a sentence.\n"
 LONG_FUNCTION = "  int f(int a)\n    const {\n" + "    a += 1;\n" * 70 + "  }\n"
 # (rule, path, text that breaks it, the same idea done right)
-CONTROLS = [
+MUTANTS = [
     (rule_include_direction, "comm/a.h", '#include "parallel/b.h"', '#include "kernels/b.h"'),
     (rule_include_direction, "tools/a.cc", '#include "tests/b.h"', '#include "comm/b.h"'),
     (rule_include_direction, "comm/a.cc", '#include "missing.h"', '#include "comm/b.h"'),
@@ -334,7 +334,7 @@ CONTROLS = [
 def self_test():
     there = {"comm/b.h", "kernels/b.h", "parallel/b.h", "tests/b.h"}
     broken = 0
-    for rule, path, wrong, right in CONTROLS:
+    for rule, path, wrong, right in MUTANTS:
         fires = bool(list(rule(File(path, wrong, there.__contains__))))
         quiet = right is None or not list(rule(File(path, right, there.__contains__)))
         if not (fires and quiet):
@@ -342,20 +342,26 @@ def self_test():
             print(f"self-test: {rule.__name__} {what} {wrong if not fires else right!r}")
             broken += 1
     if list(check_top_level(["extra.txt"])) == [] or list(check_top_level(["comm", ".ci"])):
-        print("self-test: check_top_level does not tell a stranger from a friend")
+        print("self-test: check_top_level does not see an unexpected name")
         broken += 1
-    crowd = [f"comm/crowd/{name}.h" for name in "abcdefghijklmnopq"]
+    many = [f"{name}.h" for name in "abcdefghijklmnopq"]
+    one = ["comm/a/README.md", "comm/a/b.h"]
+    order = "[b](util/README.md) [a](algorithms/README.md)"
     for files, text in ((["comm/a/b.h"], ""), (["comm/a/README.md"], "line\n" * 16),
-                        (["comm/crowd/README.md", *crowd], "")):
+                        (["comm/many/README.md", *(f"comm/many/{name}" for name in many)],
+                         " ".join(f"`{name}`" for name in many)),
+                        (one, "line\n"), (one, "`b.h`, `c.h`\n"),
+                        (["comm/README.md"], " ".join(reversed(order.split())))):
         if not list(check_folders(files, lambda path: text)):
-            print(f"self-test: check_folders does not fire on {files}")
+            print(f"self-test: check_folders does not fire on {files}, {text!r}")
             broken += 1
-    if list(check_folders(["comm/a/README.md", "comm/a/b.h"], lambda path: "line\n" * 15)):
-        print("self-test: check_folders fires on a folder in order")
-        broken += 1
-    untested = {rule.__name__ for rule in RULES} - {control[0].__name__ for control in CONTROLS}
+    for files, text in ((one, "`b.h`\n" * 15), (["comm/README.md"], order)):
+        if found := list(check_folders(files, lambda path: text)):
+            print(f"self-test: check_folders fires on a folder in order: {found}")
+            broken += 1
+    untested = {rule.__name__ for rule in RULES} - {mutant[0].__name__ for mutant in MUTANTS}
     for name in sorted(untested):
-        print(f"self-test: {name} has no control")
+        print(f"self-test: {name} has no self-test")
     return 1 if broken or untested else 0
 
 

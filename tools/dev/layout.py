@@ -34,6 +34,24 @@ def floor_of(path):
     return found
 
 
+def check_readme(folder, inside, text):
+    """A folder's README names every source in it, and no other; a room's, its folders in order."""
+    if "/" in folder:
+        here = {path.rsplit("/", 1)[1] for path in inside}
+        named = set(re.findall(r"`(\w+\.(?:h|cc|cu|py|sh))`", text))
+        stems = {name.split(".")[0] for name in named}
+        for name in sorted(here):
+            if name.endswith(CXX + (".py", ".sh")) and name.split(".")[0] not in stems:
+                yield f"does not name {name}"
+        for name in sorted(named - here):
+            yield f"names {name}, which is not there"
+    floors = [floor_of(f"{folder}/{path}x")
+              for path in re.findall(r"\]\(([\w/]+/)README\.md\)", text)]
+    for below, above in zip(floors, floors[1:]):
+        if below and above and below[0] > above[0]:
+            yield f"has {above[1]} after {below[1]}; FLOORS in tools/dev/layout.py has it before"
+
+
 def check_folders(files, text_of):
     """A folder holds one idea, and its README says which."""
     folders = {}
@@ -44,7 +62,10 @@ def check_folders(files, text_of):
         readme = f"{folder}/README.md"
         if readme not in inside:
             yield f"{folder}:1: a folder has a README.md: its one idea, and its files in order"
-        elif "/" in folder and (lines := text_of(readme).count("\n")) > FOLDER_README_LINES_MAX:
+            continue
+        for sentence in check_readme(folder, inside, text_of(readme)):
+            yield f"{readme}:1: {sentence}"
+        if "/" in folder and (lines := text_of(readme).count("\n")) > FOLDER_README_LINES_MAX:
             yield f"{readme}:{lines}: {lines} lines; at most {FOLDER_README_LINES_MAX}"
         sources = {re.sub(r"\.\w+$", "", path) for path in inside if path.endswith(CXX)}
         if len(sources) > FOLDER_FILES_MAX:
