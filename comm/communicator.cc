@@ -183,7 +183,7 @@ std::vector<RankInfo> Communicator::ranks() const {
 std::vector<Edge> Communicator::ring_edges() const {
   std::vector<Edge> edges;
   for (int from = 0; from < size() && size() > 1; ++from) {
-    const int to = Ring{from, size()}.right();
+    const int to = Ring{from, size()}.right().rank;
     Reach way = reach(impl_->peers.rank_info(from), impl_->peers.rank_info(to));
     edges.push_back({from, to, std::move(way.transport), std::move(way.why)});
   }

@@ -1,12 +1,5 @@
-// Beyond the ring: operations in which every rank talks to every other, or all to one.
-//
-// The ring's primitives move pieces to the right neighbour. These have three more, over channels of
-// their own between each ordered pair of ranks (the mesh):
-//
-//    executor.send_to(peer, piece, slice), executor.receive_from(peer, piece, slice)
-//        one piece to, or from, any rank
-//    executor.swap(to, send, from, receive, slice)
-//        both at once: the joint primitive, for the reason that ring.h gives
+// Beyond the ring: operations in which every rank talks to every other, or all to one, over a
+// channel of its own between each ordered pair of ranks (the mesh).
 //
 // What each costs, for n ranks and S bytes that a rank has in all (α a message, B a link's
 // bytes/s):
@@ -27,13 +20,13 @@ template <class Executor, class Ring>
 RINGSIDE_HD void gather(Executor& executor, const Ring& ring, int root) {
   for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
     if (ring.rank != root) {
-      executor.send_to(root, Piece{Place::input, ring.rank}, slice);
+      executor.send(ring.peer(root), Piece{Place::input, ring.rank}, slice);
       continue;
     }
     executor.copy_input(root, slice);
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      executor.receive_from(peer, Piece{Place::output, peer, true}, slice);
+      executor.receive(ring.peer(peer), Piece{Place::output, peer, true}, slice);
     }
   }
 }
@@ -43,13 +36,13 @@ template <class Executor, class Ring>
 RINGSIDE_HD void scatter(Executor& executor, const Ring& ring, int root) {
   for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
     if (ring.rank != root) {
-      executor.receive_from(root, Piece{Place::output, ring.rank, true}, slice);
+      executor.receive(ring.peer(root), Piece{Place::output, ring.rank, true}, slice);
       continue;
     }
     executor.copy_input(root, slice);
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      executor.send_to(peer, Piece{Place::input, peer}, slice);
+      executor.send(ring.peer(peer), Piece{Place::input, peer}, slice);
     }
   }
 }
@@ -64,25 +57,26 @@ RINGSIDE_HD void all_to_all(Executor& executor, const Ring& ring) {
     for (int k = 1; k < ring.size; ++k) {
       const int to = ring.after(ring.rank, k);
       const int from = ring.after(ring.rank, ring.size - k);
-      executor.swap(to, Piece{Place::input, to}, from, Piece{Place::output, from, true}, slice);
+      executor.exchange(ring.peer(to), Piece{Place::input, to}, ring.peer(from),
+                        Piece{Place::output, from, true}, slice);
     }
   }
 }
 
 // Reduce = reduce-scatter + gather: the same order of additions as all_reduce, so the same bits.
-// Only the root has an output; the others keep their finished chunk until it is sent.
+// Only the root has an output; the others hold their finished chunk in scratch until it is sent.
 template <class Executor, class Ring>
 RINGSIDE_HD void reduce(Executor& executor, const Ring& ring, int root) {
   const Place mine = ring.rank == root ? Place::output : Place::scratch;
   for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
     reduce_scatter_slice(executor, ring, slice, mine, mine == Place::output);
     if (ring.rank != root) {
-      executor.send_to(root, Piece{Place::scratch, ring.rank}, slice);
+      executor.send(ring.peer(root), Piece{Place::scratch, ring.rank}, slice);
       continue;
     }
     for (int k = 1; k < ring.size; ++k) {
       const int peer = ring.after(root, k);
-      executor.receive_from(peer, Piece{Place::output, peer, true}, slice);
+      executor.receive(ring.peer(peer), Piece{Place::output, peer, true}, slice);
     }
   }
 }

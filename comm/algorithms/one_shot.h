@@ -1,6 +1,6 @@
-// All-reduce in one step, for small messages: everybody shows everybody everything.
+// All-reduce in one step, for small messages: everybody sends everybody everything.
 //
-//     rank 0   x₀ ──▶ 1, 2          each rank then has x₀ x₁ x₂ in its own slots and folds
+//     rank 0   x₀ ──▶ 1, 2          each rank then has x₀ x₁ x₂ in its own slots and adds up
 //     rank 1   x₁ ──▶ 2, 0          each chunk itself, in the order in which the ring would:
 //     rank 2   x₂ ──▶ 0, 1          chunk c is ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎
 //
@@ -9,21 +9,23 @@
 // The price is (n−1)·S bytes into each rank instead of 2(n−1)/n·S, and n−1 times the additions. So
 // it is for messages whose bytes cost nothing next to α; one_shot_pays_up_to() says up to where.
 //
-// Each rank folds every chunk in the ring's rotated order, so the bits are the ring's: choosing
+// Each rank reduces every chunk in the ring's rotated order, so the bits are the ring's: choosing
 // this algorithm changes when a result is there and never what it is.
 //
-// Its words, for messages of at most a slot:
+// Its primitives, for messages of at most a slot:
 //
-//    executor.show(peer)            sends this rank's whole input to a peer
-//    executor.look(rank)            waits until the rank's whole input can be read, where it lies; the
-//    own
-//                               one is set aside where the output is about to cover it
-//    executor.fold(chunk, from, k)  adds rank `from`'s chunk as the k-th contribution to output `chunk`
-//    executor.look_away()           everything has been read; the slots may be written again
+//    executor.send_input(peer)               sends this rank's whole input to a peer
+//    executor.wait_input(rank)               waits until the rank's whole input can be read, where
+//                                            it lies; the own one is set aside where the output is
+//                                            about to cover it
+//    executor.reduce_input(chunk, from, k)   adds rank `from`'s chunk as the k-th contribution to
+//                                            output `chunk`
+//    executor.release_inputs()               everything has been read; the slots may be written
+//                                            again
 //
-// Everybody shows before anybody looks, so a message needs a slot to wait in: unlike the ring this
-// would not work by rendezvous, and the prover says so. And everybody looks at all before the
-// first fold, as in place the first sums already cover the own input.
+// Everybody sends before anybody waits for an input, so a message needs a slot to wait in: unlike
+// the ring this would not work by rendezvous, and the prover says so. And everybody waits for all
+// inputs before the first addition, as in place the first sums already cover the own input.
 #pragma once
 
 #include <cstddef>

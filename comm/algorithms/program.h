@@ -1,10 +1,9 @@
-// The recorder: carries no data at all. It writes an algorithm's words down, as a list that
-// others read: the prover executes it with symbols, the simulator with times, a picture draws
-// it.
+// The recorder: moves no data at all. It writes an algorithm's primitives down, as a list that
+// others read: the prover executes it with symbols, the simulator with times, a picture draws it.
 //
 //     record(slices, [&](Recorder& executor) { all_reduce(executor, Ring{rank, size}); })
 //
-// What is written down can be said again: perform() says a step's word to another executor.
+// What is written down can be carried out: perform() calls another executor's primitive.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +13,6 @@
 #include "comm/algorithms/ring.h"
 
 namespace ringside {
-
-inline constexpr int kRing = -1;
 
 enum class Primitive : unsigned char {
   exchange_reduce,
@@ -30,23 +27,32 @@ enum class Primitive : unsigned char {
   release_inputs,
 };
 
-// One word of one rank. `send` and `receive` are what the word moves; finish and keep have their
-// piece in `receive`.
+// One primitive of one rank. `send` and `receive` are what it moves; post_op and copy_input have
+// their piece in `receive`.
 struct Step {
   Primitive primitive;
   std::optional<Piece> send;
   std::optional<Piece> receive;
   std::size_t slice;
-  // Over which edges: those of the ring, or the mesh's to and from any rank.
-  int to = kRing;
-  int from = kRing;
+  Peer to{};
+  Peer from{};
   int order = 0;
+  Place own = Place::input;  // exchange_reduce's own part
+
+  bool sends() const { return send || primitive == Primitive::send_input; }
+  // The own input, which `rank` waits for too, is no message; the other primitives that have a
+  // piece in `receive` have it at hand already.
+  bool receives(int rank) const {
+    if (primitive == Primitive::wait_input) return from.rank != rank;
+    return primitive == Primitive::exchange_reduce || primitive == Primitive::exchange ||
+           primitive == Primitive::receive;
+  }
 };
 
 using Program = std::vector<Step>;
 
-// The words, each made into a Step for whoever listens: `Listener` is the class derived from this,
-// and has note(const Step&).
+// The primitives, each made into a Step for the class derived from this, `Listener`, which has
+// note(const Step&).
 template <class Listener>
 class PrimitiveRecorder {
  public:
@@ -54,15 +60,18 @@ class PrimitiveRecorder {
 
   std::size_t slices() const { return slices_; }
 
-  void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
-    note({Primitive::exchange_reduce, send, receive, slice});
+  void exchange_reduce(Peer to, Piece send, Peer from, Piece receive, std::size_t slice,
+                       Place own = Place::input) {
+    note({Primitive::exchange_reduce, send, receive, slice, to, from, 0, own});
   }
-  void exchange(Piece send, Piece receive, std::size_t slice) {
-    note({Primitive::exchange, send, receive, slice});
+  void exchange(Peer to, Piece send, Peer from, Piece receive, std::size_t slice) {
+    note({Primitive::exchange, send, receive, slice, to, from});
   }
-  void send(Piece piece, std::size_t slice) { note({Primitive::send, piece, std::nullopt, slice}); }
-  void receive(Piece piece, std::size_t slice) {
-    note({Primitive::receive, std::nullopt, piece, slice});
+  void send(Peer to, Piece piece, std::size_t slice) {
+    note({Primitive::send, piece, std::nullopt, slice, to});
+  }
+  void receive(Peer from, Piece piece, std::size_t slice) {
+    note({Primitive::receive, std::nullopt, piece, slice, {}, from});
   }
   void post_op(Piece piece, std::size_t slice) {
     note({Primitive::post_op, std::nullopt, piece, slice});
@@ -71,27 +80,17 @@ class PrimitiveRecorder {
     note({Primitive::copy_input, std::nullopt, Piece{Place::output, chunk}, slice});
   }
 
-  void send_to(int peer, Piece piece, std::size_t slice) {
-    note({Primitive::send, piece, std::nullopt, slice, peer, kRing});
-  }
-  void receive_from(int peer, Piece piece, std::size_t slice) {
-    note({Primitive::receive, std::nullopt, piece, slice, kRing, peer});
-  }
-  void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
-    note({Primitive::exchange, send, receive, slice, to, from});
-  }
-
   void send_input(int peer) {
-    note({Primitive::send_input, std::nullopt, std::nullopt, 0, peer, kRing});
+    note({Primitive::send_input, std::nullopt, std::nullopt, 0, {peer}});
   }
   void wait_input(int rank, int chunk = kWholeInput, std::size_t slice = 0) {
     const Piece piece{Place::input, chunk};
     note({Primitive::wait_input, std::nullopt,
-          chunk == kWholeInput ? std::nullopt : std::optional(piece), slice, kRing, rank});
+          chunk == kWholeInput ? std::nullopt : std::optional(piece), slice, {}, {rank}});
   }
   void reduce_input(int chunk, int from, int order, std::size_t slice = 0) {
     const Piece piece{Place::output, chunk};
-    note({Primitive::reduce_input, std::nullopt, piece, slice, kRing, from, order});
+    note({Primitive::reduce_input, std::nullopt, piece, slice, {}, {from}, order});
   }
   void release_inputs(std::size_t slice = 0) {
     note({Primitive::release_inputs, std::nullopt, std::nullopt, slice});
@@ -103,32 +102,30 @@ class PrimitiveRecorder {
   std::size_t slices_;
 };
 
-// The other way: says a step's word to an executor.
+// The other way: has an executor carry a step out.
 template <class Executor>
 void perform(Executor& executor, const Step& step) {
   switch (step.primitive) {
     case Primitive::exchange_reduce:
-      return executor.exchange_reduce(*step.send, *step.receive, step.slice);
+      return executor.exchange_reduce(step.to, *step.send, step.from, *step.receive, step.slice,
+                                      step.own);
     case Primitive::exchange:
-      if (step.to == kRing) return executor.exchange(*step.send, *step.receive, step.slice);
-      return executor.swap(step.to, *step.send, step.from, *step.receive, step.slice);
+      return executor.exchange(step.to, *step.send, step.from, *step.receive, step.slice);
     case Primitive::send:
-      if (step.to == kRing) return executor.send(*step.send, step.slice);
-      return executor.send_to(step.to, *step.send, step.slice);
+      return executor.send(step.to, *step.send, step.slice);
     case Primitive::receive:
-      if (step.from == kRing) return executor.receive(*step.receive, step.slice);
-      return executor.receive_from(step.from, *step.receive, step.slice);
+      return executor.receive(step.from, *step.receive, step.slice);
     case Primitive::post_op:
       return executor.post_op(*step.receive, step.slice);
     case Primitive::copy_input:
       return executor.copy_input(step.receive->chunk, step.slice);
     case Primitive::send_input:
-      return executor.send_input(step.to);
+      return executor.send_input(step.to.rank);
     case Primitive::wait_input:
-      return executor.wait_input(step.from, step.receive ? step.receive->chunk : kWholeInput,
+      return executor.wait_input(step.from.rank, step.receive ? step.receive->chunk : kWholeInput,
                                  step.slice);
     case Primitive::reduce_input:
-      return executor.reduce_input(step.receive->chunk, step.from, step.order, step.slice);
+      return executor.reduce_input(step.receive->chunk, step.from.rank, step.order, step.slice);
     case Primitive::release_inputs:
       return executor.release_inputs(step.slice);
   }

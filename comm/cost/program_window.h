@@ -27,6 +27,9 @@ struct SimulatedStep {
   bool receives;
   Place send_place;
   Place receive_place;
+  bool to_ring;  // over which channel: the ring's or the mesh's
+  bool from_ring;
+  Place own;
   int to;
   int from;
   int send_chunk;
@@ -67,14 +70,10 @@ class ClockWindow : public PrimitiveRecorder<ClockWindow> {
     const Piece send = step.send.value_or(none);
     const bool whole = step.primitive == Primitive::wait_input && !step.receive;
     const Piece receive = whole ? Piece{Place::input, kWholeInput} : step.receive.value_or(none);
-    const bool receives = step.primitive == Primitive::wait_input
-                              ? step.from != rank_
-                              : step.primitive == Primitive::exchange_reduce ||
-                                    step.primitive == Primitive::exchange ||
-                                    step.primitive == Primitive::receive;
-    steps_.push_back({step.primitive, step.send || step.primitive == Primitive::send_input,
-                      receives, send.place, receive.place, step.to, step.from, send.chunk,
-                      receive.chunk, 0});
+    steps_.push_back({step.primitive, step.sends(), step.receives(rank_), send.place, receive.place,
+                      step.to.connection == Connection::ring,
+                      step.from.connection == Connection::ring, step.own, step.to.rank,
+                      step.from.rank, send.chunk, receive.chunk, 0});
   }
 
   int rank_;

@@ -1,5 +1,5 @@
-// A world of clocks: the turns, the halves of a word, and what they cost. The model is told in
-// simulator.h.
+// A world of clocks: the turns, the halves of a step, and what they cost. The model is described in
+// simulate.h.
 #include "comm/cost/simulate.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <unordered_map>
 
+#include "comm/algorithms/step.h"
 #include "comm/cost/costs.h"
 #include "comm/cost/timed_channel.h"
 #include "comm/error.h"
@@ -25,9 +26,8 @@ struct Runner {
   std::size_t next = 0;   // the word it is in
   std::size_t first = 0;  // the window's first word
   std::size_t words = 0;  // of a slice
-  bool begun = false;     // the word
-  bool sent = false;
-  bool received = false;
+  bool begun = false;     // it has
+  StepState state{};
   bool partial_in_slot = false;
   bool reclaiming = false;     // its words are said, but what it has exposed may not have been read
   int exposed = 0;             // messages that have not been read yet
@@ -80,7 +80,6 @@ class World {
 
  private:
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
-  int wrap(int rank) const { return (rank % call_.ranks + call_.ranks) % call_.ranks; }
 
   CostBreakdown breakdown() const {
     CostBreakdown breakdown = {};
@@ -188,22 +187,16 @@ class World {
     return all / chunk_bytes * bytes_of(rank, step.receive_chunk);
   }
 
-  // --- edges ---
-  int to(int rank, const SimulatedStep& step) const {
-    return step.to == kRing ? wrap(rank + 1) : step.to;
-  }
-  int from(int rank, const SimulatedStep& step) const {
-    return step.from == kRing ? wrap(rank - 1) : step.from;
-  }
+  // --- channels ---
   TimedChannel& mesh(int source, int target) {
     const std::uint64_t key = static_cast<std::uint64_t>(source) << 32 | index(target);
     return mesh_.try_emplace(key, machine_.mesh.slots).first->second;
   }
   TimedChannel& outgoing(int rank, const SimulatedStep& step) {
-    return step.to == kRing ? ring_[index(rank)] : mesh(rank, step.to);
+    return step.to_ring ? ring_[index(rank)] : mesh(rank, step.to);
   }
   TimedChannel& incoming(int rank, const SimulatedStep& step) {
-    return step.from == kRing ? ring_[index(wrap(rank - 1))] : mesh(step.from, rank);
+    return step.from_ring ? ring_[index(step.from)] : mesh(step.from, rank);
   }
 
   // --- a turn: as far as is known, but not past a message that this rank sends ---
@@ -219,47 +212,50 @@ class World {
       const SimulatedStep& step = step_of(rank);
       if (!it.begun) {
         it.begun = true;
-        it.sent = !step.sends;
-        it.received = !step.receives;
+        it.state = {!step.sends, !step.receives};
       }
-      const Half done = half(rank, step, forced);
-      const bool over = it.sent && it.received;
+      const Half done = carry_out(rank, step, forced);
+      const bool over = it.state.done();
       if (!over && done == Half::none) break;
       progress = true;
       if (over) end_word(rank, step);
-      if (done == Half::out) break;
+      if (done == Half::send) break;
     }
     return progress;
   }
 
-  enum class Half { none, out, in };
-
-  // One half of a word, the one that the host executor would do first. None if none is left, or it
-  // is not known yet.
-  Half half(int rank, const SimulatedStep& step, bool forced) {
+  // The half that is next (step.h), at the moment at which something is. None if none is left, or
+  // that moment is not known yet.
+  Half carry_out(int rank, const SimulatedStep& step, bool forced) {
     Runner& it = runners_[index(rank)];
-    if (it.sent && it.received) return Half::none;
-    const Moment *room = nullptr, *arrival = nullptr;
-    const double back_ns = it.sent ? 0 : ports_.latency_ns(rank, to(rank, step));
-    if (!it.sent) room = outgoing(rank, step).room();
-    const bool at_once = room != nullptr && room->ns + back_ns <= it.clock.ns;
-    if (!it.received && !at_once) arrival = incoming(rank, step).arrival();
-    const bool both = !it.sent && !it.received;
-    if (both && !at_once && (room == nullptr || arrival == nullptr) && !forced) return Half::none;
-    if (room != nullptr && (arrival == nullptr || room->ns + back_ns <= arrival->ns)) {
-      if (!at_once) it.clock = room->after(CostTerm::credits, back_ns);
-      send(rank, step);
-      return Half::out;
+    if (it.state.done()) return Half::none;
+    const Moment* room = it.state.sent ? nullptr : outgoing(rank, step).room();
+    const Moment* arrival = it.state.received ? nullptr : incoming(rank, step).arrival();
+    const double back_ns = it.state.sent ? 0 : ports_.latency_ns(rank, step.to);
+    if (room == nullptr || room->ns + back_ns > it.clock.ns) {  // it has to wait
+      const bool both = !it.state.sent && !it.state.received;
+      if (both && (room == nullptr || arrival == nullptr) && !forced) return Half::none;
+      if (room != nullptr && (arrival == nullptr || room->ns + back_ns <= arrival->ns))
+        it.clock = room->after(CostTerm::credits, back_ns);
+      else if (arrival != nullptr)
+        it.clock.wait_for(*arrival);
     }
-    if (arrival == nullptr) return Half::none;
-    it.clock.wait_for(*arrival);
-    receive(rank, step);
-    return Half::in;
+    struct Channels {
+      bool room, message;
+      bool may_send() const { return room; }
+      bool arrived() const { return message; }
+    };
+    const Half half = next_half(
+        it.state, Channels{room != nullptr && room->ns + back_ns <= it.clock.ns,
+                           arrival != nullptr && arrival->ns <= it.clock.ns});
+    if (half == Half::send) send(rank, step);
+    if (half == Half::receive) receive(rank, step);
+    return half;
   }
 
   void send(int rank, const SimulatedStep& step) {
     Runner& it = runners_[index(rank)];
-    const int peer = to(rank, step);
+    const int peer = step.to;
     const bool whole = step.primitive == Primitive::send_input;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.send_chunk);
     const Path path = path_of(rank, step, bytes);
@@ -268,7 +264,7 @@ class World {
       it.clock.pay(CostTerm::into_slots, costs_.copy_to_slot_ns(step.send_place, bytes));
     const bool exposed = path == Path::exposed;
     outgoing(rank, step).put(ports_.arrival(rank, peer, bytes, it.clock), exposed);
-    it.sent = true;
+    it.state.sent = true;
     it.exposed += exposed;
     Traffic& way = it.sent_by[static_cast<std::size_t>(path)];
     ++way.messages;
@@ -280,23 +276,22 @@ class World {
     if (bytes <= kInlineBytes) return Path::cell;
     const Place from = step.send_place;
     if (from == Place::partial && runners_[index(rank)].partial_in_slot) return Path::sum;
-    const bool lies_still = from == Place::input || from == Place::output;
-    const bool may_expose =
-        lies_still && !(step.primitive == Primitive::send_input && call_.in_place);
-    if (may_expose && bytes >= call_.zero_copy_from_bytes && !ports_.is_wire(rank, to(rank, step)))
+    const bool whole = step.primitive == Primitive::send_input;
+    if (is_exposable(Piece{from, whole ? kWholeInput : step.send_chunk}, call_.in_place) &&
+        bytes >= call_.zero_copy_from_bytes && !ports_.is_wire(rank, step.to))
       return Path::exposed;
     return Path::slot;
   }
 
   void receive(int rank, const SimulatedStep& step) {
     Runner& it = runners_[index(rank)];
-    it.received = true;
+    it.state.received = true;
     it.clock.pay(CostTerm::ends, costs_.message_ns());
     const bool looks = step.primitive == Primitive::wait_input;
     const bool whole = looks && step.receive_chunk == kWholeInput;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
     it.received_bytes += bytes;
-    if (bytes > kInlineBytes && !ports_.is_wire(from(rank, step), rank))
+    if (bytes > kInlineBytes && !ports_.is_wire(step.from, rank))
       it.clock.pay(CostTerm::lines, costs_.slot_ns());
     const bool exposed = incoming(rank, step).exposed();
     it.views_exposed = looks && exposed;
@@ -304,21 +299,21 @@ class World {
     // Where the sum goes is chosen before it is computed: a slot that becomes free meanwhile is
     // not seen.
     if (step.receive_place == Place::partial)
-      it.partial_in_slot = it.sent && bytes > kInlineBytes && slot_is_free(rank);
+      it.partial_in_slot = it.state.sent && bytes > kInlineBytes && slot_is_free(rank, step);
     if (step.primitive == Primitive::exchange_reduce)
       it.clock.pay(CostTerm::additions, costs_.reduce_ns(step.receive_place, bytes, exposed));
     else
       it.clock.pay(CostTerm::from_slots, costs_.copy_from_slot_ns(bytes, exposed));
-    release(from(rank, step), rank, step.from == kRing);
+    release(step.from, rank, step.from_ring);
   }
 
-  // Whether the right neighbour's next slot can be stored to, as far as this rank knows now.
-  bool slot_is_free(int rank) const {
-    const int right = wrap(rank + 1);
-    if (ports_.is_wire(rank, right)) return false;
-    const Moment* room = ring_[index(rank)].room();
+  // Whether the next slot of the peer that a partial sum goes on to can be stored to, as far as
+  // this rank knows now.
+  bool slot_is_free(int rank, const SimulatedStep& step) {
+    if (ports_.is_wire(rank, step.to)) return false;
+    const Moment* room = outgoing(rank, step).room();
     return room != nullptr &&
-           room->ns + ports_.latency_ns(rank, right) <= runners_[index(rank)].clock.ns;
+           room->ns + ports_.latency_ns(rank, step.to) <= runners_[index(rank)].clock.ns;
   }
 
   // A channel of the mesh that is idle is forgotten where its credit can never matter: of 4,096
@@ -360,9 +355,9 @@ class World {
       if (runners_[index(rank)].reclaiming)
         return Wait{.peer = reader_of(rank), .for_what = "read what it was exposed"};
       const SimulatedStep& step = step_of(rank);
-      if (!runners_[index(rank)].received)
-        return Wait{.peer = from(rank, step), .for_what = "send"};
-      return Wait{.peer = to(rank, step), .for_what = "make room"};
+      if (awaited_half(runners_[index(rank)].state) == Half::receive)
+        return Wait{.peer = step.from, .for_what = "send"};
+      return Wait{.peer = step.to, .for_what = "make room"};
     });
   }
 
@@ -370,7 +365,7 @@ class World {
   int reader_of(int rank) const {
     for (const auto& [key, channel] : mesh_)
       if (key >> 32 == index(rank) && !channel.is_idle()) return static_cast<int>(key & UINT32_MAX);
-    return wrap(rank + 1);
+    return Ring{rank, call_.ranks}.right().rank;
   }
 
   const Machine& machine_;

@@ -66,7 +66,7 @@ void attempt(char (&sentence)[400], const Body& body) {
 DeviceGroup::DeviceGroup(int rank, int size, const Options& options)
     : rank_(rank), size_(size), options_(options) {
   windows_.resize(index(size));
-  connection_.left = Ring{rank, size}.left();
+  connection_.left = Ring{rank, size}.left().rank;
 }
 
 std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers& peers,
@@ -176,7 +176,7 @@ void DeviceGroup::open_peers(const std::vector<DeviceFacts>& facts,
     common_.of[peer] = {window + at.slots, reinterpret_cast<DeviceCell*>(window)};
     if (device_->lets_read(facts[index(peer)])) common_.readers |= std::uint32_t{1} << peer;
     auto* const cells = reinterpret_cast<DeviceCell*>(window + at.stream_cells);
-    if (peer == Ring{rank_, size_}.right()) {
+    if (peer == Ring{rank_, size_}.right().rank) {
       connection_.right_cells = cells;
       connection_.right_slots = window + at.stream_slots;
     }

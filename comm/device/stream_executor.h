@@ -62,16 +62,18 @@ class StreamExecutor {
 
   std::size_t slices() const { return call_.slices; }
 
-  void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
+  // Peers are the neighbours on the ring of all ranks; it has connections to nobody else.
+  void exchange_reduce(Peer, Piece send, Peer, Piece receive, std::size_t slice,
+                       Place = Place::input) {
     put(send, slice);
     take(receive, slice, true);
   }
-  void exchange(Piece send, Piece receive, std::size_t slice) {
+  void exchange(Peer, Piece send, Peer, Piece receive, std::size_t slice) {
     put(send, slice);
     take(receive, slice, false);
   }
-  void send(Piece piece, std::size_t slice) { put(piece, slice); }
-  void receive(Piece piece, std::size_t slice) { take(piece, slice, false); }
+  void send(Peer, Piece piece, std::size_t slice) { put(piece, slice); }
+  void receive(Peer, Piece piece, std::size_t slice) { take(piece, slice, false); }
   void post_op(Piece piece, std::size_t slice);
   void copy_input(int chunk, std::size_t slice);
 

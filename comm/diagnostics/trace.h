@@ -32,10 +32,6 @@ namespace ringside {
 // each of 8 ranks can be looked at. In memory they are 8 MB a rank.
 inline constexpr std::size_t kMostSpans = std::size_t{64} << 10;
 
-// What kind of channel a message travels on (peers.h): the ring's, a pair's for collectives, or a
-// pair's for send and recv.
-enum class Connection : unsigned char { ring, mesh, messages };
-
 // Which message: the same number at both its ends, and another for each message. 0: none.
 using MessageId = std::uint64_t;
 constexpr MessageId message_id(Connection connection, int from, int to, std::uint32_t number) {

@@ -1,25 +1,69 @@
-// The host executor's one step, from the outside in: exchange, send half, receive half, and what
-// can be wrong.
+// The host executor's one step, from the outside in: the two halves and the wait for them, what
+// each half does, and what can be wrong.
 #include "comm/host/executor.h"
 
 #include <cassert>
 
+#include "comm/algorithms/step.h"
 #include "comm/error.h"
 
 namespace ringside {
 
-void HostExecutor::step(Out out, In in, bool reduce, std::size_t slice) {
+void HostExecutor::step(Out out, In in, Combine combine, std::size_t slice) {
   step_ = next_step(slice);
   slice_ = slice;
-  if (out.end != nullptr) {
-    locate(out, slice);
-    out.sent = try_send(out);
+  if (out.end != nullptr) locate(out, slice);
+  carry_out(out, in, combine);
+}
+
+// What may be sent first is sent first; while a rank waits for a message, it sends as soon as there
+// is credit. That is what keeps a ring of full slots moving.
+void HostExecutor::carry_out(const Out& out, const In& in, Combine combine) {
+  StepState state{out.end == nullptr, in.end == nullptr};
+  while (!state.done()) {
+    if (wait_for_half(state, out, in) == Half::send) {
+      send_now(out);
+      state.sent = true;
+    } else {
+      take(out, in, combine, state.sent);
+      state.received = true;
+    }
   }
-  if (in.end != nullptr) {
-    wait_for_message(out, in);
-    take(in, reduce, out.sent, slice);
-  }
-  if (!out.sent) wait_for_room(out);
+}
+
+// A rank that has received nothing in this call yet looks at what comes along the ring while it
+// waits for room: two ranks that both believe to be the root of a broadcast would wait for each
+// other until the deadline. Later it must not look: the next message may rightly belong to the left
+// neighbour's next call.
+Half HostExecutor::wait_for_half(const StepState& state, const Out& out, const In& in) {
+  struct Channels {
+    SendEnd* to;
+    ReceiveEnd* from;
+    bool may_send() const { return to->may_send(); }
+    bool arrived() const { return from->arrived() || from->overtaken(); }
+  };
+  const Channels channels{out.end, in.end};
+  const bool looks_elsewhere = state.received && !received_ && is_ring(out);
+  const auto mismatch_came = [&] {
+    return edges_.left->arrived() && edges_.left->flag().fingerprint != call_.fingerprint;
+  };
+  Half half = Half::none;
+  waiter_.wait(
+      awaited_half(state) == Half::receive ? in.rank : out.rank,
+      [&] {
+        half = next_half(state, channels);
+        return half != Half::none || (looks_elsewhere && mismatch_came());
+      },
+      [&] { return at_step() + for_what(state, out, in); }, position());
+  if (half == Half::none) check_flag(*edges_.left, edges_.left_rank);
+  if (half == Half::receive) check_flag(*in.end, in.rank);
+  return half;
+}
+
+std::string HostExecutor::for_what(const StepState& state, const Out& out, const In& in) const {
+  if (awaited_half(state) == Half::receive)
+    return text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank);
+  return text(" for rank %d to make room for %s", out.rank, name_of(out.piece).c_str());
 }
 
 // Where the outgoing piece is, and how long.
@@ -43,12 +87,12 @@ void HostExecutor::locate(Out& out, std::size_t slice) {
   out.ref = ref_of(out);
 }
 
-// Where the receiver finds the piece, if it may and can look for it: sums on their way are written
-// over too soon, and what travels in a cell needs no zero-copy message.
+// Where the receiver finds the piece, if it may and can read it in place. What travels in a cell
+// needs no zero-copy message.
 ZeroCopyRef HostExecutor::ref_of(const Out& out) const {
   if (out.bytes < call_.zero_copy_from_bytes || out.bytes <= kInlineBytes) return {};
+  if (!is_exposable(out.piece, call_.input == call_.output)) return {};
   const bool from_input = out.piece.place == Place::input;
-  if (!from_input && out.piece.place != Place::output) return {};
   const Exposable& it = from_input ? call_.input_exposable : call_.output_exposable;
   const auto offset =
       static_cast<std::size_t>(out.source - (from_input ? call_.input : call_.output));
@@ -56,8 +100,8 @@ ZeroCopyRef HostExecutor::ref_of(const Out& out) const {
   return {it.from.allocation, it.from.offset_bytes + offset};
 }
 
-bool HostExecutor::try_send(const Out& out) {
-  if (!out.end->may_send()) return false;
+// Only when there is credit.
+void HostExecutor::send_now(const Out& out) {
   if (out.source == nullptr) {
     out.end->publish(call_.fingerprint);
   } else if (out.ref.allocation != 0) {
@@ -66,78 +110,46 @@ bool HostExecutor::try_send(const Out& out) {
   } else {
     out.end->send(call_.fingerprint, out.source, out.bytes);
   }
-  return true;
 }
 
-// A rank that has received nothing in this call yet looks at what comes along the ring while it
-// waits for room: two ranks that both believe to be the root of a broadcast would wait for each
-// other until the deadline. Later it must not look: the next message may rightly belong to the left
-// neighbour's next call.
-void HostExecutor::wait_for_room(const Out& out) {
-  bool sent = false;
-  const auto mismatch_came = [&] {
-    return !received_ && out.end == &*edges_.right && edges_.left->arrived() &&
-           edges_.left->flag().fingerprint != call_.fingerprint;
-  };
-  waiter_.wait(
-      out.rank, [&] { return (sent = try_send(out)) || mismatch_came(); },
-      [&] {
-        return at_step() +
-               text(" for rank %d to make room for %s", out.rank, name_of(out.piece).c_str());
-      },
-      position());
-  if (!sent) check_flag(*edges_.left, edges_.left_rank);
-}
-
-// While waiting, the outgoing piece is sent as soon as there is credit: that is what keeps a ring
-// of full slots moving.
-void HostExecutor::wait_for_message(Out& out, const In& in) {
-  waiter_.wait(
-      in.rank,
-      [&] {
-        if (!out.sent) out.sent = try_send(out);
-        return in.end->arrived() || in.end->overtaken();
-      },
-      [&] { return at_step() + text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank); },
-      position());
-  check_flag(*in.end, in.rank);
-}
-
-void HostExecutor::take(const In& in, bool reduce, bool sent, std::size_t slice) {
-  const Range r = range(in.piece.chunk, slice);
+void HostExecutor::take(const Out& out, const In& in, Combine combine, bool sent) {
+  const Range r = range(in.piece.chunk, slice_);
   const std::size_t bytes = r.count * call_.element_bytes;
   const std::byte* message = message_of(*in.end, in.rank, bytes);
   received_ = true;
-  std::byte* target = target_of(in.piece, r, sent);
-  // The partial sum first, the own contribution second: the left fold of the rotated order.
-  if (reduce && streams(in.piece) && call_.divide == nullptr)
-    reduce_streaming(call_.reduce, call_.element_bytes, target, message, input_at(r), r.count);
-  else if (reduce)
-    call_.reduce(target, message, input_at(r), r.count);
-  else if (streams(in.piece))
+  std::byte* target = target_of(out, in.piece, r, sent);
+  if (combine != Combine::copy) {
+    // The partial sum first, the own contribution second: the left fold of the rotated order.
+    const std::byte* own = combine == Combine::add_input ? input_at(r) : output_at(r);
+    if (streams(in.piece) && call_.divide == nullptr)
+      reduce_streaming(call_.reduce, call_.element_bytes, target, message, own, r.count);
+    else
+      call_.reduce(target, message, own, r.count);
+  } else if (streams(in.piece)) {
     copy_bytes_streaming(target, message, bytes);
-  else if (bytes > 0)
+  } else if (bytes > 0) {
     copy_bytes(target, message, bytes);
+  }
   waiter_.done_reading(*in.end);
 }
 
 // An allocation's first zero-copy message is waited for: its owner is asked for the memory.
 const std::byte* HostExecutor::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
-  const auto words = [&] {
+  const auto where = [&] {
     return at_step() + text(" for memory that rank %d exposes", from_rank);
   };
-  const std::byte* message = waiter_.read(end, bytes, words);
+  const std::byte* message = waiter_.read(end, bytes, where);
   if (message == nullptr) [[unlikely]]
     waiter_.wait(
-        from_rank, [&] { return (message = waiter_.read(end, bytes, words)) != nullptr; }, words,
+        from_rank, [&] { return (message = waiter_.read(end, bytes, where)) != nullptr; }, where,
         position());
   return message;
 }
 
-std::byte* HostExecutor::target_of(Piece piece, Range r, bool sent) {
+std::byte* HostExecutor::target_of(const Out& out, Piece piece, Range r, bool sent) {
   switch (piece.place) {
     case Place::partial:
-      return partial_target(r.count * call_.element_bytes, sent);
+      return partial_target(out, r.count * call_.element_bytes, sent);
     case Place::scratch:
       return scratch_.kept();
     default:
@@ -146,12 +158,13 @@ std::byte* HostExecutor::target_of(Piece piece, Range r, bool sent) {
   }
 }
 
-// The neighbour's next slot, if the piece before it has gone out and there is credit for one more;
-// scratch otherwise. A piece that travels in its cell needs no slot.
-std::byte* HostExecutor::partial_target(std::size_t bytes, bool sent) {
-  if (sent && bytes > kInlineBytes && edges_.right->may_send()) {
+// The next slot of the peer that it goes on to, if the piece before it has gone out and there is
+// credit for one more; scratch otherwise. A piece that travels in its cell needs no slot.
+std::byte* HostExecutor::partial_target(const Out& out, std::size_t bytes, bool sent) {
+  assert(out.end != nullptr);
+  if (sent && bytes > kInlineBytes && out.end->may_send()) {
     partial_ = nullptr;
-    if (std::byte* slot = edges_.right->slot()) return slot;
+    if (std::byte* slot = out.end->slot()) return slot;
   }
   std::byte* target = scratch_.next();
   partial_ = target;
@@ -173,12 +186,11 @@ void HostExecutor::copy_input(int chunk, std::size_t slice) {
 
 void HostExecutor::send_input(int peer) {
   ++step_;
-  Out out = to_peer(peer, Piece{Place::input, kWholeInput});
+  Out out = out_to({peer}, Piece{Place::input, kWholeInput});
   out.source = call_.input;
   out.bytes = whole_bytes();
-  // In place this rank's own sums are about to cover what the others would still read.
-  if (call_.input != call_.output) out.ref = ref_of(out);
-  if (!try_send(out)) wait_for_room(out);
+  out.ref = ref_of(out);
+  carry_out(out, {}, Combine::copy);
 }
 
 void HostExecutor::wait_input(int rank, int chunk, std::size_t slice) {
@@ -186,8 +198,7 @@ void HostExecutor::wait_input(int rank, int chunk, std::size_t slice) {
   if (rank == peers_.rank()) return set_aside_own();
   step_ = next_step(slice);
   slice_ = slice;
-  Out none;
-  wait_for_message(none, from_peer(rank, Piece{Place::input, chunk}));
+  wait_for_half({.sent = true, .received = false}, {}, in_from({rank}, Piece{Place::input, chunk}));
 }
 
 // In place the output is about to cover the own input, so that is copied; it is at most a slot.
@@ -229,8 +240,8 @@ void HostExecutor::wait_reads() {
     wait_reads_of(edges_.to[peer], static_cast<int>(peer));
 }
 
-// A rank that comes here has sent all its messages of the call. So it is ahead of whoever still
-// waits for one: that was lost (report.cc).
+// A rank that gets here has sent all its messages of the call. So it is ahead of whoever still
+// waits for one, which was lost (comm/diagnostics/report.cc).
 void HostExecutor::wait_reads_of(std::optional<SendEnd>& end, int rank) {
   if (!end || !end->has_exposed()) return;
   waiter_.wait(
@@ -249,9 +260,9 @@ std::string HostExecutor::name_of(Piece piece) const {
 }
 
 std::string HostExecutor::at_step() const {
-  std::string words = text("waiting in step %d of %d", step_, call_.steps_per_slice);
-  if (slices() > 1) words += text(" of slice %zu of %zu", slice_ + 1, slices());
-  return words;
+  std::string where = text("waiting in step %d of %d", step_, call_.steps_per_slice);
+  if (slices() > 1) where += text(" of slice %zu of %zu", slice_ + 1, slices());
+  return where;
 }
 
 }  // namespace ringside

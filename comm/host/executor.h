@@ -1,22 +1,23 @@
-// The host executor: carries out an algorithm's words on the calling thread, by moving bytes
+// The host executor: carries out an algorithm's primitives on the calling thread, by moving bytes
 // through channels.
 //
 // One exchange, for pieces of at most a slot:
 //
-//     outgoing piece ──copy──▶ right neighbour's slot        (as soon as there is credit)
+//     outgoing piece ──copy──▶ peer's slot                   (as soon as there is credit)
 //     own slot ──reduce with own input──▶ where the piece belongs
 //
 // Three things make it fast without the algorithm knowing.
 //
-//   Fusing. A partial sum (`carry`) is sent on in the next step. If there is credit for that
-//   already, the sum is computed straight into the right neighbour's slot, and the next step only
-//   signals. Otherwise it goes to scratch memory and is copied when credit comes. Fusing never
-//   waits, so it cannot deadlock.
+//   Fusing. A partial sum is sent on in the next step. If there is credit for that already, the sum
+//   is computed straight into the next peer's slot, and the next step only signals. Otherwise it
+//   goes to scratch memory and is copied when credit comes. Fusing never waits, so it cannot
+//   deadlock.
 //
-//   Zero-copy messages. Where the outgoing piece lies in memory that its receiver can read (allocate.h),
-//   nothing is copied: the message says where the piece is. Input and output may be exposed, as the
-//   algorithms never write to a piece again that somebody still has to read (prover.h proves
-//   it); sums that are on their way are not. A call ends when all it exposed has been read.
+//   Zero-copy messages. Where the outgoing piece lies in memory that its receiver can read
+//   (allocate.h), nothing is copied: the message says where the piece is. Input and output may be
+//   exposed, as the algorithms never write to a piece again that somebody still has to read (the
+//   prover proves it); sums that are on their way are not. A call ends when all it exposed has been
+//   read.
 //
 //   Slices. A slot fits the cache, and a slice goes through all its steps before the next one
 //   begins, so what was just reduced is still in the cache when it is gathered.
@@ -31,6 +32,7 @@
 #include "comm/algorithms/chunks.h"
 #include "comm/algorithms/operation.h"
 #include "comm/algorithms/ring.h"
+#include "comm/algorithms/step.h"
 #include "comm/host/waiter.h"
 #include "comm/transport/channel.h"
 #include "kernels/loops.h"
@@ -55,7 +57,7 @@ struct HostCall {
   ReduceLoop reduce = nullptr;
   DivideLoop divide = nullptr;  // AVG's last step
   int divisor = 1;
-  // Bytes that rest (ring.h) go past the caches: the buffers are larger than those.
+  // Pieces that are streaming (ring.h) go past the caches: the buffers are larger than those.
   bool streams = false;
   // Pieces of so many bytes and more are exposed, if they lie in memory of which that can be said.
   std::size_t zero_copy_from_bytes = SIZE_MAX;
@@ -106,19 +108,24 @@ class HostExecutor {
   // The number within its slice, from 1, of the step that comes next if it is of this slice.
   int next_step(std::size_t slice) const { return slice == slice_ ? step_ + 1 : 1; }
 
-  // The ring's primitives.
-  void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
-    step(to_right(send), from_left(receive), true, slice);
+  void exchange_reduce(Peer to, Piece send, Peer from, Piece receive, std::size_t slice,
+                       Place own = Place::input) {
+    step(out_to(to, send), in_from(from, receive),
+         own == Place::input ? Combine::add_input : Combine::add_output, slice);
   }
-  void exchange(Piece send, Piece receive, std::size_t slice) {
-    step(to_right(send), from_left(receive), false, slice);
+  void exchange(Peer to, Piece send, Peer from, Piece receive, std::size_t slice) {
+    step(out_to(to, send), in_from(from, receive), Combine::copy, slice);
   }
-  void send(Piece piece, std::size_t slice) { step(to_right(piece), {}, false, slice); }
-  void receive(Piece piece, std::size_t slice) { step({}, from_left(piece), false, slice); }
+  void send(Peer to, Piece piece, std::size_t slice) {
+    step(out_to(to, piece), {}, Combine::copy, slice);
+  }
+  void receive(Peer from, Piece piece, std::size_t slice) {
+    step({}, in_from(from, piece), Combine::copy, slice);
+  }
   void post_op(Piece piece, std::size_t slice);
   void copy_input(int chunk, std::size_t slice);
 
-  // The words of one_shot.h, where the whole input is one message, and of two_shot.h.
+  // The primitives of one_shot.h, where the whole input is one message, and of two_shot.h.
   void send_input(int peer);
   void wait_input(int rank, int chunk = kWholeInput, std::size_t slice = 0);
   void reduce_input(int chunk, int from, int order, std::size_t slice = 0);
@@ -127,49 +134,47 @@ class HostExecutor {
   // The end of a call: waits until everything has been sent, and what was exposed has been read.
   void wait_reads();
 
-  // The mesh's primitives.
-  void send_to(int peer, Piece piece, std::size_t slice) {
-    step(to_peer(peer, piece), {}, false, slice);
-  }
-  void receive_from(int peer, Piece piece, std::size_t slice) {
-    step({}, from_peer(peer, piece), false, slice);
-  }
-  void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
-    step(to_peer(to, send), from_peer(from, receive), false, slice);
-  }
-
  private:
   // The two halves of a step. A null end means that the step has no such half.
   struct Out {
     SendEnd* end = nullptr;
     int rank = 0;
     Piece piece{};
-    const std::byte* source = nullptr;  // null: already in the neighbour's slot
+    const std::byte* source = nullptr;  // null: already in the peer's slot
     std::size_t bytes = 0;
     ZeroCopyRef ref{};  // where the receiver finds the piece, if it can
-    bool sent = true;
   };
   struct In {
     ReceiveEnd* end = nullptr;
     int rank = 0;
     Piece piece{};
   };
+  // What a received piece becomes: itself, or its sum with this rank's own part.
+  enum class Combine : unsigned char { copy, add_input, add_output };
 
-  Out to_right(Piece piece) { return {&*edges_.right, edges_.right_rank, piece}; }
-  In from_left(Piece piece) { return {&*edges_.left, edges_.left_rank, piece}; }
-  Out to_peer(int rank, Piece piece) { return {&*edges_.to[index(rank)], rank, piece}; }
-  In from_peer(int rank, Piece piece) { return {&*edges_.from[index(rank)], rank, piece}; }
+  // Where an algorithm says the connection, as ring.h does, this is decided by the compiler.
+  Out out_to(Peer to, Piece piece) {
+    SendEnd& end = to.connection == Connection::ring ? *edges_.right : *edges_.to[index(to.rank)];
+    return {&end, to.rank, piece};
+  }
+  In in_from(Peer from, Piece piece) {
+    ReceiveEnd& end =
+        from.connection == Connection::ring ? *edges_.left : *edges_.from[index(from.rank)];
+    return {&end, from.rank, piece};
+  }
+  bool is_ring(const Out& out) const { return out.end == &*edges_.right; }
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
-  void step(Out out, In in, bool reduce, std::size_t slice);
+  void step(Out out, In in, Combine combine, std::size_t slice);
+  void carry_out(const Out& out, const In& in, Combine combine);
+  Half wait_for_half(const StepState& state, const Out& out, const In& in);
+  std::string for_what(const StepState& state, const Out& out, const In& in) const;
   void locate(Out& out, std::size_t slice);
-  bool try_send(const Out& out);
-  void wait_for_room(const Out& out);
-  void wait_for_message(Out& out, const In& in);
-  void take(const In& in, bool reduce, bool sent, std::size_t slice);
+  void send_now(const Out& out);
+  void take(const Out& out, const In& in, Combine combine, bool sent);
   bool streams(Piece piece) const { return call_.streams && piece.streaming; }
-  std::byte* target_of(Piece piece, Range r, bool sent);
-  std::byte* partial_target(std::size_t bytes, bool sent);
+  std::byte* target_of(const Out& out, Piece piece, Range r, bool sent);
+  std::byte* partial_target(const Out& out, std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);
   const std::byte* message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes);
   ZeroCopyRef ref_of(const Out& out) const;
@@ -198,9 +203,9 @@ class HostExecutor {
   Waiter& waiter_;
   Scratch& scratch_;
   const std::byte* first_ = nullptr;     // the contribution that the second one is added to
-  Range waited_;                         // what every rank looks at: all, or a slice of a chunk
+  Range waited_;                         // what is waited for of each: all, or a slice of a chunk
   const std::byte* own_view_ = nullptr;  // this rank's part of it, or its copy
-  const std::byte* partial_ = nullptr;   // null while the carry is in the neighbour's slot
+  const std::byte* partial_ = nullptr;   // null while the partial sum is in the peer's slot
   bool received_ = false;                // anything, in this call
   bool has_exposed_ = false;
   std::size_t slice_ = 0;

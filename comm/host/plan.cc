@@ -242,7 +242,7 @@ Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DTy
   const Kind kind = Kind::broadcast;
   check_buffer(planner, kind, buffer, count, dtype);
   check_peer(planner, kind, "root", root);
-  const bool passes_on = Ring{planner.rank, planner.size}.right() != root;
+  const bool passes_on = Ring{planner.rank, planner.size}.right().rank != root;
   Plan plan = make(planner, {kind, dtype, Reduction::sum, root, count}, buffer, buffer,
                    Chunks{count, 1}, planner.rank != root && passes_on ? 2 : 1);
   plan.algorithm = algorithm_of<AlgorithmId::broadcast>("chain");

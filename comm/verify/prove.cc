@@ -1,5 +1,5 @@
-// A world of symbols: the turns, the steps and the circles. What is proved and why it suffices is
-// in prover.h; memory and channels are in proof_memory.h and proof_channel.h.
+// A world of symbols: the turns, the steps and the wait cycles. What is proved, and why it suffices,
+// is in prove.h; memory and channels are in symbol_memory.h and symbol_channel.h.
 #include "comm/verify/prove.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "comm/algorithms/step.h"
 #include "comm/error.h"
 #include "comm/util/wait_graph.h"
 #include "comm/verify/symbol_channel.h"
@@ -19,8 +20,7 @@ namespace {
 struct Runner {
   std::size_t next = 0;  // the step it is in
   bool begun = false;
-  bool sent = false;
-  bool received = false;
+  StepState state{};
   bool returned = false;  // from its call: its buffers are the caller's again
   std::string wrong;      // with its outputs, when it returned
   int unread = 0;         // not read yet
@@ -73,32 +73,17 @@ class World {
 
  private:
   static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
-  int wrap(int rank) const { return (rank % size_ + size_) % size_; }
-  int to(int rank, const Step& step) const { return step.to == kRing ? wrap(rank + 1) : step.to; }
-  int from(int rank, const Step& step) const {
-    return step.from == kRing ? wrap(rank - 1) : step.from;
-  }
-
-  // What the words are made of. A look at the own input moves nothing.
-  static bool sends(const Step& step) {
-    return step.send || step.primitive == Primitive::send_input;
-  }
-  static bool receives(int rank, const Step& step) {
-    if (step.primitive == Primitive::wait_input) return step.from != rank;
-    return step.primitive == Primitive::exchange_reduce || step.primitive == Primitive::exchange ||
-           step.primitive == Primitive::receive;
-  }
-
   // The ring's edges and the mesh's are different channels, also between the same two ranks.
-  SymbolChannel& channel(int source, int target, bool ring) {
-    return channels_.try_emplace(std::tuple(source, target, ring), source, target, rules_.slots)
+  SymbolChannel& channel(int source, int target, Connection connection) {
+    return channels_
+        .try_emplace(std::tuple(source, target, connection), source, target, rules_.slots)
         .first->second;
   }
   SymbolChannel& outgoing(int rank, const Step& step) {
-    return channel(rank, to(rank, step), step.to == kRing);
+    return channel(rank, step.to.rank, step.to.connection);
   }
   SymbolChannel& incoming(int rank, const Step& step) {
-    return channel(from(rank, step), rank, step.from == kRing);
+    return channel(step.from.rank, rank, step.from.connection);
   }
 
   // --- turns ---
@@ -131,20 +116,44 @@ class World {
     Runner& runner = runners_[index(rank)];
     if (!runner.begun) begin(rank, *step);
     bool progress = false;
-    if (!runner.sent && try_send(rank)) progress = true;
-    if (!runner.received && may_receive(rank) && try_receive(rank)) progress = true;
-    if (runner.sent && runner.received) {
-      if (!sends(*step) && !receives(rank, *step)) local(rank, *step);
-      ++runner.next;
-      runner.begun = false;
-      ++steps_;
-      progress = true;
-    }
-    return progress;
+    for (Half half; (half = next(rank)) != Half::none; progress = true) carry_out(rank, half);
+    if (!runner.state.done()) return progress;
+    if (!step->sends() && !step->receives(rank)) local(rank, *step);
+    ++runner.next;
+    runner.begun = false;
+    ++steps_;
+    return true;
   }
 
-  // When all words are said, and all zero-copy messages have been read: what a caller does next to
-  // his buffers is his affair.
+  Half next(int rank) {
+    struct Channels {
+      World& world;
+      int rank;
+      const Step& step;
+      bool may_send() { return world.may_send(rank, step); }
+      bool arrived() { return world.incoming(rank, step).arrived(); }
+      bool has_place() { return !world.lacks_place(rank); }
+    };
+    const StepState& state = runners_[index(rank)].state;
+    Channels channels{*this, rank, *current(rank)};
+    return rules_.in_order ? next_half_in_order(state, channels) : next_half(state, channels);
+  }
+
+  void carry_out(int rank, Half half) {
+    Runner& runner = runners_[index(rank)];
+    const Step& step = *current(rank);
+    if (half == Half::receive) {
+      receive(rank, step);
+      runner.state.received = true;
+      return;
+    }
+    put(rank, step);
+    runner.state.sent = true;
+    if (rules_.slots == 0) carry_out(step.to.rank, Half::receive);  // into its hands
+  }
+
+  // When all primitives are done, and all zero-copy messages have been read: from then on the
+  // buffers are the caller's.
   bool try_return(int rank) {
     Runner& runner = runners_[index(rank)];
     if (runner.returned || (runner.unread > 0 && !rules_.leave_early)) return false;
@@ -161,8 +170,7 @@ class World {
   void begin(int rank, const Step& step) {
     Runner& runner = runners_[index(rank)];
     runner.begun = true;
-    runner.sent = !sends(step);
-    runner.received = !receives(rank, step);
+    runner.state = {!step.sends(), !step.receives(rank)};
     runner.chain_before = runner.chain;
     memories_[index(rank)].begin_word();
   }
@@ -177,9 +185,10 @@ class World {
       case Primitive::wait_input:
         return memory.look_at_own(step.receive, step.slice);
       case Primitive::reduce_input:
-        return memory.reduce_input(step.receive->chunk, step.from, step.order, step.slice);
-      default:  // look_away
-        for (const int peer : memory.release_inputs()) release(peer, channel(peer, rank, false));
+        return memory.reduce_input(step.receive->chunk, step.from.rank, step.order, step.slice);
+      default:  // release_inputs
+        for (const int peer : memory.release_inputs())
+          release(peer, channel(peer, rank, Connection::mesh));
     }
   }
 
@@ -188,34 +197,26 @@ class World {
     in.release();
   }
 
-  // As HostExecutor::ref_of: sums that are on their way are not exposed, nor what is about to be
-  // covered.
   bool exposes(const Step& step) const {
-    if (!rules_.exposes) return false;
-    if (step.primitive == Primitive::send_input) return !rules_.in_place || rules_.expose_in_place;
-    return step.send->place == Place::input || step.send->place == Place::output;
+    const bool in_place = rules_.in_place && !rules_.expose_in_place;
+    return rules_.exposes &&
+           is_exposable(step.send.value_or(Piece{Place::input, kWholeInput}), in_place);
   }
 
-  bool try_send(int rank) {
-    const Step& step = *current(rank);
-    if (rules_.slots == 0) return try_hand_over(rank, step);
-    if (!rules_.ignore_credit && !outgoing(rank, step).may_send()) return false;
-    put(rank, step);
-    return true;
+  bool may_send(int rank, const Step& step) {
+    if (rules_.slots == 0) return may_hand_over(rank, step);
+    return rules_.ignore_credit || outgoing(rank, step).may_send();
   }
 
-  // Rendezvous: only into the hands of a rank that is receiving from this one, over the same edge.
-  bool try_hand_over(int rank, const Step& step) {
-    const int neighbour = to(rank, step);
-    const Step* theirs = current(neighbour);
-    if (theirs == nullptr || !receives(neighbour, *theirs)) return false;
-    if (from(neighbour, *theirs) != rank || (theirs->from == kRing) != (step.to == kRing))
-      return false;
-    if (!runners_[index(neighbour)].begun) begin(neighbour, *theirs);
-    if (runners_[index(neighbour)].received) return false;
-    put(rank, step);
-    try_receive(neighbour);
-    return true;
+  // Rendezvous: only into the hands of a rank that is receiving from this one, over the same
+  // channel.
+  bool may_hand_over(int rank, const Step& step) {
+    const int peer = step.to.rank;
+    const Step* theirs = current(peer);
+    if (theirs == nullptr || !theirs->receives(peer)) return false;
+    if (theirs->from.rank != rank || theirs->from.connection != step.to.connection) return false;
+    if (!runners_[index(peer)].begun) begin(peer, *theirs);
+    return !runners_[index(peer)].state.received;
   }
 
   void put(int rank, const Step& step) {
@@ -234,45 +235,34 @@ class World {
     }
     outgoing(rank, step).put(std::move(message));
     ++messages_;
-    runner.sent = true;
   }
 
-  // In order: only after the send, and a sum that goes on needs its place in the right neighbour's
-  // slot before it is received.
-  bool may_receive(int rank) {
-    if (!rules_.in_order) return true;
-    return runners_[index(rank)].sent && !lacks_place(rank);
-  }
+  // A partial sum that is received needs its place in the slot of the peer that it goes on to.
   bool lacks_place(int rank) {
     const Step& step = *current(rank);
     if (!rules_.in_order || !step.receive || step.receive->place != Place::partial) return false;
-    return !channel(rank, wrap(rank + 1), true).may_send();
+    return !outgoing(rank, step).may_send();
   }
 
-  bool try_receive(int rank) {
-    const Step& step = *current(rank);
+  void receive(int rank, const Step& step) {
     SymbolChannel& in = incoming(rank, step);
-    if (!in.arrived()) return false;
     Runner& runner = runners_[index(rank)];
     runner.chain = std::max(runner.chain, in.front().chain);
-    runner.received = true;
     if (step.primitive == Primitive::wait_input) {
       if (step.receive) check_name(rank, step, in.front().pieces.front());
-      memories_[index(rank)].look_at(step.from, in);
-      return true;
+      return memories_[index(rank)].look_at(step.from.rank, in);
     }
     const SymbolMessage& front = in.front();
     const Value value = front.pieces.front();
     if (front.owner != nullptr) front.owner->check_exposed({front.place, value.chunk}, value, rank);
-    release(from(rank, step), in);
+    release(step.from.rank, in);
     take(rank, step, value);
-    return true;
   }
 
   void take(int rank, const Step& step, Value value) {
     ProofMemory& memory = memories_[index(rank)];
     check_name(rank, step, value);
-    if (step.primitive == Primitive::exchange_reduce) memory.add_own(value, step.slice);
+    if (step.primitive == Primitive::exchange_reduce) memory.add_own(value, step.own, step.slice);
     memory.write(*step.receive, step.slice, value);
   }
 
@@ -288,12 +278,11 @@ class World {
     return describe_deadlock([&](int rank) {
       const Step* step = current(rank);
       if (step == nullptr) return Wait{.ended = runners_[index(rank)].returned};
-      const Runner& runner = runners_[index(rank)];
-      if (runner.sent && lacks_place(rank))
-        return Wait{.peer = wrap(rank + 1), .for_what = "make room"};
-      if (!runner.received && (runner.sent || !rules_.in_order))
-        return Wait{.peer = from(rank, *step), .for_what = "send"};
-      return Wait{.peer = to(rank, *step), .for_what = rules_.slots == 0 ? "receive" : "make room"};
+      const StepState& state = runners_[index(rank)].state;
+      const bool sends_first = rules_.in_order && (!state.sent || lacks_place(rank));
+      if (!sends_first && awaited_half(state) == Half::receive)
+        return Wait{.peer = step->from.rank, .for_what = "send"};
+      return Wait{.peer = step->to.rank, .for_what = rules_.slots == 0 ? "receive" : "make room"};
     });
   }
 
@@ -302,7 +291,7 @@ class World {
   int size_;
   std::vector<Runner> runners_;
   std::vector<ProofMemory> memories_;
-  std::map<std::tuple<int, int, bool>, SymbolChannel> channels_;  // sender, receiver, on the ring
+  std::map<std::tuple<int, int, Connection>, SymbolChannel> channels_;  // by sender, receiver
   std::mt19937_64 random_;
   std::size_t messages_ = 0;
   std::size_t steps_ = 0;

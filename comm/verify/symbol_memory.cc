@@ -1,4 +1,4 @@
-// What a rank may read, and what it has when it is done; the rules are in proof_memory.h.
+// What a rank may read, and what it has when it is done; the rules are in symbol_memory.h.
 #include "comm/verify/symbol_memory.h"
 
 #include "comm/verify/prove.h"
@@ -52,8 +52,8 @@ void ProofMemory::write(Piece piece, std::size_t slice, const Value& value) {
   slot(*this, piece, slice) = value;
 }
 
-void ProofMemory::add_own(Value& received, std::size_t slice) const {
-  const Value& own = read({Place::input, received.chunk}, slice, "adds its");
+void ProofMemory::add_own(Value& received, Place place, std::size_t slice) const {
+  const Value& own = read({place, received.chunk}, slice, "adds its");
   if (received.finished)
     throw Violation{text("rank %d adds to chunk %d, which is finished", rank_, received.chunk)};
   append(received.fold, own.fold);

@@ -32,7 +32,7 @@ class ProofMemory {
   // The chunk that belongs at this place.
   int name_at(Piece piece) const;
   // Received + own: the contribution of this rank goes to the end of the history.
-  void add_own(Value& received, std::size_t slice) const;
+  void add_own(Value& received, Place own, std::size_t slice) const;
 
   void copy_input(int chunk, std::size_t slice);
   void post_op(Piece piece, std::size_t slice);

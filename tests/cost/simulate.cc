@@ -204,10 +204,13 @@ RINGSIDE_TEST(clock, stores_are_the_senders_work) {
 RINGSIDE_TEST(clock, room_that_comes_while_a_rank_adds_comes_too_late) {
   const auto chain = [](ClockWindow& executor, const Ring& ring) {
     const Piece own{Place::input, ring.rank}, sum{Place::partial, 0};
-    if (ring.rank == 0) executor.send(own, 0);
-    if (ring.rank == 1) executor.exchange_reduce(own, sum, 0), executor.send(sum, 0);
+    if (ring.rank == 0) executor.send(ring.right(), own, 0);
+    if (ring.rank == 1) {
+      executor.exchange_reduce(ring.right(), own, ring.left(), sum, 0);
+      executor.send(ring.right(), sum, 0);
+    }
     if (ring.rank == 2)
-      for (const int chunk : {1, 0}) executor.receive({Place::output, chunk}, 0);
+      for (const int chunk : {1, 0}) executor.receive(ring.left(), {Place::output, chunk}, 0);
   };
   const double sum_ns = kCopy_ns + kLatency_ns + kReduce_ns;
   check_close(t, price_text(stores(3, 2), 3, chain).time_ns, sum_ns + kLatency_ns + kCopy_ns,
@@ -270,8 +273,9 @@ RINGSIDE_TEST(clock_mutants, what_never_ends_is_reported) {
   CHECK_EQ(price_text(pure(4), 4, mutant_all_reduce<TiredRing>).why,
            "deadlock: rank 2 waits for rank 1 to send, which has ended");
   const auto send_then_receive = [](ClockWindow& executor, const Ring& ring) {
-    for (int i = 0; i < 3; ++i) executor.send({Place::output, ring.rank}, 0);
-    for (int i = 0; i < 3; ++i) executor.receive({Place::output, ring.left()}, 0);
+    for (int i = 0; i < 3; ++i) executor.send(ring.right(), {Place::output, ring.rank}, 0);
+    for (int i = 0; i < 3; ++i)
+      executor.receive(ring.left(), {Place::output, ring.left().rank}, 0);
   };
   CHECK_EQ(price_text(pure(3, 2), 3, send_then_receive).why,
            "deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to make room, "

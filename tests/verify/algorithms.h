@@ -77,9 +77,9 @@ inline void send_then_receive(Recorder& executor, const Ring& ring) {
     executor.copy_input(ring.rank, slice);
   for (int step = 0; step < ring.steps(); ++step) {
     for (std::size_t slice = 0; slice < executor.slices(); ++slice)
-      executor.send({Place::output, ring.gather_send(step)}, slice);
+      executor.send(ring.right(), {Place::output, ring.gather_send(step)}, slice);
     for (std::size_t slice = 0; slice < executor.slices(); ++slice)
-      executor.receive({Place::output, ring.gather_receive(step)}, slice);
+      executor.receive(ring.left(), {Place::output, ring.gather_receive(step)}, slice);
   }
 }
 
@@ -91,8 +91,11 @@ inline std::string show(const Step& step) {
   const char* const kPlaces[] = {"input", "carry", "output", "kept"};
   std::string line = kWords[static_cast<int>(step.primitive)];
   line += ":";
-  if (step.to != kRing) line += text(" to %d,", step.to);
-  if (step.from != kRing) line += text(" from %d,", step.from);
+  const auto is_named = [](Peer peer) {
+    return peer.rank >= 0 && peer.connection == Connection::mesh;
+  };
+  if (is_named(step.to)) line += text(" to %d,", step.to.rank);
+  if (is_named(step.from)) line += text(" from %d,", step.from.rank);
   if (step.send)
     line += text(" send %s %d,", kPlaces[static_cast<int>(step.send->place)], step.send->chunk);
   if (step.receive)

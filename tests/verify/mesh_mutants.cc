@@ -37,8 +37,8 @@ auto all_to_all_with(const Sent& sent, const Received& received) {
     executor.copy_input(ring.rank, 0);
     for (int k = 1; k < ring.size; ++k) {
       const int to = ring.after(ring.rank, k), from = ring.after(ring.rank, ring.size - k);
-      executor.swap(to, {Place::input, sent(ring, to)}, from, {Place::output, received(ring, from)},
-                    0);
+      executor.exchange({to}, {Place::input, sent(ring, to)}, {from},
+                        {Place::output, received(ring, from)}, 0);
     }
   };
 }
@@ -63,10 +63,10 @@ RINGSIDE_TEST(proof_mutants, a_gather_that_mixes_up_its_ranks_is_named) {
   check_violation(t, Specification::gather,
                   "rank 1 expects chunk 3 of slice 0 and receives chunk 2 of slice 0",
                   [](Recorder& executor, const Ring& ring) {
-                    if (ring.rank != 1) return executor.send_to(1, {Place::input, ring.rank}, 0);
+                    if (ring.rank != 1) return executor.send({1}, {Place::input, ring.rank}, 0);
                     executor.copy_input(1, 0);
                     for (const int peer : {2, 3, 0})
-                      executor.receive_from(peer, {Place::output, confused(ring, peer)}, 0);
+                      executor.receive({peer}, {Place::output, confused(ring, peer)}, 0);
                   });
 }
 
@@ -75,10 +75,10 @@ RINGSIDE_TEST(proof_mutants, a_scatter_of_the_wrong_part_is_named) {
                   "rank 1 expects chunk 1 of slice 0 and receives chunk 3 of slice 0",
                   [](Recorder& executor, const Ring& ring) {
                     if (ring.rank != 0)
-                      return executor.receive_from(0, {Place::output, ring.rank}, 0);
+                      return executor.receive({0}, {Place::output, ring.rank}, 0);
                     executor.copy_input(0, 0);
                     for (const int peer : {1, 2, 3})
-                      executor.send_to(peer, {Place::input, 4 - peer}, 0);
+                      executor.send({peer}, {Place::input, 4 - peer}, 0);
                   });
 }
 
@@ -88,8 +88,8 @@ RINGSIDE_TEST(proof_mutants, a_reduce_that_expects_the_wrong_chunk_is_named) {
       t, Specification::reduce, "rank 0 expects chunk 3 of slice 0 and receives chunk 1 of slice 0",
       [](Recorder& executor, const Ring& ring) {
         reduce_scatter_slice(executor, ring, 0, ring.rank == 0 ? Place::output : Place::scratch);
-        if (ring.rank != 0) return executor.send_to(0, {Place::scratch, ring.rank}, 0);
-        for (const int peer : {1, 2, 3}) executor.receive_from(peer, {Place::output, 4 - peer}, 0);
+        if (ring.rank != 0) return executor.send({0}, {Place::scratch, ring.rank}, 0);
+        for (const int peer : {1, 2, 3}) executor.receive({peer}, {Place::output, 4 - peer}, 0);
       });
 }
 

@@ -74,9 +74,9 @@ std::vector<Program> all_reduce_finished(int finishes) {
     Program whole = record(1, [&](auto& recorder) { all_reduce(recorder, ring); });
     for (const Step& step : whole) {
       if (step.primitive == Primitive::exchange_reduce)
-        executor.exchange_reduce(*step.send, *step.receive, step.slice);
+        executor.exchange_reduce(step.to, *step.send, step.from, *step.receive, step.slice);
       if (step.primitive == Primitive::exchange)
-        executor.exchange(*step.send, *step.receive, step.slice);
+        executor.exchange(step.to, *step.send, step.from, *step.receive, step.slice);
       for (int i = 0; step.primitive == Primitive::post_op && i < finishes; ++i)
         executor.post_op(*step.receive, step.slice);
     }

@@ -36,7 +36,7 @@ void check_violation(test::Context& t, const Proof& proof, const std::string& se
 void send_inputs(Recorder& executor, const Ring& ring, std::size_t slice) {
   for (int k = 1; k < ring.size; ++k) {
     const int peer = ring.after(ring.rank, k);
-    executor.send_to(peer, Piece{Place::input, peer}, slice);
+    executor.send({peer}, Piece{Place::input, peer}, slice);
   }
 }
 void look_at_all(Recorder& executor, const Ring& ring, std::size_t slice) {
@@ -52,12 +52,12 @@ void finish(Recorder& executor, const Ring& ring, std::size_t slice) {
 }
 void send_result(Recorder& executor, const Ring& ring, std::size_t slice) {
   for (int k = 1; k < ring.size; ++k)
-    executor.send_to(ring.after(ring.rank, k), Piece{Place::output, ring.rank}, slice);
+    executor.send(ring.peer(ring.after(ring.rank, k)), Piece{Place::output, ring.rank}, slice);
 }
 void receive_results(Recorder& executor, const Ring& ring, std::size_t slice) {
   for (int k = 1; k < ring.size; ++k) {
     const int peer = ring.after(ring.rank, k);
-    executor.receive_from(peer, Piece{Place::output, peer}, slice);
+    executor.receive({peer}, Piece{Place::output, peer}, slice);
   }
 }
 

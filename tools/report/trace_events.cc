@@ -44,7 +44,7 @@ std::string step_words(const TracedStep& it) {
       if (!it.step.receive) return text("look at the input of rank %d", it.from);
       return text("look at chunk %d of rank %d", it.step.receive->chunk, it.from);
     case Primitive::reduce_input:
-      return text("fold chunk %d of rank %d", it.step.receive->chunk, it.step.from);
+      return text("fold chunk %d of rank %d", it.step.receive->chunk, it.step.from.rank);
     case Primitive::release_inputs:
       return "look away";
     default:

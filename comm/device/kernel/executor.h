@@ -50,31 +50,23 @@ class DeviceExecutor {
     return call_.slices > first ? (call_.slices - first + each - 1) / each : 0;
   }
 
-  // The ring's primitives.
-  RINGSIDE_HD void exchange_reduce(Piece send, Piece receive, std::size_t slice) {
-    put(right(), send, slice);
-    take(left(), receive, slice, true);
+  RINGSIDE_HD void exchange_reduce(Peer to, Piece send, Peer from, Piece receive,
+                                   std::size_t slice, Place own = Place::input) {
+    put(to.rank, send, slice);
+    take(to.rank, from.rank, receive, slice, true, own);
   }
-  RINGSIDE_HD void exchange(Piece send, Piece receive, std::size_t slice) {
-    put(right(), send, slice);
-    take(left(), receive, slice, false);
+  RINGSIDE_HD void exchange(Peer to, Piece send, Peer from, Piece receive, std::size_t slice) {
+    put(to.rank, send, slice);
+    take(to.rank, from.rank, receive, slice, false);
   }
-  RINGSIDE_HD void send(Piece piece, std::size_t slice) { put(right(), piece, slice); }
-  RINGSIDE_HD void receive(Piece piece, std::size_t slice) { take(left(), piece, slice, false); }
+  RINGSIDE_HD void send(Peer to, Piece piece, std::size_t slice) { put(to.rank, piece, slice); }
+  RINGSIDE_HD void receive(Peer from, Piece piece, std::size_t slice) {
+    take(-1, from.rank, piece, slice, false);
+  }
   RINGSIDE_HD void post_op(Piece piece, std::size_t slice);
   RINGSIDE_HD void copy_input(int chunk, std::size_t slice);
 
-  // The mesh's primitives.
-  RINGSIDE_HD void send_to(int peer, Piece piece, std::size_t slice) { put(peer, piece, slice); }
-  RINGSIDE_HD void receive_from(int peer, Piece piece, std::size_t slice) {
-    take(peer, piece, slice, false);
-  }
-  RINGSIDE_HD void swap(int to, Piece send, int from, Piece receive, std::size_t slice) {
-    put(to, send, slice);
-    take(from, receive, slice, false);
-  }
-
-  // The words of one_shot.h, for this block's share of each chunk, and of two_shot.h.
+  // The primitives of one_shot.h, for this block's share of each chunk, and of two_shot.h.
   RINGSIDE_HD void send_input(int peer);
   RINGSIDE_HD void wait_input(int rank, int chunk = kWholeInput, std::size_t slice = 0);
   RINGSIDE_HD void reduce_input(int chunk, int from, int order, std::size_t slice = 0);
@@ -93,7 +85,8 @@ class DeviceExecutor {
   };
 
   RINGSIDE_HD_CALL void put(int peer, Piece piece, std::size_t slice);
-  RINGSIDE_HD_CALL void take(int peer, Piece piece, std::size_t slice, bool reduces);
+  RINGSIDE_HD_CALL void take(int to, int from, Piece piece, std::size_t slice, bool reduces,
+                             Place own = Place::input);
 
   RINGSIDE_HD LeaderResult room(int peer);
   RINGSIDE_HD void publish(int peer, const unsigned char* ref);
@@ -104,8 +97,6 @@ class DeviceExecutor {
   RINGSIDE_HD bool returned(int peer, std::uint32_t at_least) const;
   RINGSIDE_HD void copy(unsigned char* to, const unsigned char* from, std::size_t bytes);
 
-  RINGSIDE_HD int right() const { return call_.rank + 1 == call_.size ? 0 : call_.rank + 1; }
-  RINGSIDE_HD int left() const { return call_.rank == 0 ? call_.size - 1 : call_.rank - 1; }
   RINGSIDE_HD int block() const { return static_cast<int>(block_.index()); }
   RINGSIDE_HD bool exposes_to(int peer, std::size_t bytes) const {
     return bytes >= call_.zero_copy_from_bytes && (call_.readers >> peer & 1) != 0;
@@ -205,29 +196,29 @@ RINGSIDE_HD void DeviceExecutor<Block>::publish(int peer, const unsigned char* r
 // --- one message in ---
 
 template <class Block>
-RINGSIDE_HD_CALL void DeviceExecutor<Block>::take(int peer, Piece piece, std::size_t slice,
-                                                  bool reduces) {
+RINGSIDE_HD_CALL void DeviceExecutor<Block>::take(int to, int from, Piece piece, std::size_t slice,
+                                                  bool reduces, Place own) {
   if (broken_) return;
   const Range r = range(piece.chunk, slice);
   unsigned char* target = nullptr;
   if (piece.place == Place::partial) {
-    target = const_cast<unsigned char*>(room(right()).at);
+    target = const_cast<unsigned char*>(room(to).at);
     if (broken_) return;
   } else {
     target = place_of(piece, r);
   }
-  const LeaderResult message = arrived(peer);
+  const LeaderResult message = arrived(from);
   if (broken_) return;
   if (reduces) {
     sources_[0] = message.at;
-    sources_[1] = input_at(r);
+    sources_[1] = own == Place::input ? input_at(r) : output_at(r);
     block_.together([&](unsigned thread, unsigned threads) {
       cuda::fold(call_.dtype, call_.reduction, {target, sources_, 2, r.count}, thread, threads);
     });
   } else {
     copy(target, message.at, bytes_of_range(r));
   }
-  release(peer);
+  release(from);
 }
 
 // Waits for the next message of `peer`; where it is.

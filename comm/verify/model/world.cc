@@ -58,7 +58,8 @@ void World::add_task(std::vector<Task>& tasks, const Step& step, Byte call) cons
   const bool is_ring =
       (step.primitive == Primitive::exchange_reduce || step.primitive == Primitive::exchange ||
        step.primitive == Primitive::send || step.primitive == Primitive::receive) &&
-      step.to == kRing && step.from == kRing;
+      (!step.send || step.to.connection == Connection::ring) &&
+      (!step.receive || step.from.connection == Connection::ring);
   if (!is_ring) throw Error(Fault::usage, "the model knows the ring's primitives only");
   if (tasks.size() == kMostTasks)
     throw Error(Fault::usage, text("the model has programs of up to %zu words", kMostTasks));
