@@ -85,8 +85,12 @@ class PrimitiveRecorder {
   }
   void wait_input(int rank, int chunk = kWholeInput, std::size_t slice = 0) {
     const Piece piece{Place::input, chunk};
-    note({Primitive::wait_input, std::nullopt,
-          chunk == kWholeInput ? std::nullopt : std::optional(piece), slice, {}, {rank}});
+    note({Primitive::wait_input,
+          std::nullopt,
+          chunk == kWholeInput ? std::nullopt : std::optional(piece),
+          slice,
+          {},
+          {rank}});
   }
   void reduce_input(int chunk, int from, int order, std::size_t slice = 0) {
     const Piece piece{Place::output, chunk};

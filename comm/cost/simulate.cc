@@ -245,9 +245,9 @@ class World {
       bool may_send() const { return room; }
       bool arrived() const { return message; }
     };
-    const Half half = next_half(
-        it.state, Channels{room != nullptr && room->ns + back_ns <= it.clock.ns,
-                           arrival != nullptr && arrival->ns <= it.clock.ns});
+    const Half half =
+        next_half(it.state, Channels{room != nullptr && room->ns + back_ns <= it.clock.ns,
+                                     arrival != nullptr && arrival->ns <= it.clock.ns});
     if (half == Half::send) send(rank, step);
     if (half == Half::receive) receive(rank, step);
     return half;

@@ -149,14 +149,14 @@ RINGSIDE_TEST(cost_breakdown, how_the_bytes_travel_is_counted) {
   CHECK_EQ(price_of(stores(3), Kind::gather, 3).busiest_bytes, 2u * 4096);
 }
 
-// A owner whose message nobody reads waits for ever.
+// An owner whose message nobody reads waits for ever.
 RINGSIDE_TEST(cost_breakdown_mutants, what_is_exposed_and_never_read_is_reported) {
   const Question like{Kind::all_reduce, Algorithm::ring, bytes_for(2), 2, 1, 57};
   const auto send_only = [](ClockWindow& executor, const Ring& ring) {
-    executor.send({Place::input, ring.rank}, 0);
+    executor.send(ring.right(), {Place::input, ring.rank}, 0);
   };
   const auto one_sends = [](ClockWindow& executor, const Ring& ring) {
-    if (ring.rank == 0) executor.send({Place::input, 0}, 0);
+    if (ring.rank == 0) executor.send(ring.right(), {Place::input, 0}, 0);
   };
   CHECK_EQ(
       predict(stores(2), simulated_call(stores(2), like), send_only).why,

@@ -274,8 +274,7 @@ RINGSIDE_TEST(clock_mutants, what_never_ends_is_reported) {
            "deadlock: rank 2 waits for rank 1 to send, which has ended");
   const auto send_then_receive = [](ClockWindow& executor, const Ring& ring) {
     for (int i = 0; i < 3; ++i) executor.send(ring.right(), {Place::output, ring.rank}, 0);
-    for (int i = 0; i < 3; ++i)
-      executor.receive(ring.left(), {Place::output, ring.left().rank}, 0);
+    for (int i = 0; i < 3; ++i) executor.receive(ring.left(), {Place::output, ring.left().rank}, 0);
   };
   CHECK_EQ(price_text(pure(3, 2), 3, send_then_receive).why,
            "deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to make room, "

@@ -74,8 +74,7 @@ RINGSIDE_TEST(proof_mutants, a_scatter_of_the_wrong_part_is_named) {
   check_violation(t, Specification::scatter,
                   "rank 1 expects chunk 1 of slice 0 and receives chunk 3 of slice 0",
                   [](Recorder& executor, const Ring& ring) {
-                    if (ring.rank != 0)
-                      return executor.receive({0}, {Place::output, ring.rank}, 0);
+                    if (ring.rank != 0) return executor.receive({0}, {Place::output, ring.rank}, 0);
                     executor.copy_input(0, 0);
                     for (const int peer : {1, 2, 3})
                       executor.send({peer}, {Place::input, 4 - peer}, 0);

@@ -50,8 +50,8 @@ class DeviceExecutor {
     return call_.slices > first ? (call_.slices - first + each - 1) / each : 0;
   }
 
-  RINGSIDE_HD void exchange_reduce(Peer to, Piece send, Peer from, Piece receive,
-                                   std::size_t slice, Place own = Place::input) {
+  RINGSIDE_HD void exchange_reduce(Peer to, Piece send, Peer from, Piece receive, std::size_t slice,
+                                   Place own = Place::input) {
     put(to.rank, send, slice);
     take(to.rank, from.rank, receive, slice, true, own);
   }
