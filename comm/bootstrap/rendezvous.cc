@@ -1,4 +1,4 @@
-// Rank 0's reception of all others, and their way to it; the picture is in tcp_rendezvous.h.
+// Rank 0's reception of all others, and their way to it; the picture is in rendezvous.h.
 #include "comm/bootstrap/rendezvous.h"
 
 #include <algorithm>
@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "comm/util/handshake.h"
+
 namespace ringside {
 namespace {
 
@@ -18,8 +20,7 @@ constexpr double kAttempt_s = 5;  // for one connection; an unanswered one is tr
 constexpr int kFirstNapMs = 10, kLongestNapMs = 200;
 
 struct Hello {
-  Secret proof{};  // first, since nothing behind it counts until it is right
-  std::array<char, 8> magic = kMagic;
+  Proof proof;
   std::uint32_t version = kVersion;
   std::int32_t rank = -1;
   std::int32_t size = 0;
@@ -28,8 +29,7 @@ struct Hello {
 static_assert(sizeof(Hello) == 56 && std::is_trivially_copyable_v<Hello>);
 
 struct Welcome {
-  Secret proof{};
-  std::array<char, 8> magic = kMagic;
+  Proof proof;
   std::uint32_t refused = 0;
   std::uint32_t fault = 0;  // if refused
   std::array<char, 464> sentence{};
@@ -37,11 +37,8 @@ struct Welcome {
 static_assert(sizeof(Welcome) == 512 && std::is_trivially_copyable_v<Welcome>);
 
 // Who has no secret shows zeros; then the magic alone keeps out who came by mistake.
-Secret callers_proof(const TcpOptions& options) {
-  return proof_of(options.secret.value_or(Secret{}), Side::caller);
-}
-Secret listeners_proof(const TcpOptions& options) {
-  return proof_of(options.secret.value_or(Secret{}), Side::listener);
+Proof proof_by(Side side, const TcpOptions& options) {
+  return proof(options.secret.value_or(Secret{}), side, kMagic);
 }
 
 // What MASTER_ADDR stands for, if the job may use it.
@@ -68,16 +65,18 @@ class Reception {
   Reception(const TcpOptions& options, const StopCondition& stop)
       : options_(options),
         stop_(stop),
-        listener_(listen_on(allowed_addresses(options))),
+        callers_(listen_on(allowed_addresses(options)), "rank 0", proof_by(Side::caller, options),
+                 {options.hello_s, options.strangers_max}),
         ranks_(static_cast<std::size_t>(options.size)) {
-    if (options.on_listening) options.on_listening(local_address(listener_.get()).port());
+    if (options.on_listening) options.on_listening(local_address(callers_.listener()).port());
   }
 
   std::vector<UniqueFd> wait_for_all() {
     try {
       while (!missing().empty()) {
         throw_if_over(stop_, [&] {
-          return text("rank 0 waited at %s for %s", local_address(listener_.get()).words().c_str(),
+          return text("rank 0 waited at %s for %s",
+                      local_address(callers_.listener()).words().c_str(),
                       list_ranks(missing()).c_str());
         });
         look_around();
@@ -87,22 +86,12 @@ class Reception {
         if (rank) refuse(rank.get(), error);
       throw;
     }
-    // A fresh connection's buffer takes these few bytes whole.
-    Welcome welcome;
-    welcome.proof = listeners_proof(options_);
     for (const UniqueFd& rank : ranks_)
-      if (std::size_t sent = 0; rank) send_some(rank.get(), &welcome, sizeof welcome, sent);
+      if (rank) send_first_words(rank.get(), Welcome{.proof = proof_by(Side::listener, options_)});
     return std::move(ranks_);
   }
 
  private:
-  struct Caller {
-    UniqueFd socket;  // empty once the caller has been admitted or sent away
-    Deadline until;
-    Hello hello{};
-    std::size_t received = 0;
-  };
-
   std::vector<int> missing() const {
     std::vector<int> all;
     for (int rank = 1; rank < options_.size; ++rank)
@@ -113,18 +102,12 @@ class Reception {
   // Everything that can happen next, in one poll: nobody has to be waited for in particular.
   void look_around() {
     std::vector<pollfd> waiting;
-    const bool room = callers_.size() < options_.strangers_max;
-    waiting.push_back({room ? listener_.get() : -1, POLLIN, 0});
     for (const UniqueFd& rank : ranks_) waiting.push_back({rank.get(), POLLIN, 0});
-    for (const Caller& caller : callers_) waiting.push_back({caller.socket.get(), POLLIN, 0});
+    callers_.add_to(waiting);
     poll_a_moment(waiting, stop_.deadline);
     for (std::size_t rank = 0; rank < ranks_.size(); ++rank)
-      if (waiting[1 + rank].revents != 0) throw_gone(static_cast<int>(rank));
-    for (Caller& caller : callers_) hear(caller);
-    std::erase_if(callers_, [](const Caller& caller) { return !caller.socket; });
-    if (waiting[0].revents == 0) return;
-    if (UniqueFd socket = accept_one(listener_.get()))
-      callers_.push_back({std::move(socket), Deadline::after_seconds(options_.hello_s)});
+      if (waiting[rank].revents != 0) throw_gone(static_cast<int>(rank));
+    callers_.receive([&](const Hello& hello, UniqueFd socket) { admit(hello, std::move(socket)); });
   }
 
   // A rank that has been admitted has nothing to say until all are there.
@@ -134,19 +117,7 @@ class Reception {
                                   rank, list_ranks(missing()).c_str()));
   }
 
-  void hear(Caller& caller) {
-    const Flow flow =
-        receive_some(caller.socket.get(), &caller.hello, sizeof caller.hello, caller.received);
-    if (flow == Flow::blocked && !caller.until.passed()) return;
-    UniqueFd socket = std::move(caller.socket);
-    if (flow == Flow::complete) judge(caller.hello, std::move(socket));
-    // else: gone, or silent for too long; closed here
-  }
-
-  void judge(const Hello& hello, UniqueFd socket) {
-    // Nothing else of it is looked at before this, and a wrong one learns nothing.
-    if (!same_secret(hello.proof, callers_proof(options_))) return;
-    if (hello.magic != kMagic) return;
+  void admit(const Hello& hello, UniqueFd socket) {
     try {
       check_fits(hello);
     } catch (const Error& error) {
@@ -177,20 +148,16 @@ class Reception {
   }
 
   void refuse(int socket, const Error& error) const {
-    Welcome no;
-    no.proof = listeners_proof(options_);
-    no.refused = 1;
+    Welcome no{.proof = proof_by(Side::listener, options_), .refused = 1};
     no.fault = static_cast<std::uint32_t>(error.fault());
     std::snprintf(no.sentence.data(), no.sentence.size(), "%s", error.what());
-    std::size_t sent = 0;
-    send_some(socket, &no, sizeof no, sent);
+    send_first_words(socket, no);
   }
 
   const TcpOptions& options_;
   const StopCondition& stop_;
-  UniqueFd listener_;
+  Callers<Hello> callers_;
   std::vector<UniqueFd> ranks_;
-  std::vector<Caller> callers_;
 };
 
 // Whether rank 0 may yet be reached after this.
@@ -238,7 +205,7 @@ Welcome receive_welcome(int link, const TcpOptions& options, const StopCondition
     });
     poll_a_moment(waiting, stop.deadline);
   }
-  if (!same_secret(welcome.proof, listeners_proof(options)) || welcome.magic != kMagic)
+  if (welcome.proof != proof_by(Side::listener, options))
     throw Error(Fault::protocol, text("rank %d: who listens at %s does not know this job's secret; "
                                       "choose another MASTER_PORT",
                                       options.rank, where.c_str()));
@@ -268,14 +235,9 @@ std::vector<UniqueFd> receive_ranks(const TcpOptions& options, const StopConditi
 
 UniqueFd call_rank_0(const TcpOptions& options, const StopCondition& stop) {
   UniqueFd link = connect_patiently(options, stop);
-  Hello hello;
-  hello.proof = callers_proof(options);
-  hello.rank = options.rank;
-  hello.size = options.size;
-  // A fresh connection's buffer takes these few bytes whole; if the other side has gone already,
-  // the wait for the answer notices.
-  std::size_t sent = 0;
-  send_some(link.get(), &hello, sizeof hello, sent);
+  send_first_words(
+      link.get(),
+      Hello{.proof = proof_by(Side::caller, options), .rank = options.rank, .size = options.size});
   const Welcome welcome = receive_welcome(link.get(), options, stop);
   if (welcome.refused != 0)
     throw Error(fault_from(welcome.fault),

@@ -3,17 +3,13 @@
 //     rank r                                     rank 0, listening on MASTER_ADDR:MASTER_PORT
 //       connect (again and again, until the  ──▶  accept
 //         deadline: rank 0 may start later)
-//       Hello: first half of the secret,     ──▶  right half? else closed without a word
-//         then rank and world size                a rank of this job, and a new one?
-//       Welcome: second half of the secret,  ◀──  sent to all together, once all are there,
-//         then yes, or no and a sentence          or once it is clear that they will not be
+//       Hello: proof, rank and world size    ──▶  a rank of this job, and a new one?
+//       Welcome: proof, then yes, or no      ◀──  sent to all together, once all are there,
+//         and a sentence                          or once it is clear that they will not be
 //
-// Both sides prove themselves before anything else that they say is looked at. The secret goes in
-// halves because the caller speaks first: if a stranger has taken the port, he hears one half, and
-// cannot give the answer. He would have to be rank 0 to hear the other.
-//
-// What this is not: cryptography. Whoever can read the wire can read the secret, so the ranks of a
-// job on several hosts belong on a network that others do not read (or in a tunnel).
+// How each proves that it knows the job's secret is in comm/util/handshake.h. Whoever can read the
+// wire can read the secret, so the ranks of a job on several hosts belong on a network that others
+// do not read (or in a tunnel).
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
 // The star at work: every exchange goes to rank 0 and comes back whole. The picture is in
-// bootstrap_tcp.h.
+// tcp.h.
 //
 //     others ─▶ 0   Frame{contribution, bytes}    and the bytes
 //     0 ─▶ others   Frame{table, size × bytes}    and everybody's, or

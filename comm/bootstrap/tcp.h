@@ -7,7 +7,7 @@
 //      rank 1  rank 2  rank 3
 //
 // A star and not a ring, since bytes are few here and people want to hear early and from one place
-// who is missing: rank 0 knows. How the star comes about, and whom it trusts, is tcp_rendezvous.h.
+// who is missing: rank 0 knows. How the star comes about, and whom it trusts, is in rendezvous.h.
 #pragma once
 
 #include <atomic>

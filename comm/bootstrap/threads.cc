@@ -1,4 +1,4 @@
-// Ranks as threads: a meeting point in memory; the interface is in bootstrap_threads.h.
+// Ranks as threads: a meeting point in memory; the interface is in threads.h.
 #include "comm/bootstrap/threads.h"
 
 #include <condition_variable>

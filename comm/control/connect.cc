@@ -1,4 +1,4 @@
-// Calling the ranks below, being called by those above; the picture is in control_mesh.h.
+// Calling the ranks below, being called by those above; the picture is in connect.h.
 #include "comm/control/connect.h"
 
 #include <algorithm>
@@ -18,16 +18,14 @@ constexpr std::array<char, 8> kMagic = {'r', 's', 'c', 't', 'r', 'l', '0', '1'};
 constexpr double kAttempt_s = 20;  // for one connection
 
 struct Hello {
-  Secret proof{};  // first, since nothing behind it counts until it is right
-  std::array<char, 8> magic = kMagic;
+  Proof proof;
   std::int32_t rank = -1;
   std::uint32_t unused = 0;
 };
 static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
 
 struct Welcome {
-  Secret proof{};
-  std::array<char, 8> magic = kMagic;
+  Proof proof;
 };
 static_assert(sizeof(Welcome) == 40 && std::is_trivially_copyable_v<Welcome>);
 
@@ -36,13 +34,13 @@ std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 class Mesh {
  public:
   Mesh(int rank, UniqueFd listener, const std::vector<TcpAddress>& addresses, const Secret& secret,
-       const StopCondition& stop, const MeshLimits& limits)
+       const StopCondition& stop, const StrangerLimits& limits)
       : rank_(rank),
-        listener_(std::move(listener)),
         addresses_(addresses),
         secret_(secret),
         stop_(stop),
-        limits_(limits),
+        callers_(std::move(listener), text("rank %d", rank), proof(secret, Side::caller, kMagic),
+                 limits),
         links_(addresses.size()) {}
 
   std::vector<UniqueFd> connect() {
@@ -58,13 +56,6 @@ class Mesh {
   }
 
  private:
-  // Somebody who has called and not said who he is yet.
-  struct Caller {
-    UniqueFd socket;  // empty once the caller has been admitted or sent away
-    Deadline until;
-    Hello hello{};
-    std::size_t received = 0;
-  };
   // Somebody who was called and has not answered yet.
   struct Called {
     int peer;
@@ -88,40 +79,29 @@ class Mesh {
       throw Error(Fault::system,
                   text("rank %d cannot reach rank %d at %s, for their control connection: %s",
                        rank_, peer, address.words().c_str(), std::strerror(error)));
-    Hello hello;
-    hello.proof = proof_of(secret_, Side::caller);
-    hello.rank = rank_;
-    // A fresh connection's buffer takes these few bytes whole.
-    std::size_t sent = 0;
-    send_some(socket.get(), &hello, sizeof hello, sent);
+    send_first_words(socket.get(),
+                     Hello{.proof = proof(secret_, Side::caller, kMagic), .rank = rank_});
     called_.push_back({peer, std::move(socket)});
   }
 
   void look_around() {
     std::vector<pollfd> waiting;
-    const bool room = callers_.size() < limits_.strangers_max;
-    waiting.push_back({room ? listener_.get() : -1, POLLIN, 0});
     for (const Called& it : called_) waiting.push_back({it.socket.get(), POLLIN, 0});
-    for (const Caller& it : callers_) waiting.push_back({it.socket.get(), POLLIN, 0});
+    callers_.add_to(waiting);
     poll_a_moment(waiting, stop_.deadline);
-    for (Called& it : called_) hear(it);
-    for (Caller& it : callers_) hear(it);
+    for (Called& it : called_) receive_welcome(it);
     std::erase_if(called_, [](const Called& it) { return !it.socket; });
-    std::erase_if(callers_, [](const Caller& it) { return !it.socket; });
-    if (waiting[0].revents == 0) return;
-    if (UniqueFd socket = accept_one(listener_.get(), text("rank %d", rank_)))
-      callers_.push_back({std::move(socket), Deadline::after_seconds(limits_.hello_s)});
+    callers_.receive([&](const Hello& hello, UniqueFd socket) { admit(hello, std::move(socket)); });
   }
 
-  void hear(Called& it) {
+  void receive_welcome(Called& it) {
     const Flow flow = receive_some(it.socket.get(), &it.welcome, sizeof it.welcome, it.received);
     if (flow == Flow::blocked) return;
     if (flow == Flow::gone)
       throw Error(Fault::left, text("rank %d has taken rank %d's control connection and closed it "
                                     "without a word: its own start has failed",
                                     it.peer, rank_));
-    if (!same_secret(it.welcome.proof, proof_of(secret_, Side::listener)) ||
-        it.welcome.magic != kMagic)
+    if (it.welcome.proof != proof(secret_, Side::listener, kMagic))
       throw Error(Fault::protocol,
                   text("rank %d: who listens at %s, in rank %d's place, does not know the "
                        "communicator's secret",
@@ -129,36 +109,21 @@ class Mesh {
     links_[index(it.peer)] = std::move(it.socket);
   }
 
-  void hear(Caller& it) {
-    const Flow flow = receive_some(it.socket.get(), &it.hello, sizeof it.hello, it.received);
-    if (flow == Flow::blocked && !it.until.passed()) return;
-    UniqueFd socket = std::move(it.socket);
-    if (flow == Flow::complete && fits(it.hello)) welcome(it.hello.rank, std::move(socket));
-    // else: a stranger, gone, or silent for too long; closed here, without a word
-  }
-
-  bool fits(const Hello& hello) const {
-    return same_secret(hello.proof, proof_of(secret_, Side::caller)) && hello.magic == kMagic &&
-           hello.rank > rank_ && index(hello.rank) < links_.size() && !links_[index(hello.rank)];
-  }
-
-  void welcome(int peer, UniqueFd socket) {
-    Welcome words;
-    words.proof = proof_of(secret_, Side::listener);
-    std::size_t sent = 0;
-    send_some(socket.get(), &words, sizeof words, sent);
-    links_[index(peer)] = std::move(socket);
+  // A caller that knows the secret and yet is no rank that is waited for is sent away, too.
+  void admit(const Hello& hello, UniqueFd socket) {
+    if (hello.rank <= rank_ || index(hello.rank) >= links_.size() || links_[index(hello.rank)])
+      return;
+    send_first_words(socket.get(), Welcome{proof(secret_, Side::listener, kMagic)});
+    links_[index(hello.rank)] = std::move(socket);
   }
 
   const int rank_;
-  const UniqueFd listener_;
   const std::vector<TcpAddress>& addresses_;
   const Secret& secret_;
   const StopCondition& stop_;
-  const MeshLimits& limits_;
+  Callers<Hello> callers_;
   std::vector<UniqueFd> links_;
   std::vector<Called> called_;
-  std::vector<Caller> callers_;
 };
 
 }  // namespace
@@ -177,7 +142,7 @@ std::string control_host(const std::vector<PeerInfo>& everyone, const Bootstrap&
 
 std::vector<UniqueFd> connect_mesh(int rank, UniqueFd listener,
                                    const std::vector<TcpAddress>& addresses, const Secret& secret,
-                                   const StopCondition& stop, const MeshLimits& limits) {
+                                   const StopCondition& stop, const StrangerLimits& limits) {
   return Mesh(rank, std::move(listener), addresses, secret, stop, limits).connect();
 }
 

@@ -1,15 +1,14 @@
 // How the ranks of a communicator come to a connection between each two of them, for control
-// (control_socket.h): each listens, on a port of the kernel's choice that the bootstrap has told
-// the others, and calls all ranks below its own.
+// (socket.h): each listens, on a port of the kernel's choice that the bootstrap passes on to the
+// others, and calls all ranks below its own.
 //
-//     rank r                                   rank p < r
+//     rank r                                     rank p < r
 //       connect                            ──▶  accept
-//       first half of the secret, rank     ──▶  right half? a rank above p, and a new one?
-//       right half?                        ◀──  second half of the secret
+//       proof of the secret, rank          ──▶  a rank above p, and a new one?
+//       right?                             ◀──  proof of the secret
 //
-// The secret is the communicator's own. Neither side looks at anything else of the other before its
-// half is right; who says nothing is sent away after a while; and once all are there nobody listens
-// any more.
+// The secret is the communicator's own; how it is proved is in comm/util/handshake.h. Once all are
+// there nobody listens any more.
 //
 // A full mesh has n(n−1)/2 connections, n−1 descriptors on each rank, and every death is seen by
 // all at once and first hand: no leader whose own death would have to be survived, no ring to mend.
@@ -22,9 +21,7 @@
 
 #include "comm/bootstrap/bootstrap.h"
 #include "comm/bootstrap/identity.h"
-#include "comm/util/fd.h"
-#include "comm/util/secret.h"
-#include "comm/util/tcp_socket.h"
+#include "comm/util/handshake.h"
 
 namespace ringside {
 
@@ -32,16 +29,10 @@ namespace ringside {
 // one by which the bootstrap reaches this host. Throws Error{system} where it knows none.
 std::string control_host(const std::vector<PeerInfo>& everyone, const Bootstrap& bootstrap);
 
-struct MeshLimits {
-  // Somebody may be connected this long without having said who he is, and so many at a time.
-  double hello_s = 5;
-  std::size_t strangers_max = 64;
-};
-
 // Collective. `addresses`: where each rank listens; `listener`: this rank's. The connections by
 // rank; none to itself. Throws Error{system, timeout, interrupted, left, protocol}.
 std::vector<UniqueFd> connect_mesh(int rank, UniqueFd listener,
                                    const std::vector<TcpAddress>& addresses, const Secret& secret,
-                                   const StopCondition& stop, const MeshLimits& limits = {});
+                                   const StopCondition& stop, const StrangerLimits& limits = {});
 
 }  // namespace ringside

@@ -3,14 +3,15 @@
 // well.
 //
 //     what                     shared (one host)                socket (anywhere)
-//     a peer's status page           read where it is, through the    a copy: asked for, answered by the
+//     a peer's status page     read where it is, through the    a copy: asked for, answered by the
 //                              window that is mapped here       peer's service thread
 //     its process has died     a pidfd of it becomes readable   its connection ends without a
 //                                                               farewell
 //     it is stopped            /proc says so                    it does not answer
-//     it has left              its status page says so                its farewell
-//     a call here has failed   the peers' alarm cells are set   the status page is sent to all; a peer's
-//                                                               service thread sets its own cell
+//     it has left              its status page says so          its farewell
+//     a call here has failed   the peers' alarm cells are set   the status page is sent to all; a
+//                                                               peer's service thread sets its own
+//                                                               cell
 //
 // A call looks at one alarm cell, in its own window, whichever of the two is in use: the hot path
 // does not know of this file. Which one it is, all ranks decide alike (agreed_control, identity.h):
@@ -26,8 +27,8 @@
 
 namespace ringside {
 
-// How a rank seems to be: a process that runs (whatever it does), one that is stopped by a signal
-// or a debugger, or one that has been asked and gives no answer.
+// What a rank's process seems to do: it runs (whatever it runs), it is stopped by a signal or a
+// debugger, or it has been asked and does not answer.
 enum class Presence { runs, stopped, silent };
 
 // How long Control::refresh() waits for answers.
@@ -59,10 +60,9 @@ class Control {
   // is on its way; waits for up to kAnswersWithin.
   virtual void raise_alarm() = 0;
 
-  // Is an alarm there, for whoever looks at his cell, when raise_alarm() returns? Only then may
-  // ranks expose memory (host_executor.cc): one that has failed lets its caller write to what
-  // others still read. It may also have heard of somebody else's alarm before they have, and passes
-  // it on.
+  // Whether an alarm is in the peers' cells when raise_alarm() returns. Only then may ranks expose
+  // memory (host/executor.cc): a call that has failed lets its caller write to what others still
+  // read. A rank may also know of another's alarm before its peers do, and then passes it on.
   virtual bool alarms_at_once() const { return false; }
   virtual void pass_on_alarm(int /*origin*/) {}
 

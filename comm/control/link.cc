@@ -1,4 +1,4 @@
-// Framing, and what the kernel is asked to watch; see control_link.h.
+// Framing, and what the kernel is asked to watch; see link.h.
 #include "comm/control/link.h"
 
 #include <netinet/in.h>

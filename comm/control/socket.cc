@@ -1,5 +1,5 @@
 // The service thread, and what the rank's own threads want of it; the picture is in
-// control_socket.h.
+// socket.h.
 #include "comm/control/socket.h"
 
 #include <poll.h>

@@ -1,5 +1,5 @@
 // The control channel of ranks that share no memory: a connection between each two of them
-// (control_mesh.h), and on each rank a service thread, which sleeps until one of them has
+// (connect.h), and on each rank a service thread, which sleeps until one of them has
 // something to say.
 //
 //      rank 2                                          rank 0
@@ -19,7 +19,7 @@
 // What comes unasked: a status when a call has failed (then the service thread sets this rank's own
 // alarm cell, where its calls look), and a last one, the farewell. A connection that ends without
 // one is a death: the kernel closes it at once, whatever kills the process. If even the kernel is
-// gone, keepalive notices (control_link.h).
+// gone, keepalive notices (link.h).
 //
 // What it does not see: a process that was forked by a rank, and holds its descriptors, keeps the
 // connection open after the rank's death. Such a rank does not answer, and is named as silent at

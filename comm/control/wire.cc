@@ -24,8 +24,8 @@ bool ends(const std::array<char, N>& words) {
   return std::find(words.begin(), words.end(), '\0') != words.end();
 }
 
-ToldCall told(const Call& call) {
-  ToldCall it;
+ReportedCall reported(const Call& call) {
+  ReportedCall it;
   it.number = call.number;
   it.count = call.what.count;
   it.entered_ms = call.entered_ms;
@@ -40,7 +40,7 @@ ToldCall told(const Call& call) {
   return it;
 }
 
-Call call_of(const ToldCall& it, std::int64_t clock_ahead_ms) {
+Call call_of(const ReportedCall& it, std::int64_t clock_ahead_ms) {
   Operation what;
   what.kind = static_cast<Kind>(it.kind);
   what.dtype = static_cast<DType>(it.dtype);
@@ -51,14 +51,15 @@ Call call_of(const ToldCall& it, std::int64_t clock_ahead_ms) {
   return {it.number, it.collective, what, it.fingerprint, it.entered_ms + clock_ahead_ms, it.peer};
 }
 
-void tell_calls(const StatusPage& status_page, Status& status) {
+void add_calls(const StatusPage& status_page, Status& status) {
   const std::optional<Call> latest = status_page.latest();
   if (!latest) return;
   status.call_count = 0;
-  const std::uint64_t first = latest->number > kCallsTold ? latest->number - kCallsTold + 1 : 1;
+  const std::uint64_t first =
+      latest->number > kCallsReported ? latest->number - kCallsReported + 1 : 1;
   for (std::uint64_t number = first; number <= latest->number; ++number)
     if (const std::optional<Call> call = status_page.call(number))
-      status.calls[status.call_count++] = told(*call);
+      status.calls[status.call_count++] = reported(*call);
 }
 
 bool same(const std::optional<WaitNote>& a, const WaitNote& b) {
@@ -75,7 +76,7 @@ Status status_of(const StatusPage& status_page, bool farewell) {
   // call that had finished before it was entered would be nonsense.
   status.finished = status_page.finished();
   for (int look = 0; look < kLooks && status.call_count == 0; ++look)
-    tell_calls(status_page, status);
+    add_calls(status_page, status);
   if (const std::optional<WaitNote> wait = status_page.wait()) {
     status.wait_peer = wait->peer;
     status.wait_since_ms = wait->since_ms;
@@ -94,11 +95,12 @@ Status status_of(const StatusPage& status_page, bool farewell) {
 }
 
 bool makes_sense(const Status& status, int ranks) {
-  const auto call_makes_sense = [](const ToldCall& it) {
+  const auto call_makes_sense = [](const ReportedCall& it) {
     return it.number > 0 && it.kind <= static_cast<unsigned>(Kind::reduce_scatter_v) &&
            it.dtype < kAllDTypes.size() && it.reduction < kAllReductions.size();
   };
-  return status.call_count <= kCallsTold && status.wait_peer >= -1 && status.wait_peer < ranks &&
+  return status.call_count <= kCallsReported && status.wait_peer >= -1 &&
+         status.wait_peer < ranks &&
          status.state <= static_cast<std::uint32_t>(RankState::broken) &&
          status.fault <= static_cast<std::uint32_t>(Fault::system) && ends(status.cause) &&
          ends(status.wait_words) &&

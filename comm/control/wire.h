@@ -1,14 +1,14 @@
 // What travels over a control connection: questions and statuses, each of a fixed size.
 //
 //     Head{question, n}            what does your status page say?
-//     Head{status, n} Status       this: the answer to question n; or, with n = 0, told unasked:
+//     Head{status, n} Status       this: the answer to question n; or, with n = 0, sent unasked:
 //                                  at the start, when a call fails, and as a farewell
 //
-// A status is what somebody needs to say who is late, dead or different: the state, the cause, the
-// wait, and the last calls. It is filled into a copy of the status page, by the status page's own
-// functions, so whoever reads status pages need not know whether it is the status page or a copy.
+// A status is what it takes to say who is late, dead or different: the state, the cause, the wait,
+// and the last calls. It is written into a copy of the status page by the page's own functions, so
+// a reader need not know whether it reads the page or a copy.
 //
-// Numbers travel as they lie in memory: ringside runs on little-endian machines alone.
+// Numbers travel as they lie in memory: ringside runs on little-endian machines only.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ namespace ringside {
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr std::uint64_t kCallsTold = 16;  // the last ones
+inline constexpr std::uint64_t kCallsReported = 16;  // the last ones
 
 struct Head {
   enum Kind : std::uint32_t { question = 1, status = 2 };
@@ -31,7 +31,7 @@ struct Head {
   std::uint64_t number = 0;
 };
 
-struct ToldCall {
+struct ReportedCall {
   std::uint64_t number = 0, count = 0;
   std::int64_t entered_ms = 0;
   std::uint32_t fingerprint = 0, collective = 0, layout = 0;
@@ -49,13 +49,13 @@ struct Status {
   std::uint64_t wait_position = 0;
   std::int32_t wait_peer = -1;  // nobody
   std::uint32_t unused = 0;
-  std::array<ToldCall, kCallsTold> calls{};  // the first call_count of them, oldest first
-  std::array<char, 160> wait_words{};        // both end in a zero byte
+  std::array<ReportedCall, kCallsReported> calls{};  // the first call_count of them, oldest first
+  std::array<char, 160> wait_words{};                // both end in a zero byte
   std::array<char, 1000> cause{};
 };
 
 static_assert(sizeof(Head) == 16 && std::has_unique_object_representations_v<Head>);
-static_assert(sizeof(ToldCall) == 48 && std::has_unique_object_representations_v<ToldCall>);
+static_assert(sizeof(ReportedCall) == 48 && std::has_unique_object_representations_v<ReportedCall>);
 static_assert(sizeof(Status) == 1984 && std::has_unique_object_representations_v<Status>);
 
 // What this status page says now.

@@ -31,7 +31,7 @@ inline Secret draw_secret() {
 }
 
 // What one side of a new connection says to prove itself, if the caller speaks first: he says the
-// first half and hears the second (tcp_rendezvous.h). The other half's place is left zero.
+// first half and hears the second (handshake.h). The other half's place is left zero.
 enum class Side { caller, listener };
 inline Secret proof_of(const Secret& secret, Side side) {
   Secret proof{};

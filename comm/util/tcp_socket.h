@@ -1,6 +1,6 @@
 // TCP sockets as ringside uses them: none ever blocks, and every wait has an end.
 //
-// Nothing here knows of ranks or secrets. Who may speak to whom is tcp_rendezvous.h's affair.
+// Nothing here knows of ranks or secrets. Who may speak to whom is decided in handshake.h.
 #pragma once
 
 #include <netinet/in.h>

@@ -86,7 +86,7 @@ class SharedWorld : public ControlWorld {
 
 std::vector<std::vector<UniqueFd>> mesh_of(
     int ranks, const std::function<void(const std::vector<int>& ports)>& before,
-    const MeshLimits& limits) {
+    const StrangerLimits& limits) {
   std::vector<UniqueFd> listeners;
   std::vector<TcpAddress> addresses;
   std::vector<int> ports;

@@ -220,8 +220,8 @@ rule shared
     -o \$out \$in \$libs
   description = LIB  \$out
 rule mpi_library
-  command = $CXX -shared -Wl,-soname,$mpi_library -Wl,--version-script=tools/dev/libringside_mpi.map $\
-    -Wl,-z,defs -o \$out \$in \$libs
+  command = $CXX -shared -Wl,-soname,$mpi_library -Wl,-z,defs $\
+    -Wl,--version-script=tools/dev/libringside_mpi.map -o \$out \$in \$libs
   description = LIB  \$out
 rule link
   command = $CXX $sanitize -o \$out \$in \$libs -Wl,-rpath,'\$\$ORIGIN/..:\$\$ORIGIN/../..'
@@ -329,14 +329,17 @@ write_bench_mpich() {
     echo "build $out/mpich/$file.o: cxx $file.cc"
     echo "  flags =$mpich_cflags"
   done
-  link_mpi_library "$out/mpich/$mpi_library" " $out/mpich/comm/bootstrap/mpi_library.o" "$mpich_libs"
+  objects=" $out/mpich/comm/bootstrap/mpi_library.o"
+  link_mpi_library "$out/mpich/$mpi_library" "$objects" "$mpich_libs"
   link_program tools/bench_mpich "$bench $out/mpich/tools/baselines/mpi.o$tool_objects" \
     "-Wl,-rpath,'\$\$ORIGIN/../mpich' -Wl,--as-needed$mpich_libs"
   echo "build tools/bench_mpich: symlink $out/tools/bench_mpich || $out/mpich/$mpi_library"
 }
 
 mkdir -p "$out"
-{ write_rules; case $flavour in odr) write_odr ;; *) write_targets ;; esac; } >"$out/build.ninja.new"
+write=write_targets
+[ "$flavour" != odr ] || write=write_odr
+{ write_rules; $write; } >"$out/build.ninja.new"
 if cmp -s "$out/build.ninja.new" "$out/build.ninja"; then
   rm "$out/build.ninja.new"
 else

@@ -13,8 +13,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 for members in 'int count' 'char* text; int count'; do
   file=$folder/$(echo "$members" | tr -c 'a-z\n' _).cc
-  printf 'namespace ringside { struct Planted { %s; }; int read(Planted& it) { return it.count; } }' \
-    "$members" >"$file"
+  echo "struct Planted { $members; }; int read(Planted& it) { return it.count; }" >"$file"
   $compiler -std=c++20 -flto -fPIC -c "$file" -o "$file.o"
 done
 if $compiler -flto -shared -Werror=odr -Wl,-z,muldefs "$folder"/*.o -o "$folder/planted.so" \
