@@ -39,7 +39,8 @@ struct Communicator::Impl {
                 peers.pair_slot_bytes(),
                 options.algorithm,
                 options.stream_from_bytes,
-                peers.may_expose() ? options.zero_copy_from_bytes : SIZE_MAX},
+                peers.may_expose() ? options.zero_copy_from_bytes : SIZE_MAX,
+                options.group_ranks},
         waiter(peers, options),
         scratch(options.slot_bytes) {
     if (peers.size() > 1) {

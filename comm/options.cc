@@ -29,6 +29,16 @@ void read_seconds(const char* variable, const char* wanted, double& seconds) {
   if (rest == value || *rest != '\0') refuse(variable, value, wanted);
 }
 
+constexpr char kInGroups[] = "hierarchical:";
+
+void read_groups(const char* value, Options& options) {
+  std::size_t ranks = 0;
+  if (!parse_bytes(value + sizeof kInGroups - 1, ranks) || ranks == 0 || ranks > INT_MAX)
+    refuse("RINGSIDE_ALGORITHM", value, "say how many ranks a group has, such as hierarchical:4");
+  options.algorithm = Algorithm::hierarchical;
+  options.group_ranks = static_cast<int>(ranks);
+}
+
 void read_environment(Options& options) {
   if (const char* value = std::getenv("RINGSIDE_SLOT_BYTES"))
     if (!parse_bytes(value, options.slot_bytes))
@@ -61,8 +71,11 @@ void read_environment(Options& options) {
       options.algorithm = Algorithm::one_shot;
     else if (std::strcmp(value, "two-shot") == 0)
       options.algorithm = Algorithm::two_shot;
+    else if (std::strncmp(value, kInGroups, sizeof kInGroups - 1) == 0)
+      read_groups(value, options);
     else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_ALGORITHM", value, "there are auto, ring, one-shot and two-shot");
+      refuse("RINGSIDE_ALGORITHM", value,
+             "there are auto, ring, one-shot, two-shot and hierarchical:4 (in groups of 4 ranks)");
   }
   if (const char* value = std::getenv("RINGSIDE_CONTROL")) {
     if (std::strcmp(value, "shared") == 0)
@@ -102,6 +115,8 @@ const char* name_of(Algorithm algorithm) {
       return "one-shot";
     case Algorithm::two_shot:
       return "two-shot";
+    case Algorithm::hierarchical:
+      return "hierarchical";
   }
   return "?";
 }

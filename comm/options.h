@@ -14,7 +14,7 @@ class Trace;
 class Transport;
 struct Operation;
 
-enum class Algorithm { automatic, ring, one_shot, two_shot };
+enum class Algorithm { automatic, ring, one_shot, two_shot, hierarchical };
 const char* name_of(Algorithm algorithm);
 
 // How a rank learns that another is late, dead or different (control.h).
@@ -43,7 +43,10 @@ struct Options {
   // They decide how fast a call is, never which bits it computes. All ranks must choose alike.
   std::size_t slot_bytes = std::size_t{128} << 10;  // RINGSIDE_SLOT_BYTES=131072 (or 128K, 1M)
   int slot_count = 4;                               // RINGSIDE_SLOT_COUNT=4
-  Algorithm algorithm = Algorithm::automatic;  // RINGSIDE_ALGORITHM=auto|ring|one-shot|two-shot
+  // RINGSIDE_ALGORITHM=auto|ring|one-shot|two-shot, or hierarchical:4 for groups of 4 ranks, whose
+  // order of additions is another (algorithms/hierarchical.h).
+  Algorithm algorithm = Algorithm::automatic;
+  int group_ranks = 0;  // of hierarchical
 
   // automatic: shared where the ranks' memory is mapped, else socket. All ranks must choose alike.
   ControlChoice control = ControlChoice::automatic;  // RINGSIDE_CONTROL=auto|shared|socket

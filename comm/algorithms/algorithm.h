@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "comm/algorithms/hierarchical.h"
 #include "comm/algorithms/mesh.h"
 #include "comm/algorithms/one_shot.h"
 #include "comm/algorithms/ring.h"
@@ -16,6 +17,7 @@ enum class AlgorithmId : std::uint8_t {
   all_reduce,
   all_reduce_one_shot,
   all_reduce_two_shot,
+  all_reduce_hierarchical,
   reduce_scatter,
   all_gather,
   broadcast,
@@ -33,12 +35,15 @@ constexpr bool on_ring_only(AlgorithmId text) {
          text == AlgorithmId::barrier;
 }
 
-// Reads one text aloud to an executor. `root` is for those texts that have one.
+// Runs one algorithm on an executor. `root` is for those that have one; hierarchical's is the number
+// of ranks of a group.
 template <AlgorithmId kId, class Executor, class Ring>
 RINGSIDE_HD void run_algorithm(Executor& executor, const Ring& ring, int root) {
   if constexpr (kId == AlgorithmId::all_reduce) all_reduce(executor, ring);
   if constexpr (kId == AlgorithmId::all_reduce_one_shot) all_reduce_one_shot(executor, ring);
   if constexpr (kId == AlgorithmId::all_reduce_two_shot) all_reduce_two_shot(executor, ring);
+  if constexpr (kId == AlgorithmId::all_reduce_hierarchical)
+    all_reduce_hierarchical(executor, Groups{ring, root});
   if constexpr (kId == AlgorithmId::reduce_scatter) reduce_scatter(executor, ring);
   if constexpr (kId == AlgorithmId::all_gather) all_gather(executor, ring);
   if constexpr (kId == AlgorithmId::broadcast) broadcast(executor, ring, root);

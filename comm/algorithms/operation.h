@@ -39,7 +39,9 @@ struct Operation {
   Kind kind = Kind::barrier;
   DType dtype = DType::u8;
   Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter, reduce, reduce_scatter_v
-  std::int32_t root = 0;                 // the root, where there is one; send_recv: the sender
+  // The root, where there is one; send_recv: the sender; all_reduce in groups (hierarchical.h): the
+  // ranks of a group.
+  std::int32_t root = 0;
   // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, reduce,
   // send_recv), of one rank's part (reduce_scatter, all_gather, gather, scatter, all_to_all), of
   // all parts together (all_gather_v, reduce_scatter_v).

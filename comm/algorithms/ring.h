@@ -177,11 +177,13 @@ RINGSIDE_HD void reduce_scatter_slice(Executor& executor, const Ring& ring, std:
 
 // One slice of an all-gather: takes the output chunk that each rank owns to the output of all.
 template <class Executor, class Ring>
-RINGSIDE_HD void all_gather_slice(Executor& executor, const Ring& ring, std::size_t slice) {
-  for (int step = 0; step < ring.steps(); ++step)
+RINGSIDE_HD void all_gather_slice(Executor& executor, const Ring& ring, std::size_t slice,
+                                  bool streaming = true) {
+  for (int step = 0; step < ring.steps(); ++step) {
+    const bool last = step == ring.steps() - 1;
     executor.exchange(ring.right(), Piece{Place::output, ring.gather_send(step)}, ring.left(),
-                      Piece{Place::output, ring.gather_receive(step), step == ring.steps() - 1},
-                      slice);
+                      Piece{Place::output, ring.gather_receive(step), last && streaming}, slice);
+  }
 }
 
 template <class Executor, class Ring>

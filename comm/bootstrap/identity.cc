@@ -48,7 +48,7 @@ PeerInfo my_peer_info(const Options& options, bool has_device) {
   ::sched_getaffinity(0, sizeof me.cpus, &me.cpus);
   me.slot_bytes = options.slot_bytes;
   me.slot_count = options.slot_count;
-  me.algorithm = static_cast<std::int32_t>(options.algorithm);
+  me.algorithm = static_cast<std::int32_t>(options.algorithm) | options.group_ranks << 8;
   me.control = static_cast<std::int32_t>(options.control);
   me.has_device = has_device;
   try {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "comm/algorithms/hierarchical.h"
 #include "comm/algorithms/mesh.h"
 #include "comm/algorithms/one_shot.h"
 #include "comm/algorithms/ring.h"
@@ -29,6 +30,9 @@ std::string cannot_predict(const Machine& machine, const Question& it) {
   if (it.ranks > machine.ranks_per_host && !machine.joins_hosts)
     return text("%s has %d ranks on a host and no link between hosts, so there is no place for %d",
                 machine.name.c_str(), machine.ranks_per_host, it.ranks);
+  if (it.algorithm == Algorithm::hierarchical &&
+      (it.group_ranks < 1 || it.ranks % it.group_ranks != 0))
+    return text("%d ranks cannot be cut into groups of %d", it.ranks, it.group_ranks);
   if (it.algorithm != Algorithm::one_shot && it.algorithm != Algorithm::two_shot) return "";
   if (it.ranks > kMostShotRanks)
     return text("a %s is priced for at most %d ranks", name_of(it.algorithm), kMostShotRanks);
@@ -54,7 +58,8 @@ SimulatedCall simulated_call(const Machine& machine, const Question& it) {
                     ? Chunks{it.counts}
                     : Chunks{whole / each, it.kind == Kind::broadcast ? 1 : it.ranks};
   const bool two_shot = it.algorithm == Algorithm::two_shot;
-  const bool mesh = uses_mesh(it.kind) || one_shot || two_shot;
+  const bool in_groups = it.algorithm == Algorithm::hierarchical;
+  const bool mesh = uses_mesh(it.kind) || one_shot || two_shot || in_groups;
   const ChannelShape& shape = mesh ? machine.mesh : machine.ring;
   call.slice_count = shape.slot_bytes / each;
   call.slices = slices_for(call.chunks.longest(), call.slice_count);
@@ -62,7 +67,7 @@ SimulatedCall simulated_call(const Machine& machine, const Question& it) {
   const std::size_t message_bytes =
       one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * each;
   call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
-  call.pair_messages = two_shot ? 2 : 1;
+  call.pair_messages = two_shot ? 2 : in_groups ? Groups{{0, it.ranks}, it.group_ranks}.steps() : 1;
   call.in_place = it.kind == Kind::broadcast;
   call.zero_copy_from_bytes = it.zero_copy_from_bytes;
   return call;
@@ -75,6 +80,10 @@ SimulatedAlgorithm simulated_algorithm(const Question& it) {
         return [](ClockWindow& executor, const Ring& ring) { all_reduce_one_shot(executor, ring); };
       if (it.algorithm == Algorithm::two_shot)
         return [](ClockWindow& executor, const Ring& ring) { all_reduce_two_shot(executor, ring); };
+      if (it.algorithm == Algorithm::hierarchical)
+        return [ranks = it.group_ranks](ClockWindow& executor, const Ring& ring) {
+          all_reduce_hierarchical(executor, Groups{ring, ranks});
+        };
       return [](ClockWindow& executor, const Ring& ring) { all_reduce(executor, ring); };
     case Kind::reduce_scatter:
     case Kind::reduce_scatter_v:

@@ -16,13 +16,14 @@ namespace ringside {
 // What is to be priced: out of place, from root 0 where there is one.
 struct Question {
   Kind kind = Kind::all_reduce;
-  Algorithm algorithm = Algorithm::ring;  // or one_shot, two_shot, for an all_reduce
+  Algorithm algorithm = Algorithm::ring;  // or another, for an all_reduce
   std::size_t bytes = 0;  // of the whole buffer; of all parts where ranks have parts
   int ranks = 2;
   int calls = 1;
   std::size_t zero_copy_from_bytes = SIZE_MAX;  // as in SimulatedCall: where buffers can be exposed
   std::size_t element_bytes = 4;
   std::vector<std::size_t> counts = {};  // elements of each rank, for the operations on _v
+  int group_ranks = 0;                   // of hierarchical
 };
 
 // One-shots and two-shots of more ranks are not priced: to say n² folds on each of n ranks takes

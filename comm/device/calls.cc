@@ -80,7 +80,7 @@ bool DeviceCalls::takes(Plan& plan) {
 ExecutorChoice DeviceCalls::choose(Plan& plan) const {
   const NamedAlgorithm as_planned = plan.algorithm;
   const HostCall& call = plan.call;
-  if (call.what.kind == Kind::all_reduce)
+  if (call.what.kind == Kind::all_reduce && algorithm_ != Algorithm::hierarchical)
     plan.algorithm =
         all_reduce_by(side_->terms().executor == ExecutorChoice::device
                           ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
@@ -94,7 +94,7 @@ ExecutorInUse DeviceCalls::way(Plan& plan) const {
   const ExecutorChoice chosen = choose(plan);
   if (chosen == side_->terms().executor) return executor();
   return {ringside::name_of(chosen),
-          "the stream executor has the ring's primitives alone, and this operation has others"};
+          "only the host executor has all of this algorithm's primitives"};
 }
 
 std::optional<Staging> DeviceCalls::stage(HostCall& call) {

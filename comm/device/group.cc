@@ -188,7 +188,8 @@ void DeviceGroup::open_peers(const std::vector<DeviceFacts>& facts,
 
 ExecutorChoice DeviceGroup::executor_for(const Plan& plan) const {
   ExecutorChoice executor = terms_.executor;
-  if (executor == ExecutorChoice::stream && !on_ring_only(plan.algorithm.text))
+  if (plan.algorithm.text == AlgorithmId::all_reduce_hierarchical ||
+      (executor == ExecutorChoice::stream && !on_ring_only(plan.algorithm.text)))
     executor = ExecutorChoice::host;
   return executor;
 }

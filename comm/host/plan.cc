@@ -152,6 +152,8 @@ NamedAlgorithm all_reduce_by(AlgorithmId text) {
     return algorithm_of<AlgorithmId::all_reduce_one_shot>("one-shot");
   if (text == AlgorithmId::all_reduce_two_shot)
     return algorithm_of<AlgorithmId::all_reduce_two_shot>("two-shot");
+  if (text == AlgorithmId::all_reduce_hierarchical)
+    return algorithm_of<AlgorithmId::all_reduce_hierarchical>("hierarchical");
   return algorithm_of<AlgorithmId::all_reduce>("ring");
 }
 
@@ -173,6 +175,20 @@ void check_peer(const Planner& planner, Kind kind, const char* role, int rank) {
            text("%s %d does not exist; there are ranks 0 to %d", role, rank, planner.size - 1));
 }
 
+// Groups are part of what the call is, so ranks that form others find out.
+static Plan in_groups(const Planner& planner, Plan plan) {
+  const int ranks = planner.group_ranks;
+  if (ranks < 1 || planner.size % ranks != 0)
+    refuse(planner, plan.call.what.kind,
+           text("%d ranks cannot be cut into groups of %d (RINGSIDE_ALGORITHM=hierarchical:%d)",
+                planner.size, ranks, ranks));
+  plan.algorithm = all_reduce_by(AlgorithmId::all_reduce_hierarchical);
+  plan.call.what.root = ranks;
+  cut_for(plan.call, planner.pair_slot_bytes);
+  plan.call.steps_per_slice = Groups{{planner.rank, planner.size}, ranks}.steps();
+  return plan;
+}
+
 Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,
                      DType dtype, Reduction reduction) {
   const Kind kind = Kind::all_reduce;
@@ -183,6 +199,7 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
   Plan plan = make(planner, {kind, dtype, reduction, 0, count}, send, recv,
                    Chunks{count, planner.size}, 2 * (planner.size - 1));
   add_reduction(planner, plan.call);
+  if (planner.algorithm == Algorithm::hierarchical) return in_groups(planner, std::move(plan));
   const std::size_t one_shot = one_shot_most_bytes(planner);
   const std::size_t two_shot = two_shot_most_bytes(planner);
   if (one_shot > 0 && total_bytes <= one_shot) {

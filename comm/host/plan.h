@@ -30,6 +30,7 @@ struct Planner {
   Algorithm algorithm = Algorithm::automatic;
   std::size_t stream_from_bytes = SIZE_MAX;
   std::size_t zero_copy_from_bytes = SIZE_MAX;  // where ranks may expose at all
+  int group_ranks = 0;                          // of Algorithm::hierarchical
 };
 
 // An algorithm's one text, for each executor that may read it.

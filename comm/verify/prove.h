@@ -45,7 +45,8 @@ struct ProofRules {
   bool in_place = false;
   Turns turns = Turns::round_robin;
   std::uint64_t seed = 1;
-  int root = 0;  // where there is one
+  int root = 0;         // where there is one
+  int group_ranks = 0;  // of an all_reduce by hierarchical.h
   // Pieces of input and output are exposed (host_executor.h): read where they lie, when they are
   // taken.
   bool exposes = false;

@@ -1,9 +1,39 @@
-// The claims, one after another.
+// The specifications, one after another.
 #include "comm/verify/spec.h"
 
 #include "comm/error.h"
 
 namespace ringside {
+namespace {
+
+constexpr int kOpen = -1;
+constexpr int kClose = -2;
+
+// The contributions of ranks first, first + 1, …, first + count - 1, from the one after `last` on,
+// around, to `last`: the rotated order of ring.h.
+std::vector<int> rotated(int first, int count, int last) {
+  std::vector<int> fold;
+  for (int k = 1; k <= count; ++k) fold.push_back(first + (last + k) % count);
+  return fold;
+}
+
+// The fold of hierarchical.h.
+std::vector<int> in_groups(int chunk, int size, int ranks) {
+  const int groups = size / ranks;
+  std::vector<int> fold;
+  for (const int group : rotated(0, groups, chunk % groups))
+    append(fold, rotated(group * ranks, ranks, chunk / groups));
+  return fold;
+}
+
+}  // namespace
+
+void append(std::vector<int>& fold, const std::vector<int>& more) {
+  const bool whole = !fold.empty() && more.size() > 1;
+  if (whole) fold.push_back(kOpen);
+  fold.insert(fold.end(), more.begin(), more.end());
+  if (whole) fold.push_back(kClose);
+}
 
 const char* name_of(Specification specification) {
   switch (specification) {
@@ -39,7 +69,7 @@ std::optional<Value> initial(Specification specification, int rank, int chunk, s
 }
 
 std::optional<Value> promised(Specification specification, int rank, int chunk, std::size_t slice,
-                              int root, int size) {
+                              int root, int size, int group_ranks) {
   Value value{belongs(specification, rank, chunk), slice, {}, false};
   bool reduces = false;
   switch (specification) {
@@ -71,8 +101,8 @@ std::optional<Value> promised(Specification specification, int rank, int chunk, 
       value.fold = {chunk};
       break;
   }
-  // The rotated order of ring.h: from the rank after the chunk's owner, around, to the owner.
-  for (int k = 1; reduces && k <= size; ++k) value.fold.push_back((chunk + k) % size);
+  if (reduces)
+    value.fold = group_ranks > 0 ? in_groups(chunk, size, group_ranks) : rotated(0, size, chunk);
   value.finished = reduces;
   return value;
 }
@@ -82,9 +112,12 @@ int belongs(Specification specification, int rank, int chunk) {
 }
 
 std::string words(const std::vector<int>& fold) {
-  std::string list;
-  for (const int rank : fold) list += text(list.empty() ? "%d" : " %d", rank);
-  return "[" + list + "]";
+  std::string list = "[";
+  for (const int rank : fold) {
+    if (rank != kClose && list.back() != '[' && list.back() != '(') list += ' ';
+    list += rank == kOpen ? "(" : rank == kClose ? ")" : std::to_string(rank);
+  }
+  return list + "]";
 }
 
 }  // namespace ringside

@@ -22,7 +22,7 @@ enum class Specification {
 const char* name_of(Specification specification);
 
 // A piece of data as its history: which chunk and slice it is, and which ranks' contributions were
-// folded into it, in which order.
+// folded into it, in which order: a left fold, of ranks and of sums in brackets.
 struct Value {
   int chunk = 0;
   std::size_t slice = 0;
@@ -37,14 +37,18 @@ std::optional<Value> initial(Specification specification, int rank, int chunk, s
                              int root);
 
 // What `rank` must have at place `chunk` of its output after the call; none if nothing is promised.
+// `group_ranks`: of an all_reduce by hierarchical.h, whose fold is another; 0: it is the ring's.
 std::optional<Value> promised(Specification specification, int rank, int chunk, std::size_t slice,
-                              int root, int size);
+                              int root, int size, int group_ranks = 0);
+
+// Adds to a history another one, of which all is added at once: ((a + b) + (c + d)) is [a b (c d)].
+void append(std::vector<int>& fold, const std::vector<int>& more);
 
 // The name of the piece that belongs at place `chunk` of this rank's output. Everywhere the same as
 // the place, but for all_to_all: there place c of rank r holds rank c's chunk r.
 int belongs(Specification specification, int rank, int chunk);
 
-// "[1 2 0]"
+// "[1 2 0]", "[2 3 (0 1)]"
 std::string words(const std::vector<int>& fold);
 
 }  // namespace ringside

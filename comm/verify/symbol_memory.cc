@@ -4,13 +4,6 @@
 #include "comm/verify/prove.h"
 
 namespace ringside {
-namespace {
-
-void append(std::vector<int>& fold, const std::vector<int>& more) {
-  fold.insert(fold.end(), more.begin(), more.end());
-}
-
-}  // namespace
 
 ProofMemory::ProofMemory(Specification specification, int rank, int size, std::size_t slices,
                          const ProofRules& rules)
@@ -20,6 +13,7 @@ ProofMemory::ProofMemory(Specification specification, int rank, int size, std::s
       slices_(slices),
       in_place_(rules.in_place),
       root_(rules.root),
+      group_ranks_(rules.group_ranks),
       input_(slices * static_cast<std::size_t>(size)),
       output_(slices * static_cast<std::size_t>(size)),
       waited_(static_cast<std::size_t>(size), nullptr) {
@@ -145,7 +139,7 @@ void ProofMemory::write_over() {
 void ProofMemory::check_outputs() const {
   for (std::size_t slice = 0; slice < slices_; ++slice)
     for (int chunk = 0; chunk < size_; ++chunk) {
-      const Slot wanted = promised(specification_, rank_, chunk, slice, root_, size_);
+      const Slot wanted = promised(specification_, rank_, chunk, slice, root_, size_, group_ranks_);
       if (!wanted) continue;
       const Value& value = read({Place::output, chunk}, slice, "should hold");
       if (value.fold != wanted->fold)

@@ -74,6 +74,7 @@ class ProofMemory {
   std::size_t slices_;
   bool in_place_;
   int root_;
+  int group_ranks_;
   std::vector<Slot> input_;   // by slice · ranks + chunk
   std::vector<Slot> output_;  // not used in place
   Slot partial_;

@@ -86,6 +86,33 @@ RINGSIDE_TEST(clock, prices_are_the_formulas_for_2_to_64_ranks) {
       }
 }
 
+// On one host all its steps take alike; where groups are hosts, it crosses between them with a
+// share of the bytes on each rank, and 2(G-1) times only, while the ring's every step waits for the
+// slow link.
+RINGSIDE_TEST(clock, hierarchical_pays_for_few_steps_between_hosts) {
+  Question question{Kind::all_reduce, Algorithm::hierarchical, 0, 0, 1};
+  for (const int ranks : {1, 2, 3, 8})
+    for (const int groups : {1, 2, 5}) {
+      question.ranks = ranks * groups;
+      question.bytes = bytes_for(question.ranks);
+      question.group_ranks = ranks;
+      const int steps = 2 * ((ranks - 1) * groups + groups - 1);
+      check_close(t, predict(pure(question.ranks), question).time_ns, steps * hop_ns(4096),
+                  text("%d groups of %d", groups, ranks));
+    }
+  Machine hosts = pure(8);
+  hosts.hosts = 4;
+  hosts.joins_hosts = true;
+  hosts.between_hosts = {50'000, 10};
+  question = {Kind::all_reduce, Algorithm::hierarchical, bytes_for(32), 32, 1};
+  question.group_ranks = 8;
+  const double ring_ns = price_of(hosts, Kind::all_reduce, 32).time_ns;
+  const double in_groups_ns = predict(hosts, question).time_ns;
+  CHECK_MSG(4 * in_groups_ns < ring_ns, "%.0f ns and %.0f by the ring", in_groups_ns, ring_ns);
+  question.group_ranks = 5;
+  CHECK_EQ(cannot_predict(hosts, question), "32 ranks cannot be cut into groups of 5");
+}
+
 RINGSIDE_TEST(clock, a_thousand_ranks_and_any_window_of_their_programs) {
   const Prediction all = price_of(pure(1024), Kind::all_reduce, 1024);
   check_close(t, all.time_ns, formula_ns(Kind::all_reduce, Algorithm::ring, 1024), "1024 ranks");

@@ -197,6 +197,9 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
       {"RINGSIDE_ALGORITHM", "Ring"},
       {"RINGSIDE_ALGORITHM", "one_shot"},
       {"RINGSIDE_ALGORITHM", "two shots"},
+      {"RINGSIDE_ALGORITHM", "hierarchical"},
+      {"RINGSIDE_ALGORITHM", "hierarchical:0"},
+      {"RINGSIDE_ALGORITHM", "hierarchical:many"},
       {"RINGSIDE_CONTROL", ""},
       {"RINGSIDE_CONTROL", "sockets"},
   };
@@ -220,4 +223,7 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
   CHECK(options.algorithm == Algorithm::one_shot);
   const Environment two_shot("RINGSIDE_ALGORITHM", "two-shot");
   CHECK(Options::from_environment().algorithm == Algorithm::two_shot);
+  const Environment in_groups("RINGSIDE_ALGORITHM", "hierarchical:4");
+  CHECK(Options::from_environment().algorithm == Algorithm::hierarchical);
+  CHECK_EQ(Options::from_environment().group_ranks, 4);
 }

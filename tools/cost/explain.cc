@@ -24,6 +24,7 @@ bool is_one_shot(const Plan& plan) {
 
 Algorithm algorithm_of(const Plan& plan) {
   if (is_one_shot(plan)) return Algorithm::one_shot;
+  if (plan.algorithm.text == AlgorithmId::all_reduce_hierarchical) return Algorithm::hierarchical;
   return plan.algorithm.text == AlgorithmId::all_reduce_two_shot ? Algorithm::two_shot
                                                                  : Algorithm::ring;
 }
@@ -50,6 +51,9 @@ std::string why_all_reduce(const Planner& planner, std::size_t bytes) {
       if (planner.size > 1)
         return "RINGSIDE_ALGORITHM=two-shot says so (comm/algorithms/two_shot.h)";
       return "one rank has nobody to take two steps with (comm/algorithms/ring.h)";
+    case Algorithm::hierarchical:
+      return text("RINGSIDE_ALGORITHM=hierarchical:%d says so (comm/algorithms/hierarchical.h)",
+                  planner.group_ranks);
     case Algorithm::automatic:
       break;
   }
@@ -112,6 +116,7 @@ Question question_of(const Planner& planner, const Operation& what, const Plan& 
   it.algorithm = algorithm_of(plan);
   it.bytes = size_bytes;
   it.ranks = planner.size;
+  it.group_ranks = planner.group_ranks;
   it.calls = size_bytes <= kBatchedBytes ? kLoopCalls : 1;  // as measure.h does
   it.zero_copy_from_bytes = can_be_exposed(at) ? plan.call.zero_copy_from_bytes : SIZE_MAX;
   it.element_bytes = bytes_of(what.dtype);

@@ -159,7 +159,8 @@ Planner planner_of(const Communicator& comm) {
           plan.pair.slot_bytes,
           options.algorithm,
           options.stream_from_bytes,
-          comm.zero_copy_from_bytes()};
+          comm.zero_copy_from_bytes(),
+          options.group_ranks};
 }
 
 }  // namespace ringside::tools

@@ -1,0 +1,141 @@
+// all_reduce in groups (comm/algorithms/hierarchical.h) by the host executor, against an oracle that
+// adds in the order which that file states, byte for byte.
+#include <cstring>
+#include <vector>
+
+#include "comm/bootstrap/threads.h"
+#include "comm/communicator.h"
+#include "kernels/loops.h"
+#include "tests/collectives/collective_case.h"
+#include "tests/support/test.h"
+
+using namespace ringside;
+using namespace ringside::test;
+
+namespace {
+
+struct Shape {
+  int ranks;  // of a group
+  int groups;
+};
+constexpr Shape kShapes[] = {{1, 1}, {1, 3}, {3, 1}, {2, 2}, {2, 3}, {3, 2}, {4, 2}, {2, 4}};
+
+// One chunk's elements of several contributions, added one after the other.
+Bytes added(const std::vector<const std::byte*>& parts, std::size_t count, DType dtype,
+            Reduction reduction) {
+  Bytes sum(parts[0], parts[0] + count * bytes_of(dtype));
+  for (std::size_t i = 1; i < parts.size(); ++i)
+    reduce_loop(dtype, reduction)(sum.data(), sum.data(), parts[i], count);
+  return sum;
+}
+
+// c = ((S(g+1) + S(g+2)) + …) + S(g), and S(h) = ((x(h, p+1) + x(h, p+2)) + …) + x(h, p).
+Bytes in_groups(const std::vector<Bytes>& inputs, Shape shape, std::size_t count, DType dtype,
+                Reduction reduction) {
+  const int n = shape.ranks * shape.groups;
+  const std::size_t each = bytes_of(dtype);
+  const Chunks chunks{count, n};
+  Bytes output(count * each);
+  for (int chunk = 0; chunk < n; ++chunk) {
+    const int p = chunk / shape.groups, g = chunk % shape.groups;
+    const Range r = chunks[chunk];
+    std::vector<Bytes> sums;
+    for (int k = 1; k <= shape.groups; ++k) {
+      const int group = (g + k) % shape.groups;
+      std::vector<const std::byte*> parts;
+      for (int i = 1; i <= shape.ranks; ++i) {
+        const int rank = group * shape.ranks + (p + i) % shape.ranks;
+        parts.push_back(inputs[static_cast<std::size_t>(rank)].data() + r.begin * each);
+      }
+      sums.push_back(added(parts, r.count, dtype, reduction));
+    }
+    std::vector<const std::byte*> parts;
+    for (const Bytes& sum : sums) parts.push_back(sum.data());
+    const Bytes total = added(parts, r.count, dtype, reduction);
+    std::copy(total.begin(), total.end(), output.begin() + static_cast<long>(r.begin * each));
+  }
+  if (reduction == Reduction::avg) divide_loop(dtype)(output.data(), count, n);
+  return output;
+}
+
+Options groups_of(int ranks) {
+  Options options = test_options();
+  options.slot_bytes = 256;
+  options.algorithm = Algorithm::hierarchical;
+  options.group_ranks = ranks;
+  return options;
+}
+
+// Whether every rank has exactly these bytes; in memory from allocate(), or not.
+bool all_have(const std::vector<Bytes>& inputs, Shape shape, std::size_t count, DType dtype,
+              Reduction reduction, const Bytes& wanted) {
+  std::atomic<int> wrong{0};
+  run_as_threads(shape.ranks * shape.groups, [&](Bootstrap& bootstrap) {
+    Options options = groups_of(shape.ranks);
+    options.zero_copy_from_bytes = 64;
+    Communicator comm(bootstrap, options);
+    const Bytes& input = inputs[static_cast<std::size_t>(comm.rank())];
+    const auto is_wanted = [&](const void* output) {
+      return wanted.empty() || std::memcmp(output, wanted.data(), wanted.size()) == 0;
+    };
+    Bytes output(input.size());
+    comm.all_reduce(input.data(), output.data(), count, dtype, reduction);
+    wrong += !is_wanted(output.data());
+    output = input;
+    comm.all_reduce(output.data(), output.data(), count, dtype, reduction);
+    wrong += !is_wanted(output.data());
+    auto* const exposed = static_cast<std::byte*>(allocate(std::max<std::size_t>(input.size(), 1)));
+    if (!input.empty()) std::memcpy(exposed, input.data(), input.size());
+    comm.all_reduce(exposed, exposed, count, dtype, reduction);
+    wrong += !is_wanted(exposed);
+    comm.barrier();
+    deallocate(exposed);
+  });
+  return wrong == 0;
+}
+
+std::vector<Bytes> inputs_of(int ranks, std::size_t count, DType dtype, Reduction reduction) {
+  std::vector<Bytes> inputs;
+  for (int rank = 0; rank < ranks; ++rank)
+    inputs.push_back(make_input(rank, count, dtype, reduction, 11, false));
+  return inputs;
+}
+
+}  // namespace
+
+RINGSIDE_TEST(collectives, hierarchical_adds_in_its_stated_order) {
+  for (const Shape shape : kShapes)
+    for (const std::size_t count : {0, 1, 7, 1000})
+      for (const DType dtype : {DType::f32, DType::bf16, DType::i64})
+        for (const Reduction reduction : {Reduction::sum, Reduction::avg, Reduction::max}) {
+          const auto inputs = inputs_of(shape.ranks * shape.groups, count, dtype, reduction);
+          const Bytes wanted = in_groups(inputs, shape, count, dtype, reduction);
+          CHECK_MSG(all_have(inputs, shape, count, dtype, reduction, wanted),
+                    "%d groups of %d, %zu %s, %s", shape.groups, shape.ranks, count, name_of(dtype),
+                    name_of(reduction));
+        }
+}
+
+// The oracle sees the order: groups of another size have other bits.
+RINGSIDE_TEST(collectives_mutants, another_order_than_the_hierarchical_is_caught) {
+  const auto inputs = inputs_of(4, 1000, DType::f32, Reduction::sum);
+  const Bytes other = in_groups(inputs, {4, 1}, 1000, DType::f32, Reduction::sum);
+  CHECK(!all_have(inputs, {2, 2}, 1000, DType::f32, Reduction::sum, other));
+  CHECK(all_have(inputs, {4, 1}, 1000, DType::f32, Reduction::sum, other));
+}
+
+RINGSIDE_TEST(collectives, groups_that_do_not_divide_the_ranks_are_refused) {
+  run_as_threads(3, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, groups_of(2));
+    float value = 1;
+    std::string sentence;
+    try {
+      comm.all_reduce(&value, &value, 1, DType::f32);
+    } catch (const Error& error) {
+      if (error.fault() == Fault::usage) sentence = error.what();
+    }
+    CHECK_MSG(sentence.find("3 ranks cannot be cut into groups of 2") != std::string::npos, "'%s'",
+              sentence.c_str());
+    comm.barrier();
+  });
+}
