@@ -1,4 +1,4 @@
-// Sizes and texts of each operation, for the simulator.
+// Sizes and algorithms of each operation, for the simulator.
 #include "comm/cost/predict.h"
 
 #include <algorithm>
@@ -108,14 +108,14 @@ SimulatedAlgorithm simulated_algorithm(const Question& it) {
 
 double primitives_to_predict(const Machine& machine, const Question& it) {
   const SimulatedCall call = simulated_call(machine, it);
-  const SimulatedAlgorithm text = simulated_algorithm(it);
-  const auto words_of = [&](int rank) {
+  const SimulatedAlgorithm algorithm = simulated_algorithm(it);
+  const auto steps_of = [&](int rank) {
     std::vector<SimulatedStep> none;
     ClockWindow window(rank, call.chunks, 0, 0, none);
-    text(window, Ring{rank, it.ranks});
+    algorithm(window, Ring{rank, it.ranks});
     return static_cast<double>(window.seen());
   };
-  const double a_slice = words_of(0) + (it.ranks > 1 ? (it.ranks - 1) * words_of(1) : 0);
+  const double a_slice = steps_of(0) + (it.ranks > 1 ? (it.ranks - 1) * steps_of(1) : 0);
   return a_slice * static_cast<double>(call.slices) * call.calls;
 }
 

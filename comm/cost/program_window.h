@@ -1,13 +1,14 @@
 // What one rank does, for the simulator: as little of it as possible at a time.
 //
-// 4,096 ranks of a ring say 33 million words, which is more than anybody wants to keep. Two things
-// make a program small. The slices of a text are alike: in each the same words are said, only with
-// another slice number, so one slice's words are the whole program. (tests/cost/simulate.cc holds
-// every text to that.) And of those only a *window* is kept, from word `first` on. Who has used his
-// window up lets the text be said again and keeps the next one: saying a word costs a nanosecond.
+// 4,096 ranks of a ring have 33 million steps, which is more than anybody wants to store. Two things
+// make a program small. The slices of an algorithm are alike: each has the same steps, only with
+// another slice number, so one slice's steps are the whole program. (tests/cost/simulate.cc checks
+// that for every algorithm.) And of those only a *window* is stored, from step `first` on. When a
+// rank has used its window up, the algorithm is run again and the next window is stored: recording a
+// step costs a nanosecond.
 //
-// Words that move nothing and take no time here (finish) are left out, and the folds of a one-shot,
-// n² of them, or of a two-shot's slice become one word with all their bytes.
+// Steps that move nothing and take no time here (post_op) are left out, and the additions of a
+// one-shot, n² of them, or of a two-shot's slice become one step with all their bytes.
 #pragma once
 
 #include <cstddef>
@@ -34,10 +35,10 @@ struct SimulatedStep {
   int from;
   int send_chunk;
   int receive_chunk;
-  std::size_t folded;  // elements of whole chunks, of all folds in a row; a slice has its share
+  std::size_t reduced;  // elements of whole chunks, of all reduce_input in a row; a slice has its share
 };
 
-// Keeps words first, first + 1, … first + most − 1.
+// Stores steps first, first + 1, … first + most − 1.
 class ClockWindow : public PrimitiveRecorder<ClockWindow> {
  public:
   ClockWindow(int rank, const Chunks& chunks, std::size_t first, std::size_t most,
@@ -53,16 +54,16 @@ class ClockWindow : public PrimitiveRecorder<ClockWindow> {
 
   void note(const Step& step) {
     if (step.primitive == Primitive::post_op) return;
-    const bool fold = step.primitive == Primitive::reduce_input;
-    if (!fold || !folding_) ++seen_;
-    folding_ = fold;
+    const bool adds = step.primitive == Primitive::reduce_input;
+    if (!adds || !adding_) ++seen_;
+    adding_ = adds;
     if (seen_ <= first_ || seen_ > first_ + most_) return;
-    if (!fold || steps_.size() < seen_ - first_) store(step);
+    if (!adds || steps_.size() < seen_ - first_) store(step);
     // The first contribution is not added to anything.
-    if (fold && step.order > 1) steps_.back().folded += chunks_[step.receive->chunk].count;
+    if (adds && step.order > 1) steps_.back().reduced += chunks_[step.receive->chunk].count;
   }
 
-  std::size_t seen() const { return seen_; }  // all words, kept or not
+  std::size_t seen() const { return seen_; }  // all steps, stored or not
 
  private:
   void store(const Step& step) {
@@ -82,10 +83,10 @@ class ClockWindow : public PrimitiveRecorder<ClockWindow> {
   std::size_t most_;
   std::vector<SimulatedStep>& steps_;
   std::size_t seen_ = 0;
-  bool folding_ = false;
+  bool adding_ = false;
 };
 
-// An algorithm's text, said by one rank for one slice.
+// An algorithm, run by one rank for one slice.
 using SimulatedAlgorithm = std::function<void(ClockWindow& executor, const Ring& ring)>;
 
 }  // namespace ringside

@@ -23,16 +23,16 @@ struct Runner {
   Moment clock;
   Moment halfway;         // when the first half of the calls was over
   std::size_t slice = 0;  // of all calls
-  std::size_t next = 0;   // the word it is in
-  std::size_t first = 0;  // the window's first word
+  std::size_t next = 0;   // the step it is in
+  std::size_t first = 0;  // the window's first step
   std::size_t words = 0;  // of a slice
   bool begun = false;     // it has
   StepState state{};
   bool partial_in_slot = false;
-  bool reclaiming = false;     // its words are said, but what it has exposed may not have been read
+  bool reclaiming = false;     // its steps are done, but what it has exposed may not have been read
   int exposed = 0;             // messages that have not been read yet
   Moment returned;             // when it knows that those which have been read have been
-  bool views_exposed = false;  // what it looks at
+  bool views_exposed = false;  // what it has waited for
   std::array<Traffic, kPaths> sent_by = {};
   std::size_t received_bytes = 0;
   std::vector<SimulatedStep> window;
@@ -40,10 +40,10 @@ struct Runner {
 
 class World {
  public:
-  World(const Machine& machine, const SimulatedCall& call, const SimulatedAlgorithm& text)
+  World(const Machine& machine, const SimulatedCall& call, const SimulatedAlgorithm& algorithm)
       : machine_(machine),
         call_(call),
-        text_(text),
+        algorithm_(algorithm),
         costs_(machine, call),
         ports_(machine, call.ranks),
         all_slices_(call.slices * static_cast<std::size_t>(call.calls)),
@@ -114,7 +114,7 @@ class World {
     Runner& it = runners_[index(rank)];
     if (it.words > 0 && it.words <= most_) return;  // all of it is there already
     ClockWindow window(rank, call_.chunks, first, most_, it.window);
-    text_(window, Ring{rank, call_.ranks});
+    algorithm_(window, Ring{rank, call_.ranks});
     it.first = first;
     it.words = window.seen();
   }
@@ -138,7 +138,7 @@ class World {
     return it.window[it.next - it.first];
   }
 
-  void end_word(int rank, const SimulatedStep& step) {
+  void end_step(int rank, const SimulatedStep& step) {
     Runner& it = runners_[index(rank)];
     if (!step.sends && !step.receives) local(rank, step);
     it.begun = false;
@@ -179,9 +179,9 @@ class World {
     return slice_of(call_.chunks[chunk], slice, call_.slice_count).count * call_.element_bytes;
   }
 
-  // Slices are cut from folds of one chunk only; a one-shot, which folds all, has one slice.
-  std::size_t folded_bytes(int rank, const SimulatedStep& step) const {
-    const std::size_t all = step.folded * call_.element_bytes;
+  // Only additions to one chunk are cut into slices; a one-shot, which adds to all, has one slice.
+  std::size_t reduced_bytes(int rank, const SimulatedStep& step) const {
+    const std::size_t all = step.reduced * call_.element_bytes;
     if (call_.slices == 1 || all == 0) return all;
     const std::size_t chunk_bytes = call_.chunks[step.receive_chunk].count * call_.element_bytes;
     return all / chunk_bytes * bytes_of(rank, step.receive_chunk);
@@ -218,7 +218,7 @@ class World {
       const bool over = it.state.done();
       if (!over && done == Half::none) break;
       progress = true;
-      if (over) end_word(rank, step);
+      if (over) end_step(rank, step);
       if (done == Half::send) break;
     }
     return progress;
@@ -287,15 +287,15 @@ class World {
     Runner& it = runners_[index(rank)];
     it.state.received = true;
     it.clock.pay(CostTerm::ends, costs_.message_ns());
-    const bool looks = step.primitive == Primitive::wait_input;
-    const bool whole = looks && step.receive_chunk == kWholeInput;
+    const bool stays = step.primitive == Primitive::wait_input;
+    const bool whole = stays && step.receive_chunk == kWholeInput;
     const std::size_t bytes = whole ? call_.whole_bytes : bytes_of(rank, step.receive_chunk);
     it.received_bytes += bytes;
     if (bytes > kInlineBytes && !ports_.is_wire(step.from, rank))
       it.clock.pay(CostTerm::lines, costs_.slot_ns());
     const bool exposed = incoming(rank, step).exposed();
-    it.views_exposed = looks && exposed;
-    if (looks) return;  // it stays where it is until look_away
+    it.views_exposed = stays && exposed;
+    if (stays) return;  // it stays where it is until release_inputs
     // Where the sum goes is chosen before it is computed: a slot that becomes free meanwhile is
     // not seen.
     if (step.receive_place == Place::partial)
@@ -322,7 +322,7 @@ class World {
     if (ring) return release(ring_[index(source)], source, target);
     const std::uint64_t key = static_cast<std::uint64_t>(source) << 32 | index(target);
     const auto found = mesh_.find(key);
-    if (found == mesh_.end()) return;  // a text that looks away from what it has not looked at
+    if (found == mesh_.end()) return;  // released, and never waited for
     release(found->second, source, target);
     if (all_slices_ == 1 && call_.pair_messages <= machine_.mesh.slots && found->second.is_idle())
       mesh_.erase(found);
@@ -343,7 +343,7 @@ class World {
       it.clock.pay(CostTerm::own_part, costs_.keep_ns(bytes_of(rank, step.receive_chunk)));
     if (step.primitive == Primitive::reduce_input)
       it.clock.pay(CostTerm::additions,
-                   costs_.reduce_ns(Place::output, folded_bytes(rank, step), it.views_exposed));
+                   costs_.reduce_ns(Place::output, reduced_bytes(rank, step), it.views_exposed));
     if (step.primitive == Primitive::release_inputs)
       for (int peer = 0; peer < call_.ranks; ++peer)
         if (peer != rank) release(peer, rank, false);
@@ -361,7 +361,7 @@ class World {
     });
   }
 
-  // Somebody who has not read what the rank has sent to him.
+  // A rank that has not read what this one has sent to it.
   int reader_of(int rank) const {
     for (const auto& [key, channel] : mesh_)
       if (key >> 32 == index(rank) && !channel.is_idle()) return static_cast<int>(key & UINT32_MAX);
@@ -370,11 +370,11 @@ class World {
 
   const Machine& machine_;
   const SimulatedCall& call_;
-  const SimulatedAlgorithm& text_;
+  const SimulatedAlgorithm& algorithm_;
   ClockCosts costs_;
   ClockPorts ports_;
   std::size_t all_slices_;
-  std::size_t most_;  // words in a window
+  std::size_t most_;  // steps in a window
   std::vector<Runner> runners_;
   std::vector<TimedChannel> ring_;                        // by sender
   std::unordered_map<std::uint64_t, TimedChannel> mesh_;  // by sender and receiver
@@ -386,8 +386,8 @@ class World {
 }  // namespace
 
 Prediction predict(const Machine& machine, const SimulatedCall& call,
-                   const SimulatedAlgorithm& text) {
-  return World(machine, call, text).run();
+                   const SimulatedAlgorithm& algorithm) {
+  return World(machine, call, algorithm).run();
 }
 
 }  // namespace ringside

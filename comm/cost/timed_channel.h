@@ -1,5 +1,4 @@
-// A channel of times: protocol.h's slots and credits, and when each message arrives and is
-// read.
+// A channel of times: credit.h's slots and credits, and when each message arrives and is read.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +44,7 @@ class TimedChannel {
   struct Timed {
     Moment arrival;
     Moment read;
-    bool exposed = false;  // then its credit does not wait for others
+    bool exposed = false;  // then its credit goes back alone
   };
   std::size_t slot(std::uint32_t message) const {
     return static_cast<std::size_t>(slot_of(message, slots_));

@@ -1,4 +1,4 @@
-// Choosing the way and watching; the story is in device_side.h.
+// Choosing the executor, and waiting; the story is in group.h.
 #include "comm/device/calls.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace ringside {
 namespace {
 
-// Which text an all_reduce on the device executor follows. By design, and not measured yet: a step
+// Which algorithm an all_reduce on the device executor runs. By design, and not measured yet: a step
 // costs about 2 us there, in which a rank's share of its memory's bandwidth moves some 100 KiB; so
 // a one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond that, two
 // steps are fewer than the ring's. Where pieces are exposed two-shot reads and writes each byte
@@ -20,15 +20,17 @@ namespace {
 constexpr std::size_t kDeviceOneShotBytes = std::size_t{512} << 10;
 constexpr std::size_t kDeviceTwoShotBytes = std::size_t{8} << 20;
 
-AlgorithmId text_on_device(Algorithm chosen, std::size_t bytes, int size, const DeviceGroup& side) {
+AlgorithmId algorithm_on_device(Algorithm chosen, std::size_t bytes, int size,
+                                const DeviceGroup& group) {
   if (size < 2 || chosen == Algorithm::ring) return AlgorithmId::all_reduce;
   if (chosen == Algorithm::two_shot) return AlgorithmId::all_reduce_two_shot;
   const std::size_t pays =
       chosen == Algorithm::one_shot ? SIZE_MAX : kDeviceOneShotBytes / static_cast<unsigned>(size);
-  if (bytes <= std::min(pays, side.one_shot_most_bytes())) return AlgorithmId::all_reduce_one_shot;
+  if (bytes <= std::min(pays, group.one_shot_most_bytes())) return AlgorithmId::all_reduce_one_shot;
   if (chosen == Algorithm::one_shot || size == 2) return AlgorithmId::all_reduce;
-  return side.terms().all_expose || bytes <= kDeviceTwoShotBytes ? AlgorithmId::all_reduce_two_shot
-                                                                 : AlgorithmId::all_reduce;
+  return group.capabilities().all_expose || bytes <= kDeviceTwoShotBytes
+             ? AlgorithmId::all_reduce_two_shot
+             : AlgorithmId::all_reduce;
 }
 
 }  // namespace
@@ -41,8 +43,8 @@ std::unique_ptr<DeviceCalls> DeviceCalls::open(Bootstrap& bootstrap, Peers& peer
       new DeviceCalls(DeviceGroup::open(bootstrap, peers, options), peers, options));
 }
 
-DeviceCalls::DeviceCalls(std::unique_ptr<DeviceGroup> side, Peers& peers, const Options& options)
-    : side_(std::move(side)),
+DeviceCalls::DeviceCalls(std::unique_ptr<DeviceGroup> group, Peers& peers, const Options& options)
+    : group_(std::move(group)),
       ring_{peers.rank(), peers.size()},
       algorithm_(options.algorithm),
       watcher_(peers, options, Waiter::Notes::none) {}
@@ -50,13 +52,13 @@ DeviceCalls::DeviceCalls(std::unique_ptr<DeviceGroup> side, Peers& peers, const 
 DeviceCalls::~DeviceCalls() = default;
 
 ExecutorInUse DeviceCalls::executor() const {
-  return {ringside::name_of(side_->terms().executor), side_->terms().why};
+  return {ringside::name_of(group_->capabilities().executor), group_->capabilities().why};
 }
 
 // --- which way ---
 
 void DeviceCalls::check_stream(Device::Stream stream) const {
-  if (side_->takes_stream(stream)) return;
+  if (group_->takes_stream(stream)) return;
   throw Error(Fault::usage,
               text("rank %d: this stream waits for work that names no stream, and ranks that are "
                    "threads of one process could wait for each other so; make it with "
@@ -76,30 +78,30 @@ bool DeviceCalls::takes(Plan& plan) {
   return true;
 }
 
-// A device has bounds of its own between the texts of an all_reduce, and a stream only the ring.
+// A device has bounds of its own between the algorithms of an all_reduce, and a stream only the ring.
 ExecutorChoice DeviceCalls::choose(Plan& plan) const {
   const NamedAlgorithm as_planned = plan.algorithm;
   const HostCall& call = plan.call;
   if (call.what.kind == Kind::all_reduce && algorithm_ != Algorithm::hierarchical)
     plan.algorithm =
-        all_reduce_by(side_->terms().executor == ExecutorChoice::device
-                          ? text_on_device(algorithm_, call.whole_bytes(), ring_.size, *side_)
+        all_reduce_by(group_->capabilities().executor == ExecutorChoice::device
+                          ? algorithm_on_device(algorithm_, call.whole_bytes(), ring_.size, *group_)
                           : AlgorithmId::all_reduce);
-  const ExecutorChoice executor = side_->executor_for(plan);
+  const ExecutorChoice executor = group_->executor_for(plan);
   if (executor == ExecutorChoice::host) plan.algorithm = as_planned;
   return executor;
 }
 
 ExecutorInUse DeviceCalls::way(Plan& plan) const {
   const ExecutorChoice chosen = choose(plan);
-  if (chosen == side_->terms().executor) return executor();
+  if (chosen == group_->capabilities().executor) return executor();
   return {ringside::name_of(chosen),
           "only the host executor has all of this algorithm's primitives"};
 }
 
 std::optional<Staging> DeviceCalls::stage(HostCall& call) {
   if (!is_here(call.input) && !is_here(call.output)) return std::nullopt;
-  std::optional<Staging> staging(side_->device());
+  std::optional<Staging> staging(group_->device());
   staging->stage(call, ring_);
   return staging;
 }
@@ -108,7 +110,7 @@ std::optional<Staging> DeviceCalls::stage(std::vector<Message>& messages) {
   bool any = false;
   for (const Message& it : messages) any |= is_here(it.buffer());
   if (!any) return std::nullopt;
-  std::optional<Staging> staging(side_->device());
+  std::optional<Staging> staging(group_->device());
   staging->stage(messages);
   return staging;
 }
@@ -116,10 +118,11 @@ std::optional<Staging> DeviceCalls::stage(std::vector<Message>& messages) {
 // --- under way ---
 
 void DeviceCalls::watch(const DeviceGroup::Ticket& ticket, Waiter& waiter) {
-  const auto where = [&] { return "waiting for the device" + side_->waits_for(); };
+  const auto where = [&] { return "waiting for the device" + group_->waits_for(); };
   waiter.wait(
-      side_->awaited(), [&] { return side_->is_done(ticket) || side_->stranger(); }, where);
-  if (const std::optional<DeviceGroup::MismatchedMessage> it = side_->stranger())
+      group_->awaited(), [&] { return group_->is_done(ticket) || group_->mismatched_message(); },
+      where);
+  if (const std::optional<DeviceGroup::MismatchedMessage> it = group_->mismatched_message())
     waiter.throw_mismatched_message(it->rank, it->fingerprint, where);
   // A rank that fails raises the alarm and then lets its streams run out, with whatever they hold.
   // So while there is no alarm, what has come was meant.
@@ -129,22 +132,22 @@ void DeviceCalls::watch(const DeviceGroup::Ticket& ticket, Waiter& waiter) {
 void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
   DeviceGroup::Ticket ticket;
   {
-    const std::lock_guard lock(side_mutex_);
-    ticket = side_->enqueue(plan, nullptr);
+    const std::lock_guard lock(group_mutex_);
+    ticket = group_->enqueue(plan, nullptr);
     last_ = ticket;
   }
   watch(ticket, waiter);
-  const std::lock_guard lock(side_mutex_);
+  const std::lock_guard lock(group_mutex_);
   last_.reset();
-  side_->give_back(ticket);
+  group_->give_back(ticket);
 }
 
 Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
                           std::function<void(const Error&)> fail) {
   DeviceGroup::Ticket ticket;
   {
-    const std::lock_guard lock(side_mutex_);
-    ticket = side_->enqueue(plan, stream);
+    const std::lock_guard lock(group_mutex_);
+    ticket = group_->enqueue(plan, stream);
     last_ = ticket;
   }
   return watchers_.submit([this, ticket, entry, fail = std::move(fail)] {
@@ -161,19 +164,19 @@ Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream st
       wait_for_end();
       throw sentence;
     }
-    const std::lock_guard lock(side_mutex_);
+    const std::lock_guard lock(group_mutex_);
     if (last_ && last_->done == ticket.done) last_.reset();
-    side_->give_back(ticket);
+    group_->give_back(ticket);
   });
 }
 
 void DeviceCalls::finish(Device::Stream stream, Waiter& waiter) {
-  const Device::Event mark = side_->device().make_event();
-  side_->device().record(mark, stream);
+  const Device::Event mark = group_->device().make_event();
+  group_->device().record(mark, stream);
   waiter.wait(
-      side_->awaited(), [&] { return side_->device().is_done(mark); },
+      group_->awaited(), [&] { return group_->device().is_done(mark); },
       [] { return std::string("waiting for what is before it on the stream"); });
-  side_->device().end_event(mark);
+  group_->device().end_event(mark);
 }
 
 // --- the end ---
@@ -184,21 +187,21 @@ void DeviceCalls::drain() {
 
 void DeviceCalls::break_off() noexcept {
   try {
-    side_->break_off();
+    group_->break_off();
   } catch (const std::exception&) {
-    // A device that does not even take this does not carry anything out either.
+    // A device that does not even accept this does not carry anything out either.
   }
 }
 
 // A peer that has not failed yet may write to a flag that was pushed far ahead, and so take it
 // back.
 void DeviceCalls::wait_for_end() noexcept {
-  const std::lock_guard lock(side_mutex_);
+  const std::lock_guard lock(group_mutex_);
   if (!last_) return;
   try {
-    for (int i = 0; i < 5'000 && !side_->is_done(*last_); ++i) {
+    for (int i = 0; i < 5'000 && !group_->is_done(*last_); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      side_->break_off();
+      group_->break_off();
     }
   } catch (const std::exception&) {
   }

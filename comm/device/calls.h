@@ -1,6 +1,6 @@
-// Calls whose buffers are a device's: which way each goes, and the watch over those that are under
-// way there. Between the communicator, which counts calls and breaks, and DeviceGroup, which
-// orders.
+// Calls whose buffers are a device's: which executor carries each out, and the wait for those that
+// are under way there. Between the communicator, which counts calls and can be broken, and
+// DeviceGroup, which enqueues.
 #pragma once
 
 #include <functional>
@@ -25,27 +25,27 @@ class DeviceCalls {
                                            const Options& options);
   ~DeviceCalls();
 
-  // For tables: who carries calls out, why, and a rank's device.
+  // For tables: which executor carries calls out, why, and a rank's device.
   ExecutorInUse executor() const;
-  std::string name_of(int rank) const { return side_->name_of(rank); }
+  std::string name_of(int rank) const { return group_->name_of(rank); }
   // The same for one call on device memory; the plan's algorithm becomes the one that it gets.
   ExecutorInUse way(Plan& plan) const;
 
   // Throws Error{usage} if calls cannot be made on this stream.
   void check_stream(Device::Stream stream) const;
 
-  // Does the call go to the device? Then the plan is made fit for it. If not, its buffers may still
-  // be the device's: they are then staged.
+  // Does the call go to the device? Then the plan is adapted to it. If not, its buffers may still be
+  // the device's: they are then staged.
   bool takes(Plan& plan);
   // Staged buffers, if any are; none where all of them are the host's.
   std::optional<Staging> stage(HostCall& call);
   std::optional<Staging> stage(std::vector<Message>& messages);
 
-  // Orders the call and waits for its end. As a host call does, it throws what goes wrong.
+  // Enqueues the call and waits for its end. As a host call does, it throws what goes wrong.
   void carry_out(const Plan& plan, Waiter& waiter);
 
-  // Orders the call on the caller's stream; the Work ends with it. `fail` is told of an Error
-  // before the Work is.
+  // Enqueues the call on the caller's stream; the Work ends with it. `fail` is called with an Error
+  // before the Work has it.
   Work enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
                std::function<void(const Error&)> fail);
 
@@ -56,23 +56,23 @@ class DeviceCalls {
   void drain();
   // The communicator is broken: frees what waits on the device.
   void break_off() noexcept;
-  // After that: waits until it has ended, for the caller's buffers are his again. Not for ever.
+  // After that: waits until it has ended, as the buffers are the caller's again. Not for ever.
   void wait_for_end() noexcept;
 
  private:
-  DeviceCalls(std::unique_ptr<DeviceGroup> side, Peers& peers, const Options& options);
+  DeviceCalls(std::unique_ptr<DeviceGroup> group, Peers& peers, const Options& options);
 
   ExecutorChoice choose(Plan& plan) const;
   void watch(const DeviceGroup::Ticket& ticket, Waiter& waiter);
-  bool is_here(const void* address) { return address != nullptr && side_->device().owns(address); }
+  bool is_here(const void* address) { return address != nullptr && group_->device().owns(address); }
 
-  std::unique_ptr<DeviceGroup> side_;
+  std::unique_ptr<DeviceGroup> group_;
   Ring ring_;
   Algorithm algorithm_;
   Waiter watcher_;
   std::optional<DeviceGroup::Ticket> last_;
-  std::mutex side_mutex_;  // tickets are given back by the thread that watches
-  WorkQueue watchers_;     // last, so that it ends first
+  std::mutex group_mutex_;  // tickets are given back by the thread that watches
+  WorkQueue watchers_;      // last, so that it ends first
 };
 
 }  // namespace ringside

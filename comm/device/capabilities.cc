@@ -1,4 +1,4 @@
-// Who shares a device with whom, and whether their kernels can run at once.
+// Which ranks share a device, and whether their kernels can run at once.
 #include "comm/device/capabilities.h"
 
 #include <algorithm>
@@ -29,11 +29,12 @@ DeviceCapabilities refused(const std::string& why) { return {ExecutorChoice::hos
 
 }  // namespace
 
-DeviceCapabilities terms_of(const std::vector<DeviceFacts>& everyone, ExecutorChoice wanted) {
+DeviceCapabilities capabilities_of(const std::vector<DeviceFacts>& everyone,
+                                   ExecutorChoice wanted) {
   if (everyone.size() > std::size_t{kMostDeviceRanks})
     return refused(text("there are more than %d ranks", kMostDeviceRanks));
-  DeviceCapabilities terms{ExecutorChoice::device, "the kernels of all ranks run at once",
-                           kMostBlocks, false};
+  DeviceCapabilities all{ExecutorChoice::device, "the kernels of all ranks run at once",
+                         kMostBlocks, false};
   bool take_turns = false;
   for (const DeviceFacts& it : everyone) {
     if (!it.present) return refused("not every rank has made a device current");
@@ -43,30 +44,30 @@ DeviceCapabilities terms_of(const std::vector<DeviceFacts>& everyone, ExecutorCh
       ++sharing;
       take_turns |= it.process != other.process && !it.shared_by_processes;
     }
-    terms.blocks = std::min(terms.blocks, resident_share(it.resident_blocks, sharing));
+    all.blocks = std::min(all.blocks, resident_share(it.resident_blocks, sharing));
   }
   if (take_turns) {
-    terms.executor = ExecutorChoice::stream;
-    terms.why = "several processes share a device without MPS, so their kernels take turns";
-  } else if (terms.blocks < 1) {
-    terms.executor = ExecutorChoice::stream;
-    terms.why = "too many ranks share a device for all their kernels to run at once";
+    all.executor = ExecutorChoice::stream;
+    all.why = "several processes share a device without MPS, so their kernels take turns";
+  } else if (all.blocks < 1) {
+    all.executor = ExecutorChoice::stream;
+    all.why = "too many ranks share a device for all their kernels to run at once";
   }
-  terms.blocks = std::max(terms.blocks, 1);
-  if (wanted != ExecutorChoice::automatic && wanted < terms.executor) {
-    terms.executor = wanted;
-    terms.why = "RINGSIDE_EXECUTOR says so";
+  all.blocks = std::max(all.blocks, 1);
+  if (wanted != ExecutorChoice::automatic && wanted < all.executor) {
+    all.executor = wanted;
+    all.why = "RINGSIDE_EXECUTOR says so";
   }
   for (const DeviceFacts& it : everyone) {
     const Sharing sharing = sharing_of(it, everyone);
-    const int needed = streams_needed(terms.executor, sharing.ranks) + sharing.streams;
+    const int needed = streams_needed(all.executor, sharing.ranks) + sharing.streams;
     if (sharing.ranks > 1 && needed > it.connections)
       return refused(
           text("%d ranks of one process share a device and may need %d streams at once, and CUDA "
-               "was told of %d; set CUDA_DEVICE_MAX_CONNECTIONS=32 before it starts",
+               "has %d; set CUDA_DEVICE_MAX_CONNECTIONS=32 before it starts",
                sharing.ranks, needed, it.connections));
   }
-  return terms;
+  return all;
 }
 
 }  // namespace ringside

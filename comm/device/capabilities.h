@@ -1,5 +1,5 @@
-// What the ranks' devices allow, worked out from what all have told: a pure function, so all ranks
-// come to the same.
+// What the ranks' devices allow, worked out from what each rank knows of its own: a pure function,
+// so all ranks come to the same result.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ struct DeviceCapabilities {
   ExecutorChoice executor = ExecutorChoice::host;  // never automatic
   std::string why;                                 // "the kernels of all ranks run at once"
   int blocks = 0;                                  // of each rank's kernel
-  bool all_expose = false;  // every rank reads every other's buffers where they lie
+  bool all_expose = false;  // every rank reads every other's buffers in place
 };
 
 // Of what a device can have resident the kernels of a communicator's ranks take at most three
@@ -28,7 +28,7 @@ inline constexpr int kMostBlocks = 64;
 
 // Ranks that are threads of one process and share a device have streams on which they wait for each
 // other. CUDA maps streams to hardware queues ("connections", 8 unless the program says otherwise);
-// two on one queue stand behind each other, and then such a wait is for ever. A rank has one stream
+// of two on one queue the second waits for the first, and then such a wait is for ever. A rank has one stream
 // of its own on the device executor and two on the stream executor, and its caller's.
 constexpr int streams_needed(ExecutorChoice executor, int ranks) {
   if (ranks < 2 || executor == ExecutorChoice::host) return 0;
@@ -36,6 +36,6 @@ constexpr int streams_needed(ExecutorChoice executor, int ranks) {
 }
 
 // `wanted`: the executor that was chosen by hand, or automatic.
-DeviceCapabilities terms_of(const std::vector<DeviceFacts>& everyone, ExecutorChoice wanted);
+DeviceCapabilities capabilities_of(const std::vector<DeviceFacts>& everyone, ExecutorChoice wanted);
 
 }  // namespace ringside

@@ -1,13 +1,13 @@
 // An accelerator, as far as collectives need one: memory that peers can reach, streams of work in
 // order, events between them, and one kernel.
 //
-// Two things stand behind it. comm/device/cuda/cuda_device.h is a GPU. tests/device/cpu_device.h
-// plays one: its memory is the host's, its streams are threads, its kernel is played by threads. So
-// all that is above (which executor, which steps, what happens when a peer dies while a kernel
-// waits) is written once and tested where there is no GPU.
+// There are two. comm/device/cuda/cuda_device.h is a GPU. tests/device/cpu_device.h emulates one: its
+// memory is the host's, its streams are threads, its kernel is run by threads. So all that is above
+// (which executor, which steps, what happens when a peer dies while a kernel waits) is written once
+// and tested where there is no GPU.
 //
-// What is enqueued on a stream is carried out in order, later; no call here waits unless it says
-// so. Every function throws Error{system} with the device's own words.
+// What is enqueued on a stream is carried out in order, later; no function here waits unless its
+// comment says so. Every function throws Error{system} with the device's own message.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@
 
 namespace ringside {
 
-// What a rank tells the others of its device. Trivially copyable.
+// What the others are to know of a rank's device. Trivially copyable.
 struct DeviceFacts {
   bool present = false;
   std::array<char, 64> name{};           // for people: "NVIDIA H200"
@@ -29,8 +29,8 @@ struct DeviceFacts {
   std::int32_t resident_blocks = 0;      // of the collectives' kernel, on an empty device
   // Kernels of several processes run at once (CUDA's multi-process service).
   bool shared_by_processes = false;
-  // Streams that can wait for each other's work without standing in each other's way, and how many
-  // this process has already. Of CUDA's streams several may share a queue of the hardware.
+  // Streams that can wait for each other's work without blocking each other, and how many this
+  // process has already. Several of CUDA's streams may share a queue of the hardware.
   std::int32_t connections = 0;
   std::int32_t streams = 0;
 };
@@ -79,19 +79,19 @@ class Device {
   // Has everything before the record() come to its end? Never waits.
   virtual bool is_done(Event event) = 0;
 
-  // --- what a stream can be told ---
+  // --- what can be enqueued on a stream ---
   virtual void copy(Stream stream, void* to, const void* from, std::size_t bytes) = 0;
-  // out = a op b; avg folds as sum. Any alignment.
-  virtual void fold(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
-                    const void* b, std::size_t count) = 0;
+  // out = a op b; for avg, their sum. Any alignment.
+  virtual void reduce(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
+                      const void* b, std::size_t count) = 0;
   virtual void divide(Stream stream, DType dtype, void* inout, std::size_t count, int divisor) = 0;
-  // After all that is before it on the stream, and visible to whoever sees it.
+  // After all that is before it on the stream, whose effects are visible to whoever sees the signal.
   virtual void signal(Stream stream, DeviceCell* cell, std::uint64_t bits) = 0;
-  // The stream goes on when the cell's sequence is there, or further; or on the abort word.
+  // The stream goes on when the cell's sequence is there, or further; or on the abort flag.
   virtual void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,
                      const DeviceErrorFlags* error_flags) = 0;
-  // If the cell's fingerprint is another one: notes that in `trouble`, and the stream goes on only
-  // after the abort word, so nothing that is wrong is passed on. `from` is the cell's sender.
+  // If the cell's fingerprint is another one: notes that in the error flags, and the stream goes on
+  // only after the abort flag, so nothing that is wrong is passed on. `from` is the cell's sender.
   virtual void check(Stream stream, const DeviceCell* cell, std::uint32_t fingerprint, int from,
                      DeviceErrorFlags* error_flags) = 0;
   // The device executor's kernel, with so many blocks.
@@ -100,7 +100,7 @@ class Device {
   // Waits for what callers have enqueued without naming a stream.
   virtual void settle_default() = 0;
 
-  // --- beside the streams: at once, whatever they wait for ---
+  // --- independent of the streams: at once, whatever they wait for ---
   // Waits until the bytes are there.
   virtual void read(void* to_host, const void* from, std::size_t bytes) = 0;
   virtual void write(void* to, const void* from_host, std::size_t bytes) = 0;
@@ -109,7 +109,7 @@ class Device {
 // The calling thread's current GPU, if the program uses one: make it current (cudaSetDevice) before
 // making a communicator. Null where there is none, and in builds without CUDA.
 std::shared_ptr<Device> current_device();
-// The same question, for the price of a look. Never starts a driver.
+// The same question, answered cheaply. Never starts a driver.
 bool has_current_device();
 
 }  // namespace ringside

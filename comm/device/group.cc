@@ -1,5 +1,4 @@
-// Windows in device memory, orders to the executors, and the end of both; the story is in
-// device_side.h.
+// Windows in device memory, calls for the executors, and the end of both; the story is in group.h.
 #include "comm/device/group.h"
 
 #include <algorithm>
@@ -10,12 +9,15 @@
 
 #include "comm/device/retired_windows.h"
 #include "comm/error.h"
+#include "comm/transport/credit.h"
 
 namespace ringside {
 namespace {
 
 constexpr std::size_t kLine = sizeof(DeviceCell);
-constexpr int kDeviceSlots = 2;  // device_executor.h tells why not one
+// One is not enough: kernel/executor.h says why. And credit goes back for each message.
+constexpr int kDeviceSlots = 2;
+static_assert(credit_batch(kDeviceSlots) == 1 && credit_batch(StreamConnection::kSlots) == 1);
 // Of a piece that is exposed. A step costs a block some 2 us of waiting, in which it could move
 // about 100 KiB: pieces should be several times that. By design; not measured yet.
 constexpr std::size_t kExposedPieceBytes = std::size_t{512} << 10;
@@ -42,7 +44,7 @@ struct DeviceGroup::Memory {
 
 namespace {
 
-// What a rank says of itself, and then of how it went. Trivially copyable.
+// What a rank offers the others, and then how its set-up went. Trivially copyable.
 struct DeviceOffer {
   DeviceFacts facts;
   DeviceHandle handle;
@@ -73,15 +75,16 @@ std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers
                                                const Options& options) {
   const Deadline deadline = Deadline::after_seconds(options.timeout_s);
   free_retired_windows();
-  std::unique_ptr<DeviceGroup> side(new DeviceGroup(peers.rank(), peers.size(), options));
+  std::unique_ptr<DeviceGroup> group(new DeviceGroup(peers.rank(), peers.size(), options));
   DeviceOffer mine;
   mine.executor = static_cast<std::int32_t>(options.executor);
   mine.slot_bytes = options.device_slot_bytes;
   mine.stream_slot_bytes = options.stream_slot_bytes;
-  // A rank whose device does not answer says so at the meeting; alone it would leave the others.
+  // A rank whose device does not answer reports it with its offer; if it threw alone, it would leave
+  // the others waiting.
   attempt(mine.sentence, [&] {
-    side->device_ = options.device ? options.device() : current_device();
-    mine.facts = side->device_->facts();
+    group->device_ = options.device ? options.device() : current_device();
+    mine.facts = group->device_->facts();
   });
   std::vector<DeviceOffer> offers = bootstrap.all_gather(mine, deadline);
   const auto fail_together = [&](const std::vector<DeviceOffer>& all) {
@@ -99,49 +102,49 @@ std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers
           text("rank %zu chose another executor (RINGSIDE_EXECUTOR) or other slots on the device "
                "than rank 0; all ranks must choose alike",
                peer));
-    side->facts_.push_back(it.facts);
+    group->facts_.push_back(it.facts);
   }
-  side->terms_ = terms_of(side->facts_, options.executor);
-  if (side->terms_.executor == ExecutorChoice::host) return side;
+  group->capabilities_ = capabilities_of(group->facts_, options.executor);
+  if (group->capabilities_.executor == ExecutorChoice::host) return group;
 
   attempt(mine.sentence, [&] {
-    side->make_own(side->terms_);
-    mine.handle = side->device_->share(side->window_);
+    group->make_own(group->capabilities_);
+    mine.handle = group->device_->share(group->window_);
   });
   offers = bootstrap.all_gather(mine, deadline);
   fail_together(offers);
   std::vector<DeviceHandle> handles;
   for (const DeviceOffer& it : offers) handles.push_back(it.handle);
-  attempt(mine.sentence, [&] { side->open_peers(side->facts_, handles); });
+  attempt(mine.sentence, [&] { group->open_peers(group->facts_, handles); });
   const std::uint32_t everyone = (std::uint32_t{1} << peers.size()) - 1;
-  mine.exposes = (side->common_.readers | std::uint32_t{1} << peers.rank()) == everyone &&
-                 side->common_.zero_copy_from_bytes <= side->layout_.slot_bytes;
+  mine.exposes = (group->common_.readers | std::uint32_t{1} << peers.rank()) == everyone &&
+                 group->common_.zero_copy_from_bytes <= group->layout_.slot_bytes;
   offers = bootstrap.all_gather(mine, deadline);
-  side->terms_.all_expose =
+  group->capabilities_.all_expose =
       std::all_of(offers.begin(), offers.end(), [](const DeviceOffer& it) { return it.exposes; });
-  // No way for one pair of devices is none for this communicator; the host's always goes.
+  // Where one pair of devices cannot reach each other, the whole communicator uses the host.
   for (std::size_t peer = 0; peer < offers.size(); ++peer)
-    if (offers[peer].sentence[0] != '\0' && side->terms_.executor != ExecutorChoice::host) {
-      side->terms_.executor = ExecutorChoice::host;
-      side->terms_.why = text("rank %zu: %s", peer, offers[peer].sentence);
+    if (offers[peer].sentence[0] != '\0' && group->capabilities_.executor != ExecutorChoice::host) {
+      group->capabilities_.executor = ExecutorChoice::host;
+      group->capabilities_.why = text("rank %zu: %s", peer, offers[peer].sentence);
     }
-  return side;
+  return group;
 }
 
-void DeviceGroup::make_own(const DeviceCapabilities& terms) {
-  layout_ = {size_, terms.blocks, kDeviceSlots, lines(options_.device_slot_bytes)};
+void DeviceGroup::make_own(const DeviceCapabilities& capabilities) {
+  layout_ = {size_, capabilities.blocks, kDeviceSlots, lines(options_.device_slot_bytes)};
   const std::size_t stream_slot = lines(options_.stream_slot_bytes);
   const Memory at(layout_, stream_slot);
   window_ = device_->allocate(at.total);
-  // Progress of all roads, what `kept` means, and the stream executor's scratch.
-  const std::size_t kept = lines(layout_.connection(layout_.blocks, 0) * sizeof(DeviceProgress));
-  const std::size_t scratch = kept + index(layout_.blocks) * layout_.slot_bytes;
+  // The progress of all connections, the device executor's scratch, and the stream executor's.
+  const std::size_t sums = lines(layout_.connection(layout_.blocks, 0) * sizeof(DeviceProgress));
+  const std::size_t scratch = sums + index(layout_.blocks) * layout_.slot_bytes;
   own_ = device_->allocate(scratch + 2 * stream_slot);
   error_flags_ = device_->make_error_flags();
   stream_ = device_->make_stream();
   begin_ = device_->make_event();
 
-  if (terms.executor == ExecutorChoice::stream) connection_.out = device_->make_stream();
+  if (capabilities.executor == ExecutorChoice::stream) connection_.out = device_->make_stream();
   connection_.in = stream_;
   connection_.received = device_->make_event();
   for (int i = 0; i < 2; ++i) {
@@ -161,7 +164,7 @@ void DeviceGroup::make_own(const DeviceCapabilities& terms) {
   common_.layout = layout_;
   common_.own = {window_ + at.slots, reinterpret_cast<DeviceCell*>(window_)};
   common_.progress = reinterpret_cast<DeviceProgress*>(own_);
-  common_.kept = own_ + kept;
+  common_.scratch = own_ + sums;
   common_.error_flags = error_flags_;
   common_.zero_copy_from_bytes = options_.zero_copy_from_bytes;
 }
@@ -187,7 +190,7 @@ void DeviceGroup::open_peers(const std::vector<DeviceFacts>& facts,
 // --- calls ---
 
 ExecutorChoice DeviceGroup::executor_for(const Plan& plan) const {
-  ExecutorChoice executor = terms_.executor;
+  ExecutorChoice executor = capabilities_.executor;
   if (plan.algorithm.text == AlgorithmId::all_reduce_hierarchical ||
       (executor == ExecutorChoice::stream && !on_ring_only(plan.algorithm.text)))
     executor = ExecutorChoice::host;
@@ -251,14 +254,13 @@ void DeviceGroup::enqueue_on_streams(const Plan& plan, Device::Stream stream) {
 }
 
 // Pieces that every rank exposes need no slot, so they may be longer than one. Not partial sums,
-// which have no other place, nor what is kept, nor one-shot's, as all chunks are in one message
-// there.
+// which have no other place, nor what is in scratch, nor one-shot's, whose messages hold all chunks.
 bool DeviceGroup::exposes_all_of(const DeviceCall& call) const {
-  if (!terms_.all_expose || call.text == AlgorithmId::reduce ||
-      call.text == AlgorithmId::all_reduce_one_shot)
+  if (!capabilities_.all_expose || call.algorithm == AlgorithmId::reduce ||
+      call.algorithm == AlgorithmId::all_reduce_one_shot)
     return false;
   const bool sums =
-      call.text == AlgorithmId::all_reduce || call.text == AlgorithmId::reduce_scatter;
+      call.algorithm == AlgorithmId::all_reduce || call.algorithm == AlgorithmId::reduce_scatter;
   return !sums || size_ == 2;
 }
 
@@ -268,7 +270,7 @@ DeviceCall DeviceGroup::device_call(const Plan& plan) const {
   constexpr std::size_t kLeastBytes = 4096;
   const HostCall& from = plan.call;
   DeviceCall call = common_;
-  call.text = plan.algorithm.text;
+  call.algorithm = plan.algorithm.text;
   call.dtype = from.what.dtype;
   call.reduction = from.what.reduction;
   call.root = from.what.root;
@@ -295,7 +297,7 @@ DeviceCall DeviceGroup::device_call(const Plan& plan) const {
       exposes_all_of(call) ? std::max(kExposedPieceBytes, layout_.slot_bytes) : layout_.slot_bytes;
   call.slice_count = std::min(share, most / call.element_bytes);
   // Here a message holds all chunks, and a block has one slice of each.
-  if (call.text == AlgorithmId::all_reduce_one_shot)
+  if (call.algorithm == AlgorithmId::all_reduce_one_shot)
     call.slice_count =
         std::max(each, std::min(share, layout_.slot_bytes / call.element_bytes / index(size_)));
   call.slices = slices_for(longest, call.slice_count);
@@ -308,39 +310,39 @@ int DeviceGroup::blocks_for(const DeviceCall& call) const {
 
 // --- what is known of a call under way ---
 
-std::optional<DeviceGroup::MismatchedMessage> DeviceGroup::stranger() const {
+std::optional<DeviceGroup::MismatchedMessage> DeviceGroup::mismatched_message() const {
   if (error_flags_ == nullptr) return std::nullopt;
   const std::uint64_t found = __atomic_load_n(&error_flags_->found, __ATOMIC_ACQUIRE);
   if ((found & kErrorFound) == 0) return std::nullopt;
   return MismatchedMessage{static_cast<int>(found >> 32 & 0xff), static_cast<std::uint32_t>(found)};
 }
 
-std::uint64_t DeviceGroup::told_wait() const {
+std::uint64_t DeviceGroup::awaited_bits() const {
   return error_flags_ == nullptr ? 0 : __atomic_load_n(&error_flags_->waits_for, __ATOMIC_ACQUIRE);
 }
 
 int DeviceGroup::awaited() const {
-  const std::uint64_t waits = told_wait();
+  const std::uint64_t waits = awaited_bits();
   const auto rank = static_cast<int>(static_cast<std::uint32_t>(waits)) - 1;
   return rank < 0 || rank >= size_ ? connection_.left : rank;
 }
 
 std::string DeviceGroup::waits_for() const {
-  const std::uint64_t waits = told_wait();
+  const std::uint64_t waits = awaited_bits();
   if (waits == 0) return "";
   return text(" in step %u, for rank %d", static_cast<unsigned>(waits >> 32), awaited());
 }
 
 // --- the end ---
 
-// Any thread may call it, and again: a peer that has not heard yet may take a flag back.
+// Any thread may call it, and again: a peer that does not know yet may reset a flag.
 void DeviceGroup::break_off() {
   if (error_flags_ == nullptr) return;
   const std::lock_guard lock(break_mutex_);
   __atomic_store_n(&error_flags_->abort, 1u, __ATOMIC_RELEASE);
-  if (terms_.executor != ExecutorChoice::stream) return;
+  if (capabilities_.executor != ExecutorChoice::stream) return;
   constexpr int kCells = StreamConnection::kSlots + 1;
-  // Further than anything that a stream may wait for, which is at most a few from where it stands.
+  // Further than anything that a stream may wait for, which is at most a few from where it is.
   if (!broken_) device_->read(far_, connection_.own_cells, sizeof far_);
   for (int cell = 0; cell < kCells && !broken_; ++cell)
     far_[cell].bits = device_signal(device_sequence(far_[cell].bits) + (1u << 30), 0);
@@ -359,8 +361,8 @@ DeviceGroup::~DeviceGroup() {
   free_retired_windows();
 }
 
-// Waits for this rank's own work, says goodbye to all peers, and leaves its window to whoever looks
-// next. What does not end is left where it is: memory that a kernel uses is never freed.
+// Waits for this rank's own work, sends a goodbye to all peers, and retires its window. What does not
+// end is left where it is: memory that a kernel uses is never freed.
 void DeviceGroup::part() {
   const auto start = std::chrono::steady_clock::now();
   while (any_ && !device_->is_done(last_)) {

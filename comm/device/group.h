@@ -1,18 +1,18 @@
-// A communicator's half on the device: the windows in device memory, which executor carries out a
+// A communicator's ranks on their devices: the windows in device memory, which executor carries out a
 // call, and calls that are under way there.
 //
 // Made together with the communicator, if every rank has made a device current before. Ranks may
-// share a device or have one each; what is possible is worked out from what all have told:
+// share a device or have one each; what is possible is worked out from what all know of theirs:
 //
-//     device executor   its kernels wait for each other, so they must all run at once: threads of one
-//                   process, processes under MPS, or a device for each process
+//     device executor   its kernels wait for each other, so they must all run at once: threads of
+//                       one process, processes under MPS, or a device for each process
 //     stream executor   needs memory that peers reach, and nothing more
 //     host executor     always: the buffers are copied to the host and back
 //
-// A call is enqueued and then watched. Watching is waiting as on the host (waiter.h), for an event
-// in place of a flag: so a dead, late or different peer is found and told by the same sentences. If
-// it ends badly the communicator is marked broken first, and then everything is freed that waits on
-// the device: kernels by the abort word, streams by a flag that is further than any they wait for.
+// A call is enqueued, and then its end is waited for as on the host (waiter.h), by an event in place
+// of a flag: so a dead, late or mismatched peer is found and reported in the same sentences. If a
+// call fails, the communicator is marked broken first, and then everything that waits on the device
+// is freed: kernels by the abort flag, streams by a flag that is further than any they wait for.
 #pragma once
 
 #include <cstddef>
@@ -41,15 +41,15 @@ class DeviceGroup {
   DeviceGroup& operator=(const DeviceGroup&) = delete;
 
   Device& device() { return *device_; }
-  const DeviceCapabilities& terms() const { return terms_; }
+  const DeviceCapabilities& capabilities() const { return capabilities_; }
 
   std::string name_of(int rank) const { return facts_[static_cast<std::size_t>(rank)].name.data(); }
 
   // Can a call on this stream wait for other ranks' calls? Where ranks are threads of one process,
   // a stream that waits for work that names no stream could wait for its own peer.
   bool takes_stream(Device::Stream stream);
-  // Who carries out a call whose buffers are the device's: a pure function of the call and of what
-  // all ranks agreed on.
+  // Which executor carries out a call whose buffers are the device's: a pure function of the call
+  // and of what all ranks agreed on.
   ExecutorChoice executor_for(const Plan& plan) const;
   // A one-shot or two-shot message must fit the slots of all blocks together.
   std::size_t one_shot_most_bytes() const;
@@ -58,8 +58,8 @@ class DeviceGroup {
   struct Ticket {
     Device::Event done = nullptr;
   };
-  // Orders a call on `stream`, or on a stream of this object's own if that is null. executor_for()
-  // says stream or device.
+  // Enqueues a call on `stream`, or on a stream of this object's own if that is null. Only where
+  // executor_for() is stream or device.
   Ticket enqueue(const Plan& plan, Device::Stream stream);
   bool is_done(const Ticket& ticket) { return device_->is_done(ticket.done); }
   void give_back(Ticket ticket) { events_.push_back(ticket.done); }
@@ -69,8 +69,8 @@ class DeviceGroup {
     int rank;
     std::uint32_t fingerprint;
   };
-  std::optional<MismatchedMessage> stranger() const;
-  // "in step 2, for rank 3", as far as the kernel has said; empty: nothing.
+  std::optional<MismatchedMessage> mismatched_message() const;
+  // "in step 2, for rank 3", as far as the kernel has reported it; empty: it has not.
   std::string waits_for() const;
   // The rank that is waited for, as far as is known: the left neighbour at least.
   int awaited() const;
@@ -82,21 +82,21 @@ class DeviceGroup {
   DeviceGroup(int rank, int size, const Options& options);
 
   struct Memory;  // where everything is in a window
-  void make_own(const DeviceCapabilities& terms);
+  void make_own(const DeviceCapabilities& capabilities);
   void open_peers(const std::vector<DeviceFacts>& facts, const std::vector<DeviceHandle>& handles);
   DeviceCall device_call(const Plan& plan) const;
   bool exposes_all_of(const DeviceCall& call) const;
   int blocks_for(const DeviceCall& call) const;
   void enqueue_on_streams(const Plan& plan, Device::Stream stream);
   Device::Event event();
-  std::uint64_t told_wait() const;  // DeviceErrorFlags::waits_for
+  std::uint64_t awaited_bits() const;  // DeviceErrorFlags::waits_for
   void part();
 
   std::shared_ptr<Device> device_;
   int rank_;
   int size_;
   Options options_;
-  DeviceCapabilities terms_;
+  DeviceCapabilities capabilities_;
   std::vector<DeviceFacts> facts_;
   DeviceLayout layout_;
   unsigned char* window_ = nullptr;      // this rank's; the peers have it open

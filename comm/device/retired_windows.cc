@@ -1,4 +1,4 @@
-// A list, and a look through it; the story is in device_leftovers.h.
+// A list, and which of its windows can be freed; the story is in retired_windows.h.
 #include "comm/device/retired_windows.h"
 
 #include <exception>

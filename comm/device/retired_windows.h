@@ -1,7 +1,7 @@
 // Windows in device memory, of communicators that are gone. A peer's last credit may still be on
-// its way into one, so its memory is freed only when all peers have said goodbye: each does so as
-// the last thing that it ever writes there. Nobody waits for that; it is looked for whenever a
-// communicator comes or goes.
+// its way into one, so its memory is freed only when all peers have sent a goodbye: the last thing
+// that each of them ever writes there. Nobody waits for that; it is checked whenever a communicator
+// is made or ends.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace ringside {
 struct RetiredWindow {
   std::shared_ptr<Device> device;
   unsigned char* window;
-  std::size_t goodbye_byte;  // where the peers' goodbyes stand, a cell for each rank
+  std::size_t goodbye_byte;  // where the peers' goodbyes are, a cell for each rank
   int rank, size;
 };
 

@@ -1,5 +1,7 @@
-// Orders to the two streams; the story is in stream_lane.h.
+// What is enqueued on the two streams; the story is in stream_executor.h.
 #include "comm/device/stream_executor.h"
+
+#include "comm/transport/credit.h"
 
 namespace ringside {
 
@@ -8,12 +10,12 @@ void StreamExecutor::put(Piece piece, std::size_t slice) {
   const void* source = connection_.scratch[partial_];
   if (piece.place == Place::input) source = input_at(r);
   if (piece.place == Place::output) source = output_at(r);
-  const int slot = slot_after(connection_.sent);
-  ++connection_.sent;
-  // The message before it in the same slot has been consumed.
-  if (connection_.sent > StreamConnection::kSlots)
+  if (!may_send(connection_.sent, 0, StreamConnection::kSlots))
     device_.await(connection_.out, connection_.own_credit,
-                  device_signal(connection_.sent - StreamConnection::kSlots, 0), error_flags_);
+                  device_signal(credit_needed(connection_.sent, StreamConnection::kSlots), 0),
+                  error_flags_);
+  ++connection_.sent;
+  const int slot = slot_of(connection_.sent, StreamConnection::kSlots);
   if (piece.place != Place::input) device_.wait_for(connection_.out, connection_.received);
   device_.copy(connection_.out, connection_.right_slots + slot_byte(slot), source,
                r.count * call_.element_bytes);
@@ -25,11 +27,11 @@ void StreamExecutor::put(Piece piece, std::size_t slice) {
 
 void StreamExecutor::take(Piece piece, std::size_t slice, bool reduces) {
   const Range r = range(piece.chunk, slice);
-  const int slot = slot_after(connection_.consumed);
   ++connection_.consumed;
+  const int slot = slot_of(connection_.consumed, StreamConnection::kSlots);
   device_.await(connection_.in, &connection_.own_cells[slot],
                 device_signal(connection_.consumed, 0), error_flags_);
-  // Fingerprints are chained (operation.h), so the first message of a call speaks for the rest.
+  // Fingerprints are chained (operation.h), so it is enough to check the first message of a call.
   if (!checked_)
     device_.check(connection_.in, &connection_.own_cells[slot], call_.fingerprint, connection_.left,
                   error_flags_);
@@ -44,8 +46,8 @@ void StreamExecutor::take(Piece piece, std::size_t slice, bool reduces) {
   }
   const unsigned char* message = connection_.own_slots + slot_byte(slot);
   if (reduces)
-    device_.fold(connection_.in, call_.what.dtype, call_.what.reduction, target, message,
-                 input_at(r), r.count);
+    device_.reduce(connection_.in, call_.what.dtype, call_.what.reduction, target, message,
+                   input_at(r), r.count);
   else
     device_.copy(connection_.in, target, message, r.count * call_.element_bytes);
   device_.signal(connection_.in, connection_.left_credit,

@@ -1,24 +1,24 @@
-// The stream executor: carries out the ring's primitives by enqueueing them. The host says what is
-// to be done, and goes; copy engines, reduce kernels and stream-ordered flags do it.
+// The stream executor: carries out the ring's primitives by enqueueing them. The host enqueues the
+// whole call and returns; copy engines, reduce kernels and stream-ordered flags do the work.
 //
 //     out  ──wait(credit)──copy(right's slot ← piece)──signal──────────────────▶
 //                             ▲ after
-//     in   ──wait(flag)──fold(piece ← own slot, own input)──signal(credit)─────▶
+//     in   ──wait(flag)──reduce(piece ← own slot, own input)──signal(credit)───▶
 //
 // Two streams, as the two halves of a step can run at once: the copy engines move one slice to the
-// right while multiprocessors fold another. Events say what comes after what:
-//   - a piece that was received is sent on after the fold that made it;
+// right while multiprocessors reduce another. Events say what comes after what:
+//   - a piece that was received is sent on after the reduction that made it;
 //   - scratch memory for partial sums (two of them in turns) is written again after the copy that
 //     read it.
-// Nothing else needs one: the algorithms never write to a piece again that somebody still reads
-// (prover.h), and what a peer has read it says by credit.
+// Nothing else needs one: the algorithms never write to a piece again that somebody still reads (the
+// prover proves it), and what a peer has read is known from its credit.
 //
-// In one stream work is strictly in order, so a step's wait for room stands before its wait for the
-// message. Two slots a road make that free of deadlock, for the reason that device_executor.h
-// gives.
+// In one stream work is strictly in order, so a step's wait for room comes before its wait for the
+// message. Two slots for a connection make that free of deadlock, for the reason that
+// kernel/executor.h gives.
 //
-// Slots are large here: each step is half a dozen orders to the device, at some microseconds each,
-// and bytes must outweigh them.
+// Slots are large here: each step is half a dozen operations on a stream, at some microseconds each,
+// and the bytes must outweigh them.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@
 
 namespace ringside {
 
-// What outlives a call: the roads to both neighbours, and how far they have come.
+// What outlives a call: the connections to both neighbours, and how far they have come.
 struct StreamConnection {
   static constexpr int kSlots = 2;
 
@@ -48,7 +48,7 @@ struct StreamConnection {
   int left = 0;
   unsigned char* scratch[2] = {};
 
-  Device::Event received = nullptr;    // the last order on `in`
+  Device::Event received = nullptr;    // the last operation on `in`
   Device::Event scratch_free[2] = {};  // the last copy out of each scratch
   std::uint32_t sent = 0;
   std::uint32_t consumed = 0;
@@ -81,9 +81,6 @@ class StreamExecutor {
   void put(Piece piece, std::size_t slice);
   void take(Piece piece, std::size_t slice, bool reduces);
 
-  static int slot_after(std::uint32_t messages) {
-    return static_cast<int>(messages % std::uint32_t{StreamConnection::kSlots});
-  }
   std::size_t slot_byte(int slot) const {
     return static_cast<std::size_t>(slot) * connection_.slot_bytes;
   }

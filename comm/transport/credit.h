@@ -1,5 +1,6 @@
 // The channel's arithmetic: which slot, when to write, when to give credit back. Pure functions, so
-// that the host executor, the prover and the model checker all use the very same ones.
+// that the host executor, the device's executors, the prover, the simulator and the model checker
+// all use the very same ones.
 //
 //     sender                                    receiver's window
 //       sent = 6 ──────────────────────────▶  slot 0   slot 1   slot 2   slot 3     (slots = 4)
@@ -13,16 +14,23 @@
 
 #include <cstdint>
 
+#include "kernels/hd.h"
+
 namespace ringside {
 
-constexpr int slot_of(std::uint64_t message, int slots) {
-  return static_cast<int>((message - 1) % static_cast<std::uint64_t>(slots));
+RINGSIDE_HD constexpr int slot_of(std::uint32_t message, int slots) {
+  return static_cast<int>((message - 1) % static_cast<std::uint32_t>(slots));
 }
 
 // May the next message be written, after `sent` messages of which `returned` are known to be
 // consumed? 32-bit, as the counters travel; right across their wrap.
-constexpr bool may_send(std::uint32_t sent, std::uint32_t returned, int slots) {
+RINGSIDE_HD constexpr bool may_send(std::uint32_t sent, std::uint32_t returned, int slots) {
   return sent - returned < static_cast<std::uint32_t>(slots);
+}
+// The same for a device's stream, which cannot compute but can wait for a counter: the credit from
+// which on it may. None is needed for the first messages, as many as there are slots.
+RINGSIDE_HD constexpr std::uint32_t credit_needed(std::uint32_t sent, int slots) {
+  return sent + 1 - static_cast<std::uint32_t>(slots);
 }
 
 // Credit goes back every `credit_batch` messages and not for each: the store that returns it takes
@@ -41,5 +49,6 @@ constexpr bool credit_due(std::uint32_t consumed, int slots) {
 static_assert(credit_batch(1) == 1 && credit_batch(2) == 1 && credit_batch(4) == 2 &&
               credit_batch(64) == 32);
 static_assert(may_send(3, 0, 4) && !may_send(4, 0, 4) && may_send(1, 0xffff'ffffu, 4));
+static_assert(may_send(7, credit_needed(7, 4), 4) && !may_send(7, credit_needed(7, 4) - 1, 4));
 
 }  // namespace ringside

@@ -24,6 +24,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/hd.h"
+
 namespace ringside {
 
 // In a message's flag the top bit says that the message is a zero-copy message (transport.h), of
@@ -45,7 +47,7 @@ constexpr Signal unpack(std::uint64_t bits) {
 
 // How far `a` is ahead of `b`; negative when behind. Right across the wrap while they are within
 // 2³¹.
-constexpr std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
+RINGSIDE_HD constexpr std::int32_t ahead(std::uint32_t a, std::uint32_t b) {
   return static_cast<std::int32_t>(a - b);
 }
 static_assert(ahead(3, 0xffff'fffeu) == 5 && ahead(0xffff'fffeu, 3) == -5);

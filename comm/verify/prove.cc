@@ -172,7 +172,7 @@ class World {
     runner.begun = true;
     runner.state = {!step.sends(), !step.receives(rank)};
     runner.chain_before = runner.chain;
-    memories_[index(rank)].begin_word();
+    memories_[index(rank)].begin_step();
   }
 
   void local(int rank, const Step& step) {
@@ -183,7 +183,7 @@ class World {
       case Primitive::post_op:
         return memory.post_op(*step.receive, step.slice);
       case Primitive::wait_input:
-        return memory.look_at_own(step.receive, step.slice);
+        return memory.wait_own_input(step.receive, step.slice);
       case Primitive::reduce_input:
         return memory.reduce_input(step.receive->chunk, step.from.rank, step.order, step.slice);
       default:  // release_inputs
@@ -250,7 +250,7 @@ class World {
     runner.chain = std::max(runner.chain, in.front().chain);
     if (step.primitive == Primitive::wait_input) {
       if (step.receive) check_name(rank, step, in.front().pieces.front());
-      return memories_[index(rank)].look_at(step.from.rank, in);
+      return memories_[index(rank)].wait_input(step.from.rank, in);
     }
     const SymbolMessage& front = in.front();
     const Value value = front.pieces.front();

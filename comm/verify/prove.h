@@ -1,21 +1,22 @@
-// The prover: runs the recorded words of all ranks with symbols in place of numbers, and looks
+// The prover: runs the recorded primitives of all ranks with symbols in place of numbers, and looks
 // at everything that could go wrong.
 //
 // A value is not a number but its history: which chunk and slice it is, and which ranks'
-// contributions were folded into it, in which order. Channels have the slots and credits of
-// protocol.h, the same functions that the host executor calls, or none at all (rendezvous: a send
-// ends only when its message is taken). Proved is, for one number of ranks, one number of slots and
-// one order in which ranks get to run:
+// contributions were added to it, in which order. What a step does, and when, is the host executor's
+// own text (comm/algorithms/step.h). Channels have the slots and credits of credit.h, the same
+// functions that the executors call, or none at all (rendezvous: a send ends only when its message
+// is taken). Proved is, for one number of ranks, one number of slots and one order in which ranks
+// get to run:
 //
 //   complete     every output holds every contribution exactly once, in the stated order
 //   no mix-up    only pieces of the same chunk and slice are ever added, and nothing is sent or
 //                added before it exists or after it was overwritten (in place, input and output
 //                are one memory)
 //   no overrun   no slot is overwritten before it was read
-//   no deadlock  no circle of ranks waits for each other; if one does, it is printed
+//   no deadlock  no ranks wait for each other in a cycle; if some do, the cycle is printed
 //
-// A message of one_shot.h is a whole input, of two_shot.h's first step a piece of one. It stays in
-// its slot from look to look_away, and each fold reads it there.
+// A message of one_shot.h is a whole input, one of two_shot.h's first step a piece of it. It stays
+// in its slot from wait_input to release_inputs, and each addition reads it there.
 //
 // Does one run prove something about all timings? For the deadlock and the values, yes: ranks
 // decide nothing by timing, each channel has one writer and one reader, and such a network (Kahn,
@@ -47,16 +48,12 @@ struct ProofRules {
   std::uint64_t seed = 1;
   int root = 0;         // where there is one
   int group_ranks = 0;  // of an all_reduce by hierarchical.h
-  // Pieces of input and output are exposed (host_executor.h): read where they lie, when they are
+  // Pieces of input and output are exposed (step.h: is_exposable): read in place, when they are
   // taken.
   bool exposes = false;
-  // A joint primitive sends first, waiting for room; then, if what it receives is a sum that goes
-  // on (carry), waits for room in the right neighbour's next slot, as it is computed straight into
-  // it; and only then waits for what it receives. So does an executor that has no scratch memory
-  // and looks at one thing at a time (device_executor.h). Without it a word does whatever can be
-  // done first.
+  // By next_half_in_order, as the device's executors do, and not by next_half.
   bool in_order = false;
-  // Negative controls: a sender that does not ask for room; a rank that returns from its call while
+  // Mutants: a sender that does not ask for room; a rank that returns from its call while
   // others still read what it has exposed; and one that in a one-shot in place exposes its input.
   bool ignore_credit = false;
   bool leave_early = false;
@@ -67,7 +64,7 @@ struct Proof {
   bool holds = false;
   std::string why;           // what went wrong, in a sentence; empty when it holds
   std::size_t messages = 0;  // that travelled, over all edges
-  std::size_t steps = 0;     // words executed, over all ranks
+  std::size_t steps = 0;     // primitives carried out, over all ranks
   // The most messages of which each had to wait for the one before: what latency is paid for.
   std::size_t longest_chain = 0;
 };

@@ -1,5 +1,5 @@
 // What a collective must achieve, in symbols: which pieces each rank begins with, and what must
-// stand in its output at the end. The prover (prover.h) checks algorithms against it.
+// stand in its output at the end. The prover (prove.h) checks algorithms against it.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// A channel of symbols: slots and credits by protocol.h's own functions, and in each slot what was
+// A channel of symbols: slots and credits by credit.h's own functions, and in each slot what was
 // written there, until it has been read.
 #pragma once
 
@@ -25,9 +25,9 @@ struct Violation {
 class ProofMemory;
 
 struct SymbolMessage {
-  std::vector<Value> pieces;  // one; or, of the word show, every chunk of an input
+  std::vector<Value> pieces;  // one; or, of send_input, every chunk of an input
   std::size_t chain = 0;      // how many messages, one after another, it took until this one
-  // Of a zero-copy message: in whose memory the pieces lie, and at which place. They must still be
+  // Of a zero-copy message: in whose memory the pieces are, and at which place. They must still be
   // there when they are read.
   const ProofMemory* owner = nullptr;
   Place place = Place::input;

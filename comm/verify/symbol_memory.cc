@@ -72,11 +72,11 @@ std::vector<Value> ProofMemory::whole_input() const {
   return all;
 }
 
-void ProofMemory::look_at(int peer, const SymbolChannel& channel) {
+void ProofMemory::wait_input(int peer, const SymbolChannel& channel) {
   waited_[static_cast<std::size_t>(peer)] = &channel;
 }
 
-void ProofMemory::look_at_own(const std::optional<Piece>& piece, std::size_t slice) {
+void ProofMemory::wait_own_input(const std::optional<Piece>& piece, std::size_t slice) {
   own_ = piece ? std::vector{read(*piece, slice, "looks at its")} : whole_input();
 }
 

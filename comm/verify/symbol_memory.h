@@ -1,6 +1,6 @@
-// One rank's memory, in symbols: what stands at each place of its input and output, and the words
-// that touch nothing else. Every read asks whether what belongs there is there, so a wrong chunk,
-// or one that was never there or is there no more, is noticed by whoever reads it.
+// One rank's memory, in symbols: what is at each place of its input and output, and the primitives
+// that touch nothing else. Every read checks that what belongs there is there, so a wrong chunk, or
+// one that was never there or has been overwritten, is noticed when it is read.
 //
 // In place, input and output are one memory: what is written to the one is gone from the other.
 #pragma once
@@ -22,11 +22,11 @@ class ProofMemory {
   ProofMemory(Specification specification, int rank, int size, std::size_t slices,
               const ProofRules& rules);
 
-  // A word begins: until it ends, the carry that it sends is the one from before. (The host
-  // executor keeps two.)
-  void begin_word() { old_partial_ = partial_; }
+  // A step begins: until it ends, the partial sum that it sends is the one from before. (The host
+  // executor has room for two.)
+  void begin_step() { old_partial_ = partial_; }
 
-  // What stands there, for rank to do something with: the verb of a sentence that says it is not.
+  // What is there. `doing`: what the rank reads it for, for the sentence if it is not.
   const Value& read(Piece piece, std::size_t slice, const char* doing) const;
   void write(Piece piece, std::size_t slice, const Value& value);
   // The chunk that belongs at this place.
@@ -37,12 +37,11 @@ class ProofMemory {
   void copy_input(int chunk, std::size_t slice);
   void post_op(Piece piece, std::size_t slice);
 
-  // The words of one_shot.h and two_shot.h. A peer's input is read where it lies, in its slot, each
-  // time that it is needed; the own one as it was when it was looked at. A look without a piece is
-  // at the whole input.
+  // The primitives of one_shot.h and two_shot.h. A peer's input is read in its slot each time that it
+  // is needed; the own one as it was when it was waited for. Without a piece it is the whole input.
   std::vector<Value> whole_input() const;
-  void look_at(int peer, const SymbolChannel& channel);
-  void look_at_own(const std::optional<Piece>& piece, std::size_t slice);
+  void wait_input(int peer, const SymbolChannel& channel);
+  void wait_own_input(const std::optional<Piece>& piece, std::size_t slice);
   void reduce_input(int chunk, int from, int order, std::size_t slice);
   // Whose slots may now be written again.
   std::vector<int> release_inputs();
@@ -51,7 +50,7 @@ class ProofMemory {
   void check_exposed(Piece piece, const Value& meant, int reader) const;
 
   void check_outputs() const;
-  // The call is over: the caller puts something else into all of its buffers.
+  // The call is over: the caller may put something else into all of its buffers.
   void write_over();
 
  private:
@@ -62,7 +61,7 @@ class ProofMemory {
   template <class Self>
   static auto& slot(Self& self, Piece piece, std::size_t slice) {
     if (piece.place == Place::partial) return self.partial_;
-    if (piece.place == Place::scratch) return self.kept_;
+    if (piece.place == Place::scratch) return self.scratch_;
     const bool apart = piece.place == Place::output && !self.in_place_;
     return (apart ? self.output_ : self.input_)[self.at(piece.chunk, slice)];
   }
@@ -79,10 +78,10 @@ class ProofMemory {
   std::vector<Slot> output_;  // not used in place
   Slot partial_;
   Slot old_partial_;
-  Slot kept_;
+  Slot scratch_;
 
-  std::vector<const SymbolChannel*> waited_;  // by rank; null: not looked at
-  std::vector<Value> own_;                    // of this rank's input, when it was looked at
+  std::vector<const SymbolChannel*> waited_;  // by rank; null: not waited for
+  std::vector<Value> own_;                    // of this rank's input, when it was waited for
   bool released_ = false;
   Slot first_;  // the contribution that the second one is added to
 };

@@ -148,7 +148,7 @@ RINGSIDE_TEST(cuda_collectives, a_message_of_another_call_is_seen_by_its_flag) {
 }
 
 RINGSIDE_TEST(cuda_collectives, straggler_ends_the_wait_on_the_device_when_time_is_up) {
-  check_a_late_rank(t, gpu_rig(3));
+  check_a_straggler(t, gpu_rig(3));
 }
 
 RINGSIDE_TEST(cuda_collectives, a_rank_that_has_left_is_named) {

@@ -51,18 +51,18 @@ class CpuBlock {
   DeviceProgress* progress_;
 };
 
-void play_kernel(const DeviceCall& call, int blocks, unsigned threads_a_block) {
-  std::vector<std::thread> players;
+void run_kernel(const DeviceCall& call, int blocks, unsigned threads_a_block) {
+  std::vector<std::thread> threads;
   for (int i = 0; i < blocks; ++i)
-    players.emplace_back([&, i] {
+    threads.emplace_back([&, i] {
       CpuBlock block(static_cast<std::size_t>(i), static_cast<std::size_t>(blocks), threads_a_block,
                      call.progress + call.layout.connection(i, 0));
       carry_out(call, block);
     });
-  for (std::thread& player : players) player.join();
+  for (std::thread& thread : threads) thread.join();
 }
 
-// Whoever waits waits for the record() that was the latest when he was told to.
+// A wait is for the record() that was the latest when it was enqueued.
 struct CpuEvent {
   CpuEvent() { ++alive; }
   ~CpuEvent() { --alive; }
@@ -115,7 +115,7 @@ class CpuDevice : public Device {
   DeviceFacts facts() override {
     DeviceFacts facts;
     facts.present = true;
-    std::strcpy(facts.name.data(), "a CPU that plays a device");
+    std::strcpy(facts.name.data(), "a CPU that emulates a device");
     static std::atomic<std::uint64_t> processes{0};
     facts.process = options_.several_processes ? ++processes : process_nonce();
     facts.resident_blocks = options_.resident_blocks;
@@ -186,7 +186,7 @@ class CpuDevice : public Device {
       if (to != from && !is_let_go()) copy_bytes(to, from, bytes);
     });
   }
-  void fold(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
+  void reduce(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
             const void* b, std::size_t count) override {
     of(stream).push([=, this] {
       if (!is_let_go()) reduce_loop(dtype, reduction)(out, a, b, count);
@@ -221,10 +221,10 @@ class CpuDevice : public Device {
   }
   void launch(Stream stream, const DeviceCall& call, int blocks) override {
     of(stream).push(
-        [call, blocks, threads = options_.threads_a_block] { play_kernel(call, blocks, threads); });
+        [call, blocks, threads = options_.threads_a_block] { run_kernel(call, blocks, threads); });
   }
 
-  // Cells are flags to others; all else nobody looks at meanwhile.
+  // Cells are flags to others; nobody reads anything else meanwhile.
   void read(void* to_host, const void* from, std::size_t bytes) override {
     if (bytes % sizeof(DeviceCell) != 0 ||
         reinterpret_cast<std::uintptr_t>(from) % alignof(DeviceCell) != 0) {
@@ -255,7 +255,7 @@ class CpuDevice : public Device {
  private:
   // Streams of a broken communicator, or with a message of another call, run on with whatever they
   // hold. What they move races with the rest, and so does what their flags let the peers' streams
-  // move; nobody looks at it. ThreadSanitizer would, so for it they do neither.
+  // move; nobody reads it. ThreadSanitizer would, so for it they do neither.
   bool is_let_go() const {
     return kUnderTsan && error_flags_ != nullptr &&
            (load_word(&error_flags_->abort) != 0 || load_acquire(&error_flags_->found) != 0);

@@ -1,7 +1,7 @@
-// Collectives on device memory without a device: the CPU plays it (tests/device/cpu_device.h), and
-// all that is above a GPU's own hardware is held to the oracle, bit for bit: the device executor's
-// kernel, the stream executor's orders, staging, and what happens when ranks differ, die or are
-// late. What a GPU is asked, too, is told in tests/device/rig.h.
+// Collectives on device memory without a device: the CPU emulates it (tests/device/cpu_device.h), and
+// all that is above a GPU's own hardware is checked against the oracle, bit for bit: the device
+// executor's kernel, what the stream executor enqueues, staging, and what happens when ranks differ,
+// die or are late. The tests that a GPU runs, too, are in tests/device/rig.h.
 #include <atomic>
 #include <barrier>
 #include <cstring>
@@ -28,8 +28,8 @@ Options on_device(ExecutorChoice executor, const CpuDeviceOptions& device = {}) 
   return options;
 }
 
-// The memory of a device that the CPU plays is the host's.
-class PlayedMemory : public Elsewhere {
+// The memory of a device that the CPU emulates is the host's.
+class HostMemory : public Elsewhere {
  public:
   std::byte* room(int which, std::size_t bytes) override {
     if (bytes > kRoomBytes) throw Error(Fault::usage, "a test wants more room than there is");
@@ -46,8 +46,8 @@ class PlayedMemory : public Elsewhere {
   Bytes memory_[2] = {Bytes(kRoomBytes), Bytes(kRoomBytes)};
 };
 
-Rig played() {
-  const auto memory = std::make_shared<std::vector<PlayedMemory>>(4);
+Rig emulated() {
+  const auto memory = std::make_shared<std::vector<HostMemory>>(4);
   return {[](ExecutorChoice executor) { return on_device(executor); },
           [] { return make_cpu_device(); }, [memory](int rank) { return &(*memory)[index(rank)]; }};
 }
@@ -62,16 +62,16 @@ void all_reduce(Communicator& comm) {
 }  // namespace
 
 RINGSIDE_TEST(device, every_operation_has_the_bits_of_the_oracle_on_every_executor) {
-  check_every_operation(t, played(), {1, 2, 3, 4}, kCounts);
+  check_every_operation(t, emulated(), {1, 2, 3, 4}, kCounts);
 }
 
 RINGSIDE_TEST(device, who_has_returned_may_write_to_what_he_gave) {
-  check_writing_at_once(t, played(), {2, 3}, kCounts);
+  check_writing_at_once(t, emulated(), {2, 3}, kCounts);
 }
 
-RINGSIDE_TEST(device, zero_copy_changes_no_bit) { check_zero_copy(t, played()); }
+RINGSIDE_TEST(device, zero_copy_changes_no_bit) { check_zero_copy(t, emulated()); }
 
-RINGSIDE_TEST(device, a_changed_input_is_seen) { check_that_a_changed_input_is_seen(t, played()); }
+RINGSIDE_TEST(device, a_changed_input_is_seen) { check_that_a_changed_input_is_seen(t, emulated()); }
 
 // Blocks, threads, slots and algorithms decide how the work is cut, and nothing else.
 RINGSIDE_TEST(device, cutting_changes_no_bit) {
@@ -87,16 +87,16 @@ RINGSIDE_TEST(device, cutting_changes_no_bit) {
              {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot}) {
           options.algorithm = algorithm;
           options.zero_copy_from_bytes = blocks == 7 ? 1 : SIZE_MAX;
-          run_kind(t, played(), 3, options, Kind::all_reduce);
+          run_kind(t, emulated(), 3, options, Kind::all_reduce);
         }
-        run_kind(t, played(), 3, options, Kind::reduce_scatter_v);
+        run_kind(t, emulated(), 3, options, Kind::reduce_scatter_v);
       }
 }
 
-// Ranks that no kernel can reach, or that take turns on a device, have another executor; and say
+// Ranks that no kernel can reach, or that take turns on a device, have another executor; and report
 // why.
 RINGSIDE_TEST(device, the_executor_is_what_the_devices_allow) {
-  const auto lane_of = [](const Options& options) {
+  const auto executor_of = [](const Options& options) {
     ExecutorInUse executor{};
     run_as_threads(2, [&](Bootstrap& bootstrap) {
       Communicator comm(bootstrap, options);
@@ -108,7 +108,7 @@ RINGSIDE_TEST(device, the_executor_is_what_the_devices_allow) {
     return executor;
   };
   const auto check = [&](const Options& options, const char* name, const char* why) {
-    const ExecutorInUse executor = lane_of(options);
+    const ExecutorInUse executor = executor_of(options);
     CHECK_MSG(executor.name == std::string(name) && contains(executor.why, why),
               "%s: %s instead of %s", executor.name, executor.why.c_str(), name);
   };
@@ -128,11 +128,11 @@ RINGSIDE_TEST(device, the_executor_is_what_the_devices_allow) {
 // --- when it goes wrong ---
 
 RINGSIDE_TEST(device, different_calls_are_a_mismatch_on_all_ranks) {
-  check_different_calls(t, played());
+  check_different_calls(t, emulated());
 }
 
 RINGSIDE_TEST(device, a_message_of_another_call_is_seen_by_its_flag) {
-  check_a_message_of_another_call(t, played());
+  check_a_message_of_another_call(t, emulated());
 }
 
 // A rank whose buffers are the host's, though it has a device.
@@ -169,21 +169,21 @@ RINGSIDE_TEST(device, staged_calls_take_either_memory) {
 }
 
 RINGSIDE_TEST(device, straggler_ends_the_wait_on_the_device_when_time_is_up) {
-  check_a_late_rank(t, played());
+  check_a_straggler(t, emulated());
 }
 
-RINGSIDE_TEST(device, a_rank_that_has_left_is_named) { check_a_rank_that_has_left(t, played()); }
+RINGSIDE_TEST(device, a_rank_that_has_left_is_named) { check_a_rank_that_has_left(t, emulated()); }
 
-RINGSIDE_TEST(device, abort_ends_what_waits_on_the_device) { check_abort(t, played()); }
+RINGSIDE_TEST(device, abort_ends_what_waits_on_the_device) { check_abort(t, emulated()); }
 
 RINGSIDE_TEST(device, a_communicator_may_end_while_anothers_call_waits) {
-  check_an_end_beside_a_call(t, played());
+  check_an_end_beside_a_call(t, emulated());
 }
 
 // --- on the caller's stream ---
 
 RINGSIDE_TEST(device, calls_on_a_stream_are_in_its_order_and_do_not_wait) {
-  check_the_order_of_streams(t, played());
+  check_the_order_of_streams(t, emulated());
 }
 
 RINGSIDE_TEST(device, a_stream_on_which_ranks_could_wait_for_each_other_is_refused) {
@@ -203,8 +203,32 @@ RINGSIDE_TEST(device, a_stream_on_which_ranks_could_wait_for_each_other_is_refus
   });
 }
 
-RINGSIDE_TEST(device, a_call_on_a_stream_that_fails_tells_its_work_and_every_later_call) {
-  check_a_failure_on_a_stream(t, played());
+RINGSIDE_TEST(device, a_call_on_a_stream_that_fails_ends_its_work_and_every_later_call) {
+  check_a_failure_on_a_stream(t, emulated());
+}
+
+// The thread that waits for it fails while the communicator ends, and still needs it.
+RINGSIDE_TEST(device, a_communicator_ends_with_a_failing_call_on_a_stream) {
+  for (const ExecutorChoice executor : kDeviceExecutors) {
+    Options options = on_device(executor);
+    options.timeout_s = 0.5;
+    const std::shared_ptr<Device> device = make_cpu_device();
+    const Device::Stream stream = device->make_stream();
+    std::vector<float> values(kMany, 1);
+    std::barrier together(2);
+    run_as_threads(2, [&](Bootstrap& bootstrap) {
+      std::optional<Communicator> comm(std::in_place, bootstrap, options);
+      if (bootstrap.rank() == 0) {
+        Work work = comm->all_reduce_on(stream, values.data(), values.data(), kMany, DType::f32,
+                                        Reduction::sum);
+        comm.reset();
+        const Ending ending = ending_of([&] { work.wait(); });
+        CHECK_MSG(ending.failed && ending.fault == Fault::timeout, "%s", ending.sentence.c_str());
+      }
+      together.arrive_and_wait();
+    });
+    device->end_stream(stream);
+  }
 }
 
 // --- and afterwards ---
@@ -221,7 +245,8 @@ RINGSIDE_TEST(device, nothing_is_left_behind) {
   CHECK_EQ(cpu_device_retired_windows(), before);
 }
 
-// A rank whose device fails tells the others where they all meet; alone it would leave them there.
+// A rank whose device fails reports it to the others during the set-up, where they would wait for it
+// otherwise.
 RINGSIDE_TEST(device, a_device_that_does_not_answer_ends_the_start_of_all_ranks) {
   std::vector<Ending> endings(3);
   run_as_threads(3, [&](Bootstrap& bootstrap) {

@@ -1,4 +1,4 @@
-// The texts of device_rig.h about results, and about what goes wrong.
+// The tests of rig.h about results, and about what goes wrong.
 #include "tests/device/rig.h"
 
 #include <barrier>
@@ -189,7 +189,7 @@ void check_a_message_of_another_call(Context& t, const Rig& rig) {
         Fault::mismatch, "the reduction differs: ");
 }
 
-void check_a_late_rank(Context& t, const Rig& rig) {
+void check_a_straggler(Context& t, const Rig& rig) {
   for (const ExecutorChoice executor : kDeviceExecutors) {
     Options options = rig.options(executor);
     options.timeout_s = 0.5;

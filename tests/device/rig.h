@@ -1,9 +1,9 @@
-// Tests of collectives on device memory, told once for two devices: the CPU that plays one
+// Tests of collectives on device memory, written once for two devices: one that the CPU emulates
 // (cpu_device.h, tests/device/device.cc) and a GPU (tests/cuda/test_collectives.cc).
 //
-// What the two differ in is a Rig: how a communicator is told of its device, and how a rank gets
-// memory there. All memory is there before the first communicator is made: a GPU's allocations may
-// wait for kernels that run, and a kernel of ours may wait for the rank that allocates.
+// What the two differ in is a Rig: how a communicator gets its device, and how a rank gets memory
+// there. All memory is allocated before the first communicator is made: a GPU's allocations may wait
+// for kernels that run, and a kernel of ours may wait for the rank that allocates.
 #pragma once
 
 #include <functional>
@@ -48,23 +48,23 @@ void check_every_operation(Context& t, const Rig& rig, const std::vector<int>& r
 void check_writing_at_once(Context& t, const Rig& rig, const std::vector<int>& ranks,
                            const std::vector<std::size_t>& counts);
 
-// Pieces that are read where they lie, of any length; and none, though they could be.
+// Pieces that are read in place, of any length; and none, though they could be.
 void check_zero_copy(Context& t, const Rig& rig);
 
-// A control: one bit of one rank's input is another one there than it should be, and the outputs of
-// all ranks are found to be wrong.
+// A mutant: one bit of one rank's input is flipped, and the outputs of all ranks are found to be
+// wrong.
 void check_that_a_changed_input_is_seen(Context& t, const Rig& rig);
 
 // --- when it goes wrong ---
 
 void check_different_calls(Context& t, const Rig& rig);
-// A message that comes just in time for the wrong call: both ranks have what they wait for, and
-// only the fingerprint tells. (Ranks 0 and 1 send each other messages of the same length.)
+// A message that comes just in time for the wrong call: both ranks get what they wait for, and only
+// the fingerprint differs. (Ranks 0 and 1 send each other messages of the same length.)
 void check_a_message_of_another_call(Context& t, const Rig& rig);
-void check_a_late_rank(Context& t, const Rig& rig);
+void check_a_straggler(Context& t, const Rig& rig);
 void check_a_rank_that_has_left(Context& t, const Rig& rig);
 void check_abort(Context& t, const Rig& rig);
-// Freeing memory on a GPU may wait for all its kernels; one of them may wait for who frees.
+// Freeing memory on a GPU may wait for all its kernels; one of them may wait for the rank that frees.
 void check_an_end_beside_a_call(Context& t, const Rig& rig);
 
 // --- on the caller's stream ---

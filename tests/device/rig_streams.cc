@@ -1,4 +1,4 @@
-// The texts of device_rig.h about streams of the caller's.
+// The tests of rig.h about streams of the caller's.
 #include <chrono>
 #include <thread>
 #include <vector>

@@ -1,4 +1,4 @@
-// The thin side of CUDA; the story is in cuda_device.h.
+// Calls of CUDA; the story is in cuda_device.h.
 #include "comm/device/cuda/cuda_device.h"
 #include "comm/util/secret.h"
 
@@ -79,7 +79,7 @@ constexpr auto kMpsEnabled = static_cast<CUdevice_attribute>(133);
 // Of this process, for communicators.
 std::atomic<int> streams{0};
 
-// What CUDA reads when it starts; it says 8 to those who say nothing.
+// What CUDA reads when it starts; 8 where it is not set.
 int connections() {
   const char* const value = std::getenv("CUDA_DEVICE_MAX_CONNECTIONS");
   const int number = value == nullptr ? 0 : std::atoi(value);
@@ -93,7 +93,7 @@ bool attribute(CUdevice_attribute which, int ordinal) {
 }
 
 // One for all communicators of the process on this device, and never ended: streams are few
-// (device_terms.h). What is done on it is short and waits for nothing.
+// (capabilities.h). What is done on it is short and waits for nothing.
 cudaStream_t stream_beside(int ordinal) {
   static std::mutex mutex;
   static std::array<cudaStream_t, 64> all{};
@@ -251,7 +251,7 @@ DeviceErrorFlags* CudaDevice::make_error_flags() {
   if (memory == nullptr) {
     check_cuda(cudaHostAlloc(&memory, sizeof(DeviceErrorFlags),
                              cudaHostAllocPortable | cudaHostAllocMapped),
-               "pinned memory for the abort word");
+               "pinned memory for the error flags");
     note_allocation(memory, kInHost, sizeof(DeviceErrorFlags));
   }
   return new (memory) DeviceErrorFlags;
@@ -320,7 +320,7 @@ bool CudaDevice::is_done(Event event) {
   return true;
 }
 
-// --- what a stream can be told ---
+// --- what can be enqueued on a stream ---
 
 void CudaDevice::copy(Stream stream, void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
@@ -328,8 +328,8 @@ void CudaDevice::copy(Stream stream, void* to, const void* from, std::size_t byt
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, of(stream)), "cudaMemcpyAsync");
 }
 
-void CudaDevice::fold(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
-                      const void* b, std::size_t count) {
+void CudaDevice::reduce(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
+                        const void* b, std::size_t count) {
   const Current current(ordinal_);
   cuda::reduce(dtype, reduction, out, a, b, count, {of(stream)});
 }

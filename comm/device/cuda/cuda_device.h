@@ -42,8 +42,8 @@ class CudaDevice : public Device {
   bool is_done(Event event) override;
 
   void copy(Stream stream, void* to, const void* from, std::size_t bytes) override;
-  void fold(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
-            const void* b, std::size_t count) override;
+  void reduce(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
+              const void* b, std::size_t count) override;
   void divide(Stream stream, DType dtype, void* inout, std::size_t count, int divisor) override;
   void signal(Stream stream, DeviceCell* cell, std::uint64_t bits) override;
   void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,

@@ -39,7 +39,7 @@ __global__ void signal_kernel(DeviceCell* cell, std::uint64_t bits) {
 __global__ void await_kernel(const DeviceCell* cell, std::uint64_t bits,
                              const DeviceErrorFlags* error_flags) {
   for (;;) {
-    for (int look = 0; look < 1024; ++look)
+    for (int read = 0; read < 1024; ++read)
       if (static_cast<std::int64_t>(load_acquire(&cell->bits) - bits) >= 0) return;
     if (load_word(&error_flags->abort) != 0) return;
   }
@@ -61,7 +61,7 @@ void launch_device_call(const DeviceCall& call, unsigned blocks, const cuda::Lau
 void launch_check(const DeviceCell* cell, std::uint32_t fingerprint, int from,
                   DeviceErrorFlags* error_flags, const cuda::Launch& launch) {
   void* arguments[] = {&cell, &fingerprint, &from, &error_flags};
-  cuda::launch_kernel(address_of(check_kernel), 1, 1, arguments, launch, "a look at a flag");
+  cuda::launch_kernel(address_of(check_kernel), 1, 1, arguments, launch, "a check of a flag");
 }
 
 void launch_signal(DeviceCell* cell, std::uint64_t bits, const cuda::Launch& launch) {

@@ -1,4 +1,4 @@
-// The collectives' kernel: every algorithm's text, compiled once (comm/device/kernel/executor.h).
+// The collectives' kernel: every algorithm, compiled once (comm/device/kernel/executor.h).
 #pragma once
 
 #include "comm/device/kernel/args.h"
@@ -12,12 +12,12 @@ inline constexpr unsigned kDeviceThreads = 512;
 // Enqueues it. Every rank of the call must do so, and all kernels must be resident at once.
 void launch_device_call(const DeviceCall& call, unsigned blocks, const cuda::Launch& launch);
 
-// What Device::check says.
+// What Device::check promises.
 void launch_check(const DeviceCell* cell, std::uint32_t fingerprint, int from,
                   DeviceErrorFlags* error_flags, const cuda::Launch& launch);
 
 // The stream executor's flags where streams cannot write and wait themselves. The wait ends when
-// the cell's sequence is there, or on the abort word.
+// the cell's sequence is there, or on the abort flag.
 void launch_signal(DeviceCell* cell, std::uint64_t bits, const cuda::Launch& launch);
 void launch_await(const DeviceCell* cell, std::uint64_t bits, const DeviceErrorFlags* error_flags,
                   const cuda::Launch& launch);

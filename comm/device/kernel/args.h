@@ -1,8 +1,8 @@
 // A collective as a kernel gets it: plain numbers and addresses, and how ranks' device memory is
 // laid out for it.
 //
-// Every rank has a window in device memory that all others can load and store (comm/cuda). In it
-// each *block* of each peer has a road of its own into this rank: a few slots, a cell a slot, and a
+// Every rank has a window in device memory that all others can load from and store to. In it each
+// *block* of each peer has a connection of its own to this rank: a few slots, a cell for each, and a
 // cell in which credit for the other direction comes back.
 //
 //     window of rank r    block 0                       block 1                       …
@@ -11,8 +11,8 @@
 //       data, each:       slots
 //
 // Blocks have nothing to do with each other: each carries the call out for its share of the slices,
-// with its neighbours' blocks of the same number. So n ranks with 16 blocks are 16 rings side by
-// side, and nowhere does a block wait for another of its own rank.
+// together with its peers' blocks of the same number. So n ranks with 16 blocks are 16 independent
+// rings, and nowhere does a block wait for another one of its own rank.
 #pragma once
 
 #include <cstddef>
@@ -28,11 +28,11 @@ namespace ringside {
 // Ranks that share a call on device memory: those of one host.
 inline constexpr int kMostDeviceRanks = 16;
 
-// A line of device memory that one peer writes. The sequence stands in the upper half here, unlike
-// on the host (signal.h), so that the whole word grows with it: a stream can wait for "at least".
+// A line of device memory that one peer writes. The sequence is in the upper half here, unlike on
+// the host (signal.h), so that the whole number grows with it: a stream can wait for "at least".
 struct alignas(64) DeviceCell {
   std::uint64_t bits;
-  const unsigned char* ref;  // where the message lies, if it is exposed
+  const unsigned char* ref;  // where the message is, if it is exposed
 };
 
 RINGSIDE_HD constexpr std::uint64_t device_signal(std::uint32_t sequence,
@@ -79,8 +79,8 @@ struct DeviceLayout {
   constexpr std::size_t total_bytes() const { return byte(blocks, 0, 0); }
 };
 
-// How far a block has come on the two roads between this rank and a peer. In device memory, for the
-// next call; only this rank's block reads and writes it.
+// How far a block has come on the two connections between this rank and a peer. In device memory,
+// for the next call; only this rank's block reads and writes it.
 struct DeviceProgress {
   std::uint32_t sent = 0;
   std::uint32_t consumed = 0;
@@ -100,7 +100,7 @@ inline constexpr std::uint64_t kErrorFound = std::uint64_t{1} << 63;
 
 // What a rank hands to its kernel, by value.
 struct DeviceCall {
-  AlgorithmId text{};
+  AlgorithmId algorithm{};
   DType dtype{};
   Reduction reduction{};
   int root = 0;
@@ -114,7 +114,7 @@ struct DeviceCall {
   std::size_t element_bytes = 1;
   std::size_t slice_count = 1;  // elements of a chunk that travel in one message
   std::size_t slices = 1;       // of the longest chunk
-  std::size_t input_first = 0;  // as in HostCall (host_executor.h)
+  std::size_t input_first = 0;  // as in HostCall (comm/host/executor.h)
   std::size_t output_first = 0;
   std::size_t chunk_begin[kMostDeviceRanks + 1] = {};  // and the end of the last one
   int chunks = 1;
@@ -122,12 +122,12 @@ struct DeviceCall {
   DeviceLayout layout;
   DeviceWindow own;
   DeviceWindow of[kMostDeviceRanks];   // by rank
-  DeviceProgress* progress = nullptr;  // by road
+  DeviceProgress* progress = nullptr;  // by connection
   DeviceErrorFlags* error_flags = nullptr;
-  unsigned char* kept = nullptr;  // a slot for each block: what Place::kept means
+  unsigned char* scratch = nullptr;  // Place::scratch: a slot for each block
 
-  // Ranks that can read this rank's buffers where they lie, a bit each; and from which size on
-  // messages to them are exposed.
+  // Ranks that can read this rank's buffers in place, a bit each; and from which size on messages to
+  // them are exposed.
   std::uint32_t readers = 0;
   std::size_t zero_copy_from_bytes = SIZE_MAX;
 };

@@ -1,4 +1,4 @@
-// A block of threads that go the same way, as the device executor sees it.
+// A block of threads that all run the same code, as the device executor sees it.
 //
 // A Block has
 //    index(), count()      which block of how many
@@ -6,16 +6,16 @@
 //                          goes on
 //    leader(f)             the leader alone; nobody waits for it
 //    together(f)           f(thread, threads) on each thread, and a barrier
-//    progress(road)        DeviceProgress& of this block towards a peer, for the leader alone
-//    relax()               between two looks at a flag
+//    progress(peer)        DeviceProgress& of this block towards a peer, for the leader alone
+//    relax()               between two reads of a flag
 //
-// There are two: a GPU's (comm/device/cuda/gpu_block.h), and one that a CPU plays, thread after
-// thread (tests/device/cpu_device.cc).
+// There are two: a GPU's (comm/device/cuda/gpu_block.h), and one that a CPU emulates, thread
+// after thread (tests/device/cpu_device.cc).
 #pragma once
 
 namespace ringside {
 
-// What a leader tells its block: where something is, and whether there is anything at all.
+// What a leader broadcasts to its block: where something is, and whether there is anything at all.
 struct LeaderResult {
   const unsigned char* at = nullptr;
   bool ok = false;

@@ -1,29 +1,29 @@
-// The device executor: the algorithm's text *is* the kernel. Each block of threads reads it aloud
-// to a executor of its own, and the executor's words are loads, stores and flags on memory of the
-// peers.
+// The device executor: the algorithm *is* the kernel. Each block of threads runs it on an executor of
+// its own, and the primitives are loads, stores and flags on memory of the peers.
 //
-//     all_reduce(executor, ring)            ring.h, the same text that the host executor reads
+//     all_reduce(executor, ring)            ring.h, the same function that the host executor runs
 //       └ executor.exchange_reduce(…)       leader: waits for room; all threads: copy; leader: signals
-//                                       leader: waits for the flag; all threads: fold; credit
+//                                           leader: waits for the flag; all threads: reduce; credit
 //
-// What is different from host_executor.h, and why
-//   Order.   A word sends first and receives then, and waits for room in between. On the host that
-//            could deadlock for want of a slot; here it cannot as long as a road has two: message m
-//            needs m − 2 to have been consumed, whose receiver waited for message m − 1 at most,
-//            and so on down to the first one (prover.h's rule `in_order` proves it).
-//   Carry.   A partial sum is always computed straight into the right neighbour's slot. There is no
-//            scratch, and nothing is copied twice.
-//   Zero-copy messages.   Where a peer can load this rank's memory (threads of one process; GPUs with peer
-//            access) a large piece is not copied but exposed, as in allocate.h. Nothing has to be
-//            allocated in a special way for it.
-//   Folds.   The one-shot text adds contribution after contribution; the executor notes where they are,
-//            and folds them all in one pass when the last one is named.
+// What is different from the host executor, and why
+//   Order.          A step sends first and receives then, and waits for room in between. With one
+//                   slot that could deadlock; with two it cannot: message m needs m − 2 to have been
+//                   consumed, whose receiver waited for message m − 1 at most, and so on down to the
+//                   first one (step.h's order next_half_in_order; the prover's rule `in_order`
+//                   proves it).
+//   Partial sums.   They are always computed straight into the slot of the peer that they go on to.
+//                   There is no scratch memory for them, and nothing is copied twice.
+//   Zero-copy.      Where a peer can load this rank's memory (threads of one process; GPUs with peer
+//                   access) a large piece is not copied but exposed, as in allocate.h. Nothing has
+//                   to be allocated in a special way for it.
+//   reduce_input.   The one-shot adds contribution after contribution; the executor notes where they
+//                   are, and adds them all in one pass when the last one is named.
 //
-// Who carries it out is a template's argument. On a GPU (comm/device/cuda/gpu_block.h) one thread,
-// the *leader*, does what must be done once, and all others follow; on a CPU
-// (tests/device/cpu_device.cc) one thread plays all of them. So everything but the hardware's own
-// promises is tested where there is no GPU: slots, flags, credit, order, cutting, and the ends of
-// waits.
+// What runs it is a template argument. On a GPU (comm/device/cuda/gpu_block.h) one thread, the
+// *leader*, does what must be done once, and all others follow; on a CPU
+// (tests/device/cpu_device.cc) one thread does the work of all of them. So everything but the
+// hardware's own promises is tested where there is no GPU: slots, flags, credit, order, cutting, and
+// the ends of waits.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +34,7 @@
 #include "comm/device/kernel/args.h"
 #include "comm/device/kernel/block.h"
 #include "comm/device/kernel/flag.h"
+#include "comm/transport/credit.h"
 #include "comm/transport/signal.h"
 #include "kernels/cuda/fold.h"
 
@@ -76,8 +77,8 @@ class DeviceExecutor {
   RINGSIDE_HD void wait_reads();
 
  private:
-  // What can be read of another rank's input: all of it as it lies there, its block's shares of the
-  // chunks one after the other, or the one piece that is looked at.
+  // What can be read of another rank's input: all of it where it is, its block's shares of the chunks
+  // one after the other, or the one piece that was waited for.
   enum class Seen : unsigned char { whole, shares, piece };
   struct View {
     const unsigned char* at = nullptr;
@@ -94,7 +95,7 @@ class DeviceExecutor {
   RINGSIDE_HD void release(int peer);
   template <class Ready>
   RINGSIDE_HD bool wait(int peer, const Ready& ready);
-  RINGSIDE_HD bool returned(int peer, std::uint32_t at_least) const;
+  RINGSIDE_HD std::uint32_t credit(int peer) const;
   RINGSIDE_HD void copy(unsigned char* to, const unsigned char* from, std::size_t bytes);
 
   RINGSIDE_HD int block() const { return static_cast<int>(block_.index()); }
@@ -115,17 +116,17 @@ class DeviceExecutor {
   RINGSIDE_HD unsigned char* output_at(Range r) const {
     return call_.output + (r.begin - call_.output_first) * call_.element_bytes;
   }
-  RINGSIDE_HD unsigned char* kept() const {
-    return call_.kept + block_.index() * call_.layout.slot_bytes;
+  RINGSIDE_HD unsigned char* scratch() const {
+    return call_.scratch + block_.index() * call_.layout.slot_bytes;
   }
   RINGSIDE_HD unsigned char* place_of(Piece piece, Range r) const {
-    return piece.place == Place::scratch ? kept() : output_at(r);
+    return piece.place == Place::scratch ? scratch() : output_at(r);
   }
 
   const DeviceCall& call_;
   Block& block_;
-  // The same in all threads, as all of them come by here. What is about
-  // zero-copy messages is the leader's.
+  // The same in all threads, as all of them run this code. What is about zero-copy messages is the
+  // leader's.
   View views_[kMostDeviceRanks] = {};
   const unsigned char* sources_[kMostDeviceRanks] = {};
   std::uint32_t last_exposed_[kMostDeviceRanks] = {};  // the number of the newest to each peer
@@ -158,38 +159,36 @@ RINGSIDE_HD LeaderResult DeviceExecutor<Block>::room(int peer) {
   const LeaderResult result = block_.broadcast([&]() -> LeaderResult {
     const DeviceLayout& layout = call_.layout;
     const std::uint32_t sent = block_.progress(peer).sent;
-    const auto slots = static_cast<std::uint32_t>(layout.slots);
-    if (!wait(peer, [&] { return returned(peer, sent + 1 - slots); })) return {};
-    const int slot = static_cast<int>(sent % slots);
+    if (!wait(peer, [&] { return may_send(sent, credit(peer), layout.slots); })) return {};
+    const int slot = slot_of(sent + 1, layout.slots);
     return {call_.of[peer].data + layout.byte(block(), call_.rank, slot), true};
   });
   broken_ = !result.ok;
   return result;
 }
 
-// Has the peer consumed so many messages?
+// How many messages the peer has consumed.
 template <class Block>
-RINGSIDE_HD bool DeviceExecutor<Block>::returned(int peer, std::uint32_t at_least) const {
-  const DeviceCell& credit = call_.own.cells[call_.layout.credit_cell(block(), peer)];
-  return static_cast<std::int32_t>(device_sequence(load_acquire(&credit.bits)) - at_least) >= 0;
+RINGSIDE_HD std::uint32_t DeviceExecutor<Block>::credit(int peer) const {
+  const DeviceCell& cell = call_.own.cells[call_.layout.credit_cell(block(), peer)];
+  return device_sequence(load_acquire(&cell.bits));
 }
 
-// What the threads have put into room()'s slot is a message now; or what lies at `zero-copy
-// message`.
+// Sends what the threads have put into room()'s slot; or, not null, what is at `ref`.
 template <class Block>
 RINGSIDE_HD void DeviceExecutor<Block>::publish(int peer, const unsigned char* ref) {
   block_.leader([&] {
     const DeviceLayout& layout = call_.layout;
-    const std::uint32_t sent = block_.progress(peer).sent++;
-    const int slot = static_cast<int>(sent % static_cast<std::uint32_t>(layout.slots));
+    const std::uint32_t message = ++block_.progress(peer).sent;
+    const int slot = slot_of(message, layout.slots);
     DeviceCell& cell = call_.of[peer].cells[layout.cell(block(), call_.rank, slot)];
     if (ref != nullptr) {
       cell.ref = ref;
-      last_exposed_[peer] = sent + 1;
+      last_exposed_[peer] = message;
       has_exposed_ |= std::uint32_t{1} << peer;
     }
     store_release(&cell.bits,
-                  device_signal(sent + 1, call_.fingerprint | (ref != nullptr ? kZeroCopyBit : 0)));
+                  device_signal(message, call_.fingerprint | (ref != nullptr ? kZeroCopyBit : 0)));
   });
 }
 
@@ -227,12 +226,12 @@ RINGSIDE_HD LeaderResult DeviceExecutor<Block>::arrived(int peer) {
   const LeaderResult result = block_.broadcast([&]() -> LeaderResult {
     const DeviceLayout& layout = call_.layout;
     const std::uint32_t next = block_.progress(peer).consumed + 1;
-    const int slot = static_cast<int>((next - 1) % static_cast<std::uint32_t>(layout.slots));
+    const int slot = slot_of(next, layout.slots);
     const DeviceCell& cell = call_.own.cells[layout.cell(block(), peer, slot)];
     std::uint64_t bits = 0;
     if (!wait(peer, [&] {
           bits = load_acquire(&cell.bits);
-          return static_cast<std::int32_t>(device_sequence(bits) - next) >= 0;
+          return ahead(device_sequence(bits), next) >= 0;
         }))
       return {};
     const std::uint32_t mark = device_fingerprint(bits);
@@ -249,24 +248,25 @@ RINGSIDE_HD LeaderResult DeviceExecutor<Block>::arrived(int peer) {
   return result;
 }
 
-// The message has been read; its slot may be written again.
+// The message has been read; its slot may be written again. (There are two slots, of which each
+// returns its credit: credit.h.)
 template <class Block>
 RINGSIDE_HD void DeviceExecutor<Block>::release(int peer) {
   block_.leader([&] {
     const std::uint32_t consumed = ++block_.progress(peer).consumed;
-    DeviceCell& credit = call_.of[peer].cells[call_.layout.credit_cell(block(), call_.rank)];
-    store_release(&credit.bits, device_signal(consumed, call_.fingerprint));
+    DeviceCell& cell = call_.of[peer].cells[call_.layout.credit_cell(block(), call_.rank)];
+    store_release(&cell.bits, device_signal(consumed, call_.fingerprint));
   });
 }
 
-// The leader's. The host's word is far away (over the bus), so it is asked for rarely; and only who
-// waits for long says so.
+// The leader's. The host's abort flag is far away (over the bus), so it is read rarely; and only a
+// wait that lasts is reported.
 template <class Block>
 template <class Ready>
 RINGSIDE_HD bool DeviceExecutor<Block>::wait(int peer, const Ready& ready) {
-  constexpr int kLooks = 1024;
+  constexpr int kReads = 1024;
   for (int round = 0;; ++round) {
-    for (int look = 0; look < kLooks; ++look) {
+    for (int read = 0; read < kReads; ++read) {
       if (ready()) {
         if (round > 0 && block_.index() == 0) store_release(&call_.error_flags->waits_for, 0);
         return true;
@@ -375,7 +375,7 @@ RINGSIDE_HD void DeviceExecutor<Block>::wait_reads() {
   block_.leader([&] {
     for (int peer = 0; peer < call_.size; ++peer)
       if ((has_exposed_ >> peer & 1) != 0 &&
-          !wait(peer, [&] { return returned(peer, last_exposed_[peer]); }))
+          !wait(peer, [&] { return ahead(credit(peer), last_exposed_[peer]) >= 0; }))
         return;
   });
 }
@@ -385,7 +385,7 @@ template <class Block>
 RINGSIDE_HD void carry_out(const DeviceCall& call, Block& block) {
   DeviceExecutor<Block> executor(call, block);
   const Ring ring{call.rank, call.size};
-  run_any_algorithm(call.text, executor, ring, call.root);
+  run_any_algorithm(call.algorithm, executor, ring, call.root);
   executor.wait_reads();
 }
 

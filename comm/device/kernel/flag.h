@@ -1,4 +1,4 @@
-// Flags in memory that a GPU and a CPU, or two GPUs, look at: acquire and release for the whole
+// Flags in memory that a GPU and a CPU, or two GPUs, share: acquire and release for the whole
 // system.
 //
 // Memory order of the device executor, in full: the threads' stores ─ barrier of the block ─ the
