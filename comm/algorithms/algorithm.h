@@ -35,8 +35,8 @@ constexpr bool on_ring_only(AlgorithmId text) {
          text == AlgorithmId::barrier;
 }
 
-// Runs one algorithm on an executor. `root` is for those that have one; hierarchical's is the number
-// of ranks of a group.
+// Runs one algorithm on an executor. `root` is for those that have one; hierarchical's is the
+// number of ranks of a group.
 template <AlgorithmId kId, class Executor, class Ring>
 RINGSIDE_HD void run_algorithm(Executor& executor, const Ring& ring, int root) {
   if constexpr (kId == AlgorithmId::all_reduce) all_reduce(executor, ring);

@@ -1,7 +1,7 @@
-// All-reduce over groups of ranks, where a message inside a group is cheap and one between groups is
-// not: hosts of several ranks, say.
+// All-reduce over groups of ranks, where a message inside a group is cheap and one between groups
+// is not: hosts of several ranks, say.
 //
-//     all-reduce = reduce-scatter inside each group, all-reduce across the groups, all-gather inside
+//     all-reduce = reduce-scatter inside groups + all-reduce across groups + all-gather inside
 //
 // n = m·G ranks are G groups of m: rank g·m + p is at position p of group g. The buffer is cut into
 // n chunks, and rank g·m + p owns chunk p·G + g. For two groups of two, what rank 0 has to do with:

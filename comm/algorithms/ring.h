@@ -127,9 +127,9 @@ struct PartialRing : Ring {
   }
 };
 
-// Where a piece of data is. `partial` is a partial sum on its way: it belongs to the executor, which
-// may leave it wherever the next step finds it, even in the neighbour's slot. There is one at a
-// time. `scratch` is a finished sum that does not go on along the ring and has no place in this
+// Where a piece of data is. `partial` is a partial sum on its way: it belongs to the executor,
+// which may leave it wherever the next step finds it, even in the neighbour's slot. There is one at
+// a time. `scratch` is a finished sum that does not go on along the ring and has no place in this
 // rank's output (mesh.h).
 enum class Place : unsigned char { input, partial, output, scratch };
 

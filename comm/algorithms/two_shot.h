@@ -11,8 +11,8 @@
 // on a ring a partial sum is computed straight into the neighbour's slot, and here n−2 more
 // contributions of each chunk are copied before anybody adds them (unless they are exposed).
 //
-// Rank c adds its chunk in the ring's rotated order, ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎, so the bits are
-// the ring's.
+// Rank c adds its chunk in the ring's rotated order, ((x₍c+1₎ + x₍c+2₎) + …) + x₍c₎, so the bits
+// are the ring's.
 //
 // Its primitives are send and receive, and those of one_shot.h for one piece in place of a whole
 // input:

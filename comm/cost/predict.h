@@ -1,5 +1,5 @@
-// From an operation and a size to what the simulator is given: the same algorithms, chunks and slices
-// that plan.h chooses for memory, here for a machine that need not exist.
+// From an operation and a size to what the simulator is given: the same algorithms, chunks and
+// slices that plan.h chooses for memory, here for a machine that need not exist.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +26,8 @@ struct Question {
   int group_ranks = 0;                   // of hierarchical
 };
 
-// One-shots and two-shots of more ranks are not predicted: n² additions on each of n ranks take their
-// time, and n² messages that are all on their way at once take memory.
+// One-shots and two-shots of more ranks are not predicted: n² additions on each of n ranks take
+// their time, and n² messages that are all on their way at once take memory.
 inline constexpr int kMostShotRanks = 512;
 
 // A sentence if the machine has no such ranks, or the algorithm does not go there; else empty.
@@ -37,8 +37,8 @@ std::string cannot_predict(const Machine& machine, const Question& question);
 // parts.
 std::size_t whole_bytes(const Question& question);
 
-// About how many steps predict() will run: rank 1's for all ranks but rank 0, which may be a root. A
-// million of them take some 40 to 250 ms.
+// About how many steps predict() will run: rank 1's for all ranks but rank 0, which may be a root.
+// A million of them take some 40 to 250 ms.
 double primitives_to_predict(const Machine& machine, const Question& question);
 
 SimulatedCall simulated_call(const Machine& machine, const Question& question);

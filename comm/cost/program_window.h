@@ -1,11 +1,11 @@
 // What one rank does, for the simulator: as little of it as possible at a time.
 //
-// 4,096 ranks of a ring have 33 million steps, which is more than anybody wants to store. Two things
-// make a program small. The slices of an algorithm are alike: each has the same steps, only with
-// another slice number, so one slice's steps are the whole program. (tests/cost/simulate.cc checks
-// that for every algorithm.) And of those only a *window* is stored, from step `first` on. When a
-// rank has used its window up, the algorithm is run again and the next window is stored: recording a
-// step costs a nanosecond.
+// 4,096 ranks of a ring have 33 million steps, which is more than anybody wants to store. Two
+// things make a program small. The slices of an algorithm are alike: each has the same steps, only
+// with another slice number, so one slice's steps are the whole program. (tests/cost/simulate.cc
+// checks that for every algorithm.) And of those only a *window* is stored, from step `first` on.
+// When a rank has used its window up, the algorithm is run again and the next window is stored:
+// recording a step costs a nanosecond.
 //
 // Steps that move nothing and take no time here (post_op) are left out, and the additions of a
 // one-shot, n² of them, or of a two-shot's slice become one step with all their bytes.
@@ -35,7 +35,7 @@ struct SimulatedStep {
   int from;
   int send_chunk;
   int receive_chunk;
-  std::size_t reduced;  // elements of whole chunks, of all reduce_input in a row; a slice has its share
+  std::size_t reduced;  // elements of whole chunks, of additions in a row; a slice has its share
 };
 
 // Stores steps first, first + 1, … first + most − 1.

@@ -3,12 +3,12 @@
 // Every rank has a clock. A step moves it on by what the step would have cost on the described
 // machine (machine.h), and a step that waits moves it to when the awaited thing is there:
 //
-//   send       waits for credit (credit.h's rules); message_ns; on stores the copy into the slot, on
-//              a wire the port's time, which is not the sender's
+//   send       waits for credit (credit.h's rules); message_ns; on stores the copy into the slot,
+//              on a wire the port's time, which is not the sender's
 //   receive    waits for the message: sent, + latency (+ bytes / bandwidth); message_ns, slot_ns;
 //              the copy out of the slot, or the addition; then its credit takes a latency back
 //   both       in the order in which the host executor does them (comm/algorithms/step.h)
-//   copy_input, reduce_input: the copy or the additions
+//   local      copy_input, reduce_input: the copy or the additions
 //
 // As on the host executor, a partial sum is computed straight into the peer's slot where stores
 // reach it and there is credit, and a message that fits into a cell is not copied to a slot. Nor is
@@ -17,16 +17,16 @@
 // knows that all that it has exposed has been read.
 //
 // What a byte costs: a copy has two ends, an addition three, and each is in a buffer of the call or
-// in a slot. Each end pays its share (1/2, 1/3) of the machine's rate for operands as long as what it
-// is in: the buffer, whose length decides in which cache or memory its bytes are; or the channel's
-// slots taken together, as a message goes where the one was that came so many before.
+// in a slot. Each end pays its share (1/2, 1/3) of the machine's rate for operands as long as what
+// it is in: the buffer, whose length decides in which cache or memory its bytes are; or the
+// channel's slots taken together, as a message goes where the one was that came so many before.
 //
-// The algorithm is the very one that runs. So on a machine that has only α and β the predictions are
-// the formulas of the literature (tests/cost/simulate.cc), and where slots are few, slices many or
-// ports shared they are what no formula says.
+// The algorithm is the very one that runs. So on a machine that has only α and β the predictions
+// are the formulas of the literature (tests/cost/simulate.cc), and where slots are few, slices many
+// or ports shared they are what no formula says.
 //
-// Is the prediction independent of the order in which this program runs its ranks? Nearly. Which half
-// of a step comes first is decided by the clocks alone, but three things are not:
+// Is the prediction independent of the order in which this program runs its ranks? Nearly. Which
+// half of a step comes first is decided by the clocks alone, but three things are not:
 //
 //   ports      that several ranks share (many to one, hosts) are used in the order of turns, a step
 //              a turn, which is nearly the order of their clocks

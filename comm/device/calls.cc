@@ -11,12 +11,12 @@
 namespace ringside {
 namespace {
 
-// Which algorithm an all_reduce on the device executor runs. By design, and not measured yet: a step
-// costs about 2 us there, in which a rank's share of its memory's bandwidth moves some 100 KiB; so
-// a one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond that, two
-// steps are fewer than the ring's. Where pieces are exposed two-shot reads and writes each byte
-// once, and partial sums stay in registers; elsewhere its n−2 copies cost more than steps at some
-// size.
+// Which algorithm an all_reduce on the device executor runs. By design, and not measured yet: a
+// step costs about 2 us there, in which a rank's share of its memory's bandwidth moves some 100
+// KiB; so a one-shot's n−1 times as many bytes pay up to where they take a step's time. Beyond
+// that, two steps are fewer than the ring's. Where pieces are exposed two-shot reads and writes
+// each byte once, and partial sums stay in registers; elsewhere its n−2 copies cost more than steps
+// at some size.
 constexpr std::size_t kDeviceOneShotBytes = std::size_t{512} << 10;
 constexpr std::size_t kDeviceTwoShotBytes = std::size_t{8} << 20;
 
@@ -78,7 +78,8 @@ bool DeviceCalls::takes(Plan& plan) {
   return true;
 }
 
-// A device has bounds of its own between the algorithms of an all_reduce, and a stream only the ring.
+// A device has bounds of its own between the algorithms of an all_reduce, and a stream only the
+// ring.
 ExecutorChoice DeviceCalls::choose(Plan& plan) const {
   const NamedAlgorithm as_planned = plan.algorithm;
   const HostCall& call = plan.call;

@@ -34,8 +34,8 @@ class DeviceCalls {
   // Throws Error{usage} if calls cannot be made on this stream.
   void check_stream(Device::Stream stream) const;
 
-  // Does the call go to the device? Then the plan is adapted to it. If not, its buffers may still be
-  // the device's: they are then staged.
+  // Does the call go to the device? Then the plan is adapted to it. If not, its buffers may still
+  // be the device's: they are then staged.
   bool takes(Plan& plan);
   // Staged buffers, if any are; none where all of them are the host's.
   std::optional<Staging> stage(HostCall& call);

@@ -28,8 +28,8 @@ inline constexpr int kMostBlocks = 64;
 
 // Ranks that are threads of one process and share a device have streams on which they wait for each
 // other. CUDA maps streams to hardware queues ("connections", 8 unless the program says otherwise);
-// of two on one queue the second waits for the first, and then such a wait is for ever. A rank has one stream
-// of its own on the device executor and two on the stream executor, and its caller's.
+// of two on one queue the second waits for the first, and then such a wait is for ever. A rank has
+// one stream of its own on the device executor and two on the stream executor, and its caller's.
 constexpr int streams_needed(ExecutorChoice executor, int ranks) {
   if (ranks < 2 || executor == ExecutorChoice::host) return 0;
   return (executor == ExecutorChoice::device ? 2 : 3) * ranks + 1;

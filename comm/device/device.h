@@ -1,10 +1,10 @@
 // An accelerator, as far as collectives need one: memory that peers can reach, streams of work in
 // order, events between them, and one kernel.
 //
-// There are two. comm/device/cuda/cuda_device.h is a GPU. tests/device/cpu_device.h emulates one: its
-// memory is the host's, its streams are threads, its kernel is run by threads. So all that is above
-// (which executor, which steps, what happens when a peer dies while a kernel waits) is written once
-// and tested where there is no GPU.
+// There are two. comm/device/cuda/cuda_device.h is a GPU. tests/device/cpu_device.h emulates one:
+// its memory is the host's, its streams are threads, its kernel is run by threads. So all that is
+// above (which executor, which steps, what happens when a peer dies while a kernel waits) is
+// written once and tested where there is no GPU.
 //
 // What is enqueued on a stream is carried out in order, later; no function here waits unless its
 // comment says so. Every function throws Error{system} with the device's own message.
@@ -85,7 +85,8 @@ class Device {
   virtual void reduce(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
                       const void* b, std::size_t count) = 0;
   virtual void divide(Stream stream, DType dtype, void* inout, std::size_t count, int divisor) = 0;
-  // After all that is before it on the stream, whose effects are visible to whoever sees the signal.
+  // After all that is before it on the stream, whose effects are visible to whoever sees the
+  // signal.
   virtual void signal(Stream stream, DeviceCell* cell, std::uint64_t bits) = 0;
   // The stream goes on when the cell's sequence is there, or further; or on the abort flag.
   virtual void await(Stream stream, const DeviceCell* cell, std::uint64_t bits,

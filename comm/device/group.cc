@@ -80,8 +80,8 @@ std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers
   mine.executor = static_cast<std::int32_t>(options.executor);
   mine.slot_bytes = options.device_slot_bytes;
   mine.stream_slot_bytes = options.stream_slot_bytes;
-  // A rank whose device does not answer reports it with its offer; if it threw alone, it would leave
-  // the others waiting.
+  // A rank whose device does not answer reports it with its offer; if it threw alone, it would
+  // leave the others waiting.
   attempt(mine.sentence, [&] {
     group->device_ = options.device ? options.device() : current_device();
     mine.facts = group->device_->facts();
@@ -254,7 +254,8 @@ void DeviceGroup::enqueue_on_streams(const Plan& plan, Device::Stream stream) {
 }
 
 // Pieces that every rank exposes need no slot, so they may be longer than one. Not partial sums,
-// which have no other place, nor what is in scratch, nor one-shot's, whose messages hold all chunks.
+// which have no other place, nor what is in scratch, nor one-shot's, whose messages hold all
+// chunks.
 bool DeviceGroup::exposes_all_of(const DeviceCall& call) const {
   if (!capabilities_.all_expose || call.algorithm == AlgorithmId::reduce ||
       call.algorithm == AlgorithmId::all_reduce_one_shot)
@@ -361,8 +362,8 @@ DeviceGroup::~DeviceGroup() {
   free_retired_windows();
 }
 
-// Waits for this rank's own work, sends a goodbye to all peers, and retires its window. What does not
-// end is left where it is: memory that a kernel uses is never freed.
+// Waits for this rank's own work, sends a goodbye to all peers, and retires its window. What does
+// not end is left where it is: memory that a kernel uses is never freed.
 void DeviceGroup::part() {
   const auto start = std::chrono::steady_clock::now();
   while (any_ && !device_->is_done(last_)) {

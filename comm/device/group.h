@@ -1,5 +1,5 @@
-// A communicator's ranks on their devices: the windows in device memory, which executor carries out a
-// call, and calls that are under way there.
+// A communicator's ranks on their devices: the windows in device memory, which executor carries out
+// a call, and calls that are under way there.
 //
 // Made together with the communicator, if every rank has made a device current before. Ranks may
 // share a device or have one each; what is possible is worked out from what all know of theirs:
@@ -9,10 +9,11 @@
 //     stream executor   needs memory that peers reach, and nothing more
 //     host executor     always: the buffers are copied to the host and back
 //
-// A call is enqueued, and then its end is waited for as on the host (waiter.h), by an event in place
-// of a flag: so a dead, late or mismatched peer is found and reported in the same sentences. If a
-// call fails, the communicator is marked broken first, and then everything that waits on the device
-// is freed: kernels by the abort flag, streams by a flag that is further than any they wait for.
+// A call is enqueued, and then its end is waited for as on the host (waiter.h), by an event in
+// place of a flag: so a dead, late or mismatched peer is found and reported in the same sentences.
+// If a call fails, the communicator is marked broken first, and then everything that waits on the
+// device is freed: kernels by the abort flag, streams by a flag that is further than any they wait
+// for.
 #pragma once
 
 #include <cstddef>

@@ -10,15 +10,15 @@
 //   - a piece that was received is sent on after the reduction that made it;
 //   - scratch memory for partial sums (two of them in turns) is written again after the copy that
 //     read it.
-// Nothing else needs one: the algorithms never write to a piece again that somebody still reads (the
-// prover proves it), and what a peer has read is known from its credit.
+// Nothing else needs one: the algorithms never write to a piece again that somebody still reads
+// (the prover proves it), and what a peer has read is known from its credit.
 //
 // In one stream work is strictly in order, so a step's wait for room comes before its wait for the
 // message. Two slots for a connection make that free of deadlock, for the reason that
 // kernel/executor.h gives.
 //
-// Slots are large here: each step is half a dozen operations on a stream, at some microseconds each,
-// and the bytes must outweigh them.
+// Slots are large here: each step is half a dozen operations on a stream, at some microseconds
+// each, and the bytes must outweigh them.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// A world of symbols: the turns, the steps and the wait cycles. What is proved, and why it suffices,
-// is in prove.h; memory and channels are in symbol_memory.h and symbol_channel.h.
+// A world of symbols: the turns, the steps and the wait cycles. What is proved, and why it
+// suffices, is in prove.h; memory and channels are in symbol_memory.h and symbol_channel.h.
 #include "comm/verify/prove.h"
 
 #include <algorithm>

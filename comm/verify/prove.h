@@ -2,11 +2,11 @@
 // at everything that could go wrong.
 //
 // A value is not a number but its history: which chunk and slice it is, and which ranks'
-// contributions were added to it, in which order. What a step does, and when, is the host executor's
-// own text (comm/algorithms/step.h). Channels have the slots and credits of credit.h, the same
-// functions that the executors call, or none at all (rendezvous: a send ends only when its message
-// is taken). Proved is, for one number of ranks, one number of slots and one order in which ranks
-// get to run:
+// contributions were added to it, in which order. What a step does, and when, is the host
+// executor's own text (comm/algorithms/step.h). Channels have the slots and credits of credit.h,
+// the same functions that the executors call, or none at all (rendezvous: a send ends only when its
+// message is taken). Proved is, for one number of ranks, one number of slots and one order in which
+// ranks get to run:
 //
 //   complete     every output holds every contribution exactly once, in the stated order
 //   no mix-up    only pieces of the same chunk and slice are ever added, and nothing is sent or

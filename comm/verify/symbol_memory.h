@@ -37,8 +37,9 @@ class ProofMemory {
   void copy_input(int chunk, std::size_t slice);
   void post_op(Piece piece, std::size_t slice);
 
-  // The primitives of one_shot.h and two_shot.h. A peer's input is read in its slot each time that it
-  // is needed; the own one as it was when it was waited for. Without a piece it is the whole input.
+  // The primitives of one_shot.h and two_shot.h. A peer's input is read in its slot each time that
+  // it is needed; the own one as it was when it was waited for. Without a piece it is the whole
+  // input.
   std::vector<Value> whole_input() const;
   void wait_input(int peer, const SymbolChannel& channel);
   void wait_own_input(const std::optional<Piece>& piece, std::size_t slice);

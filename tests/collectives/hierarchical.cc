@@ -1,5 +1,5 @@
-// all_reduce in groups (comm/algorithms/hierarchical.h) by the host executor, against an oracle that
-// adds in the order which that file states, byte for byte.
+// all_reduce in groups (comm/algorithms/hierarchical.h) by the host executor, against an oracle
+// that adds in the order which that file states, byte for byte.
 #include <cstring>
 #include <vector>
 

@@ -187,7 +187,7 @@ class CpuDevice : public Device {
     });
   }
   void reduce(Stream stream, DType dtype, Reduction reduction, void* out, const void* a,
-            const void* b, std::size_t count) override {
+              const void* b, std::size_t count) override {
     of(stream).push([=, this] {
       if (!is_let_go()) reduce_loop(dtype, reduction)(out, a, b, count);
     });

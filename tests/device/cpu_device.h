@@ -1,6 +1,6 @@
-// A device that the CPU emulates, so that everything above comm/device/device.h runs where there is no
-// GPU: the stream executor and the device executor, with flags, credit, zero-copy messages, events,
-// and the ends of waits.
+// A device that the CPU emulates, so that everything above comm/device/device.h runs where there is
+// no GPU: the stream executor and the device executor, with flags, credit, zero-copy messages,
+// events, and the ends of waits.
 //
 //     memory    the host's; every address counts as the device's while a CpuDevice owns it
 //     a stream  a thread that carries out what is enqueued on it, one after the other

@@ -1,7 +1,7 @@
-// Collectives on device memory without a device: the CPU emulates it (tests/device/cpu_device.h), and
-// all that is above a GPU's own hardware is checked against the oracle, bit for bit: the device
-// executor's kernel, what the stream executor enqueues, staging, and what happens when ranks differ,
-// die or are late. The tests that a GPU runs, too, are in tests/device/rig.h.
+// Collectives on device memory without a device: the CPU emulates it (tests/device/cpu_device.h),
+// and all that is above a GPU's own hardware is checked against the oracle, bit for bit: the device
+// executor's kernel, what the stream executor enqueues, staging, and what happens when ranks
+// differ, die or are late. The tests that a GPU runs, too, are in tests/device/rig.h.
 #include <atomic>
 #include <barrier>
 #include <cstring>
@@ -71,7 +71,9 @@ RINGSIDE_TEST(device, who_has_returned_may_write_to_what_he_gave) {
 
 RINGSIDE_TEST(device, zero_copy_changes_no_bit) { check_zero_copy(t, emulated()); }
 
-RINGSIDE_TEST(device, a_changed_input_is_seen) { check_that_a_changed_input_is_seen(t, emulated()); }
+RINGSIDE_TEST(device, a_changed_input_is_seen) {
+  check_that_a_changed_input_is_seen(t, emulated());
+}
 
 // Blocks, threads, slots and algorithms decide how the work is cut, and nothing else.
 RINGSIDE_TEST(device, cutting_changes_no_bit) {
@@ -245,8 +247,8 @@ RINGSIDE_TEST(device, nothing_is_left_behind) {
   CHECK_EQ(cpu_device_retired_windows(), before);
 }
 
-// A rank whose device fails reports it to the others during the set-up, where they would wait for it
-// otherwise.
+// A rank whose device fails reports it to the others during the set-up, where they would wait for
+// it otherwise.
 RINGSIDE_TEST(device, a_device_that_does_not_answer_ends_the_start_of_all_ranks) {
   std::vector<Ending> endings(3);
   run_as_threads(3, [&](Bootstrap& bootstrap) {

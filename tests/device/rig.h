@@ -2,8 +2,8 @@
 // (cpu_device.h, tests/device/device.cc) and a GPU (tests/cuda/test_collectives.cc).
 //
 // What the two differ in is a Rig: how a communicator gets its device, and how a rank gets memory
-// there. All memory is allocated before the first communicator is made: a GPU's allocations may wait
-// for kernels that run, and a kernel of ours may wait for the rank that allocates.
+// there. All memory is allocated before the first communicator is made: a GPU's allocations may
+// wait for kernels that run, and a kernel of ours may wait for the rank that allocates.
 #pragma once
 
 #include <functional>
@@ -64,7 +64,8 @@ void check_a_message_of_another_call(Context& t, const Rig& rig);
 void check_a_straggler(Context& t, const Rig& rig);
 void check_a_rank_that_has_left(Context& t, const Rig& rig);
 void check_abort(Context& t, const Rig& rig);
-// Freeing memory on a GPU may wait for all its kernels; one of them may wait for the rank that frees.
+// Freeing memory on a GPU may wait for all its kernels; one of them may wait for the rank that
+// frees.
 void check_an_end_beside_a_call(Context& t, const Rig& rig);
 
 // --- on the caller's stream ---

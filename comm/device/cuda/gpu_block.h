@@ -8,8 +8,8 @@ namespace ringside {
 
 class GpuBlock {
  public:
-  // What the block shares. Two places for what the leader broadcasts: a thread that is slow to read one
-  // is not overtaken, as the other is written next, and before the one after that all have met.
+  // What the block shares. Two places for what the leader broadcasts: a thread that is slow to read
+  // one is not overtaken, as the other is written next, and before the one after that all have met.
   struct Shared {
     LeaderResult results[2];
     DeviceProgress progress[kMostDeviceRanks];

@@ -2,8 +2,8 @@
 // laid out for it.
 //
 // Every rank has a window in device memory that all others can load from and store to. In it each
-// *block* of each peer has a connection of its own to this rank: a few slots, a cell for each, and a
-// cell in which credit for the other direction comes back.
+// *block* of each peer has a connection of its own to this rank: a few slots, a cell for each, and
+// a cell in which credit for the other direction comes back.
 //
 //     window of rank r    block 0                       block 1                       …
 //                         from 0 │ from 1 │ from 2 …    from 0 │ from 1 │ from 2 …
@@ -126,8 +126,8 @@ struct DeviceCall {
   DeviceErrorFlags* error_flags = nullptr;
   unsigned char* scratch = nullptr;  // Place::scratch: a slot for each block
 
-  // Ranks that can read this rank's buffers in place, a bit each; and from which size on messages to
-  // them are exposed.
+  // Ranks that can read this rank's buffers in place, a bit each; and from which size on messages
+  // to them are exposed.
   std::uint32_t readers = 0;
   std::size_t zero_copy_from_bytes = SIZE_MAX;
 };

@@ -2,7 +2,8 @@
 //
 // A Block has
 //    index(), count()      which block of how many
-//    broadcast(f)          the leader's f() → LeaderResult, known to all threads; a barrier before anybody
+//    broadcast(f)          the leader's f() → LeaderResult, known to all threads; a barrier before
+//    anybody
 //                          goes on
 //    leader(f)             the leader alone; nobody waits for it
 //    together(f)           f(thread, threads) on each thread, and a barrier

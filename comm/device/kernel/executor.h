@@ -1,29 +1,29 @@
-// The device executor: the algorithm *is* the kernel. Each block of threads runs it on an executor of
-// its own, and the primitives are loads, stores and flags on memory of the peers.
+// The device executor: the algorithm *is* the kernel. Each block of threads runs it on an executor
+// of its own, and the primitives are loads, stores and flags on memory of the peers.
 //
-//     all_reduce(executor, ring)            ring.h, the same function that the host executor runs
-//       └ executor.exchange_reduce(…)       leader: waits for room; all threads: copy; leader: signals
-//                                           leader: waits for the flag; all threads: reduce; credit
+//     all_reduce(executor, ring)        ring.h, the same function that the host executor runs
+//       └ executor.exchange_reduce(…)   leader: waits for room; all threads: copy; leader: signals
+//                                       leader: waits for the flag; all threads: reduce; credit
 //
 // What is different from the host executor, and why
 //   Order.          A step sends first and receives then, and waits for room in between. With one
-//                   slot that could deadlock; with two it cannot: message m needs m − 2 to have been
-//                   consumed, whose receiver waited for message m − 1 at most, and so on down to the
-//                   first one (step.h's order next_half_in_order; the prover's rule `in_order`
-//                   proves it).
+//                   slot that could deadlock; with two it cannot: message m needs m − 2 to have
+//                   been consumed, whose receiver waited for message m − 1 at most, and so on down
+//                   to the first one (step.h's order next_half_in_order; the prover's rule
+//                   `in_order` proves it).
 //   Partial sums.   They are always computed straight into the slot of the peer that they go on to.
 //                   There is no scratch memory for them, and nothing is copied twice.
-//   Zero-copy.      Where a peer can load this rank's memory (threads of one process; GPUs with peer
-//                   access) a large piece is not copied but exposed, as in allocate.h. Nothing has
-//                   to be allocated in a special way for it.
-//   reduce_input.   The one-shot adds contribution after contribution; the executor notes where they
-//                   are, and adds them all in one pass when the last one is named.
+//   Zero-copy.      Where a peer can load this rank's memory (threads of one process; GPUs with
+//                   peer access) a large piece is not copied but exposed, as in allocate.h.
+//                   Nothing has to be allocated in a special way for it.
+//   reduce_input.   The one-shot adds contribution after contribution; the executor notes where
+//                   they are, and adds them all in one pass when the last one is named.
 //
 // What runs it is a template argument. On a GPU (comm/device/cuda/gpu_block.h) one thread, the
 // *leader*, does what must be done once, and all others follow; on a CPU
 // (tests/device/cpu_device.cc) one thread does the work of all of them. So everything but the
-// hardware's own promises is tested where there is no GPU: slots, flags, credit, order, cutting, and
-// the ends of waits.
+// hardware's own promises is tested where there is no GPU: slots, flags, credit, order, cutting,
+// and the ends of waits.
 #pragma once
 
 #include <cstddef>
@@ -77,8 +77,8 @@ class DeviceExecutor {
   RINGSIDE_HD void wait_reads();
 
  private:
-  // What can be read of another rank's input: all of it where it is, its block's shares of the chunks
-  // one after the other, or the one piece that was waited for.
+  // What can be read of another rank's input: all of it where it is, its block's shares of the
+  // chunks one after the other, or the one piece that was waited for.
   enum class Seen : unsigned char { whole, shares, piece };
   struct View {
     const unsigned char* at = nullptr;
