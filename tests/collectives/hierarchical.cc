@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "comm/allocate.h"
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "kernels/loops.h"
@@ -34,25 +35,27 @@ Bytes in_groups(const std::vector<Bytes>& inputs, Shape shape, std::size_t count
                 Reduction reduction) {
   const int n = shape.ranks * shape.groups;
   const std::size_t each = bytes_of(dtype);
-  const Chunks chunks{count, n};
+  const std::vector<std::size_t> counts = tools::dealt(count, n);
   Bytes output(count * each);
+  std::size_t begin = 0;
   for (int chunk = 0; chunk < n; ++chunk) {
     const int p = chunk / shape.groups, g = chunk % shape.groups;
-    const Range r = chunks[chunk];
+    const std::size_t length = counts[static_cast<std::size_t>(chunk)];
     std::vector<Bytes> sums;
     for (int k = 1; k <= shape.groups; ++k) {
       const int group = (g + k) % shape.groups;
       std::vector<const std::byte*> parts;
       for (int i = 1; i <= shape.ranks; ++i) {
         const int rank = group * shape.ranks + (p + i) % shape.ranks;
-        parts.push_back(inputs[static_cast<std::size_t>(rank)].data() + r.begin * each);
+        parts.push_back(inputs[static_cast<std::size_t>(rank)].data() + begin * each);
       }
-      sums.push_back(added(parts, r.count, dtype, reduction));
+      sums.push_back(added(parts, length, dtype, reduction));
     }
     std::vector<const std::byte*> parts;
     for (const Bytes& sum : sums) parts.push_back(sum.data());
-    const Bytes total = added(parts, r.count, dtype, reduction);
-    std::copy(total.begin(), total.end(), output.begin() + static_cast<long>(r.begin * each));
+    const Bytes total = added(parts, length, dtype, reduction);
+    std::copy(total.begin(), total.end(), output.begin() + static_cast<long>(begin * each));
+    begin += length;
   }
   if (reduction == Reduction::avg) divide_loop(dtype)(output.data(), count, n);
   return output;
@@ -130,7 +133,7 @@ RINGSIDE_TEST(collectives, groups_that_do_not_divide_the_ranks_are_refused) {
     float value = 1;
     std::string sentence;
     try {
-      comm.all_reduce(&value, &value, 1, DType::f32);
+      comm.all_reduce(&value, &value, 1, DType::f32, Reduction::sum);
     } catch (const Error& error) {
       if (error.fault() == Fault::usage) sentence = error.what();
     }
