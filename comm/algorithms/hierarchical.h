@@ -24,9 +24,8 @@
 // with positions taken modulo m and groups modulo G. It depends on c, m and G, on nothing else.
 //
 // What it costs: 2(m−1)G messages inside and 2(G−1) between groups, one after another, of S/n each.
-// The ring has 2(n−1), about as many; but there every step waits for the slowest of its messages,
-// and one of them always crosses between groups. Here 2(G−1) steps do, and those cross on all m
-// ranks of a group at once, 2(G−1)/n·S on each.
+// The ring has 2(n−1), about as many, of which some 2G cross between groups; and there all bytes
+// cross at one rank of a group, 2(n−1)/n·S of them, while here every rank has a share of that.
 #pragma once
 
 #include <cstddef>

@@ -97,7 +97,9 @@ ExecutorInUse DeviceCalls::way(Plan& plan) const {
   const ExecutorChoice chosen = choose(plan);
   if (chosen == group_->capabilities().executor) return executor();
   return {ringside::name_of(chosen),
-          "only the host executor has all of this algorithm's primitives"};
+          group_->capabilities().executor == ExecutorChoice::stream
+              ? "the stream executor has the ring's primitives alone, and this operation has others"
+              : "only the host executor carries out an all_reduce in groups"};
 }
 
 std::optional<Staging> DeviceCalls::stage(HostCall& call) {

@@ -219,7 +219,7 @@ RINGSIDE_TEST(proof_mutants, the_own_input_is_set_aside_before_the_first_fold) {
   };
   CHECK(prove_algorithm(false, at_the_others, looks_at_itself_late).holds);
   check_violation(t, prove_algorithm(true, at_the_others, looks_at_itself_late),
-                  "rank 0 ends with chunk 0 folded as [1 2 3 1 2 3]; [1 2 3 0] was promised");
+                  "rank 0 ends with chunk 0 folded as [1 2 3 (1 2 3)]; [1 2 3 0] was promised");
 }
 
 }  // namespace ringside

@@ -283,7 +283,7 @@ RINGSIDE_TEST(proof_mutants, two_shot_sets_its_own_input_aside_before_the_first_
   CHECK(prove_algorithm(looks_at_itself_late).holds);
   check_violation(t,
                   prove_algorithm(looks_at_itself_late, {.in_place = true, .turns = Turns::eager}),
-                  "rank 0 ends with chunk 0 folded as [1 2 3 1 2 3]; [1 2 3 0] was promised");
+                  "rank 0 ends with chunk 0 folded as [1 2 3 (1 2 3)]; [1 2 3 0] was promised");
 }
 
 RINGSIDE_TEST(proof_mutants, two_shot_of_another_chunk_than_it_looks_at) {
