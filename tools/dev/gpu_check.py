@@ -4,20 +4,21 @@
   tools/gpu_check.sh --dry-run     print the steps and their commands, and run nothing
   tools/gpu_check.sh --out FOLDER  the report goes there
 
-It wants the CUDA toolkit, a C++20 compiler, make's kind of shell and python3, and no more: no MPI,
-no Criterion, no Ninja, no network. Programs that are built and start here are used as they are
-(--build: built anew). Then come the tests on the GPU, each in a process of its own so that one
-that goes wrong spoils no other; compute-sanitizer on a few small ones, if it is there; the kernels
-beside the hardware's limits; and all_reduce on device memory, on each executor, for 1, 2 and 4 ranks
-as threads (beside NCCL as well, if libnccl is there and there is a GPU for each rank).
+It needs the CUDA toolkit, a C++20 compiler, Ninja and python3, and nothing else: no MPI, no
+Criterion, no network. Programs that are built already and start here are used as they are, and then
+neither compiler nor Ninja is needed (--build builds them anew). Then come the tests on the GPU,
+each in a process of its own, so that one failure cannot spoil the next test; compute-sanitizer on
+a few small tests, if it is installed; the kernels against the hardware's limits; and all_reduce on
+device memory, with each executor, for 1, 2 and 4 ranks as threads (against NCCL as well, if libnccl
+is installed and there is a GPU for each rank).
 
-Every step has a time of its own, and all of them together --minutes. What there was no time for is
-told, and then the verdict is INCOMPLETE. Unless they are set already, RINGSIDE_TIMEOUT=20 is set
-for all steps, and CUDA_DEVICE_MAX_CONNECTIONS=32: ranks that are threads have more streams than
-the 8 queues of the default.
+Every step has a time limit of its own, and all of them together have --minutes. Steps for which no
+time was left are listed, and the verdict is then INCOMPLETE. Unless they are set already,
+RINGSIDE_TIMEOUT=20 is set for all steps, and CUDA_DEVICE_MAX_CONNECTIONS=32: ranks that are threads
+have more streams than the 8 queues of the default.
 
-Exit status: 0 every step has passed; 1 one has failed or was left out for time; 2 a bad option;
-3 there is no GPU.
+Exit status: 0 every step has passed; 1 one has failed or was left out for lack of time; 2 a bad
+option; 3 there is no GPU, or no Ninja to build with.
 """
 import argparse
 import ctypes
@@ -40,7 +41,7 @@ PROGRAMS = [TESTS, "build/release/tests/programs/rank_cuda", "build/release/tool
 SUITES = ("cuda_collectives.", "cuda_processes.", "cuda_nccl.")  # a process for each test
 SANITIZED = ["cuda_loops.copy", "cuda_loops.nothing", "cuda_collectives.after_failures"]
 SIZES = ["-b 1K -e 64K -f 64", "-b 1M -e 256M -f 16"]
-LANES = ["device", "stream"]
+EXECUTORS = ["device", "stream"]
 RANKS = [1, 2, 4]
 
 
@@ -128,11 +129,12 @@ def programs_start():
 
 
 def build_step():
-    ninja = "ninja -f build/release/build.ninja"
     if not shutil.which("ninja"):
-        ninja = "tools/dev/ninja_less.py"
-    return step("build", f"tools/dev/configure.sh release && {ninja} {' '.join(PROGRAMS)}", 300,
-                needed=True)
+        print("gpu_check: Ninja is needed to build: `pip install ninja`, or `apt-get install "
+              "ninja-build`", file=sys.stderr)
+        sys.exit(3)
+    return step("build", "tools/dev/configure.sh release && ninja -f build/release/build.ninja "
+                + " ".join(PROGRAMS), 300, needed=True)
 
 
 def test_steps():
@@ -162,14 +164,15 @@ def bench_steps(gpus, nccl):
         for ranks in RANKS:
             if baseline and ranks > gpus:  # it wants a GPU for each rank
                 continue
-            for executor in LANES:
+            for executor in EXECUTORS:
                 for sizes in SIZES:
                     words = f"all_reduce, {ranks} ranks, {executor} executor, {sizes.split()[1]} up"
-                    command = (f"RINGSIDE_EXECUTOR={executor} build/release/tools/bench --threads {ranks} "
-                               f"--op all_reduce --memory device {sizes} --json")
+                    command = (f"RINGSIDE_EXECUTOR={executor} build/release/tools/bench "
+                               f"--threads {ranks} --op all_reduce --memory device {sizes} --json")
                     if baseline:
-                        words, command = words + ", beside NCCL", command + f" --baseline {baseline}"
-                    steps.append(step(words, command, 40, json=True, executor=executor, ranks=ranks))
+                        words, command = words + ", against NCCL", command + f" --baseline {baseline}"
+                    steps.append(step(words, command, 40, json=True, executor=executor,
+                                      ranks=ranks))
     return steps
 
 
@@ -185,8 +188,8 @@ def judge(it, returncode, out, err):
         return "passed", "" if returncode == 0 else "no bad access, but the test failed under it"
     if returncode != 0:
         telling = r"(FAILED|HUNG|\S+\.(cc|h|cu):\d+)|.*[Ee]rror"
-        told = [line for line in lines if re.match(telling, line)]
-        return "failed", f"exit status {returncode}: {(told or [last])[0]}"
+        reasons = [line for line in lines if re.match(telling, line)]
+        return "failed", f"exit status {returncode}: {(reasons or [last])[0]}"
     if it.get("json"):
         try:
             it["rows"] = json.loads(out)
@@ -270,6 +273,9 @@ def main():
         return gpu_report.self_test() or self_test()
     end = time.monotonic() + 60 * arguments.minutes
     found = find_gpus()
+    if isinstance(found, str) and not arguments.dry_run:
+        print(f"gpu_check: {found}", file=sys.stderr)
+        return 3
     os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
     os.environ.setdefault("RINGSIDE_TIMEOUT", "20")
     first = [build_step()] if arguments.build or not programs_start() else []
@@ -278,9 +284,6 @@ def main():
         for it in first + test_steps() + sanitizer_steps() + bench_steps(gpus, has_nccl()):
             print(f"{it['limit_s']:>4} s  {it['command']}")
         return 0
-    if isinstance(found, str):
-        print(f"gpu_check: {found}", file=sys.stderr)
-        return 3
     about = about_this_machine(*found)
     name = re.sub(r"[^a-z0-9]+", "-", about["gpu"].lower()).strip("-")
     path = arguments.out / f"{about['date']}-{name}.json"
