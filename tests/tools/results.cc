@@ -62,15 +62,15 @@ RINGSIDE_TEST(results, what_has_been_measured_is_kept_and_what_is_new_is_added) 
     CHECK_MSG(lines_with(page, row) == 1, "no '%s' in: %s", row, page.c_str());
   CHECK(contains(page, "Every element of every run was checked; none was wrong. 1 run.\n"));
 
-  const std::string kept = contents_of(folder.file("some.json"));
+  const std::string kept = contents_of(folder.file("some.jsonl"));
   CHECK(shell(one_case(folder, "all_gather")).ok());
-  CHECK_MSG(contents_of(folder.file("some.json")) == kept, "%s", "measured again");
+  CHECK_MSG(contents_of(folder.file("some.jsonl")) == kept, "%s", "measured again");
   CHECK(shell(one_case(folder, "all_gather") + " --op all_reduce").ok());
   const std::string more = contents_of(folder.file("some.md"));
   CHECK_EQ(lines_with(more, "### all_gather, allocate, 2 ranks"), 1u);
   CHECK_EQ(lines_with(more, "### all_reduce, allocate, 2 ranks"), 1u);
   CHECK(shell(one_case(folder, "all_gather") + " --fresh").ok());
-  CHECK_MSG(contents_of(folder.file("some.json")) != kept, "%s", "not measured again");
+  CHECK_MSG(contents_of(folder.file("some.jsonl")) != kept, "%s", "not measured again");
 }
 
 RINGSIDE_TEST(results, a_run_that_fails_is_reported_with_its_sentence) {

@@ -1,6 +1,6 @@
-"""gpu_check: all that ringside can say on a machine with a GPU, in one command and eight minutes.
+"""gpu_check: all that can be tested and measured on a GPU, in one command and eight minutes.
 
-  tools/gpu_check.sh               test and measure; docs/results/DATE-GPU.md, and .json beside it
+  tools/gpu_check.sh               test and measure; docs/results/DATE-GPU.md, and .jsonl beside it
   tools/gpu_check.sh --dry-run     print the steps and their commands, and run nothing
   tools/gpu_check.sh --out FOLDER  the report goes there
 
@@ -286,7 +286,7 @@ def main():
         return 0
     about = about_this_machine(*found)
     name = re.sub(r"[^a-z0-9]+", "-", about["gpu"].lower()).strip("-")
-    path = arguments.out / f"{about['date']}-{name}.json"
+    path = arguments.out / f"{about['date']}-{name}.jsonl"
     print(f"# {about['gpu']}, driver {about['driver']}, commit {about['commit']}", flush=True)
     steps = list(first)
     try:

@@ -1,12 +1,15 @@
 """The report of tools/gpu_check.sh: from steps that were run to one Markdown page and one verdict.
 
-A step is {"name", "command", "result", "words", "seconds"}; one that has measured has "rows" as
-well, what bench or kernel_bench printed with --json. Nothing is run here, so that the page can be
-tried on made-up steps: self_test().
+A step is {"name", "command", "result", "words", "seconds"} and one line of the .jsonl file; one
+that has measured has "rows" as well, what bench or kernel_bench printed with --json. Nothing is run
+here, so that the page can be tried on made-up steps: self_test().
 """
 import json
 import tempfile
 from pathlib import Path
+
+import results_report
+from results_report import size_words, table
 
 
 def verdict(steps):
@@ -19,27 +22,6 @@ def verdict(steps):
     if count["not run"] or not count["passed"]:
         return f"INCOMPLETE: {words or 'nothing was run'}"
     return f"PASSED: {words}"
-
-
-def table(head, rows, left=1):
-    """Aligned: the first `left` columns to the left, numbers to the right."""
-    rows = [[str(cell).replace("|", "/") for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-
-    def line(cells):
-        return "| " + " | ".join(cell.ljust(width) if i < left else cell.rjust(width)
-                                 for i, (cell, width) in enumerate(zip(cells, widths))) + " |"
-
-    rule = "|" + "|".join("-" * (width + 1) + ("-" if i < left else ":")
-                          for i, width in enumerate(widths)) + "|"
-    return [line(head), rule, *map(line, rows)]
-
-
-def size_words(size):
-    for unit, name in ((2**30, "G"), (2**20, "M"), (2**10, "K")):
-        if size >= unit and size % unit == 0:
-            return f"{size // unit}{name}"
-    return str(size)
 
 
 def bench_rows(steps):
@@ -98,8 +80,8 @@ def page(about, steps):
 
 def write(path, about, steps):
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = {"tool": "gpu_check", "about": about, "verdict": verdict(steps), "steps": steps}
-    path.write_text(json.dumps(whole, indent=1) + "\n")
+    head = {"tool": "gpu_check", "verdict": verdict(steps), **about}
+    results_report.write(path, head, steps)
     path.with_suffix(".md").write_text(page(about, steps))
 
 
@@ -134,11 +116,12 @@ def self_test():
     if any(not verdict(none).startswith("INCOMPLETE") for none in ([], [made_up("", "skipped")])):
         failures.append("nothing at all has passed")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "new" / "some.json"
+        path = Path(folder) / "new" / "some.jsonl"
         write(path, ABOUT, [*steps, failed])
-        kept, text = json.loads(path.read_text()), path.with_suffix(".md").read_text()
-    if kept["steps"][1]["rows"]["rows"] != [row, beside] or kept["about"] != ABOUT:
-        failures.append("the .json does not hold what was measured")
+        about, *kept = [json.loads(line) for line in path.read_text().splitlines()]
+        text = path.with_suffix(".md").read_text()
+    if kept[1]["rows"]["rows"] != [row, beside] or not ABOUT.items() <= about.items():
+        failures.append("the .jsonl does not hold what was measured")
     flat = [" ".join(line.split()) for line in text.split("\n")]
     for line in ["**FAILED: 3 passed, 1 failed**", "| GPU | A GPU, 2 of them |",
                  "| commit | abc |", "| CUDA | toolkit 12.9, driver 13.0 |",

@@ -1,27 +1,75 @@
 """The tables of tools/results: from runs of the bench to one Markdown page.
 
-A run is {"op", "memory", "ranks", "baseline", "configuration", "command"} and either "bench", which is
-what the bench printed with --json, or "failed", a sentence. Nothing is measured here, so that the
-arithmetic can be tried on made-up runs: self_test().
+A run is one line of the .jsonl file: "op", "memory", "ranks", "baseline", "configuration" and
+"command" say what was run, and then either "failed" is the sentence with which that ended, or
+"rows" and what stands around them are what the bench measured (measured_by() says what is kept of
+its JSON). Times and ratios are [lower quartile, median, upper quartile]. Nothing is measured here,
+so that the arithmetic can be tried on made-up runs: self_test().
 """
+import json
 import math
 import statistics
+import tempfile
+from pathlib import Path
 
 DEFAULT = "Open MPI"
 DISTURBED = 1.4
+
+
+# ---- The file -------------------------------------------------------------------------------
+
+def read(path):
+    """(about, {command: run}): one line about the machine, then one a run."""
+    about, *runs = [json.loads(line) for line in path.read_text().splitlines()]
+    return about, {run["command"]: run for run in runs}
+
+
+def write(path, about, runs):
+    part = path.with_suffix(".part")
+    part.write_text("".join(json.dumps(it, ensure_ascii=False) + "\n" for it in [about, *runs]))
+    part.replace(path)
+
+
+def quartiles(of, name):
+    return [of[name + "_25"], of[name], of[name + "_75"]]
+
+
+def measured_row(row):
+    out, baseline, bound = row["out_of_place"], row["baseline"], row["lower_bound"]
+    kept = {"size_bytes": row["size_bytes"], "samples": row["samples"],
+            "time_us": quartiles(out, "time_us"), "wrong": out["wrong"]}
+    if baseline.get("ratio"):
+        kept["baseline_us"] = quartiles(baseline["out_of_place"], "time_us")
+        kept["baseline_wrong"] = baseline["out_of_place"]["wrong"]
+        kept["ratio"] = quartiles(baseline, "ratio")
+    if baseline["note"]:
+        kept["note"] = baseline["note"]
+    return {**kept, "bound_us": bound["time_us"], "xbound": bound["distance"]}
+
+
+def measured_by(bench):
+    """What is kept of what the bench prints with --json: all but what follows from the rest."""
+    def probe(it):
+        rates = {name: [[rate["bytes"], rate["gbs"]] for rate in it[name]]
+                 for name in ("copy", "reduce")}
+        return {**it, **rates}
+
+    kept = {name: bench[name] for name in ("date", "baseline_version", "cores_moved", "status_ns")}
+    return {**kept, "probe_before": probe(bench["probe_before"]),
+            "probe_after": probe(bench["probe_after"]),
+            "rows": [measured_row(row) for row in bench["rows"]]}
 
 
 # ---- Rows -----------------------------------------------------------------------------------
 
 def rows_by_size(runs):
     """{size: row} over the runs of one configuration: one for small sizes, and one for large."""
-    benches = [run["bench"] for run in runs if "bench" in run]
-    return {row["size_bytes"]: row for bench in benches for row in bench["rows"]}
+    return {row["size_bytes"]: row for run in runs for row in run.get("rows", [])}
 
 
 def ratio_of(row):
     """The baseline's time / ringside's; None where the baseline has nothing."""
-    return row.get("baseline", {}).get("ratio") if row else None
+    return row["ratio"][1] if row and "ratio" in row else None
 
 
 def configurations(runs):
@@ -49,26 +97,23 @@ def unlike_the_others(runs):
     def key(run, row):
         return (run["op"], run["memory"], run["ranks"], row["size_bytes"])
 
-    def rows(run):
-        return run["bench"]["rows"] if "bench" in run else []
-
     for run in runs:
-        for row in rows(run):
-            times.setdefault(key(run, row), []).append(row["out_of_place"]["time_us"])
+        for row in run.get("rows", []):
+            times.setdefault(key(run, row), []).append(row["time_us"][1])
     medians = {it: statistics.median(values) for it, values in times.items() if len(values) > 2}
 
     def is_unlike(run, row):
         median = medians.get(key(run, row))
-        change = row["out_of_place"]["time_us"] / median if median else 1
+        change = row["time_us"][1] / median if median else 1
         return not 1 / DISTURBED < change < DISTURBED
 
-    return [run for run in runs if any(is_unlike(run, row) for row in rows(run))]
+    return [run for run in runs if any(is_unlike(run, row) for row in run.get("rows", []))]
 
 
 # ---- Words ----------------------------------------------------------------------------------
 
 def size_words(size):
-    for unit, factor in (("M", 2**20), ("K", 2**10)):
+    for unit, factor in (("G", 2**30), ("M", 2**20), ("K", 2**10)):
         if size >= factor and size % factor == 0:
             return f"{size // factor}{unit}"
     return str(size)
@@ -88,23 +133,23 @@ def factor_words(factor):
 
 def baseline_words(row):
     """The baseline's time, and the median of the ratios of pairs with their quartiles."""
-    baseline = row.get("baseline", {})
-    if not baseline.get("ratio"):
+    if "ratio" not in row:
         return ["-", "-"]
-    quartiles = f" [{baseline['ratio_25']:.2f}, {baseline['ratio_75']:.2f}]"
-    return [time_words(baseline["out_of_place"]["time_us"]), factor_words(baseline["ratio"]) + quartiles]
+    low, ratio, high = row["ratio"]
+    return [time_words(row["baseline_us"][1]), f"{factor_words(ratio)} [{low:.2f}, {high:.2f}]"]
 
 
-def table(head, rows):
-    """Aligned: the first column to the left, numbers to the right."""
+def table(head, rows, left=1):
+    """Aligned: the first `left` columns to the left, numbers to the right."""
+    rows = [[str(cell).replace("|", "/") for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
     def line(cells):
-        padded = [cell.ljust(width) if i == 0 else cell.rjust(width)
+        padded = [cell.ljust(width) if i < left else cell.rjust(width)
                   for i, (cell, width) in enumerate(zip(cells, widths))]
         return "| " + " | ".join(padded) + " |"
 
-    rule = "|" + "|".join("-" * (width + 1) + ("-" if i == 0 else ":")
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if i < left else ":")
                           for i, width in enumerate(widths)) + "|"
     return [line(head), rule, *map(line, rows)]
 
@@ -116,17 +161,16 @@ CORES = {"one_core": "probably two threads of one core", "one_cache": "probably 
 
 def flags_line(runs):
     """Where the cores stood in these runs, as the bench has probed it before and after each."""
-    benches = [run["bench"] for run in runs if run.get("bench", {}).get("probe_after")]
-    flags = [bench[when]["flag_ns"] for bench in benches
-             for when in ("probe_before", "probe_after")]
+    runs = [run for run in runs if "rows" in run]
+    flags = [run[when]["flag_ns"] for run in runs for when in ("probe_before", "probe_after")]
     if not flags:
         return []
-    names = dict.fromkeys(bench["probe_before"]["cores"] for bench in benches)
-    moved = sum(bench["cores_moved"] for bench in benches)
+    names = dict.fromkeys(run["probe_before"]["cores"] for run in runs)
+    moved = sum(run["cores_moved"] for run in runs)
     words = " or ".join(CORES[name] for name in names if name in CORES)
     line = f"A flag took {min(flags):.0f} to {max(flags):.0f} ns: {words}."
     if moved:
-        line += (f" In {moved} of {len(benches)} runs it was another time after than before: the "
+        line += (f" In {moved} of {len(runs)} runs it was another time after than before: the "
                  "CPUs moved.")
     return [line]
 
@@ -141,16 +185,14 @@ def section(title, runs, first):
         return []
     head = ["size", "ringside us", f"{first} us", "ratio [quartiles]"]
     head += ["best other", "its ratio"] if ways else []
-    head += ["lower bound us", "x lower bound"]
+    head += ["bound us", "xbound"]
     rows = []
     for size, row in sorted(rows_of_first.items()):
-        cells = [size_words(size), time_words(row["out_of_place"]["time_us"]), *baseline_words(row)]
+        cells = [size_words(size), time_words(row["time_us"][1]), *baseline_words(row)]
         if ways:
             ratio, name = best_at(size, ways)
             cells += [name or "-", factor_words(ratio)]
-        lower_bound = row.get("lower_bound")
-        cells += [time_words(lower_bound["time_us"]), f"{lower_bound['distance']:.2f}"] if lower_bound else ["-", "-"]
-        rows.append(cells)
+        rows.append([*cells, time_words(row["bound_us"]), f"{row['xbound']:.2f}"])
     return [f"### {title}", "", *flags_line(runs), "", *table(head, rows), ""]
 
 
@@ -161,8 +203,7 @@ def summary_row(name, runs):
     if not ratios:
         return None
     best = {size: best_at(size, ways) for size in ratios}
-    floors = {size: row["lower_bound"]["distance"] for size, row in rows.items()
-              if row.get("lower_bound", {}).get("distance")}
+    xbounds = {size: row["xbound"] for size, row in rows.items() if row["xbound"]}
     worst, worst_best = min(ratios, key=ratios.get), min(best, key=best.get)
     behind = sum(ratio < 1 for ratio, _ in best.values())
     cells = [name, f"{geometric_mean(ratios.values()):.2f}",
@@ -170,10 +211,10 @@ def summary_row(name, runs):
              f"{geometric_mean([ratio for ratio, _ in best.values()]):.2f}",
              f"{factor_words(best[worst_best][0])} at {size_words(worst_best)}, "
              f"{best[worst_best][1]}", f"{behind} of {len(best)}"]
-    if not floors:
+    if not xbounds:
         return [*cells, "-"]
-    far = max(floors, key=floors.get)
-    return [*cells, f"{geometric_mean(floors.values()):.2f}, at most {floors[far]:.2f} at "
+    far = max(xbounds, key=xbounds.get)
+    return [*cells, f"{geometric_mean(xbounds.values()):.2f}, at most {xbounds[far]:.2f} at "
             f"{size_words(far)}"]
 
 
@@ -192,7 +233,7 @@ def summary(runs):
     rows = [summary_row(f"{op}, {memory}, {ranks} ranks", group)
             for (gloo, ranks, op, memory), group in groups(runs) if not gloo]
     head = ["call, memory", f"{DEFAULT}: mean", "least", "best baseline: mean", "least",
-            "rows below 1", "x lower bound: mean"]
+            "rows below 1", "xbound: mean"]
     rows = [row for row in rows if row]
     if not rows:
         return []
@@ -200,11 +241,12 @@ def summary(runs):
             "A ratio is the baseline's time / ringside's: above 1 ringside is faster. Means are",
             "geometric. *Best baseline* is, at each size, the quickest of all configurations, the",
             "default among them; the least of many ratios that all vary a little is a little too",
-            "small, so this column errs on the baselines' side.", "", *table(head, rows), ""]
+            "small, so this column errs on the baselines' side. *xbound* is ringside's time / the",
+            "lower bound of this machine ([08](../08-measuring.md)).", "", *table(head, rows), ""]
 
 
 def machine(about, runs):
-    versions = dict.fromkeys(run["bench"]["baseline_version"] for run in runs if "bench" in run)
+    versions = dict.fromkeys(run["baseline_version"] for run in runs if "rows" in run)
     pairs = [("date", f"{about['date']} {about['time']}"), ("commit", about["commit"]),
              ("processor", f"{about['cpu']}, {about['cores']} cores, threads per core: "
               f"{about['threads_per_core']}, hypervisor: {about['hypervisor']}"),
@@ -216,8 +258,8 @@ def machine(about, runs):
 
 
 def commands(runs):
-    lines = ["## The commands", "", "Each printed the figures of one configuration; without --json",
-             "it prints a table.", "", "```text"]
+    lines = ["## The commands", "", "Each printed the figures of one configuration, at the commit",
+             "named above; without --json it prints a table.", "", "```text"]
     for run in runs:
         lines.append(f"# {run['configuration']}, {run['ranks']} ranks"
                      + (f": {run['failed']}" if "failed" in run else ""))
@@ -227,18 +269,19 @@ def commands(runs):
 
 def wrong_in(runs):
     """Wrong elements, over all runs and libraries."""
-    return sum(run["bench"]["wrong"] for run in runs if "bench" in run)
+    return sum(row["wrong"] + row.get("baseline_wrong", 0)
+               for run in runs for row in run.get("rows", []))
 
 
 def report(about, runs):
     lines = [f"# Results of {about['date']}: {about['cpu']}, {about['cores']} cores", "",
-             "Written by `tools/results`, which runs the bench as [08](../08-measuring.md) tells:",
+             "Written by `tools/results`, which runs the bench as [08](../08-measuring.md) describes:",
              "in each run ringside and a baseline make the same calls on the same buffers in turns,",
-             "times are medians, and a ratio is the median over pairs of samples. *any* is",
-             "ordinary memory, *allocate* is memory from `ringside::allocate`. f32, sum, out of",
-             "place. Bold is where a baseline is ahead. A run in which ringside took another time than",
-             f"in the others of its table, by more than a factor of {DISTURBED}, either way, was",
-             "made once more, and the second time counts.", ""]
+             "times are medians, and a ratio is the median over pairs of samples. *any* is ordinary",
+             "memory, *allocate* is memory from `ringside::allocate`. f32, sum, out of place. Where",
+             "a baseline is ahead the ratio is bold. A run in which ringside's time differed from",
+             f"that in the others of its table by more than a factor of {DISTURBED}, either way, was",
+             "repeated once, and the second time counts.", ""]
     wrong, failed = wrong_in(runs), [run for run in runs if "failed" in run]
     lines += [f"Every element of every run was checked; {wrong or 'none'} "
               f"{'were' if wrong > 1 else 'was'} wrong. {len(runs) - len(failed)} "
@@ -264,15 +307,20 @@ def report(about, runs):
 
 def made_up(configuration, ratios, moved=False, **more):
     """A run in which ringside took 2 us at each size, and the baseline 2 us × the ratio."""
-    rows = [{"size_bytes": size, "out_of_place": {"time_us": 2.0},
-             "baseline": {"ratio": ratio, "ratio_25": ratio - 0.1, "ratio_75": ratio + 0.1,
-                      "out_of_place": {"time_us": 2 * ratio}},
+    def side(time_us):
+        return {"time_us": time_us, "time_us_25": 1.0, "time_us_75": 9.0, "wrong": 0}
+
+    rows = [{"size_bytes": size, "out_of_place": side(2.0), "samples": 5,
+             "baseline": {"note": "", "ratio": ratio, "ratio_25": ratio - 0.1,
+                          "ratio_75": ratio + 0.1, "out_of_place": side(2 * ratio)},
              "lower_bound": {"time_us": 1.0, "distance": 2.0}} for size, ratio in ratios.items()]
-    probe = {"flag_ns": 58.0, "cores": "one_cache"}
-    bench = {"rows": rows, "wrong": 0, "baseline_version": configuration, "cores_moved": moved,
-             "probe_before": probe, "probe_after": {**probe, "flag_ns": 60.0}}
-    return {"op": "all_reduce", "memory": "any", "ranks": 2, "baseline": "mpi", "bench": bench,
-            "configuration": configuration, "command": f"bench {configuration}", **more}
+    probe = {"flag_ns": 58.0, "cores": "one_cache", "copy": [{"bytes": 4096, "gbs": 6.5}],
+             "reduce": []}
+    bench = {"rows": rows, "date": "", "baseline_version": configuration, "cores_moved": moved,
+             "status_ns": 8.0, "probe_before": probe, "probe_after": {**probe, "flag_ns": 60.0}}
+    return {"op": "all_reduce", "memory": "any", "ranks": 2, "baseline": "mpi",
+            "configuration": configuration, "command": f"bench {configuration}",
+            **measured_by(bench), **more}
 
 
 ABOUT = {"date": "2026-01-02", "time": "03:04 UTC", "commit": "abc", "cpu": "A CPU", "cores": 2,
@@ -284,9 +332,8 @@ def self_test():
     runs = [made_up(DEFAULT, {8: 2.0, 2048: 2.0}), made_up(DEFAULT, {2**26: 4.0}),
             made_up("ring", {8: 1.5, 2048: 3.0}), made_up("UCX", {8: 1.75, 2048: 0.5}, moved=True),
             made_up("Gloo", {8: 20.0}, baseline="gloo"), made_up(DEFAULT, {8: 1.25}, ranks=4)]
-    del runs[3]["bench"]["rows"][1]["lower_bound"]
     broken = {**made_up("sm", {}), "failed": "there is no sm"}
-    del broken["bench"]
+    del broken["rows"]
     page = report(ABOUT, [*runs, broken])
     flat = [" ".join(line.split()) for line in page.split("\n")]
     wanted = [
@@ -310,14 +357,19 @@ def self_test():
               for block in page.split("\n\n")]
     failures += ["a table is not aligned" for width in widths if len(width) > 1]
     slow, quick, broken_off = (made_up(name, {8: 1.0}) for name in ("slow", "quick", "none"))
-    slow["bench"]["rows"][0]["out_of_place"]["time_us"] = 3.0
-    quick["bench"]["rows"][0]["out_of_place"]["time_us"] = 1.3
-    del broken_off["bench"]
+    slow["rows"][0]["time_us"][1] = 3.0
+    quick["rows"][0]["time_us"][1] = 1.3
+    del broken_off["rows"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some.jsonl"
+        write(path, ABOUT, [*runs[4:], broken])
+        if read(path) != (ABOUT, {run["command"]: run for run in [*runs[4:], broken]}):
+            failures.append("the file does not hold what was measured")
     if unlike_the_others([*runs, slow, quick, broken_off]) != [slow, quick]:
-        failures.append("a disturbed run is not told from the others")
-    runs[0]["bench"]["wrong"] = 3
+        failures.append("a disturbed run is not recognised")
+    runs[0]["rows"][1].update(wrong=1, baseline_wrong=2)
     if "3 were wrong" not in report(ABOUT, runs) or wrong_in(runs) != 3:
-        failures.append("wrong elements are not told")
+        failures.append("wrong elements are not counted")
     for failure in failures:
         print(f"self-test: {failure}")
     return 1 if failures else 0
