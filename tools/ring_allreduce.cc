@@ -126,34 +126,47 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
   return rows;
 }
 
-std::string json(const Communicator& comm, const char* bootstrap, const Demo& demo,
-                 const Halves& halves, const std::vector<Row>& rows) {
-  std::string ranks;
+std::string json_of(const Communicator& comm, const char* bootstrap, const Demo& demo,
+                    const Halves& halves, const std::vector<Row>& rows) {
+  JsonWriter json(2);
+  json.object()
+      .field("tool", kTool)
+      .field("bootstrap", bootstrap)
+      .field("world_size", comm.size())
+      .field("slot_bytes", comm.options().slot_bytes)
+      .field("slot_count", comm.options().slot_count)
+      .field("algorithm", name_of(comm.options().algorithm))
+      .field("one_shot_most_bytes", comm.one_shot_most_bytes())
+      .field("executor", comm.device_executor().name)
+      .field("executor_why", comm.device_executor().why)
+      .array("ranks");
   for (const RankInfo& it : comm.ranks())
-    ranks += text("%s\n    {\"rank\": %d, \"host\": %s, \"pid\": %d, \"device\": \"%s\"}",
-                  ranks.empty() ? "" : ",", it.rank, json_string(it.host).c_str(), it.pid,
-                  it.device.c_str());
-  std::string edges;
+    json.object()
+        .field("rank", it.rank)
+        .field("host", it.host)
+        .field("pid", it.pid)
+        .field("device", it.device)
+        .end();
+  json.end().array("edges");
   for (const Edge& edge : comm.ring_edges())
-    edges += text("%s\n    {\"from\": %d, \"to\": %d, \"transport\": \"%s\", \"why\": %s}",
-                  edges.empty() ? "" : ",", edge.from, edge.to, edge.transport.c_str(),
-                  json_string(edge.why).c_str());
-  return text("{\n  \"tool\": \"%s\", \"bootstrap\": \"%s\", \"world_size\": %d,\n", kTool,
-              bootstrap, comm.size()) +
-         text("  \"slot_bytes\": %zu, \"slot_count\": %d,\n", comm.options().slot_bytes,
-              comm.options().slot_count) +
-         text("  \"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
-              name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
-         text("  \"executor\": \"%s\", \"executor_why\": %s,\n", comm.device_executor().name,
-              json_string(comm.device_executor().why).c_str()) +
-         "  \"ranks\": [" + ranks + "\n  ],\n  \"edges\": [" + edges + "\n  ],\n" +
-         text("  \"demo_right\": %s,\n", demo.right ? "true" : "false") +
-         text(
-             "  \"identity\": {\"elements\": %zu, \"types\": %d, \"reductions\": %d, "
-             "\"different\": %zu},\n",
-             halves.elements, halves.types, halves.reductions, halves.different) +
-         text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(rows)) +
-         text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(rows)) + json_rows(rows) + "\n}\n";
+    json.object()
+        .field("from", edge.from)
+        .field("to", edge.to)
+        .field("transport", edge.transport)
+        .field("why", edge.why)
+        .end();
+  json.end()
+      .field("demo_right", demo.right)
+      .object("identity")
+      .field("elements", halves.elements)
+      .field("types", halves.types)
+      .field("reductions", halves.reductions)
+      .field("different", halves.different)
+      .end()
+      .field("avg_busbw_gbs", avg_busbw_gbs(rows))
+      .field("wrong", wrong_in(rows));
+  write_rows(json, rows);
+  return json.end().text();
 }
 
 int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options) {
@@ -184,7 +197,7 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
   std::optional<Surroundings> here;
   if (arguments.explain && !gpu) here = look_around(bootstrap, comm, 2 * arguments.end_bytes);
   const std::vector<Row> rows = run_table(comm, arguments, here, gpu ? &*gpu : nullptr);
-  if (arguments.json) print(comm, json(comm, bootstrap.name(), demo, halves, rows));
+  if (arguments.json) print(comm, json_of(comm, bootstrap.name(), demo, halves, rows));
   comm.barrier();
   return demo.right && halves.different == 0 && wrong_in(rows) == 0 ? 0 : 1;
 }

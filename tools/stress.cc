@@ -137,32 +137,39 @@ std::string resources_table(const Story& story) {
   return words;
 }
 
-std::string json(const Story& story) {
-  std::string words =
-      text("{\"seed\": %llu, \"operations\": %llu, \"ranks\": %d, \"bootstrap\": %s,\n",
-           static_cast<ull>(story.seed), static_cast<ull>(story.tally.operations), story.ranks,
-           json_string(story.bootstrap).c_str());
-  words += text(" \"ranks_failed\": %lld,\n \"calls\": {", static_cast<long long>(story.failed));
-  const char* comma = "";
-  for (const auto& [name, row] : story.tally.rows) {
-    words += text("%s\n  %s: {\"blocking\": %llu, \"async\": %llu, \"elements\": %lld}", comma,
-                  json_string(name).c_str(), static_cast<ull>(row.blocking),
-                  static_cast<ull>(row.async), static_cast<long long>(row.elements));
-    comma = ",";
-  }
-  words += text(
-      "},\n \"in_flight_max\": %zu, \"works_dropped\": %lld, \"groups_made\": %lld, "
-      "\"groups_max\": %zu,\n \"resources\": {",
-      story.tally.most_in_flight, static_cast<long long>(story.tally.dropped),
-      static_cast<long long>(story.tally.groups_made), story.tally.most_groups);
-  const auto held = [](const char* when, const Resources& it) {
-    return text(
-        "\n  \"%s\": {\"memory_bytes\": %zu, \"windows\": %zu, \"descriptors\": %zu, "
-        "\"threads\": %zu}",
-        when, it.memory_bytes, it.windows, it.descriptors, it.threads);
+std::string json_of(const Story& story) {
+  JsonWriter json(2);
+  json.object()
+      .field("seed", story.seed)
+      .field("operations", story.tally.operations)
+      .field("ranks", story.ranks)
+      .field("bootstrap", story.bootstrap)
+      .field("ranks_failed", story.failed)
+      .object("calls");
+  for (const auto& [name, row] : story.tally.rows)
+    json.object(name.c_str())
+        .field("blocking", row.blocking)
+        .field("async", row.async)
+        .field("elements", row.elements)
+        .end();
+  json.end()
+      .field("in_flight_max", story.tally.most_in_flight)
+      .field("works_dropped", story.tally.dropped)
+      .field("groups_made", story.tally.groups_made)
+      .field("groups_max", story.tally.most_groups)
+      .object("resources");
+  const auto held = [&](const char* when, const Resources& it) {
+    json.object(when)
+        .field("memory_bytes", it.memory_bytes)
+        .field("windows", it.windows)
+        .field("descriptors", it.descriptors)
+        .field("threads", it.threads)
+        .end();
   };
-  return words + held("warm", *story.account.start) + "," + held("most", story.account.most) + "," +
-         held("end", story.account.end) + "}}\n";
+  held("warm", *story.account.start);
+  held("most", story.account.most);
+  held("end", story.account.end);
+  return json.end().end().text();
 }
 
 // One line that changes, on a terminal; nothing anywhere else.
@@ -193,7 +200,7 @@ int run_rank(Bootstrap& bootstrap, const StressOptions& options) {
   const Story story = story_of(world, run, seed, bootstrap.name());
   if (on_0) {
     const std::string words =
-        options.json ? json(story) : heading(story) + table(story) + resources_table(story);
+        options.json ? json_of(story) : heading(story) + table(story) + resources_table(story);
     std::fputs(words.c_str(), stdout);
     std::fflush(stdout);
   }

@@ -20,8 +20,6 @@
 namespace ringside {
 namespace {
 
-using ull = unsigned long long;
-
 // A record that is no older has been written on the same occasion as this one.
 constexpr time_t kJustNow_s = 2;
 
@@ -65,26 +63,32 @@ std::string kind_of(const Call& call, int rank) {
   return call.what.root == rank ? "send" : "recv";
 }
 
-std::string json_call(const Call& call, int rank) {
+void write_call(JsonWriter& json, const Call& call, int rank) {
   const Operation& what = call.what;
-  std::string words =
-      text("{\"number\": %llu, \"collective\": %u, \"entered_ms\": %lld, \"what\": %s",
-           static_cast<ull>(call.number), call.collective, static_cast<long long>(call.entered_ms),
-           json_string(describe(call.number, what)).c_str());
-  words += text(", \"op\": \"%s\", \"type\": \"%s\", \"count\": %llu", kind_of(call, rank).c_str(),
-                name_of(what.dtype), static_cast<ull>(what.count));
-  if (has_reduction(what.kind)) words += text(", \"redop\": \"%s\"", name_of(what.reduction));
-  if (has_root(what.kind)) words += text(", \"root\": %d", what.root);
-  if (is_ragged(what.kind)) words += text(", \"layout\": %u", what.layout);
-  if (call.peer != Call::kNobody) words += text(", \"peer\": %d", call.peer);
-  return words + "}";
+  json.object()
+      .field("number", call.number)
+      .field("collective", call.collective)
+      .field("entered_ms", call.entered_ms)
+      .field("what", describe(call.number, what))
+      .field("op", kind_of(call, rank))
+      .field("type", name_of(what.dtype))
+      .field("count", what.count);
+  if (has_reduction(what.kind)) json.field("redop", name_of(what.reduction));
+  if (has_root(what.kind)) json.field("root", what.root);
+  if (is_ragged(what.kind)) json.field("layout", what.layout);
+  if (call.peer != Call::kNobody) json.field("peer", call.peer);
+  json.end();
 }
 
-std::string json_wait(const StatusPage& status_page) {
-  const std::optional<WaitNote> wait = status_page.wait();
-  if (!wait) return "null";
-  return text("{\"rank\": %d, \"since_ms\": %lld, \"words\": %s}", wait->peer,
-              static_cast<long long>(wait->since_ms), json_string(wait->words).c_str());
+void write_wait(JsonWriter& json, const std::optional<WaitNote>& wait) {
+  if (wait)
+    json.object("waits_for")
+        .field("rank", wait->peer)
+        .field("since_ms", wait->since_ms)
+        .field("words", wait->words)
+        .end();
+  else
+    json.field("waits_for", nullptr);
 }
 
 std::string communicator_name(const Peers& peers) {
@@ -144,24 +148,26 @@ std::string flight_json(const Peers& peers, int rank, const char* why) {
   const PeerInfo& who = peers.rank_info(rank);
   const RankState state = status_page.state();
   const std::string cause = state == RankState::broken ? status_page.cause().what() : "";
-  std::string words = text(
-      "{\"ringside_flight\": 1, \"communicator\": %s,\n \"rank\": %d, \"size\": %d, \"host\": %s, "
-      "\"pid\": %d, \"process\": \"%s\",\n",
-      json_string(communicator_name(peers)).c_str(), rank, peers.size(),
-      json_string(who.host.data()).c_str(), static_cast<int>(who.pid), process_of(peers, rank));
-  words += text(
-      " \"why\": \"%s\", \"written_by\": %d, \"written_at\": \"%s\", \"now_ms\": %lld,\n"
-      " \"state\": \"%s\", \"cause\": %s,\n",
-      why, peers.rank(), utc_now().c_str(), static_cast<long long>(coarse_now_ms()), name_of(state),
-      json_string(cause).c_str());
-  words += text(" \"finished\": %llu, \"waits_for\": %s,\n \"calls\": [",
-                static_cast<ull>(status_page.finished()), json_wait(status_page).c_str());
-  const char* separator = "\n  ";
-  for (const Call& call : status_page.history()) {
-    words += separator + json_call(call, rank);
-    separator = ",\n  ";
-  }
-  return words + "\n ]}\n";
+  JsonWriter json(2);
+  json.object()
+      .field("ringside_flight", 1)
+      .field("communicator", communicator_name(peers))
+      .field("rank", rank)
+      .field("size", peers.size())
+      .field("host", who.host.data())
+      .field("pid", who.pid)
+      .field("process", process_of(peers, rank))
+      .field("why", why)
+      .field("written_by", peers.rank())
+      .field("written_at", utc_now())
+      .field("now_ms", coarse_now_ms())
+      .field("state", name_of(state))
+      .field("cause", cause)
+      .field("finished", status_page.finished());
+  write_wait(json, status_page.wait());
+  json.array("calls");
+  for (const Call& call : status_page.history()) write_call(json, call, rank);
+  return json.end().end().text();
 }
 
 std::string flight_name(const Peers& peers, int rank) {

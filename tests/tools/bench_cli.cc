@@ -268,7 +268,7 @@ RINGSIDE_TEST(bench_tool, explain_in_json_adds_up) {
            "  it = row['explain']; time = row['out_of_place']['time_us']\n"
            "  assert abs(sum(it['lower_bound_us'].values()) - row['lower_bound']['time_us']) < "
            "1e-2, row\n"
-           "  if 'unpriced' in it: assert row['op'] == 'send_recv', row; continue\n"
+           "  if 'unpredicted' in it: assert row['op'] == 'send_recv', row; continue\n"
            "  total = it['predicted_total_us']\n"
            "  assert abs(sum(it['predicted_us'].values()) - total) < 1e-2, row\n"
            "  assert abs(total + it['unexplained_us'] - time) < 1e-2, row\n"

@@ -79,7 +79,7 @@ std::string why(const Planner& planner, const Operation& what, std::size_t bytes
       return "from rank to rank, slices follow each other; there is no other "
              "(comm/algorithms/ring.h)";
     case Kind::reduce:
-      return "a reduce_scatter, then all parts to the root; there is no other "
+      return "reduce_scatter, then all parts to the root; the only one "
              "(comm/algorithms/mesh.h)";
     case Kind::gather:
       return "all parts straight to the root; there is no other (comm/algorithms/mesh.h)";

@@ -45,7 +45,7 @@ struct Explanation {
   std::size_t busiest_bytes = 0;
   double least_bytes = 0;
   const char* least = "";  // the same as a formula: "2(n-1)/n·S"
-  // In ns, by term. `unpriced` says why there is no prediction; else it is empty.
+  // In ns, by term. `unpredicted` says why there is no prediction; else it is empty.
   std::string unpredicted;
   CostBreakdown predicted = {};
   CostBreakdown lower_bound = {};

@@ -39,72 +39,79 @@ bool exposes(const PriceTable& table) {
   return !table.rows.empty() && table.rows[0].calls[0].question.zero_copy_from_bytes != SIZE_MAX;
 }
 
-std::string json_call(const PredictedCall& it, bool best) {
-  std::string words = text("{\"algorithm\": \"%s\", ", name_of(it.question.algorithm));
-  if (!it.predicted_us) return words + "\"predicted_us\": null}";
-  words += text("\"predicted_us\": %.6g, \"busbw_gbs\": %.6g, \"messages\": %zu, \"best\": %s",
-                *it.predicted_us, it.busbw_gbs, it.messages, best ? "true" : "false");
+void write_call(JsonWriter& json, const PredictedCall& it, bool best) {
+  json.object().field("algorithm", name_of(it.question.algorithm));
+  if (it.predicted_us)
+    json.field("predicted_us", *it.predicted_us)
+        .field("busbw_gbs", it.busbw_gbs)
+        .field("messages", it.messages)
+        .field("best", best);
+  else
+    json.field("predicted_us", nullptr);
   if (it.measured_us)
-    words += text(", \"measured_us\": %.6g, \"residual\": %.4f", *it.measured_us,
-                  *it.predicted_us / *it.measured_us - 1);
-  return words + "}";
+    json.field("measured_us", *it.measured_us)
+        .field("residual", *it.predicted_us / *it.measured_us - 1);
+  json.end();
 }
 
-std::string json_table(const PriceTable& table) {
-  std::string rows;
-  for (const PriceRow& row : table.rows) {
-    std::string calls;
-    for (const PredictedCall& it : row.calls)
-      calls += (calls.empty() ? "" : ",\n       ") + json_call(it, &it == row.best());
-    rows += text("%s\n      {\"size_bytes\": %zu, \"calls\": [", rows.empty() ? "" : ",",
-                 row.size_bytes) +
-            calls + "]}";
-  }
-  std::string words =
-      text("    {\"op\": \"%s\", \"ranks\": %d, \"memory\": \"%s\",\n     ", name_of(table.kind),
-           table.ranks, name_of(exposes(table) ? Memory::allocate : Memory::any));
+void write_table(JsonWriter& json, const PriceTable& table) {
+  json.object()
+      .field("op", name_of(table.kind))
+      .field("ranks", table.ranks)
+      .field("memory", name_of(exposes(table) ? Memory::allocate : Memory::any));
   if (table.crossover)
-    words += text("\"one_shot_pays_up_to_bytes\": %zu, \"that_is_a_whole_slot\": %s,\n     ",
-                  table.crossover->predicted_bytes,
-                  table.crossover->reaches_the_slot ? "true" : "false") +
-             text("\"one_shot_taken_up_to_bytes\": %zu,\n     ", table.crossover->taken_up_to);
+    json.field("one_shot_pays_up_to_bytes", table.crossover->predicted_bytes)
+        .field("that_is_a_whole_slot", table.crossover->reaches_the_slot)
+        .field("one_shot_taken_up_to_bytes", table.crossover->taken_up_to);
   if (const std::optional<Miss> worst = furthest_off(table))
-    words += text("\"furthest_off\": {\"residual\": %.4f, \"size_bytes\": %zu, ", worst->residual,
-                  worst->size_bytes) +
-             text("\"algorithm\": \"%s\"},\n     ", name_of(worst->algorithm));
-  return words + "\"rows\": [" + rows + "\n     ]}";
+    json.object("furthest_off")
+        .field("residual", worst->residual)
+        .field("size_bytes", worst->size_bytes)
+        .field("algorithm", name_of(worst->algorithm))
+        .end();
+  json.array("rows");
+  for (const PriceRow& row : table.rows) {
+    json.object().field("size_bytes", row.size_bytes).array("calls");
+    for (const PredictedCall& it : row.calls) write_call(json, it, &it == row.best());
+    json.end().end();
+  }
+  json.end().end();
 }
 
-std::string json_rates(const std::vector<Rate>& rates) {
-  std::string list;
-  for (const Rate& it : rates)
-    list +=
-        text("%s{\"size_bytes\": %zu, \"gbs\": %.6g}", list.empty() ? "" : ", ", it.bytes, it.gbs);
-  return "[" + list + "]";
-}
-
-std::string json_fit(const Calibration& calibration) {
-  std::string calls;
-  for (const Measured& it : calibration.calls)
-    if (it.calibrated)
-      calls += text("%s\n    {\"op\": \"%s\", \"algorithm\": \"%s\", \"size_bytes\": %zu, ",
-                    calls.empty() ? "" : ",", name_of(it.question.kind),
-                    name_of(it.question.algorithm), it.question.bytes) +
-               text("\"predicted_us\": %.6g, \"measured_us\": %.6g, \"residual\": %.4f}",
-                    it.predicted_us, it.measured_us, residual(it));
-  return "[" + calls + "\n  ]";
-}
-
-std::string json_here(const Here& here) {
+void write_here(JsonWriter& json, const Here& here) {
   const MachineProbe& probe = here.calibration.probe;
   const Machine& machine = here.calibration.machine;
-  return text("  \"ranks\": %d, \"bootstrap\": %s, \"bound_to_own_cores\": %s,\n", here.ranks,
-              json_string(here.bootstrap).c_str(), here.own_cores ? "true" : "false") +
-         text("  \"probe\": {\"flag_ns\": %.6g,\n    \"copy\": ", probe.flag_ns) +
-         json_rates(probe.copy) + ",\n    \"reduce\": " + json_rates(probe.reduce) + "},\n" +
-         text("  \"calibrated_ns\": {\"call\": %.6g, \"message\": %.6g, \"slot\": %.6g},\n",
-              machine.call_ns, machine.message_ns, machine.slot_ns) +
-         "  \"fitted_to\": " + json_fit(here.calibration) + ",\n";
+  const auto write_rates = [&](const char* key, const std::vector<Rate>& rates) {
+    json.array(key);
+    for (const Rate& it : rates)
+      json.object().field("size_bytes", it.bytes).field("gbs", it.gbs).end();
+    json.end();
+  };
+  json.field("ranks", here.ranks)
+      .field("bootstrap", here.bootstrap)
+      .field("bound_to_own_cores", here.own_cores)
+      .object("probe")
+      .field("flag_ns", probe.flag_ns);
+  write_rates("copy", probe.copy);
+  write_rates("reduce", probe.reduce);
+  json.end()
+      .object("calibrated_ns")
+      .field("call", machine.call_ns)
+      .field("message", machine.message_ns)
+      .field("slot", machine.slot_ns)
+      .end()
+      .array("calibrated_to");
+  for (const Measured& it : here.calibration.calls)
+    if (it.calibrated)
+      json.object()
+          .field("op", name_of(it.question.kind))
+          .field("algorithm", name_of(it.question.algorithm))
+          .field("size_bytes", it.question.bytes)
+          .field("predicted_us", it.predicted_us)
+          .field("measured_us", it.measured_us)
+          .field("residual", residual(it))
+          .end();
+  json.end();
 }
 
 }  // namespace
@@ -216,14 +223,16 @@ std::string here_words(const Here& here) {
 
 std::string price_json(const Machine& machine, const Here* here,
                        const std::vector<PriceTable>& tables) {
-  std::string list;
-  for (const PriceTable& table : tables) list += (list.empty() ? "" : ",\n") + json_table(table);
-  std::string words = "{\n  \"tool\": \"price\",\n";
-  words += text("  \"machine\": %s,\n", json_string(machine.name).c_str());
-  words += text("  \"description\": %s,\n", json_string(write_machine(machine)).c_str());
-  words += text("  \"measured_here\": %s,\n", here != nullptr ? "true" : "false");
-  if (here != nullptr) words += json_here(*here);
-  return words + "  \"tables\": [\n" + list + "\n  ]\n}\n";
+  JsonWriter json(4);
+  json.object()
+      .field("tool", "price")
+      .field("machine", machine.name)
+      .field("description", write_machine(machine))
+      .field("measured_here", here != nullptr);
+  if (here != nullptr) write_here(json, *here);
+  json.array("tables");
+  for (const PriceTable& table : tables) write_table(json, table);
+  return json.end().end().text();
 }
 
 }  // namespace ringside::tools

@@ -69,29 +69,39 @@ std::string kernel_row(const KernelSide& side, const KernelRow& row) {
 std::string kernel_json(const KernelSide& side, const KernelOptions& options,
                         const std::vector<KernelRow>& rows) {
   const Machine machine = this_machine();
-  std::string list;
+  JsonWriter json(2);
+  json.object()
+      .field("tool", "kernel_bench")
+      .field("side", side.name())
+      .field("device", side.words())
+      .field("cpu", machine.cpu)
+      .field("date", machine.date)
+      .field("library_gemm", side.library_gemm())
+      .field("cold", !options.warm)
+      .field("samples", options.samples)
+      .field("blocks", options.blocks)
+      .array("rows");
   for (const KernelRow& row : rows) {
     const bool product = is_product(row.call.kernel);
-    list += text("%s\n    {\"kernel\": \"%s\", \"type\": \"%s\", \"size_bytes\": %zu, ",
-                 list.empty() ? "" : ",", name_of(row.call.kernel), name_of(row.call.dtype),
-                 row.size_bytes) +
-            (product ? text("\"form\": \"%s\", \"n\": %zu, ", name_of(row.call.product.form),
-                            row.call.product.n)
-                     : text("\"count\": %zu, \"bytes_moved\": %.0f, ", row.call.count,
-                            bytes_moved(row.call))) +
-            text("\"time_us\": %.4f, \"time_us_25\": %.4f, \"time_us_75\": %.4f, ",
-                 row.time_us.median, row.time_us.low, row.time_us.high) +
-            text("\"%s\": %.4f, \"of_lower_bound\": ", product ? "gflops" : "gbs", row.rate) +
-            (row.of_lower_bound > 0 ? text("%.4f}", row.of_lower_bound) : "null}");
+    json.object()
+        .field("kernel", name_of(row.call.kernel))
+        .field("type", name_of(row.call.dtype))
+        .field("size_bytes", row.size_bytes);
+    if (product)
+      json.field("form", name_of(row.call.product.form)).field("n", row.call.product.n);
+    else
+      json.field("count", row.call.count).field("bytes_moved", bytes_moved(row.call), 0);
+    json.field("time_us", row.time_us.median)
+        .field("time_us_25", row.time_us.low)
+        .field("time_us_75", row.time_us.high)
+        .field(product ? "gflops" : "gbs", row.rate);
+    if (row.of_lower_bound > 0)
+      json.field("of_lower_bound", row.of_lower_bound);
+    else
+      json.field("of_lower_bound", nullptr);
+    json.end();
   }
-  return text("{\n  \"tool\": \"kernel_bench\", \"side\": \"%s\", \"device\": %s,\n",
-              side.name().c_str(), json_string(side.words()).c_str()) +
-         text("  \"cpu\": %s, \"date\": \"%s\", \"library_gemm\": %s,\n",
-              json_string(machine.cpu).c_str(), machine.date.c_str(),
-              json_string(side.library_gemm()).c_str()) +
-         text("  \"cold\": %s, \"samples\": %d, \"blocks\": %d,\n  \"rows\": [",
-              options.warm ? "false" : "true", options.samples, options.blocks) +
-         list + "\n  ]\n}\n";
+  return json.end().end().text();
 }
 
 }  // namespace ringside::tools

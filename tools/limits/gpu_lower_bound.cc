@@ -5,7 +5,6 @@
 
 #include "comm/error.h"
 #include "comm/host/plan.h"
-#include "comm/util/json.h"
 #include "tools/support/command_line.h"
 
 namespace ringside::tools {
@@ -61,12 +60,16 @@ std::string explain_words(const GpuExplanation& it, double measured_us) {
                       time_words(measured_us).c_str());
 }
 
-std::string explain_json(const GpuExplanation& it, double measured_us) {
-  return text("{\"algorithm\": %s, \"executor\": \"%s\", \"why\": %s,\n",
-              json_string(it.algorithm).c_str(), it.executor.c_str(), json_string(it.why).c_str()) +
-         text("      \"moved_bytes\": %zu, \"copy_gbs\": %.4f, \"lower_bound_us\": %.4f, ",
-              it.moved_bytes, it.copy_gbs, it.lower_bound_us) +
-         text("\"measured_us\": %.4f}", measured_us);
+void write_explanation(JsonWriter& json, const GpuExplanation& it, double measured_us) {
+  json.object("explain")
+      .field("algorithm", it.algorithm)
+      .field("executor", it.executor)
+      .field("why", it.why)
+      .field("moved_bytes", it.moved_bytes)
+      .field("copy_gbs", it.copy_gbs)
+      .field("lower_bound_us", it.lower_bound_us)
+      .field("measured_us", measured_us)
+      .end();
 }
 
 std::string gpu_words(const RankGpus& gpus, const ExecutorInUse& executor) {

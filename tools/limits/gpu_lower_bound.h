@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/util/json.h"
 #include "tools/limits/lower_bound.h"
 #include "tools/support/call.h"
 #include "tools/support/gpu.h"
@@ -37,7 +38,7 @@ namespace ringside::tools {
 // What the memory of the GPU that has these ranks must read and write together.
 std::size_t moved_bytes(const Operation& what, const std::vector<int>& ranks, int size);
 
-// A Floor without flags.
+// Its only work is moved_bytes.
 LowerBound gpu_lower_bound(const Operation& what, const std::vector<int>& ranks, int size,
                            const std::vector<Rate>& copy);
 
@@ -53,9 +54,9 @@ struct GpuExplanation {
 GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what, Sides at,
                               const LowerBound& lower_bound, const std::vector<Rate>& copy);
 
-// Lines below a row, and an object.
+// Lines below a row, and the object "explain".
 std::string explain_words(const GpuExplanation& it, double measured_us);
-std::string explain_json(const GpuExplanation& it, double measured_us);
+void write_explanation(JsonWriter& json, const GpuExplanation& it, double measured_us);
 
 // Two lines above all tables: whose memory, and which executor.
 std::string gpu_words(const RankGpus& gpus, const ExecutorInUse& executor);

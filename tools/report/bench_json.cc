@@ -10,97 +10,110 @@
 namespace ringside::tools {
 namespace {
 
-std::string json_rates(const std::vector<Rate>& rates) {
-  std::string list;
-  for (const Rate& it : rates)
-    list += text("%s{\"bytes\": %zu, \"gbs\": %.4f}", list.empty() ? "" : ", ", it.bytes, it.gbs);
-  return "[" + list + "]";
+void write_rates(JsonWriter& json, const char* key, const std::vector<Rate>& rates) {
+  json.array(key);
+  for (const Rate& it : rates) json.object().field("bytes", it.bytes).field("gbs", it.gbs).end();
+  json.end();
 }
 
-std::string json_probe(const char* name, const std::optional<MachineProbe>& probe) {
-  if (!probe) return text("  \"%s\": null,\n", name);
-  return text("  \"%s\": {\"flag_ns\": %.2f, \"flag_spread_ns\": %.2f, \"cores\": \"%s\",\n", name,
-              probe->flag_ns, probe->flag_spread_ns, name_of(core_distance(probe->flag_ns))) +
-         "    \"copy\": " + json_rates(probe->copy) +
-         ",\n    \"reduce\": " + json_rates(probe->reduce) + "},\n";
+void write_probe(JsonWriter& json, const char* key, const std::optional<MachineProbe>& probe) {
+  if (!probe) {
+    json.field(key, nullptr);
+    return;
+  }
+  json.object(key)
+      .field("flag_ns", probe->flag_ns)
+      .field("flag_spread_ns", probe->flag_spread_ns)
+      .field("cores", name_of(core_distance(probe->flag_ns)));
+  write_rates(json, "copy", probe->copy);
+  write_rates(json, "reduce", probe->reduce);
+  json.end();
 }
 
-template <class List, class Name>
-std::string json_names(const List& values, const Name& name_of_one) {
-  std::string list;
-  for (const auto& value : values)
-    list += text("%s\"%s\"", list.empty() ? "" : ", ", name_of_one(value));
-  return "[" + list + "]";
-}
-
-std::string json_options(const Arguments& it) {
-  return text("  \"options\": {\"begin_bytes\": %zu, \"end_bytes\": %zu, \"factor\": %zu, ",
-              it.begin_bytes, it.end_bytes, it.factor) +
-         text("\"iterations\": %d, \"warmup\": %d, \"threads\": %d,\n", it.iterations, it.warmup,
-              it.threads) +
-         "    \"ops\": " + json_names(it.kinds, row_name) +
-         ", \"types\": " + json_names(it.dtypes, [](DType d) { return name_of(d); }) +
-         ", \"redops\": " + json_names(it.reductions, [](Reduction r) { return name_of(r); }) +
-         text(",\n    \"baseline\": %s, \"lower_bound\": %s, \"memory\": \"%s\", ",
-              json_string(it.baseline).c_str(), it.lower_bound ? "true" : "false",
-              name_of(it.memory)) +
-         text("\"skew_us\": %d, \"overlap_us\": %d},\n", it.skew_us, it.overlap_us);
+void write_options(JsonWriter& json, const Arguments& it) {
+  json.object("options")
+      .field("begin_bytes", it.begin_bytes)
+      .field("end_bytes", it.end_bytes)
+      .field("factor", it.factor)
+      .field("iterations", it.iterations)
+      .field("warmup", it.warmup)
+      .field("threads", it.threads)
+      .array("ops");
+  for (const Kind kind : it.kinds) json.item(row_name(kind));
+  json.end().array("types");
+  for (const DType dtype : it.dtypes) json.item(name_of(dtype));
+  json.end().array("redops");
+  for (const Reduction reduction : it.reductions) json.item(name_of(reduction));
+  json.end()
+      .field("baseline", it.baseline)
+      .field("lower_bound", it.lower_bound)
+      .field("memory", name_of(it.memory))
+      .field("skew_us", it.skew_us)
+      .field("overlap_us", it.overlap_us)
+      .end();
 }
 
 // Whose memory, and who carries calls on it out.
-std::string json_gpus(const BenchRun& run, const Communicator& comm) {
-  if (run.gpus == nullptr) return "";
-  const ExecutorInUse executor = comm.device_executor();
-  return text("  \"gpus\": %s, \"ranks_on_busiest_gpu\": %zu,\n",
-              json_names(run.gpus->device_names, [](const std::string& it) { return it.c_str(); })
-                  .c_str(),
-              run.gpus->busiest().size()) +
-         text("  \"executor\": \"%s\", \"executor_why\": %s,\n", executor.name,
-              json_string(executor.why).c_str()) +
-         "  \"gpu_copy\": " + json_rates(run.gpu_copy) + ",\n";
+void write_gpus(JsonWriter& json, const BenchRun& run, const ExecutorInUse& executor) {
+  if (run.gpus == nullptr) return;
+  json.array("gpus");
+  for (const std::string& name : run.gpus->device_names) json.item(name);
+  json.end()
+      .field("ranks_on_busiest_gpu", run.gpus->busiest().size())
+      .field("executor", executor.name)
+      .field("executor_why", executor.why);
+  write_rates(json, "gpu_copy", run.gpu_copy);
 }
 
 // `name`_geomean and `name`_worst, if any row has such a factor.
-std::string json_summary(const char* name, const std::optional<Summary>& it) {
-  if (!it) return "";
+void write_summary(JsonWriter& json, const std::string& name, const std::optional<Summary>& it) {
+  if (!it) return;
   const Operation& what = it->worst_row->what;
-  return text("  \"%s_geomean\": %.4f, \"%s_worst\": {\"factor\": %.4f, \"op\": \"%s\", ", name,
-              it->geomean, name, it->worst, row_name(what.kind)) +
-         text("\"size_bytes\": %zu, \"type\": \"%s\", \"redop\": \"%s\"},\n",
-              it->worst_row->size_bytes, name_of(what.dtype), reduction_words(what));
+  json.field((name + "_geomean").c_str(), it->geomean)
+      .object((name + "_worst").c_str())
+      .field("factor", it->worst)
+      .field("op", row_name(what.kind))
+      .field("size_bytes", it->worst_row->size_bytes)
+      .field("type", name_of(what.dtype))
+      .field("redop", reduction_words(what))
+      .end();
 }
 
 }  // namespace
 
 std::string bench_json(const BenchRun& run, const Communicator& comm) {
-  return text("{\n  \"tool\": \"bench\", \"bootstrap\": \"%s\", \"world_size\": %d,\n",
-              run.bootstrap.c_str(), comm.size()) +
-         text("  \"cpu\": %s, \"cores\": %d, \"date\": \"%s\",\n",
-              json_string(run.machine.cpu).c_str(), run.machine.cores, run.machine.date.c_str()) +
-         text("  \"slot_bytes\": %zu, \"slot_count\": %d, ", comm.options().slot_bytes,
-              comm.options().slot_count) +
-         text("\"algorithm\": \"%s\", \"one_shot_most_bytes\": %zu,\n",
-              name_of(comm.options().algorithm), comm.one_shot_most_bytes()) +
-         json_options(run.arguments) +
-         text("  \"baseline\": %s, \"baseline_version\": %s,\n",
-              json_string(run.arguments.baseline).c_str(),
-              json_string(run.baseline_version).c_str()) +
-         json_gpus(run, comm) + json_probe("probe_before", run.before) +
-         json_probe("probe_after", run.after) +
-         (run.before && run.after
-              ? text("  \"cores_moved\": %s,\n",
-                     cores_moved(run.before->flag_ns, run.after->flag_ns) ? "true" : "false")
-              : "") +
-         (run.status_ns ? text("  \"status_ns\": %.2f,\n", *run.status_ns) : "") +
-         (run.calibrated
-              ? text("  \"calibrated_ns\": {\"call\": %.2f, \"message\": %.2f, \"slot\": %.2f},\n",
-                     run.calibrated->call_ns, run.calibrated->message_ns, run.calibrated->slot_ns)
-              : "") +
-         text("  \"avg_busbw_gbs\": %.4f,\n", avg_busbw_gbs(run.rows)) +
-         json_summary("baseline", baseline_summary(run.rows)) +
-         json_summary("lower_bound", lower_bound_summary(run.rows)) +
-         text("  \"wrong\": %zu,\n  \"rows\": ", wrong_in(run.rows)) + json_rows(run.rows) +
-         "\n}\n";
+  JsonWriter json(2);
+  json.object()
+      .field("tool", "bench")
+      .field("bootstrap", run.bootstrap)
+      .field("world_size", comm.size())
+      .field("cpu", run.machine.cpu)
+      .field("cores", run.machine.cores)
+      .field("date", run.machine.date)
+      .field("slot_bytes", comm.options().slot_bytes)
+      .field("slot_count", comm.options().slot_count)
+      .field("algorithm", name_of(comm.options().algorithm))
+      .field("one_shot_most_bytes", comm.one_shot_most_bytes());
+  write_options(json, run.arguments);
+  json.field("baseline", run.arguments.baseline).field("baseline_version", run.baseline_version);
+  write_gpus(json, run, comm.device_executor());
+  write_probe(json, "probe_before", run.before);
+  write_probe(json, "probe_after", run.after);
+  if (run.before && run.after)
+    json.field("cores_moved", cores_moved(run.before->flag_ns, run.after->flag_ns));
+  if (run.status_ns) json.field("status_ns", *run.status_ns);
+  if (run.calibrated)
+    json.object("calibrated_ns")
+        .field("call", run.calibrated->call_ns)
+        .field("message", run.calibrated->message_ns)
+        .field("slot", run.calibrated->slot_ns)
+        .end();
+  json.field("avg_busbw_gbs", avg_busbw_gbs(run.rows));
+  write_summary(json, "baseline", baseline_summary(run.rows));
+  write_summary(json, "lower_bound", lower_bound_summary(run.rows));
+  json.field("wrong", wrong_in(run.rows));
+  write_rows(json, run.rows);
+  return json.end().text();
 }
 
 }  // namespace ringside::tools

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "comm/error.h"
-#include "comm/util/json.h"
 #include "tools/report/table.h"
 
 namespace ringside::tools {
@@ -97,7 +96,7 @@ std::string path_words(const Explanation& it) {
   return words + (it.streams ? "; streamed" : "; plain stores");
 }
 
-std::string bill_head() {
+std::string breakdown_head() {
   std::string words = text("#   %-9s", "µs");
   words += " ";  // µ is two bytes long
   for (const Column& it : kColumns) words += text("%*s", it.width, it.name);
@@ -120,12 +119,11 @@ CostBreakdown difference(const CostBreakdown& a, const CostBreakdown& b) {
   return it;
 }
 
-std::string json_breakdown(const CostBreakdown& breakdown) {
-  std::string list;
+void write_breakdown(JsonWriter& json, const char* key, const CostBreakdown& breakdown) {
+  json.object(key);
   for (std::size_t term = 0; term < kCostTerms; ++term)
-    list +=
-        text("%s\"%s\": %.4f", list.empty() ? "" : ", ", kTermNames[term], breakdown[term] / 1e3);
-  return "{" + list + "}";
+    json.field(kTermNames[term], breakdown[term] / 1e3);
+  json.end();
 }
 
 }  // namespace
@@ -140,7 +138,7 @@ std::string explain_head(const ringside::Machine& machine) {
 std::string explain_words(const Explanation& it, double measured_us) {
   std::string words = "#   " + it.algorithm + ": " + it.why + "\n";
   if (!it.unpredicted.empty()) return words + "#   no prediction: " + it.unpredicted + "\n";
-  words += "#   " + cut_words(it) + "\n#   " + path_words(it) + "\n" + bill_head();
+  words += "#   " + cut_words(it) + "\n#   " + path_words(it) + "\n" + breakdown_head();
   words += breakdown_line("bound", it.lower_bound) +
            breakdown_line("+ gap", difference(it.predicted, it.lower_bound)) +
            breakdown_line("predicted", it.predicted);
@@ -151,25 +149,33 @@ std::string explain_words(const Explanation& it, double measured_us) {
                       us_words(measured_us).c_str());
 }
 
-std::string explain_json(const Explanation& it, double measured_us) {
-  std::string words = text("{\"algorithm\": %s, \"why\": %s,\n", json_string(it.algorithm).c_str(),
-                           json_string(it.why).c_str()) +
-                      text("      \"chunks\": %d, \"longest_chunk_bytes\": %zu, \"slices\": %zu, ",
-                           it.chunks, it.longest_chunk_bytes, it.slices) +
-                      text("\"slice_bytes\": %zu, \"streams\": %s,\n", it.slice_bytes,
-                           it.streams ? "true" : "false") +
-                      text("      \"least_bytes\": %.0f, \"lower_bound_us\": ", it.least_bytes) +
-                      json_breakdown(it.lower_bound);
-  if (!it.unpredicted.empty())
-    return words + ",\n      \"unpriced\": " + json_string(it.unpredicted) + "}";
-  words += text(",\n      \"busiest_bytes\": %zu, \"sent\": {", it.busiest_bytes);
+void write_explanation(JsonWriter& json, const Explanation& it, double measured_us) {
+  json.object("explain")
+      .field("algorithm", it.algorithm)
+      .field("why", it.why)
+      .field("chunks", it.chunks)
+      .field("longest_chunk_bytes", it.longest_chunk_bytes)
+      .field("slices", it.slices)
+      .field("slice_bytes", it.slice_bytes)
+      .field("streams", it.streams)
+      .field("least_bytes", it.least_bytes, 0);
+  write_breakdown(json, "lower_bound_us", it.lower_bound);
+  if (!it.unpredicted.empty()) {
+    json.field("unpredicted", it.unpredicted).end();
+    return;
+  }
+  json.field("busiest_bytes", it.busiest_bytes).object("sent");
   for (std::size_t path = 0; path < kPaths; ++path)
-    words += text("%s\"%s\": {\"messages\": %zu, \"bytes\": %zu}", path == 0 ? "" : ", ",
-                  kPathNames[path], it.sent[path].messages, it.sent[path].bytes);
-  return words + "},\n      \"predicted_us\": " + json_breakdown(it.predicted) +
-         text(",\n      \"predicted_total_us\": %.4f, \"lower_bound_total_us\": %.4f, ",
-              total_us(it.predicted), total_us(it.lower_bound)) +
-         text("\"unexplained_us\": %.4f}", measured_us - total_us(it.predicted));
+    json.object(kPathNames[path])
+        .field("messages", it.sent[path].messages)
+        .field("bytes", it.sent[path].bytes)
+        .end();
+  json.end();
+  write_breakdown(json, "predicted_us", it.predicted);
+  json.field("predicted_total_us", total_us(it.predicted))
+      .field("lower_bound_total_us", total_us(it.lower_bound))
+      .field("unexplained_us", measured_us - total_us(it.predicted))
+      .end();
 }
 
 }  // namespace ringside::tools

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "comm/util/json.h"
 #include "tools/cost/explain.h"
 
 namespace ringside::tools {
@@ -13,7 +14,7 @@ std::string explain_head(const ringside::Machine& machine);
 
 std::string explain_words(const Explanation& it, double measured_us);
 
-// An object.
-std::string explain_json(const Explanation& it, double measured_us);
+// The object "explain".
+void write_explanation(JsonWriter& json, const Explanation& it, double measured_us);
 
 }  // namespace ringside::tools

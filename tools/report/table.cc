@@ -3,7 +3,6 @@
 #include "tools/support/command_line.h"
 
 #include "comm/error.h"
-#include "comm/util/json.h"
 #include "tools/report/explain_table.h"
 
 namespace ringside::tools {
@@ -20,30 +19,39 @@ std::string side(const Timing& timing) {
               static_cast<ull>(timing.wrong));
 }
 
-std::string json_side(const Timing& timing) {
-  return text("{\"time_us\": %.4f, \"time_us_25\": %.4f, \"time_us_75\": %.4f, ", timing.time_us,
-              timing.spread_us.low, timing.spread_us.high) +
-         text("\"algbw_gbs\": %.4f, \"busbw_gbs\": %.4f, \"wrong\": %llu}", timing.algbw_gbs,
-              timing.busbw_gbs, static_cast<ull>(timing.wrong));
+void write_side(JsonWriter& json, const char* key, const Timing& timing) {
+  json.object(key)
+      .field("time_us", timing.time_us)
+      .field("time_us_25", timing.spread_us.low)
+      .field("time_us_75", timing.spread_us.high)
+      .field("algbw_gbs", timing.algbw_gbs)
+      .field("busbw_gbs", timing.busbw_gbs)
+      .field("wrong", timing.wrong)
+      .end();
 }
 
-std::string json_baseline(const BaselineTiming& baseline) {
-  const std::string note = text("{\"note\": %s", json_string(baseline.part.note).c_str());
-  if (!baseline.part.what) return note + "}";
-  return note +
-         text(", \"redop\": \"%s\", \"ratio\": %.4f, \"ratio_25\": %.4f, \"ratio_75\": %.4f, ",
-              reduction_words(*baseline.part.what), baseline.ratio.median, baseline.ratio.low,
-              baseline.ratio.high) +
-         "\"out_of_place\": " + json_side(baseline.timing) + "}";
+void write_baseline(JsonWriter& json, const BaselineTiming& baseline) {
+  json.object("baseline").field("note", baseline.part.note);
+  if (baseline.part.what) {
+    json.field("redop", reduction_words(*baseline.part.what))
+        .field("ratio", baseline.ratio.median)
+        .field("ratio_25", baseline.ratio.low)
+        .field("ratio_75", baseline.ratio.high);
+    write_side(json, "out_of_place", baseline.timing);
+  }
+  json.end();
 }
 
-std::string json_lower_bound(const Row& row) {
-  return text("{\"time_us\": %.4f, \"flags\": %d, \"reduced_bytes\": %llu, ",
-              row.lower_bound->time_us, row.lower_bound->work.flags,
-              static_cast<ull>(row.lower_bound->work.reduced_bytes)) +
-         text("\"copied_bytes\": %llu, \"moved_bytes\": %llu, \"distance\": %.4f}",
-              static_cast<ull>(row.lower_bound->work.copied_bytes),
-              static_cast<ull>(row.lower_bound->work.moved_bytes), distance_of(row));
+void write_lower_bound(JsonWriter& json, const Row& row) {
+  const LeastWork& work = row.lower_bound->work;
+  json.object("lower_bound")
+      .field("time_us", row.lower_bound->time_us)
+      .field("flags", work.flags)
+      .field("reduced_bytes", work.reduced_bytes)
+      .field("copied_bytes", work.copied_bytes)
+      .field("moved_bytes", work.moved_bytes)
+      .field("distance", distance_of(row))
+      .end();
 }
 
 int root_of(const Operation& what) { return has_root(what.kind) ? what.root : -1; }
@@ -105,26 +113,26 @@ std::size_t wrong_in(const std::vector<Row>& rows) {
   return wrong;
 }
 
-std::string json_rows(const std::vector<Row>& rows) {
-  std::string list;
+void write_rows(JsonWriter& json, const std::vector<Row>& rows) {
+  json.array("rows");
   for (const Row& row : rows) {
-    list +=
-        text("%s\n    {\"op\": \"%s\", \"size_bytes\": %llu, \"count\": %llu, \"type\": \"%s\", ",
-             list.empty() ? "" : ",", row_name(row.what.kind), static_cast<ull>(row.size_bytes),
-             static_cast<ull>(row.what.count), name_of(row.what.dtype));
-    list += text("\"redop\": \"%s\", \"root\": %d,\n     \"out_of_place\": %s",
-                 reduction_words(row.what), root_of(row.what), json_side(row.out_of_place).c_str());
-    list += text(", \"samples\": %llu", static_cast<ull>(row.samples));
-    if (row.in_place) list += ",\n     \"in_place\": " + json_side(*row.in_place);
-    if (row.baseline) list += ",\n     \"baseline\": " + json_baseline(*row.baseline);
-    if (row.lower_bound) list += ",\n     \"lower_bound\": " + json_lower_bound(row);
-    if (row.explanation)
-      list += ",\n     \"explain\": " + explain_json(*row.explanation, row.out_of_place.time_us);
-    if (row.on_gpu)
-      list += ",\n     \"explain\": " + explain_json(*row.on_gpu, row.out_of_place.time_us);
-    list += "}";
+    json.object()
+        .field("op", row_name(row.what.kind))
+        .field("size_bytes", row.size_bytes)
+        .field("count", row.what.count)
+        .field("type", name_of(row.what.dtype))
+        .field("redop", reduction_words(row.what))
+        .field("root", root_of(row.what));
+    write_side(json, "out_of_place", row.out_of_place);
+    json.field("samples", row.samples);
+    if (row.in_place) write_side(json, "in_place", *row.in_place);
+    if (row.baseline) write_baseline(json, *row.baseline);
+    if (row.lower_bound) write_lower_bound(json, row);
+    if (row.explanation) write_explanation(json, *row.explanation, row.out_of_place.time_us);
+    if (row.on_gpu) write_explanation(json, *row.on_gpu, row.out_of_place.time_us);
+    json.end();
   }
-  return "[" + list + "\n  ]";
+  json.end();
 }
 
 }  // namespace ringside::tools

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/util/json.h"
 #include "tools/cost/explain.h"
 #include "tools/limits/gpu_lower_bound.h"
 #include "tools/limits/lower_bound.h"
@@ -36,7 +37,7 @@ double distance_of(const Row& row);
 
 const char* reduction_words(const Operation& what);
 
-// --- JSON: only what is needed to write it ---
-std::string json_rows(const std::vector<Row>& rows);
+// The array "rows".
+void write_rows(JsonWriter& json, const std::vector<Row>& rows);
 
 }  // namespace ringside::tools

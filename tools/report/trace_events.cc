@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "comm/error.h"
+#include "comm/util/json.h"
 #include "tools/report/trace_file.h"
 
 namespace ringside::tools {
@@ -16,9 +17,11 @@ constexpr int kFirstTrack = 1000;
 constexpr int kProcess = 1;
 
 struct Label {
+  Label(const char* of, std::string named) : category(of), name(std::move(named)) { args.object(); }
+
   const char* category;
   std::string name;
-  std::string args;  // "\"slice\": 1, \"to\": 2"; may be empty
+  JsonWriter args;  // an object that is still open
 };
 
 std::string sides_words(const TracedStep& it) {
@@ -54,28 +57,26 @@ std::string step_words(const TracedStep& it) {
 
 Label label(const TracedCall& it) {
   const Kind kind = it.what.kind;
-  std::string args;
+  Label label = {"call", text("%s #%llu", name_of(kind), static_cast<ull>(it.number))};
   if (kind != Kind::barrier)
-    args = text("\"dtype\": \"%s\", \"count\": %llu, ", name_of(it.what.dtype),
-                static_cast<ull>(it.what.count));
-  if (has_reduction(kind)) args += text("\"reduction\": \"%s\", ", name_of(it.what.reduction));
-  if (has_root(kind)) args += text("\"root\": %d, ", it.what.root);
-  return {"call", text("%s #%llu", name_of(kind), static_cast<ull>(it.number)),
-          args + text("\"algorithm\": \"%s\"", it.algorithm)};
+    label.args.field("dtype", name_of(it.what.dtype)).field("count", it.what.count);
+  if (has_reduction(kind)) label.args.field("reduction", name_of(it.what.reduction));
+  if (has_root(kind)) label.args.field("root", it.what.root);
+  label.args.field("algorithm", it.algorithm);
+  return label;
 }
 
 Label label(const TracedStep& it) {
-  std::string args = text("\"slice\": %zu", it.step.slice + 1);
-  if (it.sent != 0)
-    args += text(", \"to\": %d, \"sent_bytes\": %llu", it.to, static_cast<ull>(it.sent_bytes));
-  if (it.received != 0)
-    args += text(", \"from\": %d, \"received_bytes\": %llu", it.from,
-                 static_cast<ull>(it.received_bytes));
   const std::string number = it.number == 0 ? "" : text("step %d: ", it.number);
-  return {"step", number + step_words(it), args};
+  Label label = {"step", number + step_words(it)};
+  label.args.field("slice", it.step.slice + 1);
+  if (it.sent != 0) label.args.field("to", it.to).field("sent_bytes", it.sent_bytes);
+  if (it.received != 0)
+    label.args.field("from", it.from).field("received_bytes", it.received_bytes);
+  return label;
 }
 
-Label label(const TracedWait& it) { return {"wait", text("waits for rank %d", it.peer), ""}; }
+Label label(const TracedWait& it) { return {"wait", text("waits for rank %d", it.peer)}; }
 
 Label label(const TracedBatch& it) {
   const auto number = static_cast<ull>(it.first_number);
@@ -83,10 +84,12 @@ Label label(const TracedBatch& it) {
   if (it.sends + it.receives == 1)
     name = it.sends == 1 ? text("send #%llu to rank %d", number, it.peer)
                          : text("recv #%llu from rank %d", number, it.peer);
-  return {"call", name,
-          text("\"sends\": %u, \"sent_bytes\": %llu, \"receives\": %u, \"received_bytes\": %llu",
-               it.sends, static_cast<ull>(it.sent_bytes), it.receives,
-               static_cast<ull>(it.received_bytes))};
+  Label label = {"call", name};
+  label.args.field("sends", it.sends)
+      .field("sent_bytes", it.sent_bytes)
+      .field("receives", it.receives)
+      .field("received_bytes", it.received_bytes);
+  return label;
 }
 
 // Writes events, each on a line.
@@ -94,40 +97,46 @@ class Writer {
  public:
   Writer(int rank, std::int64_t base_ns) : track_(kFirstTrack + rank), base_ns_(base_ns) {}
 
-  void describe(const char* what, const std::string& args) {
-    add(text("{\"ph\": \"M\", \"pid\": %d, \"tid\": %d, \"name\": \"%s\", \"args\": {%s}}",
-             kProcess, track_, what, args.c_str()));
+  template <class T>
+  void describe(const char* what, const char* key, const T& value) {
+    JsonWriter event = begin("M");
+    event.field("name", what).object("args").field(key, value).end();
+    add(event);
   }
 
-  void slice(std::int64_t begin_ns, std::int64_t end_ns, bool unfinished, const Label& it) {
-    std::string args = it.args;
-    if (unfinished) args += std::string(args.empty() ? "" : ", ") + "\"unfinished\": true";
-    add(head("X", it.category, begin_ns) +
-        text(", \"dur\": %s, \"name\": \"%s%s\", \"args\": {%s}}", us(end_ns - begin_ns).c_str(),
-             it.name.c_str(), unfinished ? " (unfinished)" : "", args.c_str()));
+  void slice(std::int64_t begin_ns, std::int64_t end_ns, bool unfinished, Label it) {
+    if (unfinished) it.args.field("unfinished", true);
+    JsonWriter event = begin("X", it.category, begin_ns);
+    event.field("dur", us(end_ns - begin_ns), 3)
+        .field("name", it.name + (unfinished ? " (unfinished)" : ""))
+        .add("args", it.args.end().text());
+    add(event);
   }
 
   // An arrow's beginning ("s") or end ("f"), bound to the slice that is open on the track then. The
   // number is hexadecimal: as such viewers read a string, and JSON's own numbers end at 53 bits.
   void arrow(const char* phase, MessageId id, std::int64_t at_ns) {
-    add(head(phase, "message", at_ns) +
-        text(", \"id\": \"%llx\", \"bp\": \"e\", \"name\": \"message\"}", static_cast<ull>(id)));
+    JsonWriter event = begin(phase, "message", at_ns);
+    event.field("id", text("%llx", static_cast<ull>(id))).field("bp", "e").field("name", "message");
+    add(event);
   }
 
   const std::string& events() const { return events_; }
 
  private:
-  void add(const std::string& event) { events_ += (events_.empty() ? "" : ",\n") + event; }
-
-  std::string head(const char* phase, const char* category, std::int64_t at_ns) const {
-    return text("{\"ph\": \"%s\", \"pid\": %d, \"tid\": %d, \"cat\": \"%s\", \"ts\": %s", phase,
-                kProcess, track_, category, us(at_ns - base_ns_).c_str());
+  JsonWriter begin(const char* phase) const {
+    JsonWriter event;
+    event.object().field("ph", phase).field("pid", kProcess).field("tid", track_);
+    return event;
   }
-
-  static std::string us(std::int64_t ns) {
-    const long long whole = ns < 0 ? -ns : ns;
-    return text("%s%lld.%03lld", ns < 0 ? "-" : "", whole / 1000, whole % 1000);
+  JsonWriter begin(const char* phase, const char* category, std::int64_t at_ns) const {
+    JsonWriter event = begin(phase);
+    event.field("cat", category).field("ts", us(at_ns - base_ns_), 3);
+    return event;
   }
+  void add(JsonWriter& event) { events_ += (events_.empty() ? "" : ",\n") + event.end().text(); }
+
+  static double us(std::int64_t ns) { return static_cast<double>(ns) / 1e3; }
 
   int track_;
   std::int64_t base_ns_;
@@ -158,13 +167,13 @@ void write(Writer& writer, const TracedSpan& span) {
 
 std::string trace_events(int rank, const Trace& trace, std::int64_t base_ns) {
   Writer writer(rank, base_ns);
-  writer.describe("thread_name", text("\"name\": \"rank %d\"", rank));
-  writer.describe("thread_sort_index", text("\"sort_index\": %d", rank));
+  writer.describe("thread_name", "name", text("rank %d", rank));
+  writer.describe("thread_sort_index", "sort_index", rank);
   const std::vector<TracedSpan> spans = trace.spans();
   if (trace.dropped() > 0)
-    writer.slice(base_ns, spans.front().begin_ns, false,
-                 {"dropped",
-                  text("%llu earlier spans are not kept", static_cast<ull>(trace.dropped())), ""});
+    writer.slice(
+        base_ns, spans.front().begin_ns, false,
+        {"dropped", text("%llu earlier spans are not kept", static_cast<ull>(trace.dropped()))});
   for (const TracedSpan& span : spans) write(writer, span);
   return writer.events();
 }

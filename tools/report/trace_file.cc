@@ -17,6 +17,7 @@
 #include "comm/error.h"
 #include "comm/util/deadline.h"
 #include "comm/util/fd.h"
+#include "comm/util/json.h"
 #include "tools/support/run_ranks.h"
 
 namespace ringside::tools {
@@ -26,20 +27,22 @@ using std::chrono::milliseconds;
 
 constexpr char kTail[] = "\n]}\n";
 constexpr std::size_t kTailBytes = sizeof kTail - 1;
-constexpr char kBase[] = "\"clock_base_ns\": ";
+constexpr char kBaseKey[] = "clock_base_ns";
 constexpr std::size_t kHeadBytes = 256;
 constexpr double kPatience_s = 30;  // for the other ranks' writing
 // So much is written at once, with the bracket behind it: a rank that is killed meanwhile leaves
 // whole JSON, unless that comes in the middle of a write.
 constexpr std::size_t kPartBytes = std::size_t{256} << 10;
 
+// The base stands early in the file, so that the ranks can find it.
 std::string head(const char* tool) {
-  return text("{\"displayTimeUnit\": \"ns\", \"otherData\": {\"tool\": \"%s\", %s%lld},\n", tool,
-              kBase, static_cast<long long>(Trace::now_ns())) +
-         text(
-             "\"traceEvents\": [\n{\"ph\": \"M\", \"pid\": 1, \"name\": \"process_name\", "
-             "\"args\": {\"name\": \"%s\"}}",
-             tool);
+  JsonWriter process;
+  process.object().field("ph", "M").field("pid", 1).field("name", "process_name");
+  process.object("args").field("name", tool).end().end();
+  JsonWriter other;
+  other.object().field("tool", tool).field(kBaseKey, Trace::now_ns()).end();
+  return "{\"displayTimeUnit\": \"ns\", \"otherData\": " + other.text() +
+         ",\n\"traceEvents\": [\n" + process.text();
 }
 
 // False, with errno, if not all of it could be written.
@@ -109,9 +112,10 @@ class File {
 // The clock's time that stands in the head, from which all ranks count.
 std::int64_t base_of(const File& file) {
   const std::string words = file.read(0, kHeadBytes);
-  const std::size_t at = words.find(kBase);
+  const std::size_t at = words.find(kBaseKey);
   if (at == std::string::npos) file.fail_changed();
-  return std::strtoll(words.c_str() + at + sizeof kBase - 1, nullptr, 10);
+  constexpr std::size_t kToNumber = sizeof kBaseKey - 1 + sizeof "\": " - 1;
+  return std::strtoll(words.c_str() + std::min(at + kToNumber, words.size()), nullptr, 10);
 }
 
 // Where the bracket stands.
@@ -124,7 +128,7 @@ std::size_t end_of(const File& file) {
 // What was there before is there again, and the reason in errno.
 void restore(const File& file, std::size_t end) {
   const int why = errno;
-  // Nothing more can be done if this fails as well, and the error is told anyway.
+  // Nothing more can be done if this fails as well, and the error is reported anyway.
   [[maybe_unused]] const bool written = write_at(file.fd(), kTail, end);
   [[maybe_unused]] const int cut = ::ftruncate(file.fd(), static_cast<off_t>(end + kTailBytes));
   errno = why;
@@ -148,7 +152,7 @@ void append(const File& file, const std::string& events) {
 }
 
 // About the same on all ranks; each one's number is on its track.
-void tell_dropped(const char* tool, const std::string& path, const Trace& trace) {
+void report_dropped(const char* tool, const std::string& path, const Trace& trace) {
   if (trace.dropped() == 0) return;
   const std::string line = text(
       "%s: %s holds the last %zu spans of each rank; rank 0 has dropped %llu that were "
@@ -188,7 +192,7 @@ int run_traced(const char* tool, const std::string& path, int rank, const Option
   return run_guarded(tool, rank, [&] {
     if (trace.empty()) return status;  // no communicator was made, for want of this file perhaps
     append_trace(path, rank, trace);
-    if (rank == 0) tell_dropped(tool, path, trace);
+    if (rank == 0) report_dropped(tool, path, trace);
     return status;
   });
 }
