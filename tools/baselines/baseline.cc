@@ -41,12 +41,6 @@ std::unique_ptr<Baseline> make_nccl([[maybe_unused]] Bootstrap& bootstrap,
 
 }  // namespace
 
-bool is_baseline(const std::string& name) {
-  return name == "mpi" || name == "gloo" || name == "nccl";
-}
-
-std::string baseline_names() { return "mpi, gloo and nccl"; }
-
 std::unique_ptr<Baseline> make_baseline(const std::string& name, Bootstrap& bootstrap,
                                         double timeout_s, const RankGpus* gpus) {
   if (name == "nccl") return make_nccl(bootstrap, timeout_s, gpus);

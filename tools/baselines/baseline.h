@@ -5,6 +5,7 @@
 // measured here and used nowhere else.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -22,9 +23,8 @@ class Baseline : public Library {
   virtual bool takes_part() const { return true; }
 };
 
-// "mpi, gloo and nccl": what --baseline knows, whether it is installed or not.
-bool is_baseline(const std::string& name);
-std::string baseline_names();
+// What --baseline knows, whether it is installed or not.
+inline constexpr std::array kBaselines = {"mpi", "gloo", "nccl"};
 
 // Collective. Throws Error{usage} where the baseline is not in this build, or cannot join ranks
 // that were started in this way. `timeout_s` is that of a wait, in the baseline too if it lets its

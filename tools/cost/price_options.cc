@@ -1,118 +1,47 @@
-// Reading the options of tools/price, strictly.
+// The options of tools/price, and what --help says of them.
 #include "tools/cost/price_options.h"
 
-#include <cstring>
-
 #include "comm/cost/simulate.h"
-#include "comm/error.h"
+#include "tools/support/call.h"
 #include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
 
-constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
-                           Kind::broadcast,  Kind::reduce,         Kind::gather,
-                           Kind::scatter,    Kind::all_to_all};
-
-// "2,8,4096"
-std::vector<int> read_ranks(const std::string& list) {
-  std::vector<int> ranks;
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    ranks.push_back(read_int("--ranks", list.substr(begin, end - begin), 2, kMostClockRanks));
-    begin = end + 1;
-  }
-  return ranks;
-}
-
-std::vector<Kind> read_kinds(const char* value) {
-  if (std::strcmp(value, "all") == 0) return {std::begin(kKinds), std::end(kKinds)};
-  std::string names;
-  for (const Kind kind : kKinds) {
-    if (std::strcmp(value, name_of(kind)) == 0) return {kind};
-    names += std::string(name_of(kind)) + ", ";
-  }
-  throw Error(Fault::usage,
-              text("--op %s is not known; there are %sand all", value, names.c_str()));
-}
-
-enum LongOption {
-  kOp = 256,
-  kRanks,
-  kMachine,
-  kHere,
-  kShow,
-  kWrite,
-  kThreads,
-  kMemory,
-  kJson,
-  kHelp
-};
-
-const option kLongOptions[] = {
-    {"minbytes", required_argument, nullptr, 'b'},
-    {"maxbytes", required_argument, nullptr, 'e'},
-    {"stepfactor", required_argument, nullptr, 'f'},
-    {"op", required_argument, nullptr, kOp},
-    {"ranks", required_argument, nullptr, kRanks},
-    {"machine", required_argument, nullptr, kMachine},
-    {"here", no_argument, nullptr, kHere},
-    {"show-machine", no_argument, nullptr, kShow},
-    {"write", required_argument, nullptr, kWrite},
-    {"threads", required_argument, nullptr, kThreads},
-    {"memory", required_argument, nullptr, kMemory},
-    {"json", no_argument, nullptr, kJson},
-    {"help", no_argument, nullptr, kHelp},
-    {nullptr, 0, nullptr, 0},
-};
-
-const char* not_empty(const char* option, const char* value) {
-  if (*value == '\0') throw Error(Fault::usage, text("%s wants a name, and '' is none", option));
-  return value;
-}
-
-void read_option(int letter, const char* value, PriceOptions& it, bool& here) {
-  switch (letter) {
-    case 'b':
-      it.begin_bytes = read_bytes("-b", value);
-      break;
-    case 'e':
-      it.end_bytes = read_bytes("-e", value);
-      break;
-    case 'f':
-      it.factor = read_number("-f", value, 2, 1 << 20);
-      break;
-    case kOp:
-      it.kinds = read_kinds(value);
-      break;
-    case kRanks:
-      it.ranks = read_ranks(value);
-      break;
-    case kMachine:
-      it.machine = not_empty("--machine", value);
-      break;
-    case kHere:
-      here = true;
-      break;
-    case kShow:
-      it.show_machine = true;
-      break;
-    case kWrite:
-      it.write_file = not_empty("--write", value);
-      break;
-    case kThreads:
-      it.threads = read_int("--threads", value, 2, 64);
-      break;
-    case kMemory:
-      it.memory = read_memory(value);
-      break;
-    case kJson:
-      it.json = true;
-      break;
-    default:
-      it.help = true;
-      break;
-  }
+std::vector<OptionRow> options_of(PriceOptions& it, bool& here) {
+  const auto add_ranks = [&it](const char* option, const std::string& value) {
+    it.ranks.clear();
+    for (const std::string& word : split_at_commas(value))
+      it.ranks.push_back(static_cast<int>(read_number(option, word, 2, kMostClockRanks)));
+  };
+  return {
+      {"What is predicted (sizes in bytes, or with K M G; powers of 1024)"},
+      {"-b, --minbytes", "SIZE", "first size (8)", to_bytes(it.begin_bytes)},
+      {"-e, --maxbytes", "SIZE", "last size (16M here, 1G on a described machine)",
+       to_bytes(it.end_bytes)},
+      {"-f, --stepfactor", "FACTOR",
+       "each size is the one before times FACTOR (2 here, 8 on a described machine)",
+       to_number(it.factor, 2, 1 << 20)},
+      {"--op", "NAME", list_names(kCollectives, row_name, "all") + " (all_reduce)",
+       to_one_or_all(it.kinds, kCollectives, row_name)},
+      {"--machine", "NAME", "a name, or a file (this machine)", to_name(it.machine)},
+      {"--ranks", "N[,N…]", "2 to 4096, on a described machine (all it has)", add_ranks},
+      {"--here", "", "this machine, with the ranks that there are (without --machine)",
+       to_true(here)},
+      {"--threads", "N", "here: N ranks that are threads (4, where no launcher made any ranks)",
+       to_number(it.threads, 2, 64)},
+      {"--memory", "M",
+       "any, or allocate: from ringside::allocate, read where it lies (by stores; what goes over "
+       "wires is copied all the same). Here, the loops that are timed never change their input: "
+       "what is exposed may be found in a cache (any)",
+       to_one(it.memory, kAllMemory, [](Memory memory) { return name_of(memory); })},
+      {"What is shown"},
+      {"--write", "FILE", "writes the machine that was calibrated here as a description",
+       to_name(it.write_file)},
+      {"--show-machine", "", "the described machine, and nothing else", to_true(it.show_machine)},
+      {"--json", "", "one JSON object, for machines", to_true(it.json)},
+      {"-h, --help", "", "print this", to_true(it.help)},
+  };
 }
 
 void check(const PriceOptions& it, bool here) {
@@ -137,24 +66,19 @@ void check(const PriceOptions& it, bool here) {
 PriceOptions parse_price_options(int argc, char** argv) {
   PriceOptions it;
   bool here = false;
-  const int rest =
-      read_options(argc, argv, ":b:e:f:h", kLongOptions,
-                   [&](int letter, const char* value) { read_option(letter, value, it, here); });
-  refuse_rest(argc, argv, rest);
+  read_options(argc, argv, options_of(it, here));
   if (it.help) return it;
   check(it, here);
   const bool described = !it.machine.empty();
   if (it.end_bytes == 0) it.end_bytes = described ? std::size_t{1} << 30 : std::size_t{16} << 20;
   if (it.factor == 0) it.factor = described ? 8 : 2;
-  const std::size_t most = described ? std::size_t{1} << 40 : std::size_t{4} << 30;
-  if (it.begin_bytes < 1 || it.begin_bytes > it.end_bytes || it.end_bytes > most)
-    throw Error(Fault::usage, text("sizes run from -b to -e, at least 1 and at most %zuG; %zu to "
-                                   "%zu do not",
-                                   most >> 30, it.begin_bytes, it.end_bytes));
+  check_sizes(it.begin_bytes, it.end_bytes, std::size_t{described ? 1024u : 4u} << 30);
   return it;
 }
 
 std::string price_help() {
+  PriceOptions unused;
+  bool here = false;
   return R"(price: what a collective costs on a machine, without running it there.
 
   mpirun -n 2 ./tools/price                       this machine: predicted beside measured
@@ -163,27 +87,8 @@ std::string price_help() {
   ./tools/price --machine my.txt --ranks 2,8      a machine that a file describes
   ./tools/price --machine 8xH200                  a machine known by name: 8xH200, 2x8xH200, 2cores
   ./tools/price --machine 8xH200 --show-machine   its description, to edit: > mine.txt
-
-What is priced (sizes in bytes, or with K M G; powers of 1024)
-  -b SIZE          first size                                                   8
-  -e SIZE          last size                          16M here, 1G on a described machine
-  -f FACTOR        each size is the one before times FACTOR           2 here, 8 described
-  --op NAME        all_reduce reduce_scatter all_gather broadcast               all_reduce
-                   reduce gather scatter all_to_all, or all
-  --machine NAME   a name, or a file                                            this machine
-  --ranks N[,N…]   2 to 4096, on a described machine                            all it has
-  --here           this machine, with the ranks that there are                  without --machine
-  --threads N      here: N ranks that are threads             4, where no launcher made any ranks
-  --memory M       any, or allocate: from ringside::allocate, read where it lies     any
-                   (by stores; what goes over wires is copied all the same). Here, the loops
-                   that are timed never change their input: what is exposed may be found in a cache
-
-What is shown
-  --write FILE     the machine that was fitted here, as a description
-  --show-machine   the described machine, and nothing else
-  --json           one JSON object, for machines
-  --help           this
-
+)" + options_help(options_of(unused, here)) +
+         R"(
 The model. A message costs α, however short; each of its bytes β on its way, and γ more where it
 is added. A ring's 2(n−1) messages one after another cost 2(n−1)·α + 2(n−1)/n·S·β. No formula is
 used here, though: the algorithms' own texts are run for all ranks with clocks in place of data

@@ -1,11 +1,8 @@
-// Reading the options of tools/kernel_bench, strictly.
+// The options of tools/kernel_bench, and what --help says of them.
 #include "tools/kernel_suite/options.h"
 
 #include <algorithm>
-#include <cstring>
-#include <optional>
 
-#include "comm/error.h"
 #include "tools/support/command_line.h"
 
 namespace ringside::tools {
@@ -13,106 +10,49 @@ namespace {
 
 constexpr std::array kTypes = {DType::f32, DType::bf16, DType::f16};
 
-enum LongOption {
-  kKernel = 256,
-  kProducts,
-  kBlocks,
-  kHost,
-  kWarm,
-  kTf32,
-  kJson,
-  kHelp,
-};
+const char* name_of_type(DType dtype) { return name_of(dtype); }
+const char* name_of_kernel(Kernel kernel) { return name_of(kernel); }
 
-const option kLongOptions[] = {
-    {"minbytes", required_argument, nullptr, 'b'},
-    {"maxbytes", required_argument, nullptr, 'e'},
-    {"stepfactor", required_argument, nullptr, 'f'},
-    {"datatype", required_argument, nullptr, 'd'},
-    {"samples", required_argument, nullptr, 'n'},
-    {"kernel", required_argument, nullptr, kKernel},
-    {"gemm", required_argument, nullptr, kProducts},
-    {"blocks", required_argument, nullptr, kBlocks},
-    {"host", no_argument, nullptr, kHost},
-    {"warm", no_argument, nullptr, kWarm},
-    {"tf32", no_argument, nullptr, kTf32},
-    {"json", no_argument, nullptr, kJson},
-    {"help", no_argument, nullptr, kHelp},
-    {nullptr, 0, nullptr, 0},
-};
-
-std::vector<std::string> split_at_commas(const std::string& list) {
-  std::vector<std::string> words;
-  for (std::size_t begin = 0; begin <= list.size();) {
-    const std::size_t end = std::min(list.find(',', begin), list.size());
-    words.push_back(list.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return words;
+// One value or several with commas between them, or "all".
+template <class T, class List, class Name>
+OptionSetter to_several(std::vector<T>& target, const List& all, Name name) {
+  return [&target, all, name](const char* option, const std::string& value) {
+    target.clear();
+    if (value == "all") target.assign(all.begin(), all.end());
+    if (value == "all") return;
+    for (const std::string& word : split_at_commas(value))
+      target.push_back(read_one(option, word, all, name, "all"));
+  };
 }
 
-// One value or several with commas, or "all".
-template <class List>
-auto read_list(const char* option, const std::string& words, const List& all) {
-  using T = typename List::value_type;
-  if (words == "all") return std::vector<T>(all.begin(), all.end());
-  std::vector<T> chosen;
-  std::string names;
-  for (const T value : all) names += std::string(name_of(value)) + ", ";
-  for (const std::string& word : split_at_commas(words)) {
-    const auto found =
-        std::find_if(all.begin(), all.end(), [&](T value) { return word == name_of(value); });
-    if (found == all.end())
-      throw Error(Fault::usage, text("%s %s is not known; there are %sand all", option,
-                                     word.c_str(), names.c_str()));
-    chosen.push_back(*found);
-  }
-  return chosen;
-}
-
-void read_option(int letter, const char* value, KernelOptions& it) {
-  switch (letter) {
-    case 'b':
-      it.begin_bytes = read_bytes("-b", value);
-      break;
-    case 'e':
-      it.end_bytes = read_bytes("-e", value);
-      break;
-    case 'f':
-      it.factor = read_number("-f", value, 2, 1 << 20);
-      break;
-    case 'd':
-      it.dtypes = read_list("-d", value, kTypes);
-      break;
-    case 'n':
-      it.samples = read_int("-n", value, 1, 10'000);
-      break;
-    case kKernel:
-      it.kernels = read_list("--kernel", value, kBenchKernels);
-      break;
-    case kProducts:
-      for (const std::string& word : split_at_commas(value))
-        it.products.push_back(read_number("--gemm", word, 1, 65'536));
-      break;
-    case kBlocks:
-      it.blocks = read_int("--blocks", value, 1, 1'000'000);
-      break;
-    case kHost:
-      it.host = true;
-      break;
-    case kWarm:
-      it.warm = true;
-      break;
-    case kTf32:
-      it.tf32 = true;
-      break;
-    case kJson:
-      it.json = true;
-      break;
-    default:
-      it.help = true;
-      break;
-  }
+std::vector<OptionRow> options_of(KernelOptions& it) {
+  const auto add_products = [&it](const char* option, const std::string& value) {
+    for (const std::string& word : split_at_commas(value))
+      it.products.push_back(read_number(option, word, 1, 65'536));
+  };
+  return {
+      {"What is measured"},
+      {"--kernel", "NAME[,NAME…]", list_names(kBenchKernels, name_of_kernel) + " (all)",
+       to_several(it.kernels, kBenchKernels, name_of_kernel)},
+      {"-d, --datatype", "TYPE[,TYPE…]", "f32, bf16, f16 or all (f32,bf16)",
+       to_several(it.dtypes, kTypes, name_of_type)},
+      {"-b, --minbytes", "SIZE", "first size of one array (1M; with --host 64K)",
+       to_bytes(it.begin_bytes)},
+      {"-e, --maxbytes", "SIZE", "last size (256M; with --host 16M)", to_bytes(it.end_bytes)},
+      {"-f, --stepfactor", "FACTOR", "each size is the one before times FACTOR (4; with --host 16)",
+       to_number(it.factor, 2, 1 << 20)},
+      {"--gemm", "N[,N…]", "products of N × N matrices (1024,4096; with --host 256,512)",
+       add_products},
+      {"-n, --samples", "SAMPLES", "the time of a row is their median (15)",
+       to_number(it.samples, 1, 10'000)},
+      {"--warm", "", "do not clear the last cache between calls", to_true(it.warm)},
+      {"--blocks", "N", "at most N blocks in the grid of an element-wise kernel",
+       to_number(it.blocks, 1, 1'000'000)},
+      {"--tf32", "", "cuBLAS may take f32 factors to tensor cores", to_true(it.tf32)},
+      {"--host", "", "on the CPU", to_true(it.host)},
+      {"--json", "", "one JSON object, for machines", to_true(it.json)},
+      {"-h, --help", "", "print this", to_true(it.help)},
+  };
 }
 
 }  // namespace
@@ -147,10 +87,7 @@ const char* name_of(Kernel kernel) {
 
 KernelOptions parse_kernel_options(int argc, char** argv) {
   KernelOptions it;
-  const int rest =
-      read_options(argc, argv, ":b:e:f:d:n:h", kLongOptions,
-                   [&](int letter, const char* value) { read_option(letter, value, it); });
-  refuse_rest(argc, argv, rest);
+  read_options(argc, argv, options_of(it));
   if (it.help) return it;
   if (it.host && (it.blocks > 0 || it.tf32))
     throw Error(Fault::usage, "--blocks and --tf32 are for a GPU; leave them out, or --host");
@@ -169,6 +106,7 @@ KernelOptions parse_kernel_options(int argc, char** argv) {
 }
 
 std::string kernel_help() {
+  KernelOptions unused;
   return R"(kernel_bench: how near the kernels are to what the hardware can do.
 
   ./tools/kernel_bench                            all kernels on the GPU
@@ -176,23 +114,8 @@ std::string kernel_help() {
   ./tools/kernel_bench --kernel reduce -b 256M    one kernel, one size and up
   ./tools/kernel_bench --kernel reduce --blocks 132    on few blocks: what is left to others?
   ./tools/kernel_bench --kernel gemm --gemm 4096,8192 -d bf16
-
-What is measured
-  --kernel NAME[,NAME…]  copy reduce divide gelu gelu_gradient bias_gelu        all
-                         bias_gradient adamw gemm
-  -d TYPE[,TYPE…]        f32 bf16 f16, or all                                   f32,bf16
-  -b SIZE                first size of one array                   1M, with --host 64K
-  -e SIZE                last size                               256M, with --host 16M
-  -f FACTOR              each size is the one before times FACTOR    4, with --host 16
-  --gemm N[,N…]          products of N × N matrices        1024,4096; --host: 256,512
-  -n SAMPLES             the time of a row is their median                      15
-  --warm                 do not clear the last cache between calls
-  --blocks N             at most N blocks in the grid of an element-wise kernel
-  --tf32                 cuBLAS may take f32 factors to tensor cores
-  --host                 on the CPU
-  --json                 one JSON object, for machines
-  --help                 this
-
+)" + options_help(options_of(unused)) +
+         R"(
 How to read it. An element-wise kernel does next to no arithmetic: its time is the time of the
 bytes that it moves, and those are counted as it must move them, once each:
 

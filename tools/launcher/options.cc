@@ -1,10 +1,9 @@
-// Reading the options of tools/launch, and what --help says of them.
+// The options of tools/launch, and what --help says of them.
 #include "tools/launcher/options.h"
 
 #include <cmath>
 #include <cstdlib>
 
-#include "comm/error.h"
 #include "tools/support/command_line.h"
 
 namespace ringside::tools {
@@ -12,37 +11,39 @@ namespace {
 
 constexpr int kMostRanks = 1024;
 
-double read_seconds(const char* option, const char* value) {
-  char* rest = nullptr;
-  const double seconds = std::strtod(value, &rest);
-  if (rest == value || *rest != '\0' || !std::isfinite(seconds) || seconds < 0)
-    throw Error(Fault::usage, text("%s %s: a number of seconds is wanted", option, value));
-  return seconds;
+OptionSetter to_seconds(double& target) {
+  return [&target](const char* option, const std::string& value) {
+    char* rest = nullptr;
+    target = std::strtod(value.c_str(), &rest);
+    if (value.empty() || *rest != '\0' || !std::isfinite(target) || target < 0)
+      throw Error(Fault::usage,
+                  text("%s %s: a number of seconds is wanted", option, value.c_str()));
+  };
 }
 
-enum LongOption { kPrefix = 256, kTimeout, kGrace };
-
-const option kLongOptions[] = {
-    {"prefix", no_argument, nullptr, kPrefix},
-    {"timeout", required_argument, nullptr, kTimeout},
-    {"grace", required_argument, nullptr, kGrace},
-    {"help", no_argument, nullptr, 'h'},
-    {nullptr, 0, nullptr, 0},
-};
+std::vector<OptionRow> options_of(LaunchOptions& it) {
+  return {
+      {"Options"},
+      {"-n", "N", "how many ranks", to_number(it.ranks, 1, kMostRanks)},
+      {"--prefix", "", "print [RANK] before each line that a rank prints; lines stay whole",
+       to_true(it.prefix)},
+      {"--timeout", "SECONDS",
+       "for the whole job; it is then stopped, and the exit status is 124 (no limit)",
+       to_seconds(it.timeout_s)},
+      {"--grace", "SECONDS",
+       "once a rank has failed, how long the others may take to report what they saw; then "
+       "SIGTERM, and a second later SIGKILL (3)",
+       to_seconds(it.grace_s)},
+      {"-h, --help", "", "print this", to_true(it.help)},
+  };
+}
 
 }  // namespace
 
 LaunchOptions parse_launch_options(int argc, char** argv) {
   LaunchOptions it;
-  // '+': the options after PROGRAM are its own.
-  const int rest =
-      read_options(argc, argv, "+:n:h", kLongOptions, [&](int letter, const char* value) {
-        if (letter == 'n') it.ranks = read_int("-n", value, 1, kMostRanks);
-        if (letter == kPrefix) it.prefix = true;
-        if (letter == kTimeout) it.timeout_s = read_seconds("--timeout", value);
-        if (letter == kGrace) it.grace_s = read_seconds("--grace", value);
-        if (letter == 'h') it.help = true;
-      });
+  // The options after PROGRAM are its own.
+  const int rest = read_options(argc, argv, options_of(it), true);
   if (it.help) return it;
   if (it.ranks == 0) throw Error(Fault::usage, "say how many ranks to start: launch -n 4 PROGRAM");
   if (rest == argc) throw Error(Fault::usage, "say what to start: launch -n 4 PROGRAM");
@@ -51,28 +52,21 @@ LaunchOptions parse_launch_options(int argc, char** argv) {
 }
 
 std::string launch_help(const std::string& invoked_as) {
+  LaunchOptions unused;
   return "launch: start N ranks of a program on this host, without MPI.\n\n  " + invoked_as +
          " -n N [options] PROGRAM ARGS...\n  " + invoked_as + " -n 4 --prefix echo hello\n" +
-         R"(
-Options
-  -n N               how many ranks
-  --prefix           print [RANK] before each line that a rank prints; lines stay whole
-  --timeout SECONDS  for the whole job; then it is stopped, and the exit status is 124   no limit
-  --grace SECONDS    once a rank has failed, how long the others may take to say what
-                     they saw; then SIGTERM, and a second later SIGKILL                  3
-  --help             this
-
+         options_help(options_of(unused)) + R"(
 What a rank finds in its environment: RANK and LOCAL_RANK (0 to N-1), WORLD_SIZE and
 LOCAL_WORLD_SIZE (N), MASTER_ADDR=127.0.0.1, MASTER_PORT (a free one), RINGSIDE_SECRET (random, new
 for each job; only this user and root can read the environment of a process). Variables by which
-mpirun tells a program that it is a rank (OMPI_*, PMI*) are removed, so launch works inside others.
+mpirun marks a program as one of its ranks (OMPI_*, PMI*) are removed, so launch works inside others.
 
 Rank 0 reads launch's stdin (through launch, if that is a terminal), the others nothing. Without
 --prefix all ranks write to launch's stdout and stderr directly. SIGINT, SIGTERM and SIGHUP are
-passed on to all ranks, which then have the grace to end; SIGUSR1 is passed on and ends nothing
-(with RINGSIDE_FLIGHT=FOLDER the ranks write down their last calls). Each rank leads a process
-group; what is left of these when all ranks have ended is killed, and so are the ranks if launch is
-killed.
+passed on to all ranks, which then have the grace period to end; SIGUSR1 is passed on and ends
+nothing (with RINGSIDE_FLIGHT=FOLDER the ranks write down their last calls). Each rank leads a
+process group; what is left of these when all ranks have ended is killed, and so are the ranks if
+launch is killed.
 
 Exit status: 0 if every rank's is 0, otherwise that of the first rank that failed (128 + N if signal
 N killed it); 2 a bad option; 124 the timeout; 126 or 127 PROGRAM cannot be started or found.

@@ -1,12 +1,8 @@
-// Reading the options, strictly: whatever cannot be meant is refused in one sentence.
+// The options of bench and ring_allreduce: the table, and what makes no sense together.
 #include "tools/measure/options.h"
 
 #include <array>
-#include <cstring>
-#include <optional>
-#include <span>
 
-#include "comm/error.h"
 #include "tools/baselines/baseline.h"
 #include "tools/support/call.h"
 #include "tools/support/command_line.h"
@@ -14,111 +10,130 @@
 namespace ringside::tools {
 namespace {
 
-const char* word_of(DType dtype) { return name_of(dtype); }
-const char* word_of(Reduction reduction) { return name_of(reduction); }
-const char* word_of(Kind kind) { return row_name(kind); }
+constexpr std::array kMemory = {Memory::any, Memory::allocate, Memory::device};
+constexpr std::array kExecutors = {ExecutorChoice::automatic, ExecutorChoice::host,
+                                   ExecutorChoice::stream, ExecutorChoice::device};
 
-// The names of all values, for the sentence that refuses another one.
-template <class List>
-std::string names(const List& all) {
-  std::string list;
-  for (const auto value : all) list += std::string(list.empty() ? "" : ", ") + word_of(value);
-  return list + " and all";
-}
+const char* name_of_type(DType dtype) { return name_of(dtype); }
+const char* name_of_reduction(Reduction reduction) { return name_of(reduction); }
+const char* name_of_memory(Memory memory) { return name_of(memory); }
+const char* name_of_executor(ExecutorChoice executor) { return name_of(executor); }
 
-template <class T, class List, class Parse>
-std::vector<T> read_choice(const char* option, const char* value, const List& all,
-                           const Parse& parse) {
-  if (std::strcmp(value, "all") == 0) return {all.begin(), all.end()};
-  const std::optional<T> choice = parse(value);
-  if (!choice)
-    throw Error(Fault::usage,
-                text("%s %s is not known; there are %s", option, value, names(all).c_str()));
-  return {*choice};
-}
-
-// The last four are bench's alone.
-constexpr std::array kKinds = {Kind::all_reduce,       Kind::reduce_scatter, Kind::all_gather,
-                               Kind::broadcast,        Kind::reduce,         Kind::gather,
-                               Kind::scatter,          Kind::all_to_all,     Kind::send_recv,
-                               Kind::reduce_scatter_v, Kind::all_gather_v,   Kind::barrier};
-constexpr std::size_t kBenchAlone = 4;
+using Rows = std::vector<OptionRow>;
 
 std::span<const Kind> kinds_of(Tool tool) {
-  return std::span(kKinds).first(kKinds.size() - (tool == Tool::bench ? 0 : kBenchAlone));
+  return tool == Tool::bench ? std::span<const Kind>(kMeasuredKinds) : kCollectives;
 }
 
-std::optional<Kind> parse_kind(const char* value, Tool tool) {
-  for (const Kind kind : kinds_of(tool))
-    if (std::strcmp(value, row_name(kind)) == 0) return kind;
-  return std::nullopt;
+Rows rows_of_what_is_measured(Arguments& it, Tool tool) {
+  return {
+      {"What is measured (sizes in bytes, or with K M G; powers of 1024)"},
+      {"-b, --minbytes", "SIZE", "first size (8)", to_bytes(it.begin_bytes)},
+      {"-e, --maxbytes", "SIZE", "last size (64M)", to_bytes(it.end_bytes)},
+      {"-f, --stepfactor", "FACTOR", "each size is the one before times FACTOR (2)",
+       to_number(it.factor, 2, 1 << 20)},
+      {"-n, --iters", "COUNT",
+       std::string("timed calls a row (what 20 ms allow") +
+           (tool == Tool::bench ? ", 60 ms with --baseline)" : ")"),
+       to_number(it.iterations, 1, 1'000'000)},
+      {"-w, --warmup_iters", "COUNT", "calls before them that are not timed (what 5 ms allow)",
+       to_number(it.warmup, 0, 1'000'000)},
+      {"-d, --datatype", "TYPE", list_names(kAllDTypes, name_of_type, "all") + " (f32)",
+       to_one_or_all(it.dtypes, kAllDTypes, name_of_type)},
+      {"-o, --redop", "REDOP", list_names(kAllReductions, name_of_reduction, "all") + " (sum)",
+       to_one_or_all(it.reductions, kAllReductions, name_of_reduction)},
+      {"--op", "NAME", list_names(kinds_of(tool), row_name, "all") + " (all_reduce)",
+       to_one_or_all(it.kinds, kinds_of(tool), row_name)},
+  };
 }
 
-enum LongOption {
-  kOp = 256,
-  kJson,
-  kNoDemo,
-  kThreads,
-  kBaseline,
-  kLowerBound,
-  kMemory,
-  kExecutor,
-  kSkew,
-  kOverlap,
-  kExplain,
-  kFault,
-  kTrace,
-  kHelp
-};
-
-// What both tools have, and before it what one of them has.
-constexpr std::array kCommonOptions = {
-    option{"op", required_argument, nullptr, kOp},
-    option{"json", no_argument, nullptr, kJson},
-    option{"memory", required_argument, nullptr, kMemory},
-    option{"executor", required_argument, nullptr, kExecutor},
-    option{"explain", no_argument, nullptr, kExplain},
-    option{"threads", required_argument, nullptr, kThreads},
-    option{"fault", required_argument, nullptr, kFault},
-    option{"trace", required_argument, nullptr, kTrace},
-    option{"help", no_argument, nullptr, kHelp},
-    option{"minbytes", required_argument, nullptr, 'b'},
-    option{"maxbytes", required_argument, nullptr, 'e'},
-    option{"stepfactor", required_argument, nullptr, 'f'},
-    option{"iters", required_argument, nullptr, 'n'},
-    option{"warmup_iters", required_argument, nullptr, 'w'},
-    option{"datatype", required_argument, nullptr, 'd'},
-    option{"redop", required_argument, nullptr, 'o'},
-    option{nullptr, 0, nullptr, 0},
-};
-
-std::vector<option> options_of(Tool tool) {
-  std::vector<option> all;
-  if (tool == Tool::ring_allreduce) {
-    all = {{"no-demo", no_argument, nullptr, kNoDemo}};
-  } else {
-    all = {{"baseline", required_argument, nullptr, kBaseline},
-           {"lower-bound", no_argument, nullptr, kLowerBound},
-           {"skew", required_argument, nullptr, kSkew},
-           {"overlap", required_argument, nullptr, kOverlap}};
-  }
-  all.insert(all.end(), kCommonOptions.begin(), kCommonOptions.end());
-  return all;
+Rows rows_of_memory(Arguments& it, Tool tool) {
+  return {
+      {"On what memory, by which ranks"},
+      {"--memory", "M",
+       tool == Tool::bench
+           ? "any: ordinary memory; allocate: ringside::allocate's, which the other ranks may read "
+             "where it lies (comm/allocate.h); device: a GPU's, rank r takes GPU r modulo their "
+             "number. The baseline gets the same (any)"
+           : "any: ordinary memory; device: a GPU's. Rank r takes GPU r modulo their number (any)",
+       to_one(it.memory, kMemory, name_of_memory)},
+      {"--executor", "E",
+       "who carries calls on device memory out: " + list_names(kExecutors, name_of_executor) +
+           " (auto)",
+       to_one(it.executor, kExecutors, name_of_executor)},
+      {"--threads", "N", "ranks are N threads of this process", to_number(it.threads, 1, 64)},
+  };
 }
 
-std::string read_baseline(const char* value) {
-  if (!is_baseline(value))
-    throw Error(Fault::usage,
-                text("--baseline %s is not known; there are %s", value, baseline_names().c_str()));
-  return value;
+// bench alone.
+Rows rows_of_comparisons(Arguments& it) {
+  return {
+      {"Against what"},
+      {"--baseline", "NAME",
+       "mpi: the MPI that mpirun has started; gloo: over TCP on this host. The same calls in the "
+       "same processes on the same buffers, in turns; nccl: on device memory",
+       to_one(it.baseline, kBaselines, [](const char* name) { return name; })},
+      {"--lower-bound", "",
+       "the least time that flags and bytes can take here, as probed just before; docs/08. On "
+       "device memory: reading each input and writing each output, at a copy's speed\n"
+       "With either of the two, a flag is timed before and after: have the CPUs moved meanwhile?",
+       to_true(it.lower_bound)},
+      {"Under which circumstances (one of the two, on the host's memory, without a lower bound)"},
+      {"--skew", "US",
+       "one rank, each in turn, comes US microseconds after the others. time is what its call "
+       "takes it: the others are waiting, and must not slow it down",
+       to_number(it.skew_us, 1, 1'000'000)},
+      {"--overlap", "US",
+       "each rank starts the call, computes for US microseconds of a core in its registers, and "
+       "waits for the call. time is of it all; without --overlap it is the call's alone",
+       to_number(it.overlap_us, 1, 1'000'000)},
+  };
 }
 
-ExecutorChoice read_lane(const char* value) {
-  for (const ExecutorChoice executor : {ExecutorChoice::automatic, ExecutorChoice::host,
-                                        ExecutorChoice::stream, ExecutorChoice::device})
-    if (std::strcmp(value, name_of(executor)) == 0) return executor;
-  throw Error(Fault::usage,
-              text("--executor %s is not known; there are auto, host, stream and device", value));
+Rows rows_of_output(Arguments& it, Tool tool) {
+  const bool bench = tool == Tool::bench;
+  const auto set_explain = [&it, bench](const char*, const std::string&) {
+    it.explain = true;
+    it.lower_bound |= bench;  // the explanation begins at the lower bound
+  };
+  Rows rows = {{"What is shown"}};
+  if (!bench)
+    rows.push_back({"--no-demo", "", "only the table",
+                    [&it](const char*, const std::string&) { it.demo = false; }});
+  rows.push_back({"--explain", "",
+                  bench ? "--lower-bound, and below each row how the call is carried out and what "
+                          "its time is made of, from the lower bound to what was measured; ask "
+                          "for few sizes"
+                        : "below each row what its time is made of; ask for few sizes",
+                  set_explain});
+  rows.push_back({"--json", "", "one JSON object, for machines", to_true(it.json)});
+  rows.push_back({"-h, --help", "", "print this", to_true(it.help)});
+  return rows;
+}
+
+Rows rows_of_trace_and_faults(Arguments& it) {
+  return {
+      {"A timeline of the run, to be opened in ui.perfetto.dev or chrome://tracing (docs/09)"},
+      {"--trace", "FILE",
+       "a track for each rank, a slice for each step, in it for whom the rank waited, an arrow for "
+       "each message; also, and above all, when the run fails. Each rank keeps its last 65536 "
+       "spans: ask for few sizes and a small -n",
+       [&it](const char*, const std::string& value) {
+         if (value.empty()) throw Error(Fault::usage, "--trace wants the name of a file");
+         it.trace = value;
+       }},
+      {"A fault on purpose: one rank misbehaves in call K, and one sees what the others report "
+       "(docs/09). K counts as the sentences do: all_reduce #K, send/recv #K"},
+      {"--fault", "FAULT",
+       "stall:rank=R,op=K  does nothing more; with step=S from its S-th message on\n"
+       "slow:rank=R,op=K  comes ms=1500 later; with RINGSIDE_WARN=1 a warning names it\n"
+       "die:rank=R,op=K  is killed; not with --threads\n"
+       "drop-signal:rank=R,op=K  the signal of its step=1st message is lost\n"
+       "corrupt-header:rank=R,op=K  the same signal comes, and is damaged\n"
+       "other-op:rank=R,op=K  calls something else\n"
+       "refuse:rank=R, no-memory:rank=R  cannot start",
+       [&it](const char*, const std::string& value) { it.fault = parse_injection(value); }},
+  };
 }
 
 // What only makes sense together.
@@ -151,91 +166,22 @@ void check_circumstances(const Arguments& it) {
     throw Error(Fault::usage, text("%s is about the host's memory, not a device's", name));
 }
 
-void read_option(int letter, const char* value, Tool tool, Arguments& it) {
-  switch (letter) {
-    case 'b':
-      it.begin_bytes = read_bytes("-b", value);
-      break;
-    case 'e':
-      it.end_bytes = read_bytes("-e", value);
-      break;
-    case 'f':
-      it.factor = read_number("-f", value, 2, 1 << 20);
-      break;
-    case 'n':
-      it.iterations = read_int("-n", value, 1, 1'000'000);
-      break;
-    case 'w':
-      it.warmup = read_int("-w", value, 0, 1'000'000);
-      break;
-    case 'd':
-      it.dtypes = read_choice<DType>("-d", value, kAllDTypes, parse_dtype);
-      break;
-    case 'o':
-      it.reductions = read_choice<Reduction>("-o", value, kAllReductions, parse_reduction);
-      break;
-    case kOp:
-      it.kinds = read_choice<Kind>("--op", value, kinds_of(tool),
-                                   [&](const char* name) { return parse_kind(name, tool); });
-      break;
-    case kThreads:
-      it.threads = read_int("--threads", value, 1, 64);
-      break;
-    case kJson:
-      it.json = true;
-      break;
-    case kBaseline:
-      it.baseline = read_baseline(value);
-      break;
-    case kLowerBound:
-      it.lower_bound = true;
-      break;
-    case kSkew:
-      it.skew_us = read_int("--skew", value, 1, 1'000'000);
-      break;
-    case kOverlap:
-      it.overlap_us = read_int("--overlap", value, 1, 1'000'000);
-      break;
-    case kExplain:
-      it.explain = true;
-      it.lower_bound |= tool == Tool::bench;  // the explanation begins at the lower bound
-      break;
-    case kMemory:
-      it.memory = read_memory(value, true);
-      break;
-    case kExecutor:
-      it.executor = read_lane(value);
-      break;
-    case kFault:
-      it.fault = parse_injection(value);
-      break;
-    case kTrace:
-      if (*value == '\0') throw Error(Fault::usage, "--trace wants the name of a file");
-      it.trace = value;
-      break;
-    case kNoDemo:
-      it.demo = false;
-      break;
-    default:
-      it.help = true;
-      break;
-  }
-}
-
 }  // namespace
+
+std::vector<OptionRow> options_of(Arguments& it, Tool tool) {
+  Rows all = rows_of_what_is_measured(it, tool);
+  const auto add = [&](Rows rows) { all.insert(all.end(), rows.begin(), rows.end()); };
+  add(rows_of_memory(it, tool));
+  if (tool == Tool::bench) add(rows_of_comparisons(it));
+  add(rows_of_output(it, tool));
+  add(rows_of_trace_and_faults(it));
+  return all;
+}
 
 Arguments parse_arguments(int argc, char** argv, Tool tool) {
   Arguments it;
-  const std::vector<option> long_options = options_of(tool);
-  const int rest =
-      read_options(argc, argv, ":b:e:f:n:w:d:o:h", long_options.data(),
-                   [&](int letter, const char* value) { read_option(letter, value, tool, it); });
-  refuse_rest(argc, argv, rest);
-  constexpr std::size_t kMost = std::size_t{16} << 30;
-  if (it.begin_bytes < 1 || it.begin_bytes > it.end_bytes || it.end_bytes > kMost)
-    throw Error(Fault::usage,
-                text("sizes run from -b to -e, at least 1 and at most 16G; %zu to %zu do not",
-                     it.begin_bytes, it.end_bytes));
+  read_options(argc, argv, options_of(it, tool));
+  check_sizes(it.begin_bytes, it.end_bytes, std::size_t{16} << 30);
   check_memory_words(it, tool);
   check_circumstances(it);
   return it;

@@ -11,6 +11,7 @@
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 #include "tools/support/buffers.h"
+#include "tools/support/command_line.h"
 #include "tools/support/fault_injection.h"
 
 namespace ringside::tools {
@@ -33,14 +34,17 @@ struct Arguments {
   std::string baseline;         // bench: the library beside ringside; empty: none
   bool lower_bound = false;     // bench
   Memory memory = Memory::any;  // where the buffers come from; ring_allreduce: any or device
-  std::optional<ExecutorChoice> executor;  // with device memory; nothing: as the environment says
+  std::optional<ExecutorChoice> executor;  // with device memory; none: as the environment says
   int skew_us = 0;                 // bench: by how much one rank comes later than the others
   int overlap_us = 0;              // bench: how much is computed beside each call
-  bool explain = false;            // what each row is made of; in bench with the limit
+  bool explain = false;            // what each row is made of; in bench with the lower bound
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
   std::string trace;               // the file for the timeline; empty: none
   bool help = false;
 };
+
+// The table of `tool`, which reads into `it`.
+std::vector<OptionRow> options_of(Arguments& it, Tool tool);
 
 // Reads argv. Throws Error{usage} with one sentence.
 Arguments parse_arguments(int argc, char** argv, Tool tool);

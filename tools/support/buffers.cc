@@ -19,13 +19,6 @@ std::optional<Memory> parse_memory(const char* name) {
   return std::nullopt;
 }
 
-Memory read_memory(const char* value, bool device_too) {
-  const std::optional<Memory> memory = parse_memory(value);
-  if (memory && (device_too || *memory != Memory::device)) return *memory;
-  throw Error(Fault::usage, text("--memory %s is not known; there are any%s allocate%s", value,
-                                 device_too ? "," : " and", device_too ? " and device" : ""));
-}
-
 Buffers::Buffers(std::size_t bytes, Memory memory)
     : first_(make(bytes, memory)), second_(make(bytes, memory)) {
   // Memory that is zero because nobody has written to it may not be there yet (docs/08, "first

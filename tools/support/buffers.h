@@ -3,8 +3,8 @@
 // Where a library's data lie decides how it can travel. Ordinary memory is the caller's own, and
 // what leaves it is copied on the way; memory from ringside::allocate (comm/allocate.h) can be
 // mapped by all ranks of the host, and read where it lies; memory of a GPU (gpu.h) is out of this
-// processor's reach, and calls on it are the GPU's affair. A peer gets the same buffers: to it, all
-// are memory.
+// processor's reach, and calls on it are the GPU's affair. A baseline gets the same buffers: to it,
+// all are memory.
 #pragma once
 
 #include <cstddef>
@@ -23,9 +23,6 @@ enum class Memory { any, allocate, device };
 // "any", "allocate", "device": as the option --memory has it.
 const char* name_of(Memory memory);
 std::optional<Memory> parse_memory(const char* name);
-// For the option's reader: one of kAllMemory, and device where the tool has it. Throws
-// Error{usage}.
-Memory read_memory(const char* value, bool device_too = false);
 // The host's.
 inline constexpr Memory kAllMemory[] = {Memory::any, Memory::allocate};
 

@@ -5,8 +5,10 @@
 // which ringside and the libraries beside it make the call.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,14 @@ namespace ringside::tools {
 // As options, tables and JSON have it: the name of the call, and send_recv for one step of a ring:
 // each rank sends `count` elements to its right and receives as many from its left, both at once.
 const char* row_name(Kind kind);
+
+// What bench measures, in the order of tables and help.
+inline constexpr std::array kMeasuredKinds = {
+    Kind::all_reduce, Kind::reduce_scatter,   Kind::all_gather,   Kind::broadcast,
+    Kind::reduce,     Kind::gather,           Kind::scatter,      Kind::all_to_all,
+    Kind::send_recv,  Kind::reduce_scatter_v, Kind::all_gather_v, Kind::barrier};
+// Those of them that ring_allreduce shows and price predicts.
+inline constexpr std::span kCollectives = std::span(kMeasuredKinds).first<8>();
 
 // What nccl-tests multiplies by, so that a perfect algorithm shows the bandwidth of a link whatever
 // the number of ranks: the share of the buffer that the busiest link must carry.
@@ -87,7 +97,7 @@ Plan plan_of(const Planner& planner, const Operation& what, Sides at);
 // Who plans for `comm`: what its ranks agreed on at the start.
 Planner planner_of(const Communicator& comm);
 
-// A library whose calls are measured: ringside, or a peer beside it (peer.h).
+// A library whose calls are measured: ringside, or a baseline beside it (baseline.h).
 class Library {
  public:
   virtual ~Library() = default;

@@ -1,39 +1,119 @@
-// What reading a command line means in every tool: strictly, and whatever cannot be meant is
-// refused in one sentence. Each throws Error{usage}.
+// The command line of every tool: one table of options, from which the line is read and --help is
+// printed.
+//
+//     const std::vector<OptionRow> table = {
+//         {"What is measured"},                                               a heading of --help
+//         {"-b, --minbytes", "SIZE", "first size (8)", to_bytes(it.begin_bytes)},
+//         {"--json", "", "one JSON object, for machines", to_true(it.json)},
+//     };
+//
+// Reading is strict: whatever cannot be meant is refused with one sentence, an Error{usage}.
 #pragma once
-
-#include <getopt.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
-#include "comm/util/function_ref.h"
+#include "comm/error.h"
 
 namespace ringside::tools {
 
-// "64K", "1000"
-std::size_t read_bytes(const char* option, const std::string& value);
+// Takes the value of an option that `option` names in sentences; "" if it takes none.
+using OptionSetter = std::function<void(const char* option, const std::string& value)>;
 
+struct OptionRow {
+  // "-b, --minbytes": sentences call an option by the first of its names. Without a setter the row
+  // is a heading.
+  std::string names;
+  std::string argument = "";  // "SIZE"; empty: the option takes none
+  std::string help = "";      // is wrapped; a '\n' begins a new line
+  OptionSetter set = nullptr;
+};
+
+// Carries the options out in their order and returns the index of the first word that is none.
+// `stop_there`: that word ends the tool's own options; else it is refused.
+int read_options(int argc, char** argv, const std::vector<OptionRow>& table,
+                 bool stop_there = false);
+
+// The table as --help shows it, at most 100 columns wide.
+std::string options_help(const std::vector<OptionRow>& table);
+
+// --- Setters ---
+OptionSetter to_true(bool& target);
+OptionSetter to_name(std::string& target);   // not empty
+OptionSetter to_bytes(std::size_t& target);  // "64K", "1000"
+template <class T>
+OptionSetter to_number(T& target, std::uint64_t least, std::uint64_t most);
+// One of the values of `all` (an array or a span) by its name; or, with "all", every one.
+template <class T, class List, class Name>
+OptionSetter to_one(T& target, const List& all, Name name_of);
+template <class T, class List, class Name>
+OptionSetter to_one_or_all(std::vector<T>& target, const List& all, Name name_of);
+
+// --- Values ---
+std::size_t read_bytes(const char* option, const std::string& value);
 // Digits and nothing else.
 std::uint64_t read_number(const char* option, const std::string& value, std::uint64_t least,
                           std::uint64_t most);
-int read_int(const char* option, const std::string& value, int least, int most);
+// "2,8,4096": the words between the commas.
+std::vector<std::string> split_at_commas(const std::string& list);
+// Of a sweep from -b to -e.
+void check_sizes(std::size_t begin_bytes, std::size_t end_bytes, std::size_t most_bytes);
 
-// getopt_long, with sentences of ours. Calls on_option(letter, value) for each option, and returns
-// the index of the first word that is none. `letters` as for getopt: begin with ':', or with "+:"
-// if the first word that is no option ends the tool's own.
-int read_options(int argc, char** argv, const char* letters, const option* long_options,
-                 FunctionRef<void(int letter, const char* value)> on_option);
-
-// For tools that take nothing but options.
-void refuse_rest(int argc, char** argv, int first);
-
+// --- Numbers in tables ---
 // "8", "64K", "64M": a number of bytes in as few characters as say it exactly; read_bytes() reads
 // it.
 std::string short_bytes(std::size_t bytes);
 
 // Microseconds, with as many decimals as are worth reading.
 std::string time_words(double time_us);
+
+template <class T>
+OptionSetter to_number(T& target, std::uint64_t least, std::uint64_t most) {
+  return [&target, least, most](const char* option, const std::string& value) {
+    target = static_cast<T>(read_number(option, value, least, most));
+  };
+}
+
+// The names of all values, and perhaps `more`: "f32, bf16 and f16".
+template <class List, class Name>
+std::string list_names(const List& all, Name name_of, const char* more = nullptr) {
+  std::vector<std::string> names;
+  for (const auto value : all) names.emplace_back(name_of(value));
+  if (more != nullptr) names.emplace_back(more);
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    list += (i == 0 ? "" : i + 1 < names.size() ? ", " : " and ") + names[i];
+  return list;
+}
+
+// The value that a word names. Another word gets a sentence with the names that there are.
+template <class List, class Name>
+auto read_one(const char* option, const std::string& word, const List& all, Name name_of,
+              const char* more = nullptr) {
+  for (const auto value : all)
+    if (word == name_of(value)) return value;
+  throw Error(Fault::usage, text("%s %s is not known; there are %s", option, word.c_str(),
+                                 list_names(all, name_of, more).c_str()));
+}
+
+template <class T, class List, class Name>
+OptionSetter to_one(T& target, const List& all, Name name_of) {
+  return [&target, all, name_of](const char* option, const std::string& value) {
+    target = read_one(option, value, all, name_of);
+  };
+}
+
+template <class T, class List, class Name>
+OptionSetter to_one_or_all(std::vector<T>& target, const List& all, Name name_of) {
+  return [&target, all, name_of](const char* option, const std::string& value) {
+    if (value == "all")
+      target.assign(all.begin(), all.end());
+    else
+      target = {read_one(option, value, all, name_of, "all")};
+  };
+}
 
 }  // namespace ringside::tools
