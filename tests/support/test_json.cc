@@ -1,6 +1,9 @@
-// The tests' own reader of JSON: what it takes, and what it must refuse.
+// The tests' own reader of JSON: what it takes, and what it must refuse. And the library's writer.
+#include <cmath>
+#include <cstdint>
 #include <string>
 
+#include "comm/util/json.h"
 #include "tests/support/json.h"
 #include "tests/support/test.h"
 
@@ -50,6 +53,35 @@ RINGSIDE_TEST(json, whatever_is_not_json_is_refused) {
     CHECK_MSG(!refusal(text).empty(), "taken: %s", text);
   CHECK_EQ(refusal("[1,\n  2 3]"), "line 2, column 5: a comma or ] is missing");
   CHECK_EQ(refusal(std::string(200, '[')), "line 1, column 102: it is nested too deeply");
+}
+
+// The writer (comm/util/json.h): what it writes is what the reader reads.
+RINGSIDE_TEST(json_writer, the_reader_gets_what_was_written) {
+  const std::string words = "a \"quoted\" \\ line\nand µs";
+  JsonWriter json;
+  json.object().field("words", words).field("least", INT64_MIN).field("most", UINT64_MAX);
+  json.field("true", true).field("none", nullptr).field("time", 1.25).field("exact", 2.0 / 3, 6);
+  json.field("infinite", HUGE_VAL).object("empty").end().array("list").item("x").item(-3);
+  json.object().field("deep", 1).end().end().add("written", "[1, 2]").end();
+  CHECK_MSG(json.text().find('\n') == std::string::npos, "%s", json.text().c_str());
+  const Json it = parse_json(json.text());
+  CHECK_EQ(it.at("words").words, words);
+  CHECK(it.at("least").number == -0x1p63 && it.at("most").number == 0x1p64);
+  CHECK(it.at("true").boolean && it.at("none").is(Json::Kind::null));
+  CHECK(it.at("time").number == 1.25 && it.at("exact").number == 0.666667);
+  CHECK(it.at("infinite").is(Json::Kind::null) && it.at("empty").is(Json::Kind::object));
+  REQUIRE(it.at("list").items.size() == 3 && it.at("written").items.size() == 2);
+  CHECK_EQ(it.at("list").items[1].number, -3.0);
+  CHECK_EQ(it.at("list").items[2].at("deep").number, 1.0);
+}
+
+RINGSIDE_TEST(json_writer, outer_levels_have_lines_of_their_own) {
+  JsonWriter json(2);
+  json.object().field("tool", "x").array("rows").object().field("a", 1).field("b", 2).end().item(3);
+  json.end().array("none").end().end();
+  CHECK_EQ(json.text(),
+           "{\n  \"tool\": \"x\",\n  \"rows\": [\n    {\"a\": 1, \"b\": 2},\n    3\n  ],\n"
+           "  \"none\": []\n}\n");
 }
 
 }  // namespace ringside
