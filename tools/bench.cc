@@ -1,7 +1,7 @@
-// bench: every operation, measured; beside other libraries, and against what the machine can do.
+// bench: every operation, measured; against other libraries, and against what the machine can do.
 //
 // What it does, in order, is tools/report/bench.cc; how a row is measured, tools/measure/measure.h;
-// what the lower bound is, tools/limits/lower_bound.h. docs/08-measuring.md tells why.
+// what the lower bound is, tools/limits/lower_bound.h. docs/08-measuring.md explains why.
 #include <cstdio>
 
 #include "comm/error.h"

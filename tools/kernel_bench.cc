@@ -1,7 +1,8 @@
-// kernel_bench: the kernels of kernels/, beside what the hardware allows.
+// kernel_bench: the kernels of kernels/, against what the hardware allows.
 //
-// On a GPU, or with --host their twins on one core of the CPU. Each row of the table stands beside
-// a limit that is measured in the same run: a copy by the system, or the library's matrix product.
+// On a GPU, or with --host their twins on one core of the CPU. Each row of the table is compared
+// with a bound that is measured in the same run: a copy by the system, or the library's matrix
+// product.
 #include <algorithm>
 #include <cstdio>
 #include <exception>

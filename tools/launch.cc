@@ -52,7 +52,7 @@ constexpr int kHourMs = 3'600'000;
 constexpr int kTimeoutStatus = 124, kCannotStartStatus = 126, kNotFoundStatus = 127;
 
 // A free port for rank 0, bound here and never listened on: so the kernel gives it to nobody who
-// asks for any port, and yet lets rank 0 listen on it (both say SO_REUSEADDR, as servers do, and
+// asks for any port, and yet lets rank 0 listen on it (both set SO_REUSEADDR, as servers do, and
 // one listener is the limit). What remains is a small race: until rank 0 listens, a process that
 // asks for this very port can have it. Then rank 0 fails with a sentence; and the other ranks,
 // which call whoever listens, believe nobody who cannot answer with the job's secret.
@@ -94,7 +94,7 @@ class Job {
       stderr_.step();
       for (const auto& rank : ranks_) judge(*rank);
       running = count_running() > 0;
-      announce(verdict_.pass(!running));
+      announce(first_failure_.decide(!running));
       keep_time();
     }
     ranks_.clear();  // and with them whatever is left in their groups
@@ -129,7 +129,7 @@ class Job {
         print_the_rest();
         return false;
       }
-      last_resort_.add_group(ranks_.back()->pid());
+      reaper_.add_group(ranks_.back()->pid());
     }
     return true;
   }
@@ -164,7 +164,7 @@ class Job {
     int most_ms = stdin_.wants_to_look_again() ? kLookMs : kHourMs;
     if (!timed_out_) most_ms = ends_.poll_ms(most_ms);
     for (const std::optional<Deadline>& next :
-         {verdict_.due(), kill_at_ ? kill_at_ : terminate_at_})
+         {first_failure_.due(), kill_at_ ? kill_at_ : terminate_at_})
       if (next) most_ms = next->poll_ms(most_ms);
     return most_ms;
   }
@@ -183,7 +183,7 @@ class Job {
 
   void judge(RankProcess& rank) {
     if (!rank.has_ended() || rank.status() == 0) return;
-    verdict_.consider(rank);
+    first_failure_.consider(rank);
     end_within(options_.grace_s);
   }
 
@@ -202,12 +202,12 @@ class Job {
     if (!timed_out_ && ends_.passed()) {
       timed_out_ = true;
       say(text("the job has not ended within %g s and is stopped", options_.timeout_s));
-      if (!verdict_.has_suspect()) status_ = kTimeoutStatus;
+      if (!first_failure_.has_suspect()) status_ = kTimeoutStatus;
       terminate_at_ = at_in(0);
     }
     if (kill_at_ ? !kill_at_->passed() : !(terminate_at_ && terminate_at_->passed())) return;
     if (kill_at_)
-      say(text("%d of the ranks did not end when told to, and are killed", count_running()));
+      say(text("%d of the ranks did not end on SIGTERM, and are killed", count_running()));
     signal_all(kill_at_ ? SIGKILL : SIGTERM);
     kill_at_ = at_in(kKill_s);
   }
@@ -244,13 +244,13 @@ class Job {
   const LaunchOptions& options_;
   const Deadline ends_;
   const SignalReader signals_;
-  const LastResort last_resort_;
+  const Reaper reaper_;
   const PortHold port_;
   TerminalStdin stdin_;
   LineRelay stdout_{STDOUT_FILENO};
   LineRelay stderr_{STDERR_FILENO};
   std::vector<std::unique_ptr<RankProcess>> ranks_;
-  Verdict verdict_;  // on one of ranks_
+  FirstFailure first_failure_;  // one of ranks_
   int status_ = 0;
   bool timed_out_ = false, told_to_stop_ = false;
   std::optional<Deadline> terminate_at_, kill_at_;

@@ -1,8 +1,8 @@
 // price: what each algorithm costs, on a described machine or on this one.
 //
 // On a described machine one process runs the simulator and prints. Here, the ranks meet first:
-// they probe the machine, time a few calls, fit (tools/cost/calibrate.h), and then time what is
-// predicted, so that both stand side by side.
+// they probe the machine, time a few calls, calibrate the model (tools/cost/calibrate.h), and then
+// time what is predicted, so that both stand side by side.
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,10 +34,10 @@ using namespace ringside;
 using namespace ringside::tools;
 
 constexpr const char* kTool = "price";
-constexpr double kMostWords = 1e9;        // of a price: a minute or two
-constexpr int kMostCrossoverRanks = 128;  // it takes some twenty prices, of n³ additions each
+constexpr double kMostPrimitives = 1e9;   // of a prediction: a minute or two
+constexpr int kMostCrossoverRanks = 128;  // some twenty predictions, of n³ additions each
 
-// What tables are priced for.
+// What a table is of.
 struct Setting {
   const Machine& machine;
   int ranks;
@@ -66,12 +66,12 @@ void show_progress(const std::string& words) {
 PredictedCall predicted(const Machine& machine, const Question& question) {
   PredictedCall it{question, {}, {}, 0, 0};
   if (!cannot_predict(machine, question).empty()) return it;
-  const Prediction predict = ringside::predict(machine, question);
-  it.predicted_us = predict.time_ns / 1e3;
-  if (predict.time_ns > 0)
-    it.busbw_gbs = static_cast<double>(whole_bytes(question)) / predict.time_ns *
+  const Prediction prediction = predict(machine, question);
+  it.predicted_us = prediction.time_ns / 1e3;
+  if (prediction.time_ns > 0)
+    it.busbw_gbs = static_cast<double>(whole_bytes(question)) / prediction.time_ns *
                    bus_factor(question.kind, question.ranks);
-  it.messages = predict.messages / static_cast<std::size_t>(question.calls);
+  it.messages = prediction.messages / static_cast<std::size_t>(question.calls);
   return it;
 }
 
@@ -115,18 +115,19 @@ std::vector<std::size_t> sizes_of(const PriceOptions& options, Kind kind, int ra
   return sizes;
 }
 
-// All that a table prices. Throws Error{usage} where that would take hours.
+// All that a table predicts. Throws Error{usage} where that would take hours.
 std::vector<Question> questions_of(const Setting& setting, const PriceOptions& options, Kind kind) {
   std::vector<Question> questions;
   for (const std::size_t bytes : sizes_of(options, kind, setting.ranks))
     for (const Algorithm algorithm : algorithms_of(kind, setting.ranks)) {
       const Question it = setting.question(kind, algorithm, bytes);
       if (!cannot_predict(setting.machine, it).empty()) continue;
-      if (const double words = primitives_to_predict(setting.machine, it); words > kMostWords)
-        throw Error(Fault::usage,
-                    text("to price %s of %s on %d ranks would take %.1e steps, and %.0e are the "
-                         "most; choose a smaller -e, fewer ranks or longer slots",
-                         name_of(kind), short_bytes(bytes).c_str(), it.ranks, words, kMostWords));
+      if (const double steps = primitives_to_predict(setting.machine, it); steps > kMostPrimitives)
+        throw Error(
+            Fault::usage,
+            text("to predict %s of %s on %d ranks would take %.1e steps, and %.0e are the "
+                 "most; choose a smaller -e, fewer ranks or longer slots",
+                 name_of(kind), short_bytes(bytes).c_str(), it.ranks, steps, kMostPrimitives));
       questions.push_back(it);
     }
   return questions;
@@ -187,7 +188,7 @@ std::vector<Question> questions_here(const Setting& setting, const PriceOptions&
   return questions;
 }
 
-// The measured times beside the prices.
+// The measured times next to the predicted ones.
 std::vector<PriceTable> tables_here(const Setting& setting, const PriceOptions& options,
                                     const Calibration& calibration) {
   std::vector<PriceTable> tables;

@@ -2,7 +2,7 @@
 // how the ring does it, prove that it is reduce-scatter + all-gather, and measure it, every element
 // checked.
 //
-// Only rank 0 prints results. What the others have to say is gathered by the library itself.
+// Only rank 0 prints results; the library itself gathers what the others have to report.
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -130,41 +130,25 @@ std::string json_of(const Communicator& comm, const char* bootstrap, const Demo&
                     const Halves& halves, const std::vector<Row>& rows) {
   JsonWriter json(2);
   json.object()
-      .field("tool", kTool)
-      .field("bootstrap", bootstrap)
-      .field("world_size", comm.size())
-      .field("slot_bytes", comm.options().slot_bytes)
-      .field("slot_count", comm.options().slot_count)
-      .field("algorithm", name_of(comm.options().algorithm))
-      .field("one_shot_most_bytes", comm.one_shot_most_bytes())
-      .field("executor", comm.device_executor().name)
-      .field("executor_why", comm.device_executor().why)
+      .field("tool", kTool, "bootstrap", bootstrap, "world_size", comm.size(), "slot_bytes",
+             comm.options().slot_bytes, "slot_count", comm.options().slot_count, "algorithm",
+             name_of(comm.options().algorithm), "one_shot_most_bytes", comm.one_shot_most_bytes(),
+             "executor", comm.device_executor().name, "executor_why", comm.device_executor().why)
       .array("ranks");
   for (const RankInfo& it : comm.ranks())
-    json.object()
-        .field("rank", it.rank)
-        .field("host", it.host)
-        .field("pid", it.pid)
-        .field("device", it.device)
-        .end();
+    json.object().field("rank", it.rank, "host", it.host, "pid", it.pid, "device", it.device).end();
   json.end().array("edges");
   for (const Edge& edge : comm.ring_edges())
     json.object()
-        .field("from", edge.from)
-        .field("to", edge.to)
-        .field("transport", edge.transport)
-        .field("why", edge.why)
+        .field("from", edge.from, "to", edge.to, "transport", edge.transport, "why", edge.why)
         .end();
   json.end()
       .field("demo_right", demo.right)
       .object("identity")
-      .field("elements", halves.elements)
-      .field("types", halves.types)
-      .field("reductions", halves.reductions)
-      .field("different", halves.different)
+      .field("elements", halves.elements, "types", halves.types, "reductions", halves.reductions,
+             "different", halves.different)
       .end()
-      .field("avg_busbw_gbs", avg_busbw_gbs(rows))
-      .field("wrong", wrong_in(rows));
+      .field("avg_busbw_gbs", avg_busbw_gbs(rows), "wrong", wrong_in(rows));
   write_rows(json, rows);
   return json.end().text();
 }

@@ -1,8 +1,8 @@
 // stress: ranks carry out a long random program, all alike, and every result is checked; and the
 // process must hold no more at the end than it did when it was warm.
 //
-// What is drawn stands in random_program.h, how one call is judged in stress_job.h, how many are
-// kept in flight in stress_run.h.
+// What is drawn is in tools/fuzz/random_program.h, how one call is checked in checked_call.h, how
+// many are kept in flight in run.h.
 #include <unistd.h>
 
 #include <cstdio>
@@ -26,7 +26,7 @@ using namespace ringside::tools;
 using ull = unsigned long long;
 constexpr const char* kTool = "stress";
 
-// Rank 0 draws it, if nobody has said one.
+// Rank 0 draws it where the command line has none.
 std::uint64_t agree_on_seed(Communicator& world, const StressOptions& options) {
   std::int64_t seed = static_cast<std::int64_t>(options.seed.value_or(std::random_device{}()));
   world.broadcast(&seed, 1, DType::i64, 0);
@@ -38,7 +38,7 @@ std::int64_t over_ranks(Communicator& world, std::int64_t value, Reduction reduc
   return value;
 }
 
-// Over the processes; those that share one with another rank have nothing to say.
+// Over the processes; of the ranks that share one, only one counts.
 Resources most_over_ranks(Communicator& world, const Resources& mine) {
   std::int64_t all[] = {
       static_cast<std::int64_t>(mine.memory_bytes), static_cast<std::int64_t>(mine.windows),
@@ -48,7 +48,7 @@ Resources most_over_ranks(Communicator& world, const Resources& mine) {
   return {number(0), number(1), number(2), number(3)};
 }
 
-// All that is to be told, the same on all ranks.
+// All that is reported, the same on all ranks.
 struct Story {
   std::uint64_t seed = 0;
   int ranks = 0;
@@ -75,7 +75,7 @@ Story story_of(Communicator& world, const StressRun& run, std::uint64_t seed,
   return story;
 }
 
-std::string verdict(const Story& story) {
+std::string outcome(const Story& story) {
   if (story.failed == 0) return "all right";
   return text("WRONG on %lld rank%s", static_cast<long long>(story.failed),
               story.failed == 1 ? "" : "s");
@@ -84,7 +84,7 @@ std::string verdict(const Story& story) {
 std::string heading(const Story& story) {
   return text("stress: seed %llu, %llu operations on %d rank%s (%s): %s\n\n",
               static_cast<ull>(story.seed), static_cast<ull>(story.tally.operations), story.ranks,
-              story.ranks == 1 ? "" : "s", story.bootstrap.c_str(), verdict(story).c_str());
+              story.ranks == 1 ? "" : "s", story.bootstrap.c_str(), outcome(story).c_str());
 }
 
 std::string table(const Story& story) {
@@ -110,7 +110,7 @@ std::string table(const Story& story) {
   return words;
 }
 
-// What the row about memory says beside its figures.
+// The remark behind the figures of the row about memory.
 std::string judgement(std::uint64_t operations) {
   if (operations <= RandomProgram::kRound) return "   one round: nothing to compare with";
   if (!memory_can_be_judged()) return "   not judged: this build has a sanitizer";
@@ -140,30 +140,21 @@ std::string resources_table(const Story& story) {
 std::string json_of(const Story& story) {
   JsonWriter json(2);
   json.object()
-      .field("seed", story.seed)
-      .field("operations", story.tally.operations)
-      .field("ranks", story.ranks)
-      .field("bootstrap", story.bootstrap)
-      .field("ranks_failed", story.failed)
+      .field("seed", story.seed, "operations", story.tally.operations, "ranks", story.ranks,
+             "bootstrap", story.bootstrap, "ranks_failed", story.failed)
       .object("calls");
   for (const auto& [name, row] : story.tally.rows)
     json.object(name.c_str())
-        .field("blocking", row.blocking)
-        .field("async", row.async)
-        .field("elements", row.elements)
+        .field("blocking", row.blocking, "async", row.async, "elements", row.elements)
         .end();
   json.end()
-      .field("in_flight_max", story.tally.most_in_flight)
-      .field("works_dropped", story.tally.dropped)
-      .field("groups_made", story.tally.groups_made)
-      .field("groups_max", story.tally.most_groups)
+      .field("in_flight_max", story.tally.most_in_flight, "works_dropped", story.tally.dropped,
+             "groups_made", story.tally.groups_made, "groups_max", story.tally.most_groups)
       .object("resources");
   const auto held = [&](const char* when, const Resources& it) {
     json.object(when)
-        .field("memory_bytes", it.memory_bytes)
-        .field("windows", it.windows)
-        .field("descriptors", it.descriptors)
-        .field("threads", it.threads)
+        .field("memory_bytes", it.memory_bytes, "windows", it.windows, "descriptors",
+               it.descriptors, "threads", it.threads)
         .end();
   };
   held("warm", *story.account.start);
@@ -188,7 +179,7 @@ int run_rank(Bootstrap& bootstrap, const StressOptions& options) {
   const bool on_0 = world.rank() == 0;
   const std::uint64_t seed = agree_on_seed(world, options);
   if (on_0 && !options.json) {
-    // Said before anything can go wrong.
+    // Before anything can go wrong.
     std::printf("stress: seed %llu\n", static_cast<ull>(seed));
     std::fflush(stdout);
   }

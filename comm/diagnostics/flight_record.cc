@@ -65,14 +65,9 @@ std::string kind_of(const Call& call, int rank) {
 
 void write_call(JsonWriter& json, const Call& call, int rank) {
   const Operation& what = call.what;
-  json.object()
-      .field("number", call.number)
-      .field("collective", call.collective)
-      .field("entered_ms", call.entered_ms)
-      .field("what", describe(call.number, what))
-      .field("op", kind_of(call, rank))
-      .field("type", name_of(what.dtype))
-      .field("count", what.count);
+  json.object().field("number", call.number, "collective", call.collective, "entered_ms",
+                      call.entered_ms, "what", describe(call.number, what), "op",
+                      kind_of(call, rank), "type", name_of(what.dtype), "count", what.count);
   if (has_reduction(what.kind)) json.field("redop", name_of(what.reduction));
   if (has_root(what.kind)) json.field("root", what.root);
   if (is_ragged(what.kind)) json.field("layout", what.layout);
@@ -83,9 +78,7 @@ void write_call(JsonWriter& json, const Call& call, int rank) {
 void write_wait(JsonWriter& json, const std::optional<WaitNote>& wait) {
   if (wait)
     json.object("waits_for")
-        .field("rank", wait->peer)
-        .field("since_ms", wait->since_ms)
-        .field("words", wait->words)
+        .field("rank", wait->peer, "since_ms", wait->since_ms, "words", wait->words)
         .end();
   else
     json.field("waits_for", nullptr);
@@ -149,21 +142,11 @@ std::string flight_json(const Peers& peers, int rank, const char* why) {
   const RankState state = status_page.state();
   const std::string cause = state == RankState::broken ? status_page.cause().what() : "";
   JsonWriter json(2);
-  json.object()
-      .field("ringside_flight", 1)
-      .field("communicator", communicator_name(peers))
-      .field("rank", rank)
-      .field("size", peers.size())
-      .field("host", who.host.data())
-      .field("pid", who.pid)
-      .field("process", process_of(peers, rank))
-      .field("why", why)
-      .field("written_by", peers.rank())
-      .field("written_at", utc_now())
-      .field("now_ms", coarse_now_ms())
-      .field("state", name_of(state))
-      .field("cause", cause)
-      .field("finished", status_page.finished());
+  json.object().field("ringside_flight", 1, "communicator", communicator_name(peers), "rank", rank,
+                      "size", peers.size(), "host", who.host.data(), "pid", who.pid, "process",
+                      process_of(peers, rank), "why", why, "written_by", peers.rank(), "written_at",
+                      utc_now(), "now_ms", coarse_now_ms(), "state", name_of(state), "cause", cause,
+                      "finished", status_page.finished());
   write_wait(json, status_page.wait());
   json.array("calls");
   for (const Call& call : status_page.history()) write_call(json, call, rank);

@@ -1,7 +1,7 @@
 // Writing JSON (RFC 8259). Nothing here reads any.
 //
 //     JsonWriter json(1);
-//     json.object().field("tool", "bench").field("ranks", 2).array("sizes").item(8).item(64).end();
+//     json.object().field("tool", "bench", "ranks", 2).array("sizes").item(8).item(64).end();
 //     json.end().text()                                    {
 //                                                            "tool": "bench",
 //                                                            "ranks": 2,
@@ -31,16 +31,19 @@ class JsonWriter {
   JsonWriter& array(const char* key = nullptr) { return open(key, '['); }
   JsonWriter& end();
 
-  template <class T>
-  JsonWriter& field(const char* key, const T& value) {
-    return add(key, json(value));
+  // Keys and their values, in turns.
+  template <class T, class... More>
+  JsonWriter& field(const char* key, const T& value, const More&... more) {
+    add(key, json(value));
+    if constexpr (sizeof...(more) > 0) field(more...);
+    return *this;
   }
   template <class T>
   JsonWriter& item(const T& value) {
     return add(nullptr, json(value));
   }
-  // A double otherwise has four decimals; null stands for what is no number.
-  JsonWriter& field(const char* key, double value, int decimals) {
+  // With as many decimals; a double elsewhere has four. What is no number is null.
+  JsonWriter& number(const char* key, double value, int decimals) {
     return add(key, json(value, decimals));
   }
   // `written` is JSON already.

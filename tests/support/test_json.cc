@@ -59,8 +59,8 @@ RINGSIDE_TEST(json, whatever_is_not_json_is_refused) {
 RINGSIDE_TEST(json_writer, the_reader_gets_what_was_written) {
   const std::string words = "a \"quoted\" \\ line\nand µs";
   JsonWriter json;
-  json.object().field("words", words).field("least", INT64_MIN).field("most", UINT64_MAX);
-  json.field("true", true).field("none", nullptr).field("time", 1.25).field("exact", 2.0 / 3, 6);
+  json.object().field("words", words, "least", INT64_MIN, "most", UINT64_MAX);
+  json.field("true", true, "none", nullptr, "time", 1.25).number("exact", 2.0 / 3, 6);
   json.field("infinite", HUGE_VAL).object("empty").end().array("list").item("x").item(-3);
   json.object().field("deep", 1).end().end().add("written", "[1, 2]").end();
   CHECK_MSG(json.text().find('\n') == std::string::npos, "%s", json.text().c_str());
@@ -77,7 +77,7 @@ RINGSIDE_TEST(json_writer, the_reader_gets_what_was_written) {
 
 RINGSIDE_TEST(json_writer, outer_levels_have_lines_of_their_own) {
   JsonWriter json(2);
-  json.object().field("tool", "x").array("rows").object().field("a", 1).field("b", 2).end().item(3);
+  json.object().field("tool", "x").array("rows").object().field("a", 1, "b", 2).end().item(3);
   json.end().array("none").end().end();
   CHECK_EQ(json.text(),
            "{\n  \"tool\": \"x\",\n  \"rows\": [\n    {\"a\": 1, \"b\": 2},\n    3\n  ],\n"

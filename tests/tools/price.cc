@@ -142,9 +142,9 @@ RINGSIDE_TEST(predict, json_is_json) {
           {.timeout_s = 60});
   check_ends(t, here, 0, 60);
   check_is_json(t, here.out);
-  for (const char* part : {"\"measured_us\": ", "\"residual\": ", "\"calibrated_to\": [",
-                           "\"flag_ns\": ", "\"copy\": [", "\"reduce\": [{",
-                           "\"calibrated_ns\": {\"call\": ", "\"furthest_off\": {",
+  for (const char* part : {"\"measured_us\": ", "\"residual\": ", "\"calibrated_on\": [",
+                           "\"flag_ns\": ", "\"copy\": [", "\"reduce\": [", "\"calibrated_ns\": {",
+                           "\"message\": ", "\"furthest_off\": {",
                            "\"bound_to_own_cores\": ", "\"that_is_a_whole_slot\": "})
     CHECK_MSG(contains(here.out, part), "no %s", part);
   // Time and bandwidth of a row are one prediction (to the digits that are printed), and messages

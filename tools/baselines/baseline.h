@@ -1,8 +1,9 @@
-// Other libraries beside ringside: the same calls, in the same processes, on the same buffers.
+// Other libraries to compare ringside with: the same calls, in the same processes, on the same
+// buffers.
 //
 // A baseline is a Library (call.h). To add one: a file baseline_NAME.cc with its class, a line in
-// baseline.cc, and, where its package may be missing, a part of tools/dev/configure.sh. Peers are
-// measured here and used nowhere else.
+// baseline.cc, and, where its package may be missing, a part of tools/dev/configure.sh. Baselines
+// are measured here and used nowhere else.
 #pragma once
 
 #include <array>

@@ -70,9 +70,9 @@ class BootstrapStore : public gloo::rendezvous::Store {
   std::map<std::string, std::vector<char>> values_;
 };
 
-class GlooPeer : public Baseline {
+class GlooBaseline : public Baseline {
  public:
-  GlooPeer(Bootstrap& bootstrap, double timeout_s)
+  GlooBaseline(Bootstrap& bootstrap, double timeout_s)
       : context_(std::make_shared<gloo::rendezvous::Context>(bootstrap.rank(), bootstrap.size())) {
     prepare();  // the thread made here inherits where it may run
     gloo::transport::tcp::attr loopback("127.0.0.1");
@@ -212,7 +212,7 @@ class GlooPeer : public Baseline {
 }  // namespace
 
 std::unique_ptr<Baseline> make_gloo_baseline(Bootstrap& bootstrap, double timeout_s) {
-  return std::make_unique<GlooPeer>(bootstrap, timeout_s);
+  return std::make_unique<GlooBaseline>(bootstrap, timeout_s);
 }
 
 }  // namespace ringside::tools

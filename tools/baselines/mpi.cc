@@ -51,14 +51,14 @@ MPI_Op op_of(Reduction reduction) {
   }
 }
 
-class MpiPeer : public Baseline {
+class MpiBaseline : public Baseline {
  public:
-  MpiPeer() {
+  MpiBaseline() {
     MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
     MPI_Comm_rank(comm_, &rank_);
     MPI_Comm_size(comm_, &size_);
   }
-  ~MpiPeer() override { MPI_Comm_free(&comm_); }
+  ~MpiBaseline() override { MPI_Comm_free(&comm_); }
 
   const char* name() const override { return "mpi"; }
 
@@ -186,6 +186,6 @@ class MpiPeer : public Baseline {
 
 }  // namespace
 
-std::unique_ptr<Baseline> make_mpi_baseline() { return std::make_unique<MpiPeer>(); }
+std::unique_ptr<Baseline> make_mpi_baseline() { return std::make_unique<MpiBaseline>(); }
 
 }  // namespace ringside::tools

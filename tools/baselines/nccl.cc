@@ -97,9 +97,9 @@ ncclRedOp_t op_of(Reduction reduction) {
   }
 }
 
-class NcclPeer : public Baseline {
+class NcclBaseline : public Baseline {
  public:
-  NcclPeer(Bootstrap& bootstrap, double timeout_s, const RankGpus& gpus)
+  NcclBaseline(Bootstrap& bootstrap, double timeout_s, const RankGpus& gpus)
       : rank_(bootstrap.rank()),
         size_(bootstrap.size()),
         timeout_s_(timeout_s),
@@ -117,12 +117,12 @@ class NcclPeer : public Baseline {
     comm_ = nullptr;
     why_not_ = agree(bootstrap, join(bootstrap, true));
   }
-  ~NcclPeer() override {
+  ~NcclBaseline() override {
     if (comm_ != nullptr) nccl_.CommAbort(comm_);
     // The library stays: its threads may outlive the communicator for a moment.
   }
-  NcclPeer(const NcclPeer&) = delete;
-  NcclPeer& operator=(const NcclPeer&) = delete;
+  NcclBaseline(const NcclBaseline&) = delete;
+  NcclBaseline& operator=(const NcclBaseline&) = delete;
 
   const char* name() const override { return "nccl"; }
   bool takes_part() const override { return why_not_.empty(); }
@@ -135,7 +135,7 @@ class NcclPeer : public Baseline {
   }
 
   Part part_of(const Operation& what) const override {
-    if (!why_not_.empty()) return {std::nullopt, ""};  // said above the table
+    if (!why_not_.empty()) return {std::nullopt, ""};  // reported above the table
     if (is_ragged(what.kind) || what.kind == Kind::barrier)
       return {std::nullopt, text("nccl has no call for %s", row_name(what.kind))};
     if (!has_reduction(what.kind) || what.reduction != Reduction::avg) return {what, ""};
@@ -263,7 +263,7 @@ class NcclPeer : public Baseline {
 
 std::unique_ptr<Baseline> make_nccl_baseline(Bootstrap& bootstrap, double timeout_s,
                                              const RankGpus& gpus) {
-  return std::make_unique<NcclPeer>(bootstrap, timeout_s, gpus);
+  return std::make_unique<NcclBaseline>(bootstrap, timeout_s, gpus);
 }
 
 }  // namespace ringside::tools

@@ -92,7 +92,7 @@ std::vector<Question> fit_questions(const Machine& slots) {
   return questions;
 }
 
-// What the probe says in several rounds: the median of each figure.
+// What the probe finds in several rounds: the median of each figure.
 MachineProbe medians(const std::vector<MachineProbe>& probes) {
   MachineProbe it = probes[0];
   const auto over = [&](const auto& pick) {
@@ -127,7 +127,7 @@ double predict_us(const Machine& machine, Question question) {
   return predict(machine, question).time_ns / 1e3;
 }
 
-// price / measured − 1 of every call.
+// predicted / measured − 1 of every call.
 std::vector<double> residuals(const Machine& machine, const std::vector<Measured>& calls) {
   std::vector<double> all;
   for (const Measured& it : calls)
@@ -159,7 +159,7 @@ std::vector<std::vector<double>> slopes(const Machine& machine, const Times& fre
   return columns;
 }
 
-// Solves matrix · x = right for a few unknowns, by elimination. A column that says nothing new
+// Solves matrix · x = right for a few unknowns, by elimination. A column that adds nothing new
 // leaves its unknown as it is.
 std::vector<double> solve(std::vector<std::vector<double>> matrix, std::vector<double> right) {
   const std::size_t n = right.size();
@@ -180,7 +180,8 @@ std::vector<double> solve(std::vector<std::vector<double>> matrix, std::vector<d
   return right;
 }
 
-// One step of Gauss and Newton: as if the prices were linear in the times, which they nearly are.
+// One step of Gauss and Newton: as if the predictions were linear in the times, which they nearly
+// are.
 void step(Machine& machine, const Times& free, const std::vector<Measured>& calls) {
   const std::vector<double> off = residuals(machine, calls);
   const std::vector<std::vector<double>> columns = slopes(machine, free, calls);

@@ -1,5 +1,5 @@
-// From an operation to its explanation: the communicator's own plan, the simulator's bill, and the
-// reasons in words.
+// From an operation to its explanation: the communicator's own plan, the simulator's cost
+// breakdown, and the reasons in words.
 #include "tools/cost/explain.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 namespace ringside::tools {
 namespace {
 
-constexpr double kMostWords = 2e7;  // of a price: some seconds
+constexpr double kMostPrimitives = 2e7;  // of a prediction: some seconds
 
 bool is_one_shot(const Plan& plan) {
   return plan.algorithm.text == AlgorithmId::all_reduce_one_shot;
@@ -133,15 +133,15 @@ CostBreakdown lower_bound_breakdown(const LeastWork& work, const MachineProbe& p
   return breakdown;
 }
 
-void add_price(Explanation& it, const Surroundings& here, const Question& question) {
+void add_prediction(Explanation& it, const Surroundings& here, const Question& question) {
   it.unpredicted = cannot_predict(here.machine, question);
-  if (it.unpredicted.empty() && primitives_to_predict(here.machine, question) > kMostWords)
-    it.unpredicted = "it has more steps than can be priced in some seconds";
+  if (it.unpredicted.empty() && primitives_to_predict(here.machine, question) > kMostPrimitives)
+    it.unpredicted = "it has more steps than can be predicted in some seconds";
   if (!it.unpredicted.empty()) return;
-  const Prediction predict = ringside::predict(here.machine, question);
-  it.sent = predict.sent;
-  it.busiest_bytes = predict.busiest_bytes;
-  it.predicted = predict.breakdown;
+  const Prediction prediction = predict(here.machine, question);
+  it.sent = prediction.sent;
+  it.busiest_bytes = prediction.busiest_bytes;
+  it.predicted = prediction.breakdown;
 }
 
 }  // namespace
@@ -161,7 +161,7 @@ Explanation explain(const Surroundings& here, const Operation& what, Sides at) {
       lower_bound_of(what.kind, planner.size, it.size_bytes, here.probe).work, here.probe);
   if (what.kind == Kind::send_recv) {
     it.algorithm = "messages";
-    it.unpredicted = "the simulator prices texts of algorithms, and messages have none";
+    it.unpredicted = "the simulator runs algorithms, and messages have none";
     return it;
   }
   const Plan plan = plan_of(planner, what, at);
@@ -172,7 +172,7 @@ Explanation explain(const Surroundings& here, const Operation& what, Sides at) {
   it.slices = is_one_shot(plan) ? 1 : plan.call.slices;
   it.slice_bytes = plan.call.slice_count * each;
   it.streams = plan.call.streams;
-  add_price(it, here, question_of(planner, what, plan, at, it.size_bytes));
+  add_prediction(it, here, question_of(planner, what, plan, at, it.size_bytes));
   return it;
 }
 

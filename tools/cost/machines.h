@@ -1,5 +1,5 @@
 // Machines that are known by name, as texts (comm/cost/machine_text.h): from public figures, which
-// stand beside each fact, or written by `price --write`.
+// stand with each fact, or written by `price --write`.
 #pragma once
 
 #include <string>

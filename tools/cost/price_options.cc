@@ -48,9 +48,9 @@ void check(const PriceOptions& it, bool here) {
   const auto refuse = [](const char* why) { throw Error(Fault::usage, why); };
   const bool described = !it.machine.empty();
   if (described && here)
-    refuse("--machine prices a described machine and --here this one; leave one of them out");
+    refuse("--machine predicts for a described machine and --here this one; leave one of them out");
   if (described && !it.write_file.empty())
-    refuse("--write writes what was fitted here; to copy a description use --show-machine");
+    refuse("--write writes what was calibrated here; to copy a description use --show-machine");
   if (described && it.threads > 0)
     refuse("--threads makes ranks that measure this machine; with --machine say --ranks");
   if (!described && it.show_machine)
@@ -91,15 +91,15 @@ std::string price_help() {
          R"(
 The model. A message costs α, however short; each of its bytes β on its way, and γ more where it
 is added. A ring's 2(n−1) messages one after another cost 2(n−1)·α + 2(n−1)/n·S·β. No formula is
-used here, though: the algorithms' own texts are run for all ranks with clocks in place of data
+used here, though: the algorithms themselves are run for all ranks with clocks in place of data
 (comm/cost/simulate.h), so slots, slices, shared ports and who waits for whom are in it as well.
 Not in it: noise, scheduling of ranks that share a core, routes inside a network.
 
 Here, the ranks first measure flags, copies and additions (α, β, γ), then time a few collectives
-of 24 and 768 bytes. Three times are fitted to those: of a call, of a message at either end, of a
-slot. All sizes of the table are predicted from that. off = predicted / measured − 1.
+of 24 and 768 bytes. Three times are calibrated on those: of a call, of a message at either end, of
+a slot. All sizes of the table are predicted from that. off = predicted / measured − 1.
 
-4,096 ranks take about 8 seconds a row and 150 MiB. One-shots are priced up to 512 ranks.
+4,096 ranks take about 8 seconds a row and 150 MiB. One-shots are predicted up to 512 ranks.
 Exit status: 0 done; 1 a rank failed; 2 a bad option or machine.
 )";
 }

@@ -1,4 +1,4 @@
-// Tables and JSON of prices.
+// Tables and JSON of predictions.
 #include "tools/cost/price_report.h"
 
 #include <cmath>
@@ -42,32 +42,28 @@ bool exposes(const PriceTable& table) {
 void write_call(JsonWriter& json, const PredictedCall& it, bool best) {
   json.object().field("algorithm", name_of(it.question.algorithm));
   if (it.predicted_us)
-    json.field("predicted_us", *it.predicted_us)
-        .field("busbw_gbs", it.busbw_gbs)
-        .field("messages", it.messages)
-        .field("best", best);
+    json.number("predicted_us", *it.predicted_us, 6)
+        .number("busbw_gbs", it.busbw_gbs, 6)
+        .field("messages", it.messages, "best", best);
   else
     json.field("predicted_us", nullptr);
   if (it.measured_us)
-    json.field("measured_us", *it.measured_us)
+    json.number("measured_us", *it.measured_us, 6)
         .field("residual", *it.predicted_us / *it.measured_us - 1);
   json.end();
 }
 
 void write_table(JsonWriter& json, const PriceTable& table) {
-  json.object()
-      .field("op", name_of(table.kind))
-      .field("ranks", table.ranks)
-      .field("memory", name_of(exposes(table) ? Memory::allocate : Memory::any));
+  json.object().field("op", name_of(table.kind), "ranks", table.ranks, "memory",
+                      name_of(exposes(table) ? Memory::allocate : Memory::any));
   if (table.crossover)
-    json.field("one_shot_pays_up_to_bytes", table.crossover->predicted_bytes)
-        .field("that_is_a_whole_slot", table.crossover->reaches_the_slot)
-        .field("one_shot_taken_up_to_bytes", table.crossover->taken_up_to);
+    json.field("one_shot_pays_up_to_bytes", table.crossover->predicted_bytes,
+               "that_is_a_whole_slot", table.crossover->reaches_the_slot,
+               "one_shot_taken_up_to_bytes", table.crossover->taken_up_to);
   if (const std::optional<Miss> worst = furthest_off(table))
     json.object("furthest_off")
-        .field("residual", worst->residual)
-        .field("size_bytes", worst->size_bytes)
-        .field("algorithm", name_of(worst->algorithm))
+        .field("residual", worst->residual, "size_bytes", worst->size_bytes, "algorithm",
+               name_of(worst->algorithm))
         .end();
   json.array("rows");
   for (const PriceRow& row : table.rows) {
@@ -83,33 +79,25 @@ void write_here(JsonWriter& json, const Here& here) {
   const Machine& machine = here.calibration.machine;
   const auto write_rates = [&](const char* key, const std::vector<Rate>& rates) {
     json.array(key);
-    for (const Rate& it : rates)
-      json.object().field("size_bytes", it.bytes).field("gbs", it.gbs).end();
+    for (const Rate& it : rates) json.object().field("size_bytes", it.bytes, "gbs", it.gbs).end();
     json.end();
   };
-  json.field("ranks", here.ranks)
-      .field("bootstrap", here.bootstrap)
-      .field("bound_to_own_cores", here.own_cores)
+  json.field("ranks", here.ranks, "bootstrap", here.bootstrap, "bound_to_own_cores", here.own_cores)
       .object("probe")
       .field("flag_ns", probe.flag_ns);
   write_rates("copy", probe.copy);
   write_rates("reduce", probe.reduce);
   json.end()
       .object("calibrated_ns")
-      .field("call", machine.call_ns)
-      .field("message", machine.message_ns)
-      .field("slot", machine.slot_ns)
+      .field("call", machine.call_ns, "message", machine.message_ns, "slot", machine.slot_ns)
       .end()
-      .array("calibrated_to");
+      .array("calibrated_on");
   for (const Measured& it : here.calibration.calls)
     if (it.calibrated)
       json.object()
-          .field("op", name_of(it.question.kind))
-          .field("algorithm", name_of(it.question.algorithm))
-          .field("size_bytes", it.question.bytes)
-          .field("predicted_us", it.predicted_us)
-          .field("measured_us", it.measured_us)
-          .field("residual", residual(it))
+          .field("op", name_of(it.question.kind), "algorithm", name_of(it.question.algorithm),
+                 "size_bytes", it.question.bytes, "predicted_us", it.predicted_us, "measured_us",
+                 it.measured_us, "residual", residual(it))
           .end();
   json.end();
 }
@@ -132,7 +120,7 @@ std::string price_head(const Machine& machine, const PriceTable& table) {
   if (table.ranks > machine.ranks())
     words += text(" (%d hosts of the same kind)", machine.host_of(table.ranks - 1) + 1);
   if (exposes(table)) words += ", memory from allocate";
-  words += here ? ": predicted beside measured" : ": described, not measured here";
+  words += here ? ": predicted and measured" : ": described, not measured here";
   if (table.rows.empty())
     return words + "\n# at no size here does each rank have a whole element\n";
   const std::size_t columns = table.rows.empty() ? 0 : table.rows[0].calls.size();
@@ -201,20 +189,21 @@ std::string here_words(const Here& here) {
   std::string words =
       text("price: %d ranks here, bootstrap %s, %s\n\n", here.ranks, here.bootstrap.c_str(),
            here.own_cores ? "each bound to a core of its own" : "not bound to cores of their own");
-  words += text("measured  a flag takes %.0f ns; copying ", calibration.probe.flag_ns);
+  words += text("measured    a flag takes %.0f ns; copying ", calibration.probe.flag_ns);
   const auto range = [](const std::vector<Rate>& rates) {
     return text("%.1f GB/s (%s), %.1f (%s), %.1f (%s)", rates.front().gbs,
                 short_bytes(rates.front().bytes).c_str(), rates[rates.size() / 2].gbs,
                 short_bytes(rates[rates.size() / 2].bytes).c_str(), rates.back().gbs,
                 short_bytes(rates.back().bytes).c_str());
   };
-  words += range(it.copy) + "\n          adding " + range(it.reduce) + "\n";
-  words += text("fitted    a call %.0f ns, a message %.0f ns at either end, a slot %.0f ns; to:\n",
-                it.call_ns, it.message_ns, it.slot_ns);
+  words += range(it.copy) + "\n            adding " + range(it.reduce) + "\n";
+  words +=
+      text("calibrated  a call %.0f ns, a message %.0f ns at either end, a slot %.0f ns; on:\n",
+           it.call_ns, it.message_ns, it.slot_ns);
   for (const Measured& call : calibration.calls)
     if (call.calibrated)
       words +=
-          text("          %-10s %-8s %5zu B   predicted %7.2f us   measured %7.2f us   %+.0f%%\n",
+          text("            %-10s %-8s %5zu B   predicted %7.2f us   measured %7.2f us   %+.0f%%\n",
                name_of(call.question.kind),
                call.question.kind == Kind::all_reduce ? name_of(call.question.algorithm) : "",
                call.question.bytes, call.predicted_us, call.measured_us, 100 * residual(call));
@@ -224,11 +213,8 @@ std::string here_words(const Here& here) {
 std::string price_json(const Machine& machine, const Here* here,
                        const std::vector<PriceTable>& tables) {
   JsonWriter json(4);
-  json.object()
-      .field("tool", "price")
-      .field("machine", machine.name)
-      .field("description", write_machine(machine))
-      .field("measured_here", here != nullptr);
+  json.object().field("tool", "price", "machine", machine.name, "description",
+                      write_machine(machine), "measured_here", here != nullptr);
   if (here != nullptr) write_here(json, *here);
   json.array("tables");
   for (const PriceTable& table : tables) write_table(json, table);

@@ -1,4 +1,4 @@
-// Printing prices, for people and for machines.
+// Printing predictions, for people and for machines.
 #pragma once
 
 #include <optional>
@@ -10,16 +10,16 @@
 
 namespace ringside::tools {
 
-// One algorithm in one row: no price where it cannot be had.
+// One algorithm in one row: no prediction where there can be none.
 struct PredictedCall {
   Question question;
   std::optional<double> predicted_us;
   std::optional<double> measured_us;
-  double busbw_gbs = 0;      // of the price; 0 where that is no time
+  double busbw_gbs = 0;      // as predicted; 0 where that is no time
   std::size_t messages = 0;  // of one call, all ranks together
 };
 
-// One size of one operation: the ring, and for all_reduce one-shot and two-shot beside it.
+// One size of one operation: the ring, and for all_reduce one-shot and two-shot as well.
 struct PriceRow {
   std::size_t size_bytes = 0;
   std::vector<PredictedCall> calls;
@@ -61,7 +61,7 @@ std::string price_head(const Machine& machine, const PriceTable& table);
 std::string price_row(const PriceRow& row);
 std::string price_foot(const PriceTable& table);
 
-// Which ranks these are, what was measured and what was fitted, to which calls.
+// Which ranks these are, what was measured and what was calibrated, on which calls.
 std::string here_words(const Here& here);
 
 // `here` is null for a described machine. Holds every number that the text does.

@@ -10,7 +10,7 @@
 
 namespace ringside::tools {
 
-// Collective. The words are complete on rank 0 and empty elsewhere. `right` says, on every rank,
+// Collective. The words are complete on rank 0 and empty elsewhere. `right` states, on every rank,
 // whether all values are what they must be.
 struct Demo {
   std::string words;

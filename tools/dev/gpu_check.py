@@ -87,8 +87,8 @@ def find_nvcc():
 
 
 def find_sanitizer():
-    beside = Path(find_nvcc() or "/none/nvcc").resolve().parent / "compute-sanitizer"
-    return shutil.which("compute-sanitizer") or (str(beside) if beside.exists() else None)
+    by_nvcc = Path(find_nvcc() or "/none/nvcc").resolve().parent / "compute-sanitizer"
+    return shutil.which("compute-sanitizer") or (str(by_nvcc) if by_nvcc.exists() else None)
 
 
 def has_nccl():
@@ -179,7 +179,7 @@ def bench_steps(gpus, nccl):
 # ---- Running --------------------------------------------------------------------------------
 
 def judge(it, returncode, out, err):
-    """(passed, failed or skipped; what is to be said of it)."""
+    """(passed, failed or skipped; why, where there is something to report)."""
     lines = [line.strip() for line in (err + "\n" + out).split("\n") if re.search(r"\w{2}", line)]
     last = lines[-1] if lines else ""
     if it.get("says"):
@@ -194,7 +194,7 @@ def judge(it, returncode, out, err):
         try:
             it["rows"] = json.loads(out)
         except ValueError:
-            return "failed", f"what it prints is no JSON: {last}"
+            return "failed", f"its output is no JSON: {last}"
         if it["rows"].get("wrong"):
             return "failed", f"{it['rows']['wrong']} elements are wrong"
     counts = re.search(r"^(\d+) passed, 0 failed, (\d+) skipped$", out, flags=re.M)

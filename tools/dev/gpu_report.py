@@ -25,17 +25,17 @@ def verdict(steps):
 
 
 def bench_rows(steps):
-    """A row for each size, and NCCL's time beside ringside's where it was measured."""
+    """A row for each size, with NCCL's time where it was measured."""
     rows = []
     for it in steps:
         for row in it.get("rows", {}).get("rows", []) if "executor" in it else []:
             out, baseline = row["out_of_place"], row.get("baseline") or {}
-            beside = ["", ""]
+            nccl = ["", ""]
             if baseline.get("ratio"):
-                beside = [f"{baseline['out_of_place']['time_us']:.2f}", f"{baseline['ratio']:.2f}"]
+                nccl = [f"{baseline['out_of_place']['time_us']:.2f}", f"{baseline['ratio']:.2f}"]
             rows.append([it["executor"], str(it["ranks"]), size_words(row["size_bytes"]),
                          f"{out['time_us']:.2f}", f"{out['busbw_gbs']:.2f}",
-                         str(out["wrong"]), *beside])
+                         str(out["wrong"]), *nccl])
     return rows
 
 
@@ -44,10 +44,10 @@ def kernel_rows(steps):
     for it in steps:
         for row in it.get("rows", {}).get("rows", []) if "executor" not in it else []:
             rate = f"{row['gbs']:.0f} GB/s" if "gbs" in row else f"{row['gflops']:.0f} GFLOP/s"
-            limit = f"{100 * row['of_lower_bound']:.0f} %" if row["of_lower_bound"] else "-"
+            bound = f"{100 * row['of_lower_bound']:.0f} %" if row["of_lower_bound"] else "-"
             name = row["kernel"] + (f" {row['form']} {row['n']}" if "form" in row else "")
             rows.append([name, row["type"], size_words(row["size_bytes"]),
-                         f"{row['time_us']:.2f}", rate, limit])
+                         f"{row['time_us']:.2f}", rate, bound])
     return rows
 
 
@@ -69,8 +69,8 @@ def page(about, steps):
                   *table(["executor", "ranks", "size", "us", "busbw GB/s", "#wrong", "NCCL us",
                           "ratio"], rows), ""]
     if rows := kernel_rows(steps):
-        lines += ["## Kernels", "", "The limit is a copy of the same size, or cuBLAS's product.",
-                  "", *table(["kernel", "type", "size", "us", "rate", "of limit"], rows), ""]
+        lines += ["## Kernels", "", "The bound is a copy of the same size, or cuBLAS's product.",
+                  "", *table(["kernel", "type", "size", "us", "rate", "of bound"], rows), ""]
     for it in steps:
         if it["result"] == "failed":
             lines += [f"## Failed: {it['name']}", "", "```text", f"$ {it['command']}",
@@ -99,12 +99,12 @@ def made_up(name, result="passed", **more):
 
 def self_test():
     row = {"size_bytes": 65536, "out_of_place": {"time_us": 10.5, "busbw_gbs": 6.25, "wrong": 0}}
-    beside = {**row, "size_bytes": 2**20,
+    with_nccl = {**row, "size_bytes": 2**20,
               "baseline": {"ratio": 1.5, "out_of_place": {"time_us": 15.75}}}
     kernel = {"kernel": "reduce", "type": "f32", "size_bytes": 2**28, "time_us": 3.5,
               "gbs": 4000.4, "of_lower_bound": 0.975}
     steps = [made_up("a test"), made_up("executors", executor="device", ranks=2,
-                                        rows={"rows": [row, beside]}),
+                                        rows={"rows": [row, with_nccl]}),
              made_up("kernels", rows={"rows": [kernel]})]
     failed = made_up("a bad one", "failed", words="exit status 1: wrong | bits", output="why\n")
     failures = []
@@ -120,7 +120,7 @@ def self_test():
         write(path, ABOUT, [*steps, failed])
         about, *kept = [json.loads(line) for line in path.read_text().splitlines()]
         text = path.with_suffix(".md").read_text()
-    if kept[1]["rows"]["rows"] != [row, beside] or not ABOUT.items() <= about.items():
+    if kept[1]["rows"]["rows"] != [row, with_nccl] or not ABOUT.items() <= about.items():
         failures.append("the .jsonl does not hold what was measured")
     flat = [" ".join(line.split()) for line in text.split("\n")]
     for line in ["**FAILED: 3 passed, 1 failed**", "| GPU | A GPU, 2 of them |",

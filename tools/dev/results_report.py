@@ -80,7 +80,7 @@ def configurations(runs):
 
 
 def best_at(size, others):
-    """(ratio, name) of the configuration that is the quickest beside ringside at this size."""
+    """(ratio, name) of the configuration that is the quickest at this size."""
     found = [(ratio_of(rows.get(size)), name) for name, rows in others.items()]
     return min(((ratio, name) for ratio, name in found if ratio), default=(None, ""))
 
@@ -178,7 +178,7 @@ def flags_line(runs):
 # ---- Parts of the page ----------------------------------------------------------------------
 
 def section(title, runs, first):
-    """One table: every size of configuration `first`, and the best of the others beside it."""
+    """One table: every size of configuration `first`, and the best of the others."""
     ways = configurations(runs)
     rows_of_first = ways.pop(first, {})
     if not rows_of_first:
@@ -293,7 +293,7 @@ def report(about, runs):
     for (gloo, ranks, op, memory), group in groups(runs):
         first = "Gloo" if gloo else DEFAULT
         part = section(f"{op}, {memory}, {ranks} ranks{', Gloo' if gloo else ''}", group, first)
-        heading = f"## {ranks} ranks" + (", beside Gloo over TCP" if gloo else "")
+        heading = f"## {ranks} ranks" + (", against Gloo over TCP" if gloo else "")
         if ranks > about["cores"]:
             heading += f" on {about['cores']} cores"
         if part and heading != title:
@@ -345,7 +345,7 @@ def self_test():
         "| all_reduce, any, 2 ranks | 2.52 | 2.00 at 8 | 1.44 | **0.50** at 2K, UCX | 1 of 3 "
         "| 2.00, at most 2.00 at 8 |",
         "## 4 ranks on 2 cores",
-        "## 2 ranks, beside Gloo over TCP",
+        "## 2 ranks, against Gloo over TCP",
         "A flag took 58 to 60 ns: probably cores of one cache. In 1 of 4 runs it was another time "
         "after than before: the CPUs moved.",
         "# sm, 2 ranks: there is no sm",

@@ -26,7 +26,7 @@ class StressJob {
   StressJob(const StressJob&) = delete;
   StressJob& operator=(const StressJob&) = delete;
 
-  // Makes the call, blocking or not as the step says.
+  // Makes the call, blocking or not as the step has it.
   void start(Communicator& comm);
   Work& work() { return work_; }
 

@@ -15,19 +15,8 @@ constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 constexpr std::array kLeaks = {Leak::memory, Leak::windows, Leak::descriptors, Leak::threads};
 
 const char* name_of(Leak leak) {
-  switch (leak) {
-    case Leak::none:
-      return "none";
-    case Leak::memory:
-      return "memory";
-    case Leak::windows:
-      return "windows";
-    case Leak::descriptors:
-      return "descriptors";
-    case Leak::threads:
-      return "threads";
-  }
-  return "?";
+  constexpr const char* kNames[] = {"none", "memory", "windows", "descriptors", "threads"};
+  return kNames[static_cast<int>(leak)];
 }
 
 std::vector<OptionRow> options_of(StressOptions& it) {

@@ -14,7 +14,7 @@ struct StressOptions {
   std::optional<std::uint64_t> seed;  // none: one is drawn
   std::uint64_t operations = 10'000;
   std::size_t bytes_max = std::size_t{1} << 20;  // of a call's whole buffer
-  int threads = 0;                               // 0: as the launcher says
+  int threads = 0;                               // 0: as the launcher made them
   std::uint64_t spoil = 0;                       // 0: nothing
   Leak leak = Leak::none;
   bool json = false;

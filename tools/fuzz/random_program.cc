@@ -1,5 +1,5 @@
 // Drawing steps. What is drawn often is what programs do often, and where mistakes like to hide:
-// counts of zero and one, and beside the sizes at which something changes.
+// counts of zero and one, and close to the sizes at which something changes.
 #include "tools/fuzz/random_program.h"
 
 #include <algorithm>

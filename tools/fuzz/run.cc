@@ -23,7 +23,7 @@ std::vector<std::size_t> sizes_bytes(const Communicator& world) {
   return sizes;
 }
 
-// What the environment says of the options that decide the sizes; they belong to the program.
+// The options of the environment that decide the sizes; they are part of the program.
 std::string chosen(const Options& options) {
   const Options usual;
   std::string words;
@@ -130,7 +130,7 @@ void StressRun::make_call(const Step& step, Communicator& comm) {
   if (!step.async) return finish(it);
   tally_.most_in_flight = std::max(tally_.most_in_flight, pending_.size());
   if (!chance(15)) return;
-  // Dropped: nobody will ask this Work. A later blocking call tells that it has ended.
+  // Dropped: nobody will ask this Work. That a later blocking call ends shows that it has ended.
   it->job->work() = Work();
   it->dropped = true;
   ++tally_.dropped;

@@ -20,7 +20,7 @@
 
 namespace ringside::tools {
 
-// What the table says. Counts of calls are the program's, so alike on all ranks.
+// What the table shows. Counts of calls are the program's, so alike on all ranks.
 struct Tally {
   struct Row {
     std::uint64_t blocking = 0;

@@ -1,5 +1,5 @@
 // Where tools/kernel_bench runs kernels: on the CPU or on a GPU. Both offer the same calls on five
-// buffers, and say how long one takes; nothing else of the bench knows where it is.
+// buffers and time them; nothing else of the bench knows where it runs.
 #pragma once
 
 #include <cstddef>
@@ -32,15 +32,15 @@ class KernelSide {
   virtual std::string words() const = 0;  // what it is, for a headline
   virtual const char* library_copy() const = 0;
   virtual std::string library_gemm() const = 0;
-  // Whether there is somebody else's matrix product for this one.
+  // Whether the library has this matrix product.
   virtual bool has_library_gemm(const Gemm& product) const = 0;
 
   // Makes the buffers, of so many bytes each.
   virtual void make_buffers(std::size_t bytes_each) = 0;
   virtual void fill(DType dtype) = 0;
 
-  // The times of a call, in µs. Cold: nothing of the buffers is in the last cache. Warm: the calls
-  // before have left there what fits.
+  // The times of a call, in µs. Cold: nothing of the buffers is in the last cache. Warm: what fits
+  // is still there from the calls before.
   virtual Quartiles time_us(const KernelCall& call, const KernelOptions& options) = 0;
 };
 

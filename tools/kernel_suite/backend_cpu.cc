@@ -1,4 +1,4 @@
-// The kernels' CPU twins under a stopwatch, on one core; memcpy and OpenBLAS beside them.
+// The kernels' CPU twins, timed on one core, with memcpy and OpenBLAS as baselines.
 #include <algorithm>
 #include <chrono>
 #include <cstring>

@@ -1,5 +1,5 @@
-// The kernels on a GPU, timed by events on a stream of their own; cudaMemcpyAsync and cuBLAS beside
-// them. Left out of a build without CUDA.
+// The kernels on a GPU, timed by events on a stream of their own, with cudaMemcpyAsync and cuBLAS
+// as baselines. Left out of a build without CUDA.
 #include <algorithm>
 #include <array>
 #include <optional>

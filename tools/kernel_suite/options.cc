@@ -58,31 +58,10 @@ std::vector<OptionRow> options_of(KernelOptions& it) {
 }  // namespace
 
 const char* name_of(Kernel kernel) {
-  switch (kernel) {
-    case Kernel::library_copy:
-      return "library_copy";
-    case Kernel::copy:
-      return "copy";
-    case Kernel::reduce:
-      return "reduce";
-    case Kernel::divide:
-      return "divide";
-    case Kernel::gelu:
-      return "gelu";
-    case Kernel::gelu_gradient:
-      return "gelu_gradient";
-    case Kernel::bias_gelu:
-      return "bias_gelu";
-    case Kernel::bias_gradient:
-      return "bias_gradient";
-    case Kernel::adamw:
-      return "adamw";
-    case Kernel::gemm:
-      return "gemm";
-    case Kernel::library_gemm:
-      return "library_gemm";
-  }
-  return "?";
+  constexpr const char* kNames[] = {"library_copy", "copy",          "reduce",      "divide",
+                                    "gelu",         "gelu_gradient", "bias_gelu",   "bias_gradient",
+                                    "adamw",        "gemm",          "library_gemm"};
+  return kNames[static_cast<int>(kernel)];
 }
 
 KernelOptions parse_kernel_options(int argc, char** argv) {
@@ -126,11 +105,11 @@ bytes that it moves, and those are counted as it must move them, once each:
   adamw                  weights and two moments, in f32, read and written; the gradient read; with
                          a 16-bit type a copy of the weights written too: 28 bytes an element
 
-GB/s = those bytes / time. The limit is not the data sheet's figure, which no program reaches, but
-a copy by the system (cudaMemcpyAsync, memcpy) of the same size, measured here and now: `of limit`.
+GB/s = those bytes / time. The bound is not the data sheet's figure, which no program reaches, but
+a copy by the system (cudaMemcpyAsync, memcpy) of the same size, measured here and now: `of bound`.
 On an H200 a data sheet says 4800 GB/s. Small arrays are limited by the launch, some 2 to 3 us.
 
-A matrix product does 2·N³ operations; its limit is the library's product (cuBLAS, OpenBLAS), of
+A matrix product does 2·N³ operations; its bound is the library's product (cuBLAS, OpenBLAS), of
 the same matrices. Ours adds in one fixed order, so it takes no tensor core; that is what
 reproducible bits cost, and this shows how much.
 

@@ -11,8 +11,9 @@
 
 namespace ringside::tools {
 
+// In the order of the names in options.cc.
 enum class Kernel : std::uint8_t {
-  library_copy,  // memcpy, cudaMemcpyAsync: what the others are held against
+  library_copy,  // memcpy, cudaMemcpyAsync: what the others are compared with
   copy,
   reduce,
   divide,

@@ -48,11 +48,11 @@ double bytes_moved(const KernelCall& call) {
 std::string kernel_head(const KernelSide& side, const KernelOptions& options) {
   const std::string library = side.library_gemm();
   return "# " + side.words() + "\n" +
-         text("# %s caches, medians of %d samples; the limit of the element-wise ones is %s\n",
+         text("# %s caches, medians of %d samples; the bound of the element-wise ones is %s\n",
               options.warm ? "warm" : "cold", options.samples, side.library_copy()) +
-         (library.empty() ? "" : "# beside our matrix product: " + library + "\n") +
+         (library.empty() ? "" : "# baseline of the matrix product: " + library + "\n") +
          text("%-20s %-5s %8s %12s %10s %10s %10s  %-8s %8s\n", "# kernel", "type", "size",
-              "elements", "time us", "25 %", "75 %", "rate", "of limit");
+              "elements", "time us", "25 %", "75 %", "rate", "of bound");
 }
 
 std::string kernel_row(const KernelSide& side, const KernelRow& row) {
@@ -71,30 +71,20 @@ std::string kernel_json(const KernelSide& side, const KernelOptions& options,
   const Machine machine = this_machine();
   JsonWriter json(2);
   json.object()
-      .field("tool", "kernel_bench")
-      .field("side", side.name())
-      .field("device", side.words())
-      .field("cpu", machine.cpu)
-      .field("date", machine.date)
-      .field("library_gemm", side.library_gemm())
-      .field("cold", !options.warm)
-      .field("samples", options.samples)
-      .field("blocks", options.blocks)
+      .field("tool", "kernel_bench", "side", side.name(), "device", side.words(), "cpu",
+             machine.cpu, "date", machine.date, "library_gemm", side.library_gemm(), "cold",
+             !options.warm, "samples", options.samples, "blocks", options.blocks)
       .array("rows");
   for (const KernelRow& row : rows) {
     const bool product = is_product(row.call.kernel);
-    json.object()
-        .field("kernel", name_of(row.call.kernel))
-        .field("type", name_of(row.call.dtype))
-        .field("size_bytes", row.size_bytes);
+    json.object().field("kernel", name_of(row.call.kernel), "type", name_of(row.call.dtype),
+                        "size_bytes", row.size_bytes);
     if (product)
-      json.field("form", name_of(row.call.product.form)).field("n", row.call.product.n);
+      json.field("form", name_of(row.call.product.form), "n", row.call.product.n);
     else
-      json.field("count", row.call.count).field("bytes_moved", bytes_moved(row.call), 0);
-    json.field("time_us", row.time_us.median)
-        .field("time_us_25", row.time_us.low)
-        .field("time_us_75", row.time_us.high)
-        .field(product ? "gflops" : "gbs", row.rate);
+      json.field("count", row.call.count).number("bytes_moved", bytes_moved(row.call), 0);
+    json.field("time_us", row.time_us.median, "time_us_25", row.time_us.low, "time_us_75",
+               row.time_us.high, product ? "gflops" : "gbs", row.rate);
     if (row.of_lower_bound > 0)
       json.field("of_lower_bound", row.of_lower_bound);
     else

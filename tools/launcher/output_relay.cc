@@ -78,8 +78,8 @@ void LineRelay::queue_line(Source& source, std::string_view line) {
 
 void LineRelay::write() {
   while (!queue_.empty()) {
-    // A pipe that is ready takes PIPE_BUF bytes without blocking. (O_NONBLOCK would say so too, but
-    // it would say it to everybody who shares this stdout.) Lines are kept together where they fit,
+    // A pipe that is ready takes PIPE_BUF bytes without blocking. (O_NONBLOCK would do as well, but
+    // it would hold for everybody who shares this stdout.) Lines are kept together where they fit,
     // since the other stream may go to the same place.
     pollfd ready{target_, POLLOUT, 0};
     if (::poll(&ready, 1, 0) <= 0) return;
@@ -89,8 +89,8 @@ void LineRelay::write() {
     const ssize_t written = ::write(target_, queue_.data(), bytes);
     if (written < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (written < 0) {
-      // Nobody reads any more (launch | head). Closing the pipes tells the ranks, in the way that
-      // they would have been told without launch: by SIGPIPE.
+      // Nobody reads any more (launch | head). Closing the pipes ends the ranks as they
+      // would have ended without launch: by SIGPIPE.
       target_gone_ = true;
       for (Source& source : sources_) source.pipe = UniqueFd();
       queue_.clear();

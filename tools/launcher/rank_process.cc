@@ -19,7 +19,7 @@ extern char** environ;
 namespace ringside::tools {
 namespace {
 
-// Whether a variable tells a program that it is somebody else's rank.
+// Whether a variable marks a program as a rank of another launcher.
 bool belongs_to_another_launcher(std::string_view entry) {
   if (entry.starts_with("OMPI_ALLOW_RUN_AS_ROOT")) return false;  // a permission, not a place
   return entry.starts_with("OMPI_") || entry.starts_with("PMI") ||
@@ -77,7 +77,7 @@ RankProcess::RankProcess(int rank, const RankPlan& plan, int& error) : rank_(ran
   if (pid_ == 0) {
     become(plan, launch, const_cast<char**>(environment.data()));
     const int why = errno;
-    [[maybe_unused]] const ssize_t told = ::write(write_end.get(), &why, sizeof why);
+    [[maybe_unused]] const ssize_t written = ::write(write_end.get(), &why, sizeof why);
     ::_exit(127);
   }
   // The child does this too; whoever is first, it is done before either goes on.

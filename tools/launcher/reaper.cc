@@ -1,4 +1,4 @@
-// The helper that outlives launch by a moment; why there is one is told in reaper.h.
+// The helper process that outlives launch by a moment; reaper.h explains why.
 #include "tools/launcher/reaper.h"
 
 #include <fcntl.h>
@@ -34,7 +34,7 @@ namespace {
 
 }  // namespace
 
-LastResort::LastResort() {
+Reaper::Reaper() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw_system("cannot make a pipe");
   const UniqueFd read_end(ends[0]);
@@ -46,13 +46,13 @@ LastResort::LastResort() {
   watch(read_end.get());
 }
 
-LastResort::~LastResort() {
+Reaper::~Reaper() {
   ::kill(helper_, SIGKILL);
   ::waitpid(helper_, nullptr, 0);
 }
 
-void LastResort::add_group(pid_t group) const {
-  [[maybe_unused]] const ssize_t told = ::write(write_end_.get(), &group, sizeof group);
+void Reaper::add_group(pid_t group) const {
+  [[maybe_unused]] const ssize_t written = ::write(write_end_.get(), &group, sizeof group);
 }
 
 }  // namespace ringside::tools

@@ -3,7 +3,7 @@
 // The kernel kills the ranks (PR_SET_PDEATHSIG), but not what they have started: a script's program
 // would live on. So launch has a helper: a process that does nothing but read from a pipe whose
 // other end launch alone holds. Should launch die, however, the pipe ends; then the helper kills
-// the process groups that it has been told of. When launch ends in good order, it ends the helper.
+// the process groups that it knows of. When launch ends in good order, it ends the helper.
 #pragma once
 
 #include <sys/types.h>
@@ -12,12 +12,12 @@
 
 namespace ringside::tools {
 
-class LastResort {
+class Reaper {
  public:
-  LastResort();  // Throws Error{system}.
-  ~LastResort();
-  LastResort(const LastResort&) = delete;
-  LastResort& operator=(const LastResort&) = delete;
+  Reaper();  // Throws Error{system}.
+  ~Reaper();
+  Reaper(const Reaper&) = delete;
+  Reaper& operator=(const Reaper&) = delete;
 
   void add_group(pid_t group) const;
 

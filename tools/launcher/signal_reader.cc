@@ -1,4 +1,4 @@
-// Blocking signals and reading them; what for is told in signal_reader.h.
+// Blocking signals and reading them; why, see signal_reader.h.
 #include "tools/launcher/signal_reader.h"
 
 #include <sys/signalfd.h>

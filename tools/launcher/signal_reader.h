@@ -14,7 +14,7 @@ namespace ringside::tools {
 class SignalReader {
  public:
   // Takes over SIGINT, SIGTERM, SIGHUP, SIGUSR1 (each unless it is ignored: nohup means what it
-  // says) and SIGCHLD. Blocks SIGPIPE, SIGTTIN and SIGTTOU too: what they tell, errno tells.
+  // says) and SIGCHLD. Blocks SIGPIPE, SIGTTIN and SIGTTOU too: errno reports the same.
   SignalReader();
 
   // Readable when there is a signal.

@@ -1,4 +1,4 @@
-// The limits between the guesses, and the words for them.
+// The thresholds between the guesses, and the words for them.
 #include "tools/limits/core_distance.h"
 
 #include "comm/error.h"
@@ -24,35 +24,15 @@ CoreDistance core_distance(double flag_ns) {
 }
 
 std::string words_of(CoreDistance distance) {
-  switch (distance) {
-    case CoreDistance::one_core:
-      return "probably two threads of one core";
-    case CoreDistance::one_cache:
-      return "probably cores of one cache";
-    case CoreDistance::apart:
-      return "probably cores without a cache in common";
-    case CoreDistance::in_turns:
-      return "probably ranks that take turns on a core";
-    case CoreDistance::none:
-      break;
-  }
-  return "";
+  constexpr const char* kWords[] = {
+      "", "probably two threads of one core", "probably cores of one cache",
+      "probably cores without a cache in common", "probably ranks that take turns on a core"};
+  return kWords[static_cast<int>(distance)];
 }
 
 const char* name_of(CoreDistance distance) {
-  switch (distance) {
-    case CoreDistance::one_core:
-      return "one_core";
-    case CoreDistance::one_cache:
-      return "one_cache";
-    case CoreDistance::apart:
-      return "apart";
-    case CoreDistance::in_turns:
-      return "in_turns";
-    case CoreDistance::none:
-      break;
-  }
-  return "none";
+  constexpr const char* kNames[] = {"none", "one_core", "one_cache", "apart", "in_turns"};
+  return kNames[static_cast<int>(distance)];
 }
 
 bool cores_moved(double before_ns, double after_ns) {

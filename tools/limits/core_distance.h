@@ -1,15 +1,16 @@
 // How far apart the ranks' cores are, guessed from how long a flag takes between them.
 //
-// A virtual machine is told that it has two cores, and not where they are: they may be two threads
+// A virtual machine knows that it has two cores, and not where they are: they may be two threads
 // of one core, two cores of one cache, or cores with a cache each, and the host may move them at
 // any time. What a flag costs differs ten times over between these, and with it every small call.
-// So a table of times says what it stood on, and whether that was the same at its end.
+// So a table of times states where the cores were, and whether that was the same at its end.
 #pragma once
 
 #include <string>
 
 namespace ringside::tools {
 
+// In the order of the tables in core_distance.cc.
 enum class CoreDistance {
   none,       // one rank: there is nobody to be far from
   one_core,   // two threads of one core share its first cache
@@ -18,7 +19,7 @@ enum class CoreDistance {
   in_turns,   // a flag waits for a turn of the scheduler: more ranks than cores
 };
 
-// What `flag_ns`, one way and the median of many, probably stands for. A guess: the limits are on a
+// What `flag_ns`, one way and the median of many, probably stands for. A guess: the thresholds are on a
 // logarithmic scale between what was seen on Xeons (22, 58 and 250 ns), and another machine's cores
 // may lie elsewhere.
 CoreDistance core_distance(double flag_ns);

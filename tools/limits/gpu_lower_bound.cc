@@ -62,13 +62,9 @@ std::string explain_words(const GpuExplanation& it, double measured_us) {
 
 void write_explanation(JsonWriter& json, const GpuExplanation& it, double measured_us) {
   json.object("explain")
-      .field("algorithm", it.algorithm)
-      .field("executor", it.executor)
-      .field("why", it.why)
-      .field("moved_bytes", it.moved_bytes)
-      .field("copy_gbs", it.copy_gbs)
-      .field("lower_bound_us", it.lower_bound_us)
-      .field("measured_us", measured_us)
+      .field("algorithm", it.algorithm, "executor", it.executor, "why", it.why, "moved_bytes",
+             it.moved_bytes, "copy_gbs", it.copy_gbs, "lower_bound_us", it.lower_bound_us,
+             "measured_us", measured_us)
       .end();
 }
 

@@ -1,5 +1,5 @@
-// The lower bound on device memory, and what is said of a row there: which executor carries a call
-// out, how, and how many bytes must move.
+// The lower bound on device memory, and the explanation of a row there: which executor carries a
+// call out, how, and how many bytes must move.
 //
 // The scheme. Whatever the algorithm, each input is read once and each output is written once, all
 // of them in memory of the GPUs. Ranks that share a GPU share its memory's speed, so the lower

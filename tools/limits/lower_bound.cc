@@ -1,4 +1,4 @@
-// The table of limit.h, as code.
+// The table of lower_bound.h, as code.
 #include "tools/limits/lower_bound.h"
 
 #include <algorithm>

@@ -141,14 +141,14 @@ class Prober {
 
   std::uint32_t await_patiently() {
     const Clock::time_point start = Clock::now();
-    const Deadline late = deadline();
+    const Deadline end = deadline();
     Clock::time_point next_life_check = start + kLifeCheck;
     while (true) {
       if (const std::optional<std::uint32_t> note = seen()) return *note;
       transport_->progress();
       peers_.drive();
       const Clock::time_point now = Clock::now();
-      const bool over = late.passed(now) || stopped_by() != 0;
+      const bool over = end.passed(now) || stopped_by() != 0;
       if (now >= next_life_check || over) {
         check_all_there();
         next_life_check = now + kLifeCheck;
@@ -207,7 +207,7 @@ class Prober {
 
   // --- the three measurements ---
 
-  // Rank 0 has the clock, and says on the token whether there will be another lap.
+  // Rank 0 has the clock, and the token that it sends carries whether there will be another lap.
   void sample_flag() {
     if (size_ == 1) return;
     constexpr std::uint32_t kGoOn = 1, kLast = 2;

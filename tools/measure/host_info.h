@@ -6,8 +6,9 @@
 namespace ringside::tools {
 
 struct Machine {
-  std::string cpu;   // "Intel(R) Xeon(R) Processor"; "unknown processor" where nobody says
-  int cores = 0;     // of the machine that are switched on
+  std::string
+      cpu;        // "Intel(R) Xeon(R) Processor"; "unknown processor" where it cannot be found out
+  int cores = 0;  // of the machine that are switched on
   std::string date;  // "2026-03-31 14:05 UTC"
 };
 

@@ -30,7 +30,7 @@ double us_since(steady_clock::time_point start) {
   return std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
 }
 
-// Computing something else, as who comes late does. Returns when it was over.
+// Computing something else, as the late rank does. Returns when it was over.
 steady_clock::time_point spin_until(steady_clock::time_point when) {
   steady_clock::time_point now = steady_clock::now();
   while (now < when) now = steady_clock::now();

@@ -16,7 +16,7 @@
 //     each sample the library makes a call that is not timed, as the other has had the caches.
 //   - A call is over when the last rank has finished it. The time of a sample is the longest over
 //     the ranks; the result is the median over samples.
-//   - Where one rank comes late on purpose (--skew), each does in turn, and the time is its own:
+//   - With --skew one rank comes late on purpose, each in turn, and the time is its own:
 //     the others have been waiting for it, and from its call on the work can be done.
 #pragma once
 

@@ -31,12 +31,12 @@ struct Arguments {
   int threads = 0;  // ranks as threads of this process; 0: processes, as mpirun started them
   bool json = false;
   bool demo = true;             // ring_allreduce
-  std::string baseline;         // bench: the library beside ringside; empty: none
+  std::string baseline;         // bench: the library to compare with; empty: none
   bool lower_bound = false;     // bench
   Memory memory = Memory::any;  // where the buffers come from; ring_allreduce: any or device
-  std::optional<ExecutorChoice> executor;  // with device memory; none: as the environment says
+  std::optional<ExecutorChoice> executor;  // with device memory; none: as in the environment
   int skew_us = 0;                 // bench: by how much one rank comes later than the others
-  int overlap_us = 0;              // bench: how much is computed beside each call
+  int overlap_us = 0;              // bench: how much is computed during each call
   bool explain = false;            // what each row is made of; in bench with the lower bound
   std::optional<Injection> fault;  // what one rank does wrong, on purpose
   std::string trace;               // the file for the timeline; empty: none
@@ -49,7 +49,7 @@ std::vector<OptionRow> options_of(Arguments& it, Tool tool);
 // Reads argv. Throws Error{usage} with one sentence.
 Arguments parse_arguments(int argc, char** argv, Tool tool);
 
-// `options` with what the command line says of them.
+// `options` with those that the command line sets.
 Options with_executor(Options options, const Arguments& arguments);
 
 // What --help prints.

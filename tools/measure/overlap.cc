@@ -1,4 +1,4 @@
-// What a rank computes beside a call.
+// What a rank computes during a call.
 #include "tools/measure/overlap.h"
 
 #include <time.h>

@@ -1,5 +1,5 @@
-// Calls beside computing, as training makes them: a rank starts the call, computes something else,
-// and only then waits for the result.
+// Calls that overlap with computing, as training makes them: a rank starts the call, computes
+// something else, and only then waits for the result.
 //
 // What is computed needs registers alone, so it and the call do not share the memory's bandwidth;
 // they do share the cores. It is an amount of work and not a stretch of time: where a library's
@@ -22,7 +22,7 @@ class Computation {
   std::int64_t steps_ = 0;
 };
 
-// A library whose every call is started, computed beside, and finished.
+// A library whose every call is started, overlapped with computing, and finished.
 class Overlap : public Library {
  public:
   Overlap(Library& library, const Computation& computation)

@@ -1,5 +1,5 @@
 // Each rank on a core of its own while it is measured. Without that two ranks may sit on one core,
-// and times tell about the scheduler.
+// and times are those of the scheduler.
 #pragma once
 
 #include <sched.h>

@@ -13,7 +13,7 @@ namespace ringside::tools {
 void for_each_operation(const Arguments& arguments, int size,
                         const std::function<void(const Operation&)>& use);
 
-// Two buffers a rank, and `extra_bytes` a rank beside them. Asked for before they are made, as a
+// Two buffers a rank, and `extra_bytes` more a rank. Asked for before they are made, as a
 // machine that runs out of memory does not refuse: it kills. Collective. Throws Error{usage}.
 void check_memory(Communicator& comm, std::size_t end_bytes, std::size_t extra_bytes);
 

@@ -78,7 +78,7 @@ class Bench {
       run.gpu_copy =
           probe_gpu_copy(bootstrap_, *gpus_->mine, arguments_.end_bytes, probe_options_.timeout_s);
     } else if (arguments_.explain) {
-      progress("probing the machine, and fitting to it");
+      progress("probing the machine, and calibrating the model");
       surroundings_ = look_around(bootstrap_, comm_, probe_options_.most_bytes);
       run.before = surroundings_->probe;
       run.calibrated = surroundings_->machine;
@@ -96,9 +96,9 @@ class Bench {
   }
 
  private:
-  // As far as the rows' floors need: a one-step all-reduce reads (n - 1) buffers, and the largest
-  // reduction that is probed is half the largest copy. Beside a baseline alone, only flags are of
-  // use.
+  // As far as the rows' lower bounds need: a one-step all-reduce reads (n - 1) buffers, and the
+  // largest reduction that is probed is half the largest copy. With a baseline alone, only flags
+  // are of use.
   static std::size_t most_probed(int size, const Arguments& arguments) {
     const auto n = static_cast<std::size_t>(size);
     std::size_t bytes = kLeastProbed;

@@ -1,4 +1,4 @@
-// Writing a run of the bench down for machines.
+// A run of the bench as JSON.
 #include "tools/report/bench_json.h"
 
 #include "comm/error.h"
@@ -12,7 +12,7 @@ namespace {
 
 void write_rates(JsonWriter& json, const char* key, const std::vector<Rate>& rates) {
   json.array(key);
-  for (const Rate& it : rates) json.object().field("bytes", it.bytes).field("gbs", it.gbs).end();
+  for (const Rate& it : rates) json.object().field("bytes", it.bytes, "gbs", it.gbs).end();
   json.end();
 }
 
@@ -21,10 +21,8 @@ void write_probe(JsonWriter& json, const char* key, const std::optional<MachineP
     json.field(key, nullptr);
     return;
   }
-  json.object(key)
-      .field("flag_ns", probe->flag_ns)
-      .field("flag_spread_ns", probe->flag_spread_ns)
-      .field("cores", name_of(core_distance(probe->flag_ns)));
+  json.object(key).field("flag_ns", probe->flag_ns, "flag_spread_ns", probe->flag_spread_ns,
+                         "cores", name_of(core_distance(probe->flag_ns)));
   write_rates(json, "copy", probe->copy);
   write_rates(json, "reduce", probe->reduce);
   json.end();
@@ -32,12 +30,8 @@ void write_probe(JsonWriter& json, const char* key, const std::optional<MachineP
 
 void write_options(JsonWriter& json, const Arguments& it) {
   json.object("options")
-      .field("begin_bytes", it.begin_bytes)
-      .field("end_bytes", it.end_bytes)
-      .field("factor", it.factor)
-      .field("iterations", it.iterations)
-      .field("warmup", it.warmup)
-      .field("threads", it.threads)
+      .field("begin_bytes", it.begin_bytes, "end_bytes", it.end_bytes, "factor", it.factor,
+             "iterations", it.iterations, "warmup", it.warmup, "threads", it.threads)
       .array("ops");
   for (const Kind kind : it.kinds) json.item(row_name(kind));
   json.end().array("types");
@@ -45,11 +39,8 @@ void write_options(JsonWriter& json, const Arguments& it) {
   json.end().array("redops");
   for (const Reduction reduction : it.reductions) json.item(name_of(reduction));
   json.end()
-      .field("baseline", it.baseline)
-      .field("lower_bound", it.lower_bound)
-      .field("memory", name_of(it.memory))
-      .field("skew_us", it.skew_us)
-      .field("overlap_us", it.overlap_us)
+      .field("baseline", it.baseline, "lower_bound", it.lower_bound, "memory", name_of(it.memory),
+             "skew_us", it.skew_us, "overlap_us", it.overlap_us)
       .end();
 }
 
@@ -58,10 +49,8 @@ void write_gpus(JsonWriter& json, const BenchRun& run, const ExecutorInUse& exec
   if (run.gpus == nullptr) return;
   json.array("gpus");
   for (const std::string& name : run.gpus->device_names) json.item(name);
-  json.end()
-      .field("ranks_on_busiest_gpu", run.gpus->busiest().size())
-      .field("executor", executor.name)
-      .field("executor_why", executor.why);
+  json.end().field("ranks_on_busiest_gpu", run.gpus->busiest().size(), "executor", executor.name,
+                   "executor_why", executor.why);
   write_rates(json, "gpu_copy", run.gpu_copy);
 }
 
@@ -71,11 +60,8 @@ void write_summary(JsonWriter& json, const std::string& name, const std::optiona
   const Operation& what = it->worst_row->what;
   json.field((name + "_geomean").c_str(), it->geomean)
       .object((name + "_worst").c_str())
-      .field("factor", it->worst)
-      .field("op", row_name(what.kind))
-      .field("size_bytes", it->worst_row->size_bytes)
-      .field("type", name_of(what.dtype))
-      .field("redop", reduction_words(what))
+      .field("factor", it->worst, "op", row_name(what.kind), "size_bytes",
+             it->worst_row->size_bytes, "type", name_of(what.dtype), "redop", reduction_words(what))
       .end();
 }
 
@@ -83,19 +69,13 @@ void write_summary(JsonWriter& json, const std::string& name, const std::optiona
 
 std::string bench_json(const BenchRun& run, const Communicator& comm) {
   JsonWriter json(2);
-  json.object()
-      .field("tool", "bench")
-      .field("bootstrap", run.bootstrap)
-      .field("world_size", comm.size())
-      .field("cpu", run.machine.cpu)
-      .field("cores", run.machine.cores)
-      .field("date", run.machine.date)
-      .field("slot_bytes", comm.options().slot_bytes)
-      .field("slot_count", comm.options().slot_count)
-      .field("algorithm", name_of(comm.options().algorithm))
-      .field("one_shot_most_bytes", comm.one_shot_most_bytes());
+  json.object().field("tool", "bench", "bootstrap", run.bootstrap, "world_size", comm.size(), "cpu",
+                      run.machine.cpu, "cores", run.machine.cores, "date", run.machine.date,
+                      "slot_bytes", comm.options().slot_bytes, "slot_count",
+                      comm.options().slot_count, "algorithm", name_of(comm.options().algorithm),
+                      "one_shot_most_bytes", comm.one_shot_most_bytes());
   write_options(json, run.arguments);
-  json.field("baseline", run.arguments.baseline).field("baseline_version", run.baseline_version);
+  json.field("baseline", run.arguments.baseline, "baseline_version", run.baseline_version);
   write_gpus(json, run, comm.device_executor());
   write_probe(json, "probe_before", run.before);
   write_probe(json, "probe_after", run.after);
@@ -104,9 +84,8 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
   if (run.status_ns) json.field("status_ns", *run.status_ns);
   if (run.calibrated)
     json.object("calibrated_ns")
-        .field("call", run.calibrated->call_ns)
-        .field("message", run.calibrated->message_ns)
-        .field("slot", run.calibrated->slot_ns)
+        .field("call", run.calibrated->call_ns, "message", run.calibrated->message_ns, "slot",
+               run.calibrated->slot_ns)
         .end();
   json.field("avg_busbw_gbs", avg_busbw_gbs(run.rows));
   write_summary(json, "baseline", baseline_summary(run.rows));

@@ -1,4 +1,4 @@
-// The three-way table: columns, rows, and what is said below it.
+// The three-way table: columns, rows, and the lines below it.
 #include "tools/report/comparison.h"
 #include "tools/support/command_line.h"
 

@@ -32,7 +32,7 @@ std::optional<Summary> lower_bound_summary(const std::vector<Row>& rows);
 
 std::string comparison_head(const ComparisonLook& look);
 std::string comparison_row(const Row& row, const ComparisonLook& look);
-// Geometric means and worst rows, and what the baseline said of rows that it did differently.
+// Geometric means and worst rows, and the baseline's notes on rows that it did differently.
 std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& look);
 
 }  // namespace ringside::tools

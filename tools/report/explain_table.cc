@@ -35,10 +35,10 @@ constexpr const char* kTermNames[kCostTerms] = {"call",     "ends",     "lines",
 
 constexpr const char* kLegend =
     R"(# Below each row: how the call is carried out, and its predicted time by what the longest way
-# through the ranks is spent on. call: before the first word; ends: of messages; lines: second cache
-# lines of messages; flags, credits: on their way there, and back; copies to slots, and from them or
-# from where the bytes lie; own part: input to output. gap = predicted - lower bound, term by term.
-# streamed: results are stored past the caches.
+# through the ranks is spent on. call: before the first primitive; ends: of messages; lines: second
+# cache lines of messages; flags, credits: on their way there, and back; copies to slots, and from
+# them or from where the bytes lie; own part: input to output. gap = predicted - lower bound, term
+# by term. streamed: results are stored past the caches.
 )";
 
 std::string us_words(double us) {
@@ -129,9 +129,9 @@ void write_breakdown(JsonWriter& json, const char* key, const CostBreakdown& bre
 }  // namespace
 
 std::string explain_head(const ringside::Machine& machine) {
-  const std::string calibrated =
-      text("# fitted: a call %.0f ns, a message %.0f ns at either end, its second line %.0f ns\n",
-           machine.call_ns, machine.message_ns, machine.slot_ns);
+  const std::string calibrated = text(
+      "# calibrated: a call %.0f ns, a message %.0f ns at either end, its second line %.0f ns\n",
+      machine.call_ns, machine.message_ns, machine.slot_ns);
   return calibrated + kLegend;
 }
 
@@ -151,14 +151,10 @@ std::string explain_words(const Explanation& it, double measured_us) {
 
 void write_explanation(JsonWriter& json, const Explanation& it, double measured_us) {
   json.object("explain")
-      .field("algorithm", it.algorithm)
-      .field("why", it.why)
-      .field("chunks", it.chunks)
-      .field("longest_chunk_bytes", it.longest_chunk_bytes)
-      .field("slices", it.slices)
-      .field("slice_bytes", it.slice_bytes)
-      .field("streams", it.streams)
-      .field("least_bytes", it.least_bytes, 0);
+      .field("algorithm", it.algorithm, "why", it.why, "chunks", it.chunks, "longest_chunk_bytes",
+             it.longest_chunk_bytes, "slices", it.slices, "slice_bytes", it.slice_bytes, "streams",
+             it.streams)
+      .number("least_bytes", it.least_bytes, 0);
   write_breakdown(json, "lower_bound_us", it.lower_bound);
   if (!it.unpredicted.empty()) {
     json.field("unpredicted", it.unpredicted).end();
@@ -167,14 +163,12 @@ void write_explanation(JsonWriter& json, const Explanation& it, double measured_
   json.field("busiest_bytes", it.busiest_bytes).object("sent");
   for (std::size_t path = 0; path < kPaths; ++path)
     json.object(kPathNames[path])
-        .field("messages", it.sent[path].messages)
-        .field("bytes", it.sent[path].bytes)
+        .field("messages", it.sent[path].messages, "bytes", it.sent[path].bytes)
         .end();
   json.end();
   write_breakdown(json, "predicted_us", it.predicted);
-  json.field("predicted_total_us", total_us(it.predicted))
-      .field("lower_bound_total_us", total_us(it.lower_bound))
-      .field("unexplained_us", measured_us - total_us(it.predicted))
+  json.field("predicted_total_us", total_us(it.predicted), "lower_bound_total_us",
+             total_us(it.lower_bound), "unexplained_us", measured_us - total_us(it.predicted))
       .end();
 }
 

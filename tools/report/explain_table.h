@@ -9,7 +9,7 @@
 
 namespace ringside::tools {
 
-// Once, above all tables: what was fitted, and what the columns of the blocks mean.
+// Once, above all tables: what was calibrated, and what the columns of the blocks mean.
 std::string explain_head(const ringside::Machine& machine);
 
 std::string explain_words(const Explanation& it, double measured_us);

@@ -21,22 +21,17 @@ std::string side(const Timing& timing) {
 
 void write_side(JsonWriter& json, const char* key, const Timing& timing) {
   json.object(key)
-      .field("time_us", timing.time_us)
-      .field("time_us_25", timing.spread_us.low)
-      .field("time_us_75", timing.spread_us.high)
-      .field("algbw_gbs", timing.algbw_gbs)
-      .field("busbw_gbs", timing.busbw_gbs)
-      .field("wrong", timing.wrong)
+      .field("time_us", timing.time_us, "time_us_25", timing.spread_us.low, "time_us_75",
+             timing.spread_us.high, "algbw_gbs", timing.algbw_gbs, "busbw_gbs", timing.busbw_gbs,
+             "wrong", timing.wrong)
       .end();
 }
 
 void write_baseline(JsonWriter& json, const BaselineTiming& baseline) {
   json.object("baseline").field("note", baseline.part.note);
   if (baseline.part.what) {
-    json.field("redop", reduction_words(*baseline.part.what))
-        .field("ratio", baseline.ratio.median)
-        .field("ratio_25", baseline.ratio.low)
-        .field("ratio_75", baseline.ratio.high);
+    json.field("redop", reduction_words(*baseline.part.what), "ratio", baseline.ratio.median,
+               "ratio_25", baseline.ratio.low, "ratio_75", baseline.ratio.high);
     write_side(json, "out_of_place", baseline.timing);
   }
   json.end();
@@ -45,12 +40,9 @@ void write_baseline(JsonWriter& json, const BaselineTiming& baseline) {
 void write_lower_bound(JsonWriter& json, const Row& row) {
   const LeastWork& work = row.lower_bound->work;
   json.object("lower_bound")
-      .field("time_us", row.lower_bound->time_us)
-      .field("flags", work.flags)
-      .field("reduced_bytes", work.reduced_bytes)
-      .field("copied_bytes", work.copied_bytes)
-      .field("moved_bytes", work.moved_bytes)
-      .field("distance", distance_of(row))
+      .field("time_us", row.lower_bound->time_us, "flags", work.flags, "reduced_bytes",
+             work.reduced_bytes, "copied_bytes", work.copied_bytes, "moved_bytes", work.moved_bytes,
+             "distance", distance_of(row))
       .end();
 }
 
@@ -116,13 +108,9 @@ std::size_t wrong_in(const std::vector<Row>& rows) {
 void write_rows(JsonWriter& json, const std::vector<Row>& rows) {
   json.array("rows");
   for (const Row& row : rows) {
-    json.object()
-        .field("op", row_name(row.what.kind))
-        .field("size_bytes", row.size_bytes)
-        .field("count", row.what.count)
-        .field("type", name_of(row.what.dtype))
-        .field("redop", reduction_words(row.what))
-        .field("root", root_of(row.what));
+    json.object().field("op", row_name(row.what.kind), "size_bytes", row.size_bytes, "count",
+                        row.what.count, "type", name_of(row.what.dtype), "redop",
+                        reduction_words(row.what), "root", root_of(row.what));
     write_side(json, "out_of_place", row.out_of_place);
     json.field("samples", row.samples);
     if (row.in_place) write_side(json, "in_place", *row.in_place);

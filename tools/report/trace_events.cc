@@ -59,7 +59,7 @@ Label label(const TracedCall& it) {
   const Kind kind = it.what.kind;
   Label label = {"call", text("%s #%llu", name_of(kind), static_cast<ull>(it.number))};
   if (kind != Kind::barrier)
-    label.args.field("dtype", name_of(it.what.dtype)).field("count", it.what.count);
+    label.args.field("dtype", name_of(it.what.dtype), "count", it.what.count);
   if (has_reduction(kind)) label.args.field("reduction", name_of(it.what.reduction));
   if (has_root(kind)) label.args.field("root", it.what.root);
   label.args.field("algorithm", it.algorithm);
@@ -70,9 +70,8 @@ Label label(const TracedStep& it) {
   const std::string number = it.number == 0 ? "" : text("step %d: ", it.number);
   Label label = {"step", number + step_words(it)};
   label.args.field("slice", it.step.slice + 1);
-  if (it.sent != 0) label.args.field("to", it.to).field("sent_bytes", it.sent_bytes);
-  if (it.received != 0)
-    label.args.field("from", it.from).field("received_bytes", it.received_bytes);
+  if (it.sent != 0) label.args.field("to", it.to, "sent_bytes", it.sent_bytes);
+  if (it.received != 0) label.args.field("from", it.from, "received_bytes", it.received_bytes);
   return label;
 }
 
@@ -85,10 +84,8 @@ Label label(const TracedBatch& it) {
     name = it.sends == 1 ? text("send #%llu to rank %d", number, it.peer)
                          : text("recv #%llu from rank %d", number, it.peer);
   Label label = {"call", name};
-  label.args.field("sends", it.sends)
-      .field("sent_bytes", it.sent_bytes)
-      .field("receives", it.receives)
-      .field("received_bytes", it.received_bytes);
+  label.args.field("sends", it.sends, "sent_bytes", it.sent_bytes, "receives", it.receives,
+                   "received_bytes", it.received_bytes);
   return label;
 }
 
@@ -107,7 +104,7 @@ class Writer {
   void slice(std::int64_t begin_ns, std::int64_t end_ns, bool unfinished, Label it) {
     if (unfinished) it.args.field("unfinished", true);
     JsonWriter event = begin("X", it.category, begin_ns);
-    event.field("dur", us(end_ns - begin_ns), 3)
+    event.number("dur", us(end_ns - begin_ns), 3)
         .field("name", it.name + (unfinished ? " (unfinished)" : ""))
         .add("args", it.args.end().text());
     add(event);
@@ -117,7 +114,7 @@ class Writer {
   // number is hexadecimal: as such viewers read a string, and JSON's own numbers end at 53 bits.
   void arrow(const char* phase, MessageId id, std::int64_t at_ns) {
     JsonWriter event = begin(phase, "message", at_ns);
-    event.field("id", text("%llx", static_cast<ull>(id))).field("bp", "e").field("name", "message");
+    event.field("id", text("%llx", static_cast<ull>(id)), "bp", "e", "name", "message");
     add(event);
   }
 
@@ -126,12 +123,12 @@ class Writer {
  private:
   JsonWriter begin(const char* phase) const {
     JsonWriter event;
-    event.object().field("ph", phase).field("pid", kProcess).field("tid", track_);
+    event.object().field("ph", phase, "pid", kProcess, "tid", track_);
     return event;
   }
   JsonWriter begin(const char* phase, const char* category, std::int64_t at_ns) const {
     JsonWriter event = begin(phase);
-    event.field("cat", category).field("ts", us(at_ns - base_ns_), 3);
+    event.field("cat", category).number("ts", us(at_ns - base_ns_), 3);
     return event;
   }
   void add(JsonWriter& event) { events_ += (events_.empty() ? "" : ",\n") + event.end().text(); }

@@ -37,10 +37,10 @@ constexpr std::size_t kPartBytes = std::size_t{256} << 10;
 // The base stands early in the file, so that the ranks can find it.
 std::string head(const char* tool) {
   JsonWriter process;
-  process.object().field("ph", "M").field("pid", 1).field("name", "process_name");
+  process.object().field("ph", "M", "pid", 1, "name", "process_name");
   process.object("args").field("name", tool).end().end();
   JsonWriter other;
-  other.object().field("tool", tool).field(kBaseKey, Trace::now_ns()).end();
+  other.object().field("tool", tool, kBaseKey, Trace::now_ns()).end();
   return "{\"displayTimeUnit\": \"ns\", \"otherData\": " + other.text() +
          ",\n\"traceEvents\": [\n" + process.text();
 }

@@ -27,7 +27,7 @@ std::optional<Memory> parse_memory(const char* name);
 inline constexpr Memory kAllMemory[] = {Memory::any, Memory::allocate};
 
 // Two buffers, made and touched once for the largest size. Throws Error{system}, std::bad_alloc,
-// and what the GPU says.
+// and what the GPU reports.
 class Buffers {
  public:
   explicit Buffers(std::size_t bytes, Memory memory = Memory::any);

@@ -2,7 +2,7 @@
 //
 // Every table, check and comparison speaks of an Operation (comm/algorithms/operation.h). Here
 // stands what it reads and writes where each rank has two buffers, and the one interface behind
-// which ringside and the libraries beside it make the call.
+// which ringside and its baselines make the call.
 #pragma once
 
 #include <array>
@@ -97,7 +97,7 @@ Plan plan_of(const Planner& planner, const Operation& what, Sides at);
 // Who plans for `comm`: what its ranks agreed on at the start.
 Planner planner_of(const Communicator& comm);
 
-// A library whose calls are measured: ringside, or a baseline beside it (baseline.h).
+// A library whose calls are measured: ringside, or a baseline (baseline.h).
 class Library {
  public:
   virtual ~Library() = default;

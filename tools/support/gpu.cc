@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kLeastCopied = std::size_t{8} << 20;  // below, a launch takes longer
 constexpr std::size_t kMostCopied = std::size_t{512} << 20;
 
-// What a rank says of itself. Trivially copyable.
+// What the others learn of a rank. Trivially copyable.
 struct Has {
   char name[64] = {};
   std::array<unsigned char, 16> uuid{};

@@ -68,7 +68,7 @@ int run_process(const char* tool, const std::function<int(Bootstrap&)>& body) {
   // to part from.
   if (status == 1) bootstrap->abandon();
   // mpirun kills the other ranks once one has failed, and may be quick about it: whoever leaves
-  // gives them a moment to say what they saw.
+  // gives them a moment to report what they saw.
   if (status != 0 && launcher() == Launcher::mpi) {
     std::fflush(nullptr);
     ::usleep(kLastWords_us);
@@ -76,7 +76,7 @@ int run_process(const char* tool, const std::function<int(Bootstrap&)>& body) {
   return status;
 }
 
-// Whoever needs nobody else for what it has to say does not wait for them either: RANK may come
+// A rank that needs nobody else for what it prints does not wait for them either: RANK may come
 // from a job script, and somebody just asks for --help.
 bool another_rank_speaks() {
   const char* rank = std::getenv("RANK");
@@ -101,13 +101,13 @@ int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap
 
 }  // namespace
 
-// What every rank would say alike is said by rank 0.
+// What every rank would report alike, rank 0 reports.
 int run_guarded(const char* tool, int rank, const std::function<int()>& body) {
   try {
     return body();
   } catch (const Error& error) {
-    const bool said_by_all = error.fault() == Fault::usage;
-    if (!said_by_all || rank == 0) complain(tool, error.what());
+    const bool same_on_all = error.fault() == Fault::usage;
+    if (!same_on_all || rank == 0) complain(tool, error.what());
     return status_of(error);
   } catch (const std::exception& error) {
     complain(tool, text("rank %d: %s", rank, error.what()).c_str());
