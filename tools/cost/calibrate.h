@@ -1,7 +1,8 @@
 // This machine as the simulator sees it: measured by the ranks that are there, and calibrated.
 //
-//   measured by the probe   the latency of a flag, the rates of copying and adding (probe.h)
-//   calibrated on real calls    three times that the probe cannot see: call, message, slot (machine.h)
+//   measured by the probe     the latency of a flag, the rates of copying and adding (probe.h)
+//   calibrated on real calls  three times that the probe cannot see: of a call, a message, a slot
+//                             (comm/cost/machine.h)
 //
 // The calibration runs a few short collectives of two sizes, one that travels in cells and one in
 // slots, in both algorithms of all_reduce and in all_gather; and looks for the three times, none

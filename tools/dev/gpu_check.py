@@ -170,7 +170,8 @@ def bench_steps(gpus, nccl):
                     command = (f"RINGSIDE_EXECUTOR={executor} build/release/tools/bench "
                                f"--threads {ranks} --op all_reduce --memory device {sizes} --json")
                     if baseline:
-                        words, command = words + ", against NCCL", command + f" --baseline {baseline}"
+                        words += ", against NCCL"
+                        command += f" --baseline {baseline}"
                     steps.append(step(words, command, 40, json=True, executor=executor,
                                       ranks=ranks))
     return steps

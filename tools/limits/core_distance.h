@@ -19,9 +19,9 @@ enum class CoreDistance {
   in_turns,   // a flag waits for a turn of the scheduler: more ranks than cores
 };
 
-// What `flag_ns`, one way and the median of many, probably stands for. A guess: the thresholds are on a
-// logarithmic scale between what was seen on Xeons (22, 58 and 250 ns), and another machine's cores
-// may lie elsewhere.
+// What `flag_ns`, one way and the median of many, probably stands for. A guess: the thresholds are
+// on a logarithmic scale between what was seen on Xeons (22, 58 and 250 ns), and another machine's
+// cores may lie elsewhere.
 CoreDistance core_distance(double flag_ns);
 
 // "probably cores of one cache". Empty for none.
