@@ -1,5 +1,5 @@
 // How a job of tools/launch ends: by a rank that fails or is killed, by signals, by the clock, by a
-// kill -9 of launch itself. Each is passed on and told, and nothing is left behind.
+// kill -9 of launch itself. Each is passed on and reported, and nothing is left behind.
 #include <signal.h>
 
 #include <chrono>

@@ -127,7 +127,7 @@ RINGSIDE_TEST(install, the_example_builds_and_runs_with_either_library) {
     argv.push_back(place.example());
     check_hello(t, run(argv), 2);
   }
-  // The control: with one header missing from the set there is no program.
+  // To see that the check can fail: with one header missing from the set there is no program.
   fs::remove(place.prefix() / "include/ringside/comm/work.h");
   const RunResult broken = place.build_example("ringside");
   CHECK(!broken.ok() && contains(broken.err, "comm/work.h"));

@@ -1,6 +1,6 @@
 // tools/launch while all goes well, seen from where its user stands: exit statuses, sentences, what
-// the ranks find, and lines that stay whole. How jobs end that do not go well is told in
-// test_launch_ends.cc.
+// the ranks find, and lines that stay whole. How jobs end that do not go well is tested in
+// ends.cc.
 #include <fstream>
 #include <map>
 #include <set>
@@ -161,17 +161,17 @@ RINGSIDE_TEST(launch, a_terminal_stays_a_terminal_and_can_be_read) {
     CHECK_MSG(contains(result.out, part), "%s: %s", part, result.out.c_str());
 }
 
-// One text, another way to start the ranks: all that they print is the same but for who they are,
-// how they are joined, and how long it took.
+// One program, another way to start the ranks: all that they print is the same but for who they
+// are, how they are joined, and how long it took.
 RINGSIDE_TEST(launch, ring_allreduce_prints_what_it_prints_with_threads) {
   const auto results_of = [&](const Words& command) {
     const RunResult result = run(command);
     check_ends(t, result, 0);
     Words kept;
-    bool told = false;  // who is there is told first
+    bool begun = false;  // the list of ranks comes first
     for (const std::string& line : lines_of(result.out)) {
-      told |= contains(line, "What collectives do");
-      if (told && !contains(line, "bandwidth")) kept.push_back(without_times(line));
+      begun |= contains(line, "What collectives do");
+      if (begun && !contains(line, "bandwidth")) kept.push_back(without_times(line));
     }
     return kept;
   };

@@ -11,9 +11,10 @@ namespace ringside::test {
 
 using Words = std::vector<std::string>;
 
-// Why tests of tools that fit a model to this machine are skipped where kUnderTsan.
-inline constexpr const char* kFitsTooSlowly =
-    "under ThreadSanitizer the fit takes a minute; the calls that it makes are tested elsewhere";
+// Why tests of tools that calibrate the model on this machine are skipped where kUnderTsan.
+inline constexpr const char* kCalibratesTooSlowly =
+    "under ThreadSanitizer calibrating takes a minute; the calls that it makes are tested "
+    "elsewhere";
 
 // launch -n RANKS OPTIONS… PROGRAM…
 Words launch(int ranks, const Words& options, const Words& program);

@@ -4,7 +4,7 @@
 // tells, and that nothing is left behind: no process, no entry of /dev/shm, no socket.
 //
 // The ranks are tests/programs/rank_program.cc; the watch over what they leave is support/job.h.
-// What the ranks do when they are threads is told by other tests; here each outcome is looked at
+// What the ranks do when they are threads is covered by other tests; here each outcome is looked at
 // from where the user stands, who sees sentences on a terminal and a shell's $?.
 #include <signal.h>
 #include <unistd.h>

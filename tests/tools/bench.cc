@@ -1,5 +1,5 @@
 // The bench from the inside: whether it would notice a wrong result, and by which rule a baseline
-// is right. What it prints as a program is tested in test_processes_bench.cc.
+// is right. What it prints as a program is tested in bench_cli.cc.
 #include <sched.h>
 
 #include <algorithm>

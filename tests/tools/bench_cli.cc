@@ -1,5 +1,5 @@
-// tools/bench, as somebody uses it who has only a shell: its tables, its JSON, its refusals. That a
-// wrong result would be seen is shown in test_tools_bench.cc.
+// tools/bench, as it is used from a shell: its tables, its JSON, its refusals. That a
+// wrong result would be seen is shown in bench.cc.
 #include <unistd.h>
 
 #include <algorithm>
@@ -102,7 +102,7 @@ RINGSIDE_TEST(bench_tool, table_has_the_columns_of_nccl_tests) {
   }
 }
 
-RINGSIDE_TEST(bench_tool, limit_adds_a_floor_and_a_distance_for_any_number_of_ranks) {
+RINGSIDE_TEST(bench_tool, lower_bound_adds_a_bound_and_a_distance_for_any_number_of_ranks) {
   for (const int ranks : {1, 2, 4}) {
     const Words arguments = with({"--lower-bound", "--op", "all", "-b", "1K", "-e", "1K"}, kFew);
     const RunResult result = test::run(all_ways(ranks, arguments).back());
@@ -234,23 +234,23 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
 }
 
 RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
-  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
+  if (test::kUnderTsan) SKIP(test::kCalibratesTooSlowly);
   const Words arguments = with({"--explain", "-b", "8", "-e", "128K", "-f", "16384"}, kFew);
   for (const Words& argv : all_ways(2, arguments)) {
     const RunResult result = test::run(argv, {.timeout_s = 60});
     check_good(t, result);
     CHECK_EQ(rows_of(result.out).size(), 2u);
-    for (const char* part :
-         {"# fitted: a call ", "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
-          "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   bound ", "#   + gap ",
-          "#   predicted ", "#   unexplained "})
+    for (const char* part : {"# calibrated: a call ",
+                             "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
+                             "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   bound ",
+                             "#   + gap ", "#   predicted ", "#   unexplained "})
       CHECK_MSG(contains(result.out, part), "no '%s' in: %s", part, result.out.c_str());
   }
   check_refused(t, {bench(), "--threads", "1", "--explain"}, "--explain wants at least two ranks");
 }
 
 RINGSIDE_TEST(bench_tool, explain_in_json_adds_up) {
-  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
+  if (test::kUnderTsan) SKIP(test::kCalibratesTooSlowly);
   if (!test::run({"sh", "-c", "command -v python3"}).ok()) SKIP("there is no python3 here");
   const Words arguments =
       with({"--explain", "--json", "--op", "all", "--memory", "allocate", "-b", "64K", "-e", "64K"},

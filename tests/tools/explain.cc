@@ -28,7 +28,7 @@ constexpr Kind kKinds[] = {Kind::all_reduce,       Kind::reduce_scatter, Kind::a
                            Kind::reduce,           Kind::gather,         Kind::scatter,
                            Kind::all_to_all,       Kind::barrier};
 
-// Ranks that share memory, with a different price for everything.
+// Ranks that share memory, with a different cost for everything.
 Surroundings here(int ranks, Algorithm algorithm = Algorithm::automatic) {
   constexpr std::size_t kSlot = 128 * kKiB;
   Surroundings it;
@@ -78,7 +78,7 @@ bool about(double a, double b) { return std::abs(a - b) <= 1e-9 * std::abs(b); }
 
 }  // namespace
 
-RINGSIDE_TEST(explain, terms_add_up_to_the_price_and_to_the_lower_bound) {
+RINGSIDE_TEST(explain, terms_add_up_to_the_prediction_and_to_the_lower_bound) {
   for (const int ranks : {2, 3, 4})
     for (const Kind kind : kKinds)
       for (const std::size_t bytes : {48 * std::size_t{1}, 3 * kKiB, 48 * kKiB, 3 * kMiB}) {
@@ -173,10 +173,10 @@ RINGSIDE_TEST(explain, the_path_of_the_bytes) {
   CHECK(contains(ragged, "2 chunks ≤ 2M, 16 slices ≤ 128K; "));
 }
 
-RINGSIDE_TEST(explain, what_has_no_price_says_so) {
+RINGSIDE_TEST(explain, what_has_no_prediction_says_so) {
   const Explanation it = explained(here(2), Kind::send_recv, kKiB);
   const std::string words = explain_words(it, 1);
-  CHECK(contains(words, "#   no prediction: the simulator prices texts"));
+  CHECK(contains(words, "#   no prediction: the simulator runs algorithms"));
   CHECK_EQ(lines_of(words).size(), 2u);
   JsonWriter json;
   json.object();
@@ -191,7 +191,7 @@ RINGSIDE_TEST(explain, elements_of_any_length) {
   CHECK(about(total_us(bytes.predicted), total_us(doubles.predicted)));
 }
 
-// Is it the planner that decides? Another one decides otherwise, and the price follows.
+// Is it the planner that decides? Another one decides otherwise, and the prediction follows.
 RINGSIDE_TEST(explain_mutants, another_planner_is_another_explanation) {
   Surroundings around = here(2);
   const Explanation before = explained(around, Kind::all_gather, 64 * kKiB, Memory::allocate);

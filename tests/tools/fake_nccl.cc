@@ -18,8 +18,8 @@
 namespace {
 
 bool is_told(const char* behaviour) {
-  const char* const told = std::getenv("FAKE_NCCL");
-  return told != nullptr && std::strcmp(told, behaviour) == 0;
+  const char* const wanted = std::getenv("FAKE_NCCL");
+  return wanted != nullptr && std::strcmp(wanted, behaviour) == 0;
 }
 
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }

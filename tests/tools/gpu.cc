@@ -146,7 +146,7 @@ RINGSIDE_TEST(bench_gpu, bytes_that_must_move_are_those_of_the_table) {
   }
 }
 
-RINGSIDE_TEST(bench_gpu, the_floor_is_bytes_at_the_measured_rate_of_the_busiest_gpu) {
+RINGSIDE_TEST(bench_gpu, the_lower_bound_is_bytes_at_the_measured_rate_of_the_busiest_gpu) {
   const Operation what = tools::operation_of(Kind::all_reduce, DType::f32, Reduction::sum, 4000, 3);
   const tools::LowerBound all = tools::gpu_lower_bound(what, {0, 1, 2}, 3, {{1000, 2.0}});
   CHECK_EQ(all.work.moved_bytes, 24000u);
@@ -154,7 +154,7 @@ RINGSIDE_TEST(bench_gpu, the_floor_is_bytes_at_the_measured_rate_of_the_busiest_
   CHECK(std::abs(tools::gpu_lower_bound(what, {1}, 3, {{1000, 2.0}}).time_us - 4.0) < 1e-9);
 }
 
-RINGSIDE_TEST(bench_gpu, limit_and_explain_show_lower_bound_executor_and_bytes) {
+RINGSIDE_TEST(bench_gpu, lower_bound_and_explain_show_lower_bound_executor_and_bytes) {
   Arguments arguments = few_calls(Kind::all_reduce, 1 << 20);
   arguments.lower_bound = arguments.explain = true;
   const Result table = bench(2, arguments, {}, ExecutorChoice::stream);

@@ -1,6 +1,6 @@
-// NCCL beside ringside, with a library that plays NCCL (tests/tools/fake_nccl.cc): it is used, and
-// a wrong result of its is seen; a refusal and an absence are each told in one line, and the run
-// goes on without it. The true one is compared in tests/cuda/test_nccl.cc.
+// NCCL as a baseline, with a library that plays NCCL (tests/tools/fake_nccl.cc): it is used, and
+// a wrong result of its is seen; a refusal and an absence are each reported in one line, and the
+// run goes on without it. The true one is compared in tests/cuda/test_nccl.cc.
 #include <cstdio>
 #include <cstdlib>
 #include <string>

@@ -1,4 +1,4 @@
-// tools/price, as somebody uses it who has only a shell: what it prints for a described machine and
+// tools/price, as it is used from a shell: what it prints for a described machine and
 // for this one, under which launcher, and what it refuses. How good its predictions are here is not
 // a matter for a test: the machine is shared, and a wrong rate is no wrong program.
 #include <sched.h>
@@ -87,7 +87,7 @@ RINGSIDE_TEST(predict, the_algorithms_side_by_side) {
                  "it up to 8192"));
 }
 
-RINGSIDE_TEST(predict, every_operation_has_a_price) {
+RINGSIDE_TEST(predict, every_operation_has_a_prediction) {
   const RunResult result =
       run({tool(), "--machine", "2cores", "--op", "all", "-b", "64K", "-e", "64K"});
   check_ends(t, result, 0);
@@ -97,7 +97,7 @@ RINGSIDE_TEST(predict, every_operation_has_a_price) {
 }
 
 // Two ranks that share memory: a copy of each message less, and the flag back.
-RINGSIDE_TEST(predict, what_is_lent_costs_no_copy) {
+RINGSIDE_TEST(predict, what_is_exposed_costs_no_copy) {
   const auto time_us = [](const Words& more) {
     const Words argv = {tool(), "--machine", "2cores", "--op", "all_gather",
                         "-b",   "1M",        "-e",     "1M"};
@@ -111,7 +111,7 @@ RINGSIDE_TEST(predict, what_is_lent_costs_no_copy) {
                              {.timeout_s = 60});
   check_ends(t, here, 0, 60);
   CHECK_EQ(rows_of(here.out).size(), 1u);
-  CHECK(contains(here.out, " on here, memory from allocate: predicted beside measured\n"));
+  CHECK(contains(here.out, " on here, memory from allocate: predicted and measured\n"));
   const RunResult wrong = run({tool(), "--memory", "mine"});
   check_ends(t, wrong, 2);
   CHECK(contains(wrong.err, "--memory mine is not known; there are any and allocate"));
@@ -166,9 +166,10 @@ for table in json.load(open(sys.argv[1]))["tables"]:
   CHECK_MSG(agree.ok(), "%s", agree.err.c_str());
 }
 
-// All rows have a price, a time, and what is between them; the machine that was found can be read.
+// All rows have a predicted time, a measured one, and the difference; the machine that was found
+// can be read.
 RINGSIDE_TEST(predict, this_machine_under_launch) {
-  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
+  if (test::kUnderTsan) SKIP(test::kCalibratesTooSlowly);
   const test::Meeting meeting;
   const RunResult result =
       run(launch(2, {}, {tool(), "-b", "8", "-e", "64K", "-f", "64", "--write", meeting.file(0)}),
@@ -221,9 +222,9 @@ RINGSIDE_TEST(predict, sizes_are_whole_elements_of_every_rank) {
   CHECK(contains(none.out, "# at no size here does each rank have a whole element\n"));
 }
 
-// With slots of one element no one-shot can be had, neither to fit to nor to choose.
+// With slots of one element no one-shot can be had, neither to calibrate on nor to choose.
 RINGSIDE_TEST(predict, here_with_the_smallest_slots) {
-  if (test::kUnderTsan) SKIP(test::kFitsTooSlowly);
+  if (test::kUnderTsan) SKIP(test::kCalibratesTooSlowly);
   const RunResult small = run({"env", "RINGSIDE_SLOT_BYTES=8", "RINGSIDE_SLOT_COUNT=1", tool(),
                                "--threads", "2", "-e", "1K", "-f", "8"},
                               {.timeout_s = 60});
@@ -278,9 +279,9 @@ RINGSIDE_TEST(predict, what_makes_no_sense_is_refused_in_one_sentence) {
   CHECK(contains(help.out, "The model. A message costs"));
 }
 
-// The fit, without a clock: times that a machine would have are made up from it, and lead back to
-// it.
-RINGSIDE_TEST(predict, a_fit_finds_the_times_that_the_calls_were_made_of) {
+// The calibration, without a clock: times that a machine would have are made up from it, and lead
+// back to it.
+RINGSIDE_TEST(predict, a_calibration_finds_the_times_that_the_calls_were_made_of) {
   Machine truth = parse_machine(tools::machine_text("2cores"), "2cores");
   truth.call_ns = 40;
   truth.message_ns = 25;

@@ -116,10 +116,10 @@ RINGSIDE_TEST(probe, rank_that_has_left_is_named) {
 
 RINGSIDE_TEST(probe, rank_that_waits_for_a_straggler_stops_on_request_and_at_its_deadline) {
   const std::atomic<int> interrupted{15};
-  for (const bool told : {true, false}) {
+  for (const bool interrupted : {true, false}) {
     tools::ProbeOptions options;
     options.most_bytes = kSmall;
-    if (told)
+    if (interrupted)
       options.interrupted = &interrupted;
     else
       options.timeout_s = 2;
@@ -129,7 +129,7 @@ RINGSIDE_TEST(probe, rank_that_waits_for_a_straggler_stops_on_request_and_at_its
     };
     const std::optional<Error> seen = probe_without_rank_2(options, hang, [&] { over = true; });
     REQUIRE(seen.has_value());
-    CHECK(seen->fault() == (told ? Fault::interrupted : Fault::timeout));
+    CHECK(seen->fault() == (interrupted ? Fault::interrupted : Fault::timeout));
     const std::string sentence = seen->what();
     CHECK_MSG(sentence.find("rank 0 waited for rank 2 in the probe") == 0, "%s", seen->what());
   }
@@ -190,7 +190,7 @@ RINGSIDE_TEST(probe, cores_have_moved_when_a_flag_takes_much_more_or_less_than_b
            "flag latency 250 ns before, 58 ns after: the CPUs moved, measure again");
   CHECK_EQ(words(58, 61), "flag latency 58 ns before, 61 ns after: the CPUs stood where they were");
   CHECK_EQ(words(0, 0), "");
-  // On both sides of a limit between two guesses, and yet the same place.
+  // On both sides of a threshold between two guesses, and yet the same place.
   CHECK(!tools::cores_moved(119, 121));
   CHECK(tools::cores_moved(100, 126) && tools::cores_moved(126, 100));
   CHECK(!tools::cores_moved(100, 124));

@@ -1,5 +1,5 @@
 // tools/results: that its tables say what the runs said, that it takes up where it was stopped, and
-// that a run which fails is told.
+// that a run which fails is reported.
 #include <fstream>
 #include <sstream>
 #include <string>

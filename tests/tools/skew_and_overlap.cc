@@ -1,4 +1,4 @@
-// The bench under circumstances: one rank late, or computing beside each call.
+// The bench under circumstances: one rank late, or computing during each call.
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -41,7 +41,7 @@ Arguments four_calls() {
   return arguments;
 }
 
-// ringside, but what start() was told is done by finish() alone.
+// ringside, but what start() was asked for is done by finish() alone.
 class Idles : public tools::Ringside {
  public:
   using Ringside::Ringside;
@@ -76,8 +76,8 @@ std::size_t wrong_overlap(const Operation& what, int ranks = 3) {
     tools::Buffers buffers(what.count * 8 * static_cast<std::size_t>(ranks));
     Kind library(comm);
     const tools::Computation computation(50);
-    tools::Overlap beside(library, computation);
-    const std::size_t mine = tools::check_once(comm, beside, buffers, what, false);
+    tools::Overlap overlap(library, computation);
+    const std::size_t mine = tools::check_once(comm, overlap, buffers, what, false);
     if (comm.rank() == 0) wrong = mine;
   });
   return wrong;
@@ -117,7 +117,7 @@ RINGSIDE_TEST(bench_circumstances, every_call_is_right_beside_computing) {
   CHECK_EQ(wrong_overlap<Forgets>(kCall), 3 * kCount);
 }
 
-RINGSIDE_TEST(bench_circumstances, a_peer_is_asked_the_same_and_the_head_says_so) {
+RINGSIDE_TEST(bench_circumstances, a_baseline_is_asked_the_same_and_the_head_says_so) {
   if (!test::have_mpi()) SKIP(test::kNoMpi);
   const test::Words few = {"--baseline", "mpi", "-b", "4K", "-e", "4K", "-n", "3", "-w", "1"};
   const auto bench = [&](const test::Words& words) {
@@ -127,13 +127,13 @@ RINGSIDE_TEST(bench_circumstances, a_peer_is_asked_the_same_and_the_head_says_so
     argv.insert(argv.end(), words.begin(), words.end());
     return test::run(argv);
   };
-  const test::RunResult late = bench({"--skew", "100", "--op", "all"});
-  CHECK_MSG(late.exit_code == 0 && test::contains(late.out, " 100 us after the others"), "%s",
-            (late.out + late.err).c_str());
-  const test::RunResult beside = bench({"--overlap", "100", "--op", "all"});
-  CHECK_MSG(beside.exit_code == 0 && test::contains(beside.out, "0 OK") &&
-                test::contains(beside.out, "computes for 100 us"),
-            "%s", (beside.out + beside.err).c_str());
+  const test::RunResult skew = bench({"--skew", "100", "--op", "all"});
+  CHECK_MSG(skew.exit_code == 0 && test::contains(skew.out, " 100 us after the others"), "%s",
+            (skew.out + skew.err).c_str());
+  const test::RunResult overlap = bench({"--overlap", "100", "--op", "all"});
+  CHECK_MSG(overlap.exit_code == 0 && test::contains(overlap.out, "0 OK") &&
+                test::contains(overlap.out, "computes for 100 us"),
+            "%s", (overlap.out + overlap.err).c_str());
   const test::RunResult json = bench({"--overlap", "100", "--json"});
   CHECK(test::contains(json.out, "\"skew_us\": 0, \"overlap_us\": 100"));
 }

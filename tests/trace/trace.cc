@@ -1,6 +1,6 @@
 // The timeline, by ranks that are threads: every call is on its rank's track with its steps, waits
 // lie in the steps that wait, every arrow has two ends, and nothing is computed otherwise for it.
-// What a person sees who asks a tool for a timeline is told by test_processes_trace.cc.
+// What the tools do with --trace is tested in processes.cc.
 #include <algorithm>
 #include <cstdint>
 #include <functional>
@@ -187,7 +187,7 @@ RINGSIDE_TEST(trace, a_ring_all_reduce_is_its_2_n_minus_1_steps_in_order) {
 }
 
 // Two slices: each has both steps.
-RINGSIDE_TEST(trace, a_two_shot_has_its_words_in_each_slice) {
+RINGSIDE_TEST(trace, a_two_shot_has_its_primitives_in_each_slice) {
   constexpr unsigned kRanks = 3;
   Options options = small_slots(Algorithm::two_shot);
   const std::size_t count = kRanks * (options.slot_bytes / sizeof(float)) * 2;
@@ -219,7 +219,7 @@ RINGSIDE_TEST(trace, a_two_shot_has_its_words_in_each_slice) {
   CHECK_EQ(it.arrows, 2 * 2 * kRanks * (kRanks - 1));
 }
 
-RINGSIDE_TEST(trace, a_one_shot_has_its_own_words) {
+RINGSIDE_TEST(trace, a_one_shot_has_its_own_primitives) {
   constexpr unsigned kRanks = 3;
   const Timeline it =
       read_timeline(traced(t, kRanks, small_slots(Algorithm::one_shot), [](Communicator& comm) {

@@ -277,9 +277,9 @@ def report(about, runs):
     lines = [f"# Results of {about['date']}: {about['cpu']}, {about['cores']} cores", "",
              "Written by `tools/results`, which runs the bench as [08](../08-measuring.md)",
              "describes: in each run ringside and a baseline make the same calls on the same",
-             "buffers in turns, times are medians, and a ratio is the median over pairs of samples.",
-             "*any* is ordinary memory, *allocate* is memory from `ringside::allocate`. f32, sum,",
-             "out of place. Where a baseline is ahead the ratio is bold. A run in which ringside's",
+             "buffers in turns, times are medians, and a ratio is the median over pairs of",
+             "samples. *any* is ordinary memory, *allocate* is memory from `ringside::allocate`.",
+             "f32, sum, out of place. Where a baseline is ahead the ratio is bold. A run in which ringside's",
              "time differed from that in the others of its table by more than a factor of",
              f"{DISTURBED}, either way, was repeated once, and the second time counts.", ""]
     wrong, failed = wrong_in(runs), [run for run in runs if "failed" in run]

@@ -1,4 +1,4 @@
-// Reading pieces, making lines of them, and writing as much as is taken; see line_relay.h.
+// Reading pieces, making lines of them, and writing as much as is taken; see output_relay.h.
 #include "tools/launcher/output_relay.h"
 
 #include <limits.h>

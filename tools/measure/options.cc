@@ -22,7 +22,7 @@ const char* name_of_executor(ExecutorChoice executor) { return name_of(executor)
 using Rows = std::vector<OptionRow>;
 
 std::span<const Kind> kinds_of(Tool tool) {
-  return tool == Tool::bench ? std::span<const Kind>(kMeasuredKinds) : kCollectives;
+  return tool == Tool::bench ? std::span<const Kind>(kMeasuredKinds) : kPlainCollectives;
 }
 
 Rows rows_of_what_is_measured(Arguments& it, Tool tool) {

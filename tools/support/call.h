@@ -30,7 +30,7 @@ inline constexpr std::array kMeasuredKinds = {
     Kind::reduce,     Kind::gather,           Kind::scatter,      Kind::all_to_all,
     Kind::send_recv,  Kind::reduce_scatter_v, Kind::all_gather_v, Kind::barrier};
 // Those of them that ring_allreduce shows and price predicts.
-inline constexpr std::span kCollectives = std::span(kMeasuredKinds).first<8>();
+inline constexpr std::span kPlainCollectives = std::span(kMeasuredKinds).first<8>();
 
 // What nccl-tests multiplies by, so that a perfect algorithm shows the bandwidth of a link whatever
 // the number of ranks: the share of the buffer that the busiest link must carry.
