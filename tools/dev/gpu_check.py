@@ -32,9 +32,10 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import gpu_report
+from commands import ROOT, output_of
 
-ROOT = Path(__file__).resolve().parents[2]
 TESTS = "build/release/tests/ringside_cuda_tests"
 PROGRAMS = [TESTS, "build/release/tests/programs/rank_cuda", "build/release/tools/bench",
             "build/release/tools/kernel_bench", "build/release/tools/launch"]
@@ -68,16 +69,6 @@ def find_gpus():
     return names, f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
-def output_of(*argv, limit_s=30):
-    """What a command prints; nothing where it is missing or fails."""
-    try:
-        done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=limit_s, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
-
-
 def find_nvcc():
     for path in [os.environ.get("CUDA_HOME", "/none") + "/bin/nvcc", shutil.which("nvcc") or "",
                  "/usr/local/cuda/bin/nvcc"]:
@@ -100,17 +91,11 @@ def has_nccl():
 
 
 def about_this_machine(gpus, cuda):
-    commit = output_of("git", "rev-parse", "--short=12", "HEAD").strip() or "unknown"
-    if output_of("git", "status", "--porcelain", "--untracked-files=no").strip():
-        commit += " with changes"
     driver = output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
     toolkit = re.search(r"release ([\d.]+)", output_of(find_nvcc() or "nvcc", "--version"))
-    return {"date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "time": time.strftime("%H:%M UTC", time.gmtime()), "commit": commit,
-            "gpu": gpus[0], "gpus": len(gpus),
+    return {**commands.about_this_run(), "gpu": gpus[0], "gpus": len(gpus),
             "driver": (driver.split("\n")[0] or "unknown").strip(),
             "cuda_of_driver": cuda, "cuda_toolkit": toolkit[1] if toolkit else "unknown",
-            "cores": os.cpu_count(),
             "connections": os.environ.get("CUDA_DEVICE_MAX_CONNECTIONS", "default")}
 
 
@@ -208,19 +193,11 @@ def run_step(it, most_s):
     """Notes result, words and seconds in the step. It and all that it starts end with its time."""
     start = time.monotonic()
     limit_s = min(it["limit_s"], most_s)
-    job = subprocess.Popen(["sh", "-c", it["command"]], cwd=ROOT, text=True, start_new_session=True,
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        out, err = job.communicate(timeout=limit_s)
-        it["result"], it["words"] = judge(it, job.returncode, out, err)
+        status, out, err = commands.run(["sh", "-c", it["command"]], limit_s)
+        it["result"], it["words"] = judge(it, status, out, err)
         it["output"] = "" if it["result"] == "passed" else (out + err)[-4000:]
-    except BaseException as reason:  # its time is over, or somebody wants us to stop
-        os.killpg(job.pid, signal.SIGTERM)
-        try:
-            job.communicate(timeout=3)
-        except subprocess.TimeoutExpired:
-            os.killpg(job.pid, signal.SIGKILL)
-            job.communicate()
+    except BaseException as reason:
         it["result"], it["words"] = "failed", f"was not done after {limit_s:.0f} s"
         if not isinstance(reason, subprocess.TimeoutExpired):
             it["words"] = "was stopped"

@@ -279,9 +279,9 @@ def report(about, runs):
              "describes: in each run ringside and a baseline make the same calls on the same",
              "buffers in turns, times are medians, and a ratio is the median over pairs of",
              "samples. *any* is ordinary memory, *allocate* is memory from `ringside::allocate`.",
-             "f32, sum, out of place. Where a baseline is ahead the ratio is bold. A run in which ringside's",
-             "time differed from that in the others of its table by more than a factor of",
-             f"{DISTURBED}, either way, was repeated once, and the second time counts.", ""]
+             "f32, sum, out of place. Where a baseline is ahead the ratio is bold. A run in which",
+             "ringside's time differed from that in the others of its table by more than a factor",
+             f"of {DISTURBED}, either way, was repeated once, and the second time counts.", ""]
     wrong, failed = wrong_in(runs), [run for run in runs if "failed" in run]
     lines += [f"Every element of every run was checked; {wrong or 'none'} "
               f"{'were' if wrong > 1 else 'was'} wrong. {len(runs) - len(failed)} "
