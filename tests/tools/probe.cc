@@ -116,10 +116,10 @@ RINGSIDE_TEST(probe, rank_that_has_left_is_named) {
 
 RINGSIDE_TEST(probe, rank_that_waits_for_a_straggler_stops_on_request_and_at_its_deadline) {
   const std::atomic<int> interrupted{15};
-  for (const bool interrupted : {true, false}) {
+  for (const bool by_signal : {true, false}) {
     tools::ProbeOptions options;
     options.most_bytes = kSmall;
-    if (interrupted)
+    if (by_signal)
       options.interrupted = &interrupted;
     else
       options.timeout_s = 2;
@@ -129,7 +129,7 @@ RINGSIDE_TEST(probe, rank_that_waits_for_a_straggler_stops_on_request_and_at_its
     };
     const std::optional<Error> seen = probe_without_rank_2(options, hang, [&] { over = true; });
     REQUIRE(seen.has_value());
-    CHECK(seen->fault() == (interrupted ? Fault::interrupted : Fault::timeout));
+    CHECK(seen->fault() == (by_signal ? Fault::interrupted : Fault::timeout));
     const std::string sentence = seen->what();
     CHECK_MSG(sentence.find("rank 0 waited for rank 2 in the probe") == 0, "%s", seen->what());
   }
