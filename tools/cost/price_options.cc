@@ -22,7 +22,7 @@ std::vector<OptionRow> options_of(PriceOptions& it, bool& here) {
       {"-f, --stepfactor", "FACTOR",
        "each size is the one before times FACTOR (2 here, 8 on a described machine)",
        to_number(it.factor, 2, 1 << 20)},
-      {"--op", "NAME", list_names(kPlainCollectives, row_name, "all") + " (all_reduce)",
+      {"--op", "NAME", list_choices(kPlainCollectives, row_name, "all") + " (all_reduce)",
        to_one_or_all(it.kinds, kPlainCollectives, row_name)},
       {"--machine", "NAME", "a name, or a file (this machine)", to_name(it.machine)},
       {"--ranks", "N[,N…]", "2 to 4096, on a described machine (all it has)", add_ranks},
@@ -81,7 +81,7 @@ std::string price_help() {
   bool here = false;
   return R"(price: what a collective costs on a machine, without running it there.
 
-  mpirun -n 2 ./tools/price                       this machine: predicted beside measured
+  mpirun -n 2 ./tools/price                       this machine: predicted and measured
   tools/launch -n 2 ./tools/price --write my.txt  the same without MPI; keeps what was found
   ./tools/price --threads 2                       the same with ranks that are threads
   ./tools/price --machine my.txt --ranks 2,8      a machine that a file describes

@@ -41,7 +41,7 @@ std::vector<OptionRow> options_of(StressOptions& it) {
       {"--spoil", "K",
        "one bit of the result of operation K (or the next that has a result) is changed",
        to_number(it.spoil, 1, kMostOperations)},
-      {"--leak", "WHAT", "something is not given back: " + list_names(kLeaks, name_of),
+      {"--leak", "WHAT", "something is not given back: " + list_choices(kLeaks, name_of),
        to_one(it.leak, kLeaks, name_of)},
   };
 }

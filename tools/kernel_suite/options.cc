@@ -32,7 +32,7 @@ std::vector<OptionRow> options_of(KernelOptions& it) {
   };
   return {
       {"What is measured"},
-      {"--kernel", "NAME[,NAME…]", list_names(kBenchKernels, name_of_kernel) + " (all)",
+      {"--kernel", "NAME[,NAME…]", list_choices(kBenchKernels, name_of_kernel, "all") + " (all)",
        to_several(it.kernels, kBenchKernels, name_of_kernel)},
       {"-d, --datatype", "TYPE[,TYPE…]", "f32, bf16, f16 or all (f32,bf16)",
        to_several(it.dtypes, kTypes, name_of_type)},

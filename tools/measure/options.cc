@@ -38,11 +38,11 @@ Rows rows_of_what_is_measured(Arguments& it, Tool tool) {
        to_number(it.iterations, 1, 1'000'000)},
       {"-w, --warmup_iters", "COUNT", "calls before them that are not timed (what 5 ms allow)",
        to_number(it.warmup, 0, 1'000'000)},
-      {"-d, --datatype", "TYPE", list_names(kAllDTypes, name_of_type, "all") + " (f32)",
+      {"-d, --datatype", "TYPE", list_choices(kAllDTypes, name_of_type, "all") + " (f32)",
        to_one_or_all(it.dtypes, kAllDTypes, name_of_type)},
-      {"-o, --redop", "REDOP", list_names(kAllReductions, name_of_reduction, "all") + " (sum)",
+      {"-o, --redop", "REDOP", list_choices(kAllReductions, name_of_reduction, "all") + " (sum)",
        to_one_or_all(it.reductions, kAllReductions, name_of_reduction)},
-      {"--op", "NAME", list_names(kinds_of(tool), row_name, "all") + " (all_reduce)",
+      {"--op", "NAME", list_choices(kinds_of(tool), row_name, "all") + " (all_reduce)",
        to_one_or_all(it.kinds, kinds_of(tool), row_name)},
   };
 }
@@ -58,7 +58,7 @@ Rows rows_of_memory(Arguments& it, Tool tool) {
            : "any: ordinary memory; device: a GPU's. Rank r takes GPU r modulo their number (any)",
        to_one(it.memory, kMemory, name_of_memory)},
       {"--executor", "E",
-       "who carries calls on device memory out: " + list_names(kExecutors, name_of_executor) +
+       "who carries calls on device memory out: " + list_choices(kExecutors, name_of_executor) +
            " (auto)",
        to_one(it.executor, kExecutors, name_of_executor)},
       {"--threads", "N", "ranks are N threads of this process", to_number(it.threads, 1, 64)},

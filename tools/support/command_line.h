@@ -77,16 +77,22 @@ OptionSetter to_number(T& target, std::uint64_t least, std::uint64_t most) {
   };
 }
 
-// The names of all values, and perhaps `more`: "f32, bf16 and f16".
+// The names of all values, and perhaps `more`: "f32, bf16 and f16"; for --help "f32, bf16 or f16".
 template <class List, class Name>
-std::string list_names(const List& all, Name name_of, const char* more = nullptr) {
+std::string list_names(const List& all, Name name_of, const char* more = nullptr,
+                       const char* last = " and ") {
   std::vector<std::string> names;
   for (const auto value : all) names.emplace_back(name_of(value));
   if (more != nullptr) names.emplace_back(more);
   std::string list;
   for (std::size_t i = 0; i < names.size(); ++i)
-    list += (i == 0 ? "" : i + 1 < names.size() ? ", " : " and ") + names[i];
+    list += (i == 0 ? "" : i + 1 < names.size() ? ", " : last) + names[i];
   return list;
+}
+
+template <class List, class Name>
+std::string list_choices(const List& all, Name name_of, const char* more = nullptr) {
+  return list_names(all, name_of, more, " or ");
 }
 
 // The value that a word names. Another word gets a sentence with the names that there are.
