@@ -181,7 +181,7 @@ RINGSIDE_TEST(bench_gpu, lower_bound_and_explain_show_lower_bound_executor_and_b
   const Result json = bench(2, arguments);
   for (const char* part :
        {"\"memory\": \"device\"", "\"ranks_on_busiest_gpu\": 2", "\"executor\": \"device\"",
-        "\"moved_bytes\": 2097152", "\"gpu_copy\": [{"})
+        "\"moved_bytes\": 2097152", "\"gpu_copy\": [", "\"gbs\": "})
     CHECK_MSG(contains(json.words, part), "%s is not in %s", part, json.words.c_str());
 }
 
