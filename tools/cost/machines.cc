@@ -96,7 +96,7 @@ std::string machine_text(const std::string& name_or_file) {
   std::string words(kMostText + 1, '\0');
   file.read(words.data(), static_cast<std::streamsize>(words.size()));
   words.resize(static_cast<std::size_t>(file.gcount()));
-  if (words.empty()) refuse("the file is empty");
+  if (words.empty()) refuse("the file says nothing");
   if (words.size() > kMostText) refuse("that is too long for the description of a machine");
   return words;
 }
