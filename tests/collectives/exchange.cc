@@ -9,7 +9,7 @@
 #include "comm/communicator.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/errors/endings.h"
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

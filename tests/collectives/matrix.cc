@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "tests/collectives/collective_case.h"
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

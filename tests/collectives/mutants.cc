@@ -17,7 +17,7 @@
 #include "tests/collectives/collective_case.h"
 #include "tests/support/process.h"
 #include "tests/transport/contract.h"
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

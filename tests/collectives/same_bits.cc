@@ -8,7 +8,7 @@
 #include "comm/bootstrap/threads.h"
 #include "comm/host/plan.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

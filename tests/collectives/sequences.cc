@@ -4,7 +4,7 @@
 
 #include "comm/bootstrap/threads.h"
 #include "tests/collectives/collective_case.h"
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

@@ -9,7 +9,7 @@
 #include "comm/allocate.h"
 #include "comm/error.h"
 #include "comm/peers/peers.h"
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 namespace ringside::test {
 namespace {

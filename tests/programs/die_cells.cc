@@ -37,8 +37,8 @@
 #include "tests/collectives/collective_case.h"
 #include "tests/faults/fault_cell.h"
 #include "tests/support/forked.h"
-#include "tests/transport/faulty_transport.h"
 #include "tools/fuzz/resources.h"
+#include "tools/support/faulty_transport.h"
 
 namespace {
 

@@ -39,8 +39,8 @@
 #include "tests/bootstrap/wrapper.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/collectives/hash_cases.h"
-#include "tests/transport/faulty_transport.h"
 #include "tools/limits/probe.h"
+#include "tools/support/faulty_transport.h"
 
 namespace {
 
@@ -182,7 +182,7 @@ void expose(Communicator& comm) {
 }
 
 // A rank that ends, or stops, as soon as it has exposed something.
-class SignalledHavingExposed : public test::PeerWindowAround {
+class SignalledHavingExposed : public PeerWindowAround {
  public:
   SignalledHavingExposed(std::unique_ptr<PeerWindow> inner, int signal_number)
       : PeerWindowAround(std::move(inner)), signal_number_(signal_number) {}
@@ -247,7 +247,7 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
     options.interrupted = &stopped_by;
     const bool having_exposed = arguments.mode.ends_with("-having-exposed");
     if (having_exposed && bootstrap.rank() == arguments.rank)
-      options.decorate = test::decorate_with<SignalledHavingExposed>(
+      options.decorate = decorate_with<SignalledHavingExposed>(
           arguments.mode.starts_with("die") ? SIGKILL : SIGSTOP);
     Communicator comm(bootstrap, options);
     if (arguments.mode == "ok") {

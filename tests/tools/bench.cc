@@ -15,11 +15,11 @@
 #include "comm/bootstrap/threads.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/test.h"
-#include "tests/transport/faulty_transport.h"
 #include "tools/measure/measure.h"
 #include "tools/measure/pin.h"
 #include "tools/report/bench.h"
 #include "tools/support/buffers.h"
+#include "tools/support/faulty_transport.h"
 #include "tools/support/oracle.h"
 
 namespace ringside {
@@ -30,7 +30,7 @@ using tools::Arguments;
 
 // Turns the sign of the last number in every put that is large enough to be a row's data. (A change
 // in its lowest bit would be rounded away by most sums.)
-class SpoiledPut : public test::PeerWindowAround {
+class SpoiledPut : public PeerWindowAround {
  public:
   using PeerWindowAround::PeerWindowAround;
   static constexpr std::size_t kLeastBytes = 512;
@@ -97,10 +97,10 @@ RINGSIDE_TEST(bench_mutants, spoiled_messages_are_counted_and_end_in_status_1) {
        {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather, Kind::broadcast, Kind::all_to_all,
         Kind::send_recv, Kind::reduce_scatter_v, Kind::all_gather_v}) {
     const Arguments arguments = few_calls(kind);
-    const BenchResult good = bench_with_threads(2, arguments, test::unmapped());
+    const BenchResult good = bench_with_threads(2, arguments, unmapped());
     CHECK_EQ(good.status, 0);
     CHECK(contains(good.words, "# Out of bounds values : 0 OK"));
-    const BenchResult bad = bench_with_threads(2, arguments, test::decorate_with<SpoiledPut>());
+    const BenchResult bad = bench_with_threads(2, arguments, decorate_with<SpoiledPut>());
     CHECK_MSG(bad.status == 1, "%s: status %d", tools::row_name(kind), bad.status);
     CHECK_MSG(contains(bad.words, " FAILED") && !contains(bad.words, "0 OK"), "%s",
               bad.words.c_str());

@@ -16,7 +16,7 @@
 #include "comm/peers/peers.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/transport/contract.h"
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;

@@ -15,6 +15,7 @@
 
 #include "comm/error.h"
 #include "comm/peers/peers.h"
+#include "tools/support/faulty_transport.h"
 
 namespace ringside {
 namespace {
@@ -183,50 +184,40 @@ class Injector {
 
 // --- where it does it ---
 
-class InjectedPeerWindow : public PeerWindow {
+class InjectedPeerWindow : public PeerWindowAround {
  public:
   InjectedPeerWindow(std::unique_ptr<PeerWindow> inner, std::shared_ptr<Injector> injector)
-      : inner_(std::move(inner)), injector_(std::move(injector)) {}
-  void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
-    inner_->put(offset_bytes, source, bytes);
-  }
+      : PeerWindowAround(std::move(inner)), injector_(std::move(injector)) {}
   void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
     if (injector_->pass(cell, value)) inner_->signal(cell, value, payload, payload_bytes);
   }
-  bool all_sent() const override { return inner_->all_sent(); }
-  bool all_received() const override { return inner_->all_received(); }
   std::byte* mapped() const override { return inner_->mapped(); }
-  bool takes_zero_copy() const override { return inner_->takes_zero_copy(); }
-  const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) override {
-    return inner_->read_exposed(ref, bytes);
-  }
 
  private:
-  std::unique_ptr<PeerWindow> inner_;
   std::shared_ptr<Injector> injector_;
 };
 
-class InjectedTransport : public Transport {
+class InjectedTransport : public TransportAround {
  public:
   InjectedTransport(std::unique_ptr<Transport> inner, std::shared_ptr<Injector> injector)
-      : inner_(std::move(inner)), injector_(std::move(injector)) {}
-  const char* name() const override { return inner_->name(); }
+      : TransportAround(std::move(inner),
+                        [injector](std::unique_ptr<PeerWindow> window) {
+                          return std::make_unique<InjectedPeerWindow>(std::move(window), injector);
+                        }),
+        injector_(injector) {}
   std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override {
     injector_->check_expose(data_bytes);
-    std::unique_ptr<Window> window = inner_->expose(data_bytes, cell_count);
+    std::unique_ptr<Window> window = TransportAround::expose(data_bytes, cell_count);
     injector_->watch(*window);
     return window;
   }
   std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
                                    Deadline deadline) override {
     injector_->check_open(peer);
-    return std::make_unique<InjectedPeerWindow>(inner_->open(peer, handle, deadline), injector_);
+    return TransportAround::open(peer, handle, deadline);
   }
-  bool is_driven() const override { return inner_->is_driven(); }
-  void progress() override { inner_->progress(); }
 
  private:
-  std::unique_ptr<Transport> inner_;
   std::shared_ptr<Injector> injector_;
 };
 

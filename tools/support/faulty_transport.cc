@@ -1,12 +1,12 @@
 // The faults themselves: how each goes wrong, and how it keeps from going wrong in other ways too.
-#include "tests/transport/faulty_transport.h"
+#include "tools/support/faulty_transport.h"
 
 #include <chrono>
 #include <cstring>
 #include <thread>
 #include <vector>
 
-namespace ringside::test {
+namespace ringside {
 namespace {
 
 // Keeps the last put back until something comes after the signal that announces it. Held back is a
@@ -130,4 +130,4 @@ Options::Decorate slow_read(std::chrono::milliseconds pause) {
   return decorate_with<SlowRead>(pause);
 }
 
-}  // namespace ringside::test
+}  // namespace ringside

@@ -1,4 +1,5 @@
-// Decorators around a real transport, for Options::decorate: each does one thing differently.
+// Decorators around a real transport, for Options::decorate: each does one thing differently, all
+// the time. (fault_injection.h builds on them what goes wrong on one rank, at one step.)
 //
 //     unmapped          correct, but without mapped() or zero-copy messages
 //     late_put          a signal is sent before the put that it announces
@@ -21,7 +22,7 @@
 #include "comm/options.h"
 #include "comm/transport/transport.h"
 
-namespace ringside::test {
+namespace ringside {
 
 // Passes everything on; what a fault needs is overridden.
 class PeerWindowAround : public PeerWindow {
@@ -91,4 +92,4 @@ Options::Decorate generous_credit(int credit_cell);
 Options::Decorate early_return(int credit_cell);
 Options::Decorate slow_read(std::chrono::milliseconds pause);
 
-}  // namespace ringside::test
+}  // namespace ringside
