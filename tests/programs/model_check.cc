@@ -37,8 +37,12 @@ int table() {
       std::printf("%-28s %5d", pair.name, ranks);
       const Clock::time_point start = Clock::now();
       for (int slots = 1; slots <= kModelSlots; ++slots) {
-        const Exploration found = explore(test::operations_of(pair, ranks, slots),
-                                          {.slots = slots, .every_step = false, .rotations = true});
+        if (ranks == 4 && slots > 1) {  // millions of states
+          std::printf(" %12s", "-");
+          continue;
+        }
+        const Exploration found =
+            explore(test::operations_of(pair, ranks, slots), {.slots = slots, .every_step = false});
         if (!found.holds) return std::printf("\n%s\n", found.why.c_str()), 1;
         std::printf(" %12zu", found.states);
         states += found.states;

@@ -33,13 +33,11 @@ constexpr bool kSlow = test::kUnderTsan;
 constexpr const PairOfOperations& kAllReduces = kPairs[0];
 
 ModelRules quick(int slots, Bug bug = Bug::none, bool in_cells = false) {
-  return {.slots = slots, .in_cells = in_cells, .every_step = false, .rotations = true, .bug = bug};
+  return {.slots = slots, .in_cells = in_cells, .every_step = false, .bug = bug};
 }
 
-// The sanitizers make each step dear; the largest worlds are left to the other builds.
-bool is_too_large(int ranks, int slots) {
-  return kSlow && ranks == 4 && slots > (test::kUnderTsan ? 1 : 2);
-}
+// Four ranks have millions of states with more than one slot.
+bool is_too_large(int ranks, int slots) { return ranks == 4 && slots > 1; }
 
 std::string joined(const std::vector<std::string>& lines) {
   std::string text;
@@ -69,7 +67,7 @@ RINGSIDE_TEST(model, messages_in_cells_hold) {
         CHECK(explore(operations_of(pair, ranks, slots), quick(slots, Bug::none, true)).holds);
 }
 
-// Are the two ways to visit fewer states sound? Then they change no verdict.
+// Is the way to visit fewer states sound? Then it changes no verdict.
 RINGSIDE_TEST(model, fewer_states_find_as_much) {
   std::vector<Bug> bugs(std::begin(kBugs), std::end(kBugs));
   bugs.push_back(Bug::none);
@@ -87,20 +85,6 @@ RINGSIDE_TEST(model, fewer_states_find_as_much) {
                       name_of(bug), pair.name, ranks, slots, full.why.c_str(), fewer.why.c_str());
             if (full.holds) CHECK(fewer.states < full.states);
           }
-}
-
-// Turning the ring takes together up to as many states as there are ranks, and no more.
-RINGSIDE_TEST(model, rotations_take_together_what_is_alike) {
-  for (int ranks = 2; ranks <= 3; ++ranks) {
-    ModelRules rules = quick(2);
-    const std::size_t turned = explore(operations_of(kAllReduces, ranks, 2), rules).states;
-    rules.rotations = false;
-    const std::size_t all = explore(operations_of(kAllReduces, ranks, 2), rules).states;
-    CHECK(turned < all && all <= turned * static_cast<std::size_t>(ranks));
-    // Down a chain no two ranks are alike.
-    const std::size_t chain = explore(operations_of(kChain, ranks, 2), rules).states;
-    CHECK_EQ(explore(operations_of(kChain, ranks, 2), quick(2)).states, chain);
-  }
 }
 
 // --- beside the prover ---
@@ -123,6 +107,7 @@ RINGSIDE_TEST(model, agrees_with_the_proof_on_deadlocks) {
   for (int ranks = 2; ranks <= 3; ++ranks)
     for (std::size_t slices = 1; slices <= 3; ++slices)
       for (int slots = 1; slots <= 3; ++slots) {
+        if (ranks == 3 && slices == 3 && slots == 3) continue;  // over a million states
         const auto programs = record_all(ranks, slices, test::send_then_receive);
         const Proof proof = prove(programs, Specification::all_gather, slices, {.slots = slots});
         const Exploration found = explore({programs}, quick(slots));

@@ -1,6 +1,6 @@
 // One channel of the model: the real ends of channel.h, set to a state, asked, and read out again.
 //
-// The windows are real memory, but the peer windows to them only note what they are told. What was
+// The windows are real memory, but the peer windows to them only note each put and signal. What was
 // noted takes effect by the transport's events, one effect at a time.
 #pragma once
 

@@ -4,7 +4,7 @@
 // The prover runs one order of turns and argues for the others (prover.h). Its argument
 // begins where messages are whole: a channel carries them, in order. This is about what lies below,
 // where a message is bytes that lie in a slot half written, a flag, a slot's next message and a
-// credit that comes late. A world is 2 to 4 ranks on a ring, 1 to 3 slots, and the recorded words
+// credit that comes late. A world is 2 to 4 ranks on a ring, 1 to 3 slots, and the recorded steps
 // of a few operations. Its state is all that is in memory or on its way there; and from each state
 // every step is tried that any rank, or the transport, could take next:
 //
@@ -69,16 +69,13 @@ struct ModelRules {
   bool in_cells = false;
   // May a partial sum be stored straight into the next slot (host_executor.h, fusing)?
   bool fusing = true;
-  // Two ways to visit fewer states and find as much, for the worlds that have too many.
+  // A way to visit fewer states and find as much, for the worlds that have too many.
   //
   // False: a send, and a credit's arrival, happen as soon as they can, as part of the step before.
   // Both only ever make other steps possible, and it makes no difference whether they come before
   // or after the steps of others. What a send causes is seen when it takes effect, and that is a
   // step of its own either way.
   bool every_step = true;
-  // True: where all ranks have the same program, a state that is another one turned by some ranks
-  // counts as the same.
-  bool rotations = false;
   Bug bug = Bug::none;
 };
 

@@ -61,13 +61,15 @@ struct RankState {
   bool reading;   // it has begun to read the message
   bool received;  // it has read it
   bool stored;    // the next message has been stored straight into its slot
+  bool operator==(const RankState&) const = default;
 };
 
-// Channel r leads from rank r to its right neighbour. What a channel can look like is far less than
-// what the world can, so each look is kept once (model_looks.h) and known here by its number.
+// Channel r leads from rank r to its right neighbour.
 struct WorldState {
-  std::array<std::uint32_t, kModelRanks> looks{};
+  std::array<ChannelState, kModelRanks> channels{};
   std::array<RankState, kModelRanks> ranks{};
+  bool operator==(const WorldState&) const = default;
 };
+static_assert(std::has_unique_object_representations_v<WorldState>);
 
 }  // namespace ringside::model

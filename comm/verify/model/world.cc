@@ -43,13 +43,11 @@ World::World(const Operations& operations, const ModelRules& rules)
     : rules_(rules),
       size_(static_cast<int>(checked(operations, rules).front().size())),
       tasks_(at(size_)),
-      looks_(rules, marks(operations.size())) {
+      channel_(rules, marks(operations.size())) {
   for (std::size_t call = 0; call < operations.size(); ++call)
     for (std::size_t rank = 0; rank < tasks_.size(); ++rank)
       for (const Step& step : operations[call][rank])
         add_task(tasks_[rank], step, static_cast<Byte>(call + 1));
-  is_round_ = std::all_of(tasks_.begin(), tasks_.end(),
-                          [&](const auto& tasks) { return tasks == tasks_.front(); });
 }
 
 // finish and keep touch this rank's own memory only: nobody else can tell when.
@@ -110,7 +108,7 @@ void World::find_moves(const WorldState& state, std::vector<Move>& moves) {
         if (can_fuse(state, r)) add(Move::take_fusing);
       }
     }
-    const int pending = looks_[state.looks[at(r)]].pending_count;
+    const int pending = state.channels[at(r)].pending_count;
     for (int i = 0; i < pending; ++i)
       if (can(state, r, {Event::deliver, static_cast<Byte>(i)})) add(Move::deliver, i);
     if (can(state, r, {Event::deliver_credit})) add(Move::deliver_credit);
@@ -142,10 +140,8 @@ Event World::event_of(const WorldState& state, Move move) const {
 }
 
 bool World::apply(WorldState& state, Move move) {
-  std::uint32_t& look = state.looks[at(channel_of(move))];
-  const std::uint32_t after = looks_.after(look, event_of(state, move));
-  if (after == kWrong) return false;
-  look = after;
+  const Event event = event_of(state, move);
+  if (!channel_.apply(state.channels[at(channel_of(move))], event).empty()) return false;
   RankState& it = state.ranks[move.who];
   if (move.kind == Move::send) {
     it.sent = true;
@@ -157,7 +153,7 @@ bool World::apply(WorldState& state, Move move) {
     it.reading = true;
   }
   if (move.kind == Move::take_fusing) {
-    state.looks[move.who] = looks_.after(state.looks[move.who], {Event::store});
+    channel_.apply(state.channels[move.who], {Event::store});
     it.stored = true;
   }
   advance(state, move.who);
@@ -165,7 +161,8 @@ bool World::apply(WorldState& state, Move move) {
 }
 
 std::string World::why(const WorldState& before, Move move) {
-  return looks_.why(before.looks[at(channel_of(move))], event_of(before, move));
+  ChannelState state = before.channels[at(channel_of(move))];
+  return channel_.apply(state, event_of(before, move));
 }
 
 // On to the next word, if both halves of this one are done.
@@ -189,7 +186,7 @@ std::string World::check_end(const WorldState& state) const {
       return Wait{.peer = right_of(rank), .for_what = "make room"};
     });
   for (int rank = 0; rank < size_; ++rank)
-    if (!is_quiet(looks_[state.looks[at(rank)]]))
+    if (!is_quiet(state.channels[at(rank)]))
       return text("all ranks have ended, and the channel from rank %d to rank %d is not empty",
                   rank, right_of(rank));
   return {};
@@ -202,7 +199,7 @@ std::string World::slot_name(int channel, int index) const {
 }
 
 std::string World::describe(const WorldState& before, Move move, const std::string& wrong) const {
-  const ChannelState& out = looks_[before.looks[move.who]];
+  const ChannelState& out = before.channels[move.who];
   if (move.kind == Move::deliver)
     return describe_delivery(move.who, out.pending[move.index], wrong);
   if (move.kind != Move::deliver_credit) return describe_rank(before, move, wrong);
@@ -228,11 +225,11 @@ std::string World::describe_rank(const WorldState& before, Move move,
   const int rank = move.who;
   if (!wrong.empty()) return text("rank %d %s", rank, wrong.c_str());
   if (move.kind == Move::send) {
-    const ChannelState& out = looks_[before.looks[at(rank)]];
+    const ChannelState& out = before.channels[at(rank)];
     return text("rank %d sends message %d, for %s", rank, out.sent + 1,
                 slot_name(rank, out.send_slot).c_str());
   }
-  const int message = looks_[before.looks[at(left_of(rank))]].taken + 1;
+  const int message = before.channels[at(left_of(rank))].taken + 1;
   const bool early = rules_.bug == Bug::early_release;
   if (move.kind == Move::finish) {
     const bool forgets = rules_.bug == Bug::missing_release && message == 1;

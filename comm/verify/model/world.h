@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/verify/model/channel_states.h"
+#include "comm/verify/model/channel.h"
 
 namespace ringside::model {
 
@@ -20,10 +20,6 @@ struct Move {
 class World {
  public:
   World(const std::vector<std::vector<Program>>& operations, const ModelRules& rules);
-
-  int size() const { return size_; }
-  // Do all ranks have the same program? Then a state and its rotations are alike.
-  bool is_round() const { return is_round_; }
 
   // Fills `moves` with the steps that are possible.
   void find_moves(const WorldState& state, std::vector<Move>& moves);
@@ -59,7 +55,8 @@ class World {
   void advance(WorldState& state, int rank) const;
 
   bool can(const WorldState& state, int channel, Event event) {
-    return looks_.after(state.looks[at(channel)], event) != kImpossible;
+    ChannelState tried = state.channels[at(channel)];
+    return channel_.is_possible(tried, event);
   }
   bool can_send(const WorldState& state, int rank);
   bool can_fuse(const WorldState& state, int rank);
@@ -74,9 +71,8 @@ class World {
 
   ModelRules rules_;
   int size_;
-  bool is_round_;
   std::vector<std::vector<Task>> tasks_;
-  Looks looks_;
+  Channel channel_;  // of any rank: it is set to one state after another
 };
 
 template <class Tell>
