@@ -20,7 +20,7 @@ constexpr double kAttempt_s = 5;  // for one connection; an unanswered one is tr
 constexpr int kFirstNapMs = 10, kLongestNapMs = 200;
 
 struct Hello {
-  Proof proof;
+  Credential proof;
   std::uint32_t version = kVersion;
   std::int32_t rank = -1;
   std::int32_t size = 0;
@@ -29,7 +29,7 @@ struct Hello {
 static_assert(sizeof(Hello) == 56 && std::is_trivially_copyable_v<Hello>);
 
 struct Welcome {
-  Proof proof;
+  Credential proof;
   std::uint32_t refused = 0;
   std::uint32_t fault = 0;  // if refused
   std::array<char, 464> sentence{};
@@ -37,8 +37,8 @@ struct Welcome {
 static_assert(sizeof(Welcome) == 512 && std::is_trivially_copyable_v<Welcome>);
 
 // Who has no secret shows zeros; then the magic alone keeps out who came by mistake.
-Proof proof_by(Side side, const TcpOptions& options) {
-  return proof(options.secret.value_or(Secret{}), side, kMagic);
+Credential credential_of(Side side, const TcpOptions& options) {
+  return credential(options.secret.value_or(Secret{}), side, kMagic);
 }
 
 // What MASTER_ADDR stands for, if the job may use it.
@@ -65,8 +65,8 @@ class Reception {
   Reception(const TcpOptions& options, const StopCondition& stop)
       : options_(options),
         stop_(stop),
-        callers_(listen_on(allowed_addresses(options)), "rank 0", proof_by(Side::caller, options),
-                 {options.hello_s, options.strangers_max}),
+        callers_(listen_on(allowed_addresses(options)), "rank 0",
+                 credential_of(Side::caller, options), {options.hello_s, options.strangers_max}),
         ranks_(static_cast<std::size_t>(options.size)) {
     if (options.on_listening) options.on_listening(local_address(callers_.listener()).port());
   }
@@ -87,7 +87,8 @@ class Reception {
       throw;
     }
     for (const UniqueFd& rank : ranks_)
-      if (rank) send_first_words(rank.get(), Welcome{.proof = proof_by(Side::listener, options_)});
+      if (rank)
+        send_first_words(rank.get(), Welcome{.proof = credential_of(Side::listener, options_)});
     return std::move(ranks_);
   }
 
@@ -148,7 +149,7 @@ class Reception {
   }
 
   void refuse(int socket, const Error& error) const {
-    Welcome no{.proof = proof_by(Side::listener, options_), .refused = 1};
+    Welcome no{.proof = credential_of(Side::listener, options_), .refused = 1};
     no.fault = static_cast<std::uint32_t>(error.fault());
     std::snprintf(no.sentence.data(), no.sentence.size(), "%s", error.what());
     send_first_words(socket, no);
@@ -205,7 +206,7 @@ Welcome receive_welcome(int link, const TcpOptions& options, const StopCondition
     });
     poll_a_moment(waiting, stop.deadline);
   }
-  if (welcome.proof != proof_by(Side::listener, options))
+  if (welcome.proof != credential_of(Side::listener, options))
     throw Error(Fault::protocol, text("rank %d: who listens at %s does not know this job's secret; "
                                       "choose another MASTER_PORT",
                                       options.rank, where.c_str()));
@@ -235,9 +236,9 @@ std::vector<UniqueFd> receive_ranks(const TcpOptions& options, const StopConditi
 
 UniqueFd call_rank_0(const TcpOptions& options, const StopCondition& stop) {
   UniqueFd link = connect_patiently(options, stop);
-  send_first_words(
-      link.get(),
-      Hello{.proof = proof_by(Side::caller, options), .rank = options.rank, .size = options.size});
+  send_first_words(link.get(), Hello{.proof = credential_of(Side::caller, options),
+                                     .rank = options.rank,
+                                     .size = options.size});
   const Welcome welcome = receive_welcome(link.get(), options, stop);
   if (welcome.refused != 0)
     throw Error(fault_from(welcome.fault),

@@ -18,14 +18,14 @@ constexpr std::array<char, 8> kMagic = {'r', 's', 'c', 't', 'r', 'l', '0', '1'};
 constexpr double kAttempt_s = 20;  // for one connection
 
 struct Hello {
-  Proof proof;
+  Credential proof;
   std::int32_t rank = -1;
   std::uint32_t unused = 0;
 };
 static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
 
 struct Welcome {
-  Proof proof;
+  Credential proof;
 };
 static_assert(sizeof(Welcome) == 40 && std::is_trivially_copyable_v<Welcome>);
 
@@ -39,8 +39,8 @@ class Mesh {
         addresses_(addresses),
         secret_(secret),
         stop_(stop),
-        callers_(std::move(listener), text("rank %d", rank), proof(secret, Side::caller, kMagic),
-                 limits),
+        callers_(std::move(listener), text("rank %d", rank),
+                 credential(secret, Side::caller, kMagic), limits),
         links_(addresses.size()) {}
 
   std::vector<UniqueFd> connect() {
@@ -80,7 +80,7 @@ class Mesh {
                   text("rank %d cannot reach rank %d at %s, for their control connection: %s",
                        rank_, peer, address.words().c_str(), std::strerror(error)));
     send_first_words(socket.get(),
-                     Hello{.proof = proof(secret_, Side::caller, kMagic), .rank = rank_});
+                     Hello{.proof = credential(secret_, Side::caller, kMagic), .rank = rank_});
     called_.push_back({peer, std::move(socket)});
   }
 
@@ -101,7 +101,7 @@ class Mesh {
       throw Error(Fault::left, text("rank %d has taken rank %d's control connection and closed it "
                                     "without a word: its own start has failed",
                                     it.peer, rank_));
-    if (it.welcome.proof != proof(secret_, Side::listener, kMagic))
+    if (it.welcome.proof != credential(secret_, Side::listener, kMagic))
       throw Error(Fault::protocol,
                   text("rank %d: who listens at %s, in rank %d's place, does not know the "
                        "communicator's secret",
@@ -113,7 +113,7 @@ class Mesh {
   void admit(const Hello& hello, UniqueFd socket) {
     if (hello.rank <= rank_ || index(hello.rank) >= links_.size() || links_[index(hello.rank)])
       return;
-    send_first_words(socket.get(), Welcome{proof(secret_, Side::listener, kMagic)});
+    send_first_words(socket.get(), Welcome{credential(secret_, Side::listener, kMagic)});
     links_[index(hello.rank)] = std::move(socket);
   }
 

@@ -9,7 +9,7 @@
 // halves because the caller speaks first: a stranger who has taken the listener's port is given one
 // half, and cannot answer with the other. What this is not: cryptography (see secret.h).
 //
-// Hello and Welcome are structs of fixed size that begin with a Proof. The bootstrap's are in
+// Hello and Welcome are structs of fixed size that begin with a Credential. The bootstrap's are in
 // comm/bootstrap/rendezvous.cc, the control connections' in comm/control/connect.cc.
 #pragma once
 
@@ -25,16 +25,16 @@
 
 namespace ringside {
 
-struct Proof {
+struct Credential {
   Secret half{};
   std::array<char, 8> magic{};  // says which protocol follows
 
-  bool operator==(const Proof& other) const {
+  bool operator==(const Credential& other) const {
     return same_secret(half, other.half) && magic == other.magic;
   }
 };
 
-inline Proof proof(const Secret& secret, Side side, std::array<char, 8> magic) {
+inline Credential credential(const Secret& secret, Side side, std::array<char, 8> magic) {
   return {proof_of(secret, side), magic};
 }
 
@@ -59,7 +59,8 @@ struct StrangerLimits {
 template <class Hello>
 class Callers {
  public:
-  Callers(UniqueFd listener, std::string who, const Proof& expected, const StrangerLimits& limits)
+  Callers(UniqueFd listener, std::string who, const Credential& expected,
+          const StrangerLimits& limits)
       : listener_(std::move(listener)),
         who_(std::move(who)),
         expected_(expected),
@@ -100,7 +101,7 @@ class Callers {
 
   const UniqueFd listener_;
   const std::string who_;
-  const Proof expected_;
+  const Credential expected_;
   const StrangerLimits limits_;
   std::vector<Caller> callers_;
 };
