@@ -7,7 +7,8 @@
 //
 // What can be sent is sent first: the peer is waiting for it, and a partial sum that is received
 // afterwards may go straight into the slot after it. But no rank insists on sending before it
-// receives, or a ring of full slots would wait for itself.
+// receives: by rendezvous a ring would wait for itself, and with slots a rank that is slow to make
+// room would hold up the ranks before it, too.
 //
 // This is the one text of it. The host executor (comm/host/executor.cc) asks it with channels, the
 // prover (comm/verify/prove.cc) with channels of symbols, and the simulator (comm/cost/simulate.cc)
