@@ -8,6 +8,17 @@
 #include "comm/error.h"
 
 namespace ringside {
+namespace {
+
+// A step's two ends, as step.h asks them.
+struct Channels {
+  SendEnd* to;
+  ReceiveEnd* from;
+  bool may_send() const { return to->may_send(); }
+  bool arrived() const { return from->arrived() || from->overtaken(); }
+};
+
+}  // namespace
 
 void HostExecutor::step(Out out, In in, Combine combine, std::size_t slice) {
   step_ = next_step(slice);
@@ -16,12 +27,10 @@ void HostExecutor::step(Out out, In in, Combine combine, std::size_t slice) {
   carry_out(out, in, combine);
 }
 
-// What may be sent first is sent first; while a rank waits for a message, it sends as soon as there
-// is credit. That is what keeps a ring of full slots moving.
 void HostExecutor::carry_out(const Out& out, const In& in, Combine combine) {
   StepState state{out.end == nullptr, in.end == nullptr};
   while (!state.done()) {
-    if (wait_for_half(state, out, in) == Half::send) {
+    if (next(state, out, in) == Half::send) {
       send_now(out);
       state.sent = true;
     } else {
@@ -31,17 +40,20 @@ void HostExecutor::carry_out(const Out& out, const In& in, Combine combine) {
   }
 }
 
+// Whatever half is ready; while a rank waits for a message, it sends as soon as there is credit.
+// That is what keeps a ring of full slots moving. A half that is ready at once costs one look.
+inline Half HostExecutor::next(StepState state, const Out& out, const In& in) {
+  Half half = next_half(state, Channels{out.end, in.end});
+  if (half == Half::none) half = wait_for_half(state, out, in);
+  if (half == Half::receive) check_flag(*in.end, in.rank);
+  return half;
+}
+
 // A rank that has received nothing in this call yet looks at what comes along the ring while it
 // waits for room: two ranks that both believe to be the root of a broadcast would wait for each
 // other until the deadline. Later it must not look: the next message may rightly belong to the left
 // neighbour's next call.
-Half HostExecutor::wait_for_half(const StepState& state, const Out& out, const In& in) {
-  struct Channels {
-    SendEnd* to;
-    ReceiveEnd* from;
-    bool may_send() const { return to->may_send(); }
-    bool arrived() const { return from->arrived() || from->overtaken(); }
-  };
+Half HostExecutor::wait_for_half(StepState state, const Out& out, const In& in) {
   const Channels channels{out.end, in.end};
   const bool looks_elsewhere = state.received && !received_ && is_ring(out);
   const auto mismatch_came = [&] {
@@ -56,11 +68,10 @@ Half HostExecutor::wait_for_half(const StepState& state, const Out& out, const I
       },
       [&] { return at_step() + for_what(state, out, in); }, position());
   if (half == Half::none) check_flag(*edges_.left, edges_.left_rank);
-  if (half == Half::receive) check_flag(*in.end, in.rank);
   return half;
 }
 
-std::string HostExecutor::for_what(const StepState& state, const Out& out, const In& in) const {
+std::string HostExecutor::for_what(StepState state, const Out& out, const In& in) const {
   if (awaited_half(state) == Half::receive)
     return text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank);
   return text(" for rank %d to make room for %s", out.rank, name_of(out.piece).c_str());
@@ -190,7 +201,8 @@ void HostExecutor::send_input(int peer) {
   out.source = call_.input;
   out.bytes = whole_bytes();
   out.ref = ref_of(out);
-  carry_out(out, {}, Combine::copy);
+  next({.sent = false}, out, {});
+  send_now(out);
 }
 
 void HostExecutor::wait_input(int rank, int chunk, std::size_t slice) {
@@ -198,7 +210,7 @@ void HostExecutor::wait_input(int rank, int chunk, std::size_t slice) {
   if (rank == peers_.rank()) return set_aside_own();
   step_ = next_step(slice);
   slice_ = slice;
-  wait_for_half({.sent = true, .received = false}, {}, in_from({rank}, Piece{Place::input, chunk}));
+  next({.received = false}, {}, in_from({rank}, Piece{Place::input, chunk}));
 }
 
 // In place the output is about to cover the own input, so that is copied; it is at most a slot.

@@ -167,8 +167,9 @@ class HostExecutor {
 
   void step(Out out, In in, Combine combine, std::size_t slice);
   void carry_out(const Out& out, const In& in, Combine combine);
-  Half wait_for_half(const StepState& state, const Out& out, const In& in);
-  std::string for_what(const StepState& state, const Out& out, const In& in) const;
+  Half next(StepState state, const Out& out, const In& in);
+  Half wait_for_half(StepState state, const Out& out, const In& in);
+  std::string for_what(StepState state, const Out& out, const In& in) const;
   void locate(Out& out, std::size_t slice);
   void send_now(const Out& out);
   void take(const Out& out, const In& in, Combine combine, bool sent);

@@ -131,6 +131,19 @@ Plan all_gather_in(const Planner& planner, const Operation& what, const void* se
   return plan;
 }
 
+// Groups are part of what the call is, so ranks that form others find out.
+void take_groups(const Planner& planner, Plan& plan) {
+  const int ranks = planner.group_ranks;
+  if (ranks < 1 || planner.size % ranks != 0)
+    refuse(planner, plan.call.what.kind,
+           text("%d ranks cannot be cut into groups of %d (RINGSIDE_ALGORITHM=hierarchical:%d)",
+                planner.size, ranks, ranks));
+  plan.algorithm = all_reduce_by(AlgorithmId::all_reduce_hierarchical);
+  plan.call.what.root = ranks;
+  cut_for(plan.call, planner.pair_slot_bytes);
+  plan.call.steps_per_slice = Groups{{planner.rank, planner.size}, ranks}.steps();
+}
+
 }  // namespace
 
 std::size_t one_shot_most_bytes(const Planner& planner) {
@@ -175,20 +188,6 @@ void check_peer(const Planner& planner, Kind kind, const char* role, int rank) {
            text("%s %d does not exist; there are ranks 0 to %d", role, rank, planner.size - 1));
 }
 
-// Groups are part of what the call is, so ranks that form others find out.
-static Plan in_groups(const Planner& planner, Plan plan) {
-  const int ranks = planner.group_ranks;
-  if (ranks < 1 || planner.size % ranks != 0)
-    refuse(planner, plan.call.what.kind,
-           text("%d ranks cannot be cut into groups of %d (RINGSIDE_ALGORITHM=hierarchical:%d)",
-                planner.size, ranks, ranks));
-  plan.algorithm = all_reduce_by(AlgorithmId::all_reduce_hierarchical);
-  plan.call.what.root = ranks;
-  cut_for(plan.call, planner.pair_slot_bytes);
-  plan.call.steps_per_slice = Groups{{planner.rank, planner.size}, ranks}.steps();
-  return plan;
-}
-
 Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,
                      DType dtype, Reduction reduction) {
   const Kind kind = Kind::all_reduce;
@@ -199,7 +198,6 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
   Plan plan = make(planner, {kind, dtype, reduction, 0, count}, send, recv,
                    Chunks{count, planner.size}, 2 * (planner.size - 1));
   add_reduction(planner, plan.call);
-  if (planner.algorithm == Algorithm::hierarchical) return in_groups(planner, std::move(plan));
   const std::size_t one_shot = one_shot_most_bytes(planner);
   const std::size_t two_shot = two_shot_most_bytes(planner);
   if (one_shot > 0 && total_bytes <= one_shot) {
@@ -208,6 +206,8 @@ Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::
     plan.algorithm = all_reduce_by(AlgorithmId::all_reduce_two_shot);
     cut_for(plan.call, planner.pair_slot_bytes);
     plan.call.steps_per_slice *= 2;  // each message out is a step, and each message in
+  } else if (planner.algorithm == Algorithm::hierarchical) {
+    take_groups(planner, plan);
   } else {
     plan.algorithm = all_reduce_by(AlgorithmId::all_reduce);
   }
