@@ -5,7 +5,7 @@
 //     my window                                every peer holds a PeerWindow of it
 //     ┌──────────────────────────────────────────────────────────────────────────────────────┐
 //     │ cells:  alarm │ credit from the right │ ring slots' │ each pair: credit, slots' cells │
-//     │ data:   status page                         │ ring slots  │ each pair: slots                │
+//     │ data:   status page                   │ ring slots  │ each pair: slots                │
 //     └──────────────────────────────────────────────────────────────────────────────────────┘
 //
 // Collectives run on the *ring* channels (from the left, to the right) and, where a rank talks to

@@ -33,8 +33,8 @@
 //   6. What read_exposed() returned stays readable until the next one, even if its owner has gone.
 //      Whoever exposed it does not write there before it is known to have been read; the transport
 //      does not see to that.
-//   7. What was all_sent() arrives even if its sender then leaves. A rank that learns of the leaving
-//      sooner than of the data drives the transport until all_received().
+//   7. What was all_sent() arrives even if its sender then leaves. A rank that learns of the
+//      leaving sooner than of the data drives the transport until all_received().
 //
 // A transport and its windows are used by one thread at a time, except that a signal over mapped
 // memory may be made by another (an alarm).

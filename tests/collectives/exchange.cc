@@ -51,8 +51,8 @@ struct Correspondence {
   std::vector<std::int32_t> out, in, due;
 };
 
-// While rank 0 waits, the message arrives and its sender leaves, both after a look in vain: when the
-// waiter comes to read rank 1's status page.
+// While rank 0 waits, the message arrives and its sender leaves, both after a look in vain: when
+// the waiter comes to read rank 1's status page.
 class Distracted : public PeerWindowAround {
  public:
   Distracted(std::unique_ptr<PeerWindow> inner, std::barrier<>* gate)

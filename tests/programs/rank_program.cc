@@ -14,7 +14,7 @@
 //   leave --rank R --op K          rank R destroys its communicator after K − 1 all_reduces
 //   stall --rank R --op K          rank R makes no K-th call, and stays
 //   expose                           every operation on exposed memory, against the oracle
-//   die-having-exposed --rank R       rank R is killed when it has just exposed memory for the first time
+//   die-having-exposed --rank R       rank R is killed right after it first exposes memory
 //   stop-having-exposed --rank R      the same with SIGSTOP; --what send: in send, not all_gather
 //
 // loop takes --memory exposed (from allocate()), or --memory fresh (the same, anew for each call).

@@ -266,7 +266,8 @@ std::string check_two_writers(const TransportUnderTest& it, int rounds) {
   const auto last = static_cast<std::uint32_t>(rounds);
   std::string verdict;
   for (int who = 0; who < 2; ++who) {
-    if (!wait_for({owner.get()}, window->cell(who), last)) verdict = "a writer's signals never came";
+    if (!wait_for({owner.get()}, window->cell(who), last))
+      verdict = "a writer's signals never came";
   }
   first.join();
   second.join();

@@ -28,8 +28,8 @@ struct TransportUnderTest {
 // Transport `shm` between threads that share one mapping: what tests use that need some transport.
 TransportUnderTest shm_of_threads();
 
-// Drives the transports until the cell's sequence is at least `sequence`; false when that takes more
-// than 10 s. A check that plays both ends on one thread drives both.
+// Drives the transports until the cell's sequence is at least `sequence`; false when that takes
+// more than 10 s. A check that plays both ends on one thread drives both.
 bool wait_for(std::initializer_list<Transport*> ends, const Cell& cell, std::uint32_t sequence);
 
 // What whoever does not go on to wait owes to the transport (promise 4). False after 10 s.

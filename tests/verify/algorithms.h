@@ -83,13 +83,13 @@ inline void send_then_receive(Recorder& executor, const Ring& ring) {
   }
 }
 
-// "exchange_reduce: send input 2, receive carry 1; slice 0"
+// "exchange_reduce: send input 2, receive partial 1; slice 0"
 inline std::string show(const Step& step) {
-  const char* const kWords[] = {
-      "exchange_reduce", "exchange", "send", "receive", "finish", "keep", "show", "look", "fold",
-      "look_away"};
-  const char* const kPlaces[] = {"input", "carry", "output", "kept"};
-  std::string line = kWords[static_cast<int>(step.primitive)];
+  const char* const kPrimitives[] = {"exchange_reduce", "exchange",      "send",       "receive",
+                                     "post_op",         "copy_input",    "send_input", "wait_input",
+                                     "reduce_input",    "release_inputs"};
+  const char* const kPlaces[] = {"input", "partial", "output", "scratch"};
+  std::string line = kPrimitives[static_cast<int>(step.primitive)];
   line += ":";
   const auto is_named = [](Peer peer) {
     return peer.rank >= 0 && peer.connection == Connection::mesh;

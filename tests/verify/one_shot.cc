@@ -121,15 +121,15 @@ RINGSIDE_TEST(proof, one_shot_of_three_ranks_in_words) {
     all_reduce_one_shot(executor, Ring{0, 3});
   });
   CHECK_EQ(test::show(Program(program.begin(), program.begin() + 9)),
-           "show: to 1; slice 0\n"
-           "show: to 2; slice 0\n"
-           "look: from 1; slice 0\n"
-           "look: from 2; slice 0\n"
-           "look: from 0; slice 0\n"
-           "fold: from 1, receive output 0; slice 0\n"
-           "fold: from 2, receive output 0; slice 0\n"
-           "fold: from 0, receive output 0; slice 0\n"
-           "finish: receive output 0; slice 0\n");
+           "send_input: to 1; slice 0\n"
+           "send_input: to 2; slice 0\n"
+           "wait_input: from 1; slice 0\n"
+           "wait_input: from 2; slice 0\n"
+           "wait_input: from 0; slice 0\n"
+           "reduce_input: from 1, receive output 0; slice 0\n"
+           "reduce_input: from 2, receive output 0; slice 0\n"
+           "reduce_input: from 0, receive output 0; slice 0\n"
+           "post_op: receive output 0; slice 0\n");
 }
 
 // Everybody sends before anybody receives: with nowhere for a message to wait, that is a circle.

@@ -204,15 +204,15 @@ RINGSIDE_TEST(proof, all_reduce_is_reduce_scatter_then_all_gather) {
       }
 }
 
-// With one slice it is even the two public collectives, one after the other; the all-gather's keep
-// falls away, because the chunk that a rank contributes is in its output already.
+// With one slice it is even the two public collectives, one after the other; the all-gather's
+// copy_input falls away, because the chunk that a rank contributes is in its output already.
 RINGSIDE_TEST(proof, all_reduce_of_one_slice_is_the_two_collectives) {
   for (const int size : {2, 3, 4, 7}) {
     for (int rank = 0; rank < size; ++rank) {
       const Ring ring{rank, size};
       Program halves = record(1, [&](auto& executor) { reduce_scatter(executor, ring); });
       const Program gather = record(1, [&](auto& executor) { all_gather(executor, ring); });
-      CHECK_EQ(show(gather.front()), text("keep: receive output %d; slice 0", rank));
+      CHECK_EQ(show(gather.front()), text("copy_input: receive output %d; slice 0", rank));
       halves.insert(halves.end(), gather.begin() + 1, gather.end());
       CHECK_EQ(show(record(1, [&](auto& executor) { all_reduce(executor, ring); })), show(halves));
     }
@@ -249,9 +249,9 @@ RINGSIDE_TEST(proof, what_rests_is_not_sent_on) {
 RINGSIDE_TEST(proof, three_ranks_as_in_the_picture) {
   const Program program = record(1, [](auto& executor) { all_reduce(executor, Ring{0, 3}); });
   CHECK_EQ(show(program),
-           "exchange_reduce: send input 2, receive carry 1; slice 0\n"
-           "exchange_reduce: send carry 1, receive output 0; slice 0\n"
-           "finish: receive output 0; slice 0\n"
+           "exchange_reduce: send input 2, receive partial 1; slice 0\n"
+           "exchange_reduce: send partial 1, receive output 0; slice 0\n"
+           "post_op: receive output 0; slice 0\n"
            "exchange: send output 0, receive output 2; slice 0\n"
            "exchange: send output 2, receive output 1; slice 0\n");
 }
