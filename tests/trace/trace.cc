@@ -175,7 +175,7 @@ RINGSIDE_TEST(trace, a_ring_all_reduce_is_its_2_n_minus_1_steps_in_order) {
       for (std::size_t slice = 1; slice <= slices; ++slice)
         CHECK(moves_of(track, *calls[0], static_cast<double>(slice)) == wanted);
       CHECK(moves_of(track, *calls[0], static_cast<double>(slices + 1)).empty());
-      CHECK_EQ(track.all("step", "finish chunk ").size(), slices);
+      CHECK_EQ(track.all("step", "post-op on chunk ").size(), slices);
       sent_bytes += sum_of(track.all("step"), "sent_bytes");
       received_bytes += sum_of(track.all("step"), "received_bytes");
     }
@@ -202,11 +202,11 @@ RINGSIDE_TEST(trace, a_two_shot_has_its_primitives_in_each_slice) {
     const int own = rank, right = (rank + 1) % 3, left = (rank + 2) % 3;
     CHECK_EQ(steps(text("step 1: send chunk %d", right)), 2u);
     CHECK_EQ(steps(text("step 2: send chunk %d", left)), 2u);
-    CHECK_EQ(steps(text("step 3: look at chunk %d of rank %d", own, right)), 2u);
-    CHECK_EQ(steps(text("step 4: look at chunk %d of rank %d", own, left)), 2u);
-    CHECK_EQ(steps("look at the own input"), 2u);
-    CHECK_EQ(steps(text("fold chunk %d of rank ", own)), 2 * kRanks);
-    CHECK_EQ(steps("look away"), 2u);
+    CHECK_EQ(steps(text("step 3: wait for chunk %d of rank %d", own, right)), 2u);
+    CHECK_EQ(steps(text("step 4: wait for chunk %d of rank %d", own, left)), 2u);
+    CHECK_EQ(steps("set the own input aside"), 2u);
+    CHECK_EQ(steps(text("reduce chunk %d of rank ", own)), 2 * kRanks);
+    CHECK_EQ(steps("release the inputs"), 2u);
     CHECK_EQ(steps(text("step 5: send chunk %d", own)), 2u);
     CHECK_EQ(steps(text("step 6: send chunk %d", own)), 2u);
     CHECK_EQ(steps(text("step 7: receive chunk %d", right)), 2u);
@@ -233,12 +233,12 @@ RINGSIDE_TEST(trace, a_one_shot_has_its_own_primitives) {
       const std::string name = text("step %d: %s rank %d", number, what, (rank + peer) % 3);
       return track.all("step", name).size();
     };
-    CHECK(step(1, "show the input to", 1) == 1 && step(2, "show the input to", 2) == 1);
-    CHECK(step(3, "look at the input of", 1) == 1 && step(4, "look at the input of", 2) == 1);
-    CHECK_EQ(track.all("step", "look at the own input").size(), 1u);
-    CHECK_EQ(track.all("step", "fold chunk ").size(), kRanks * kRanks);
-    CHECK_EQ(track.all("step", "finish chunk ").size(), kRanks);
-    CHECK_EQ(track.all("step", "look away").size(), 1u);
+    CHECK(step(1, "send the input to", 1) == 1 && step(2, "send the input to", 2) == 1);
+    CHECK(step(3, "wait for the input of", 1) == 1 && step(4, "wait for the input of", 2) == 1);
+    CHECK_EQ(track.all("step", "set the own input aside").size(), 1u);
+    CHECK_EQ(track.all("step", "reduce chunk ").size(), kRanks * kRanks);
+    CHECK_EQ(track.all("step", "post-op on chunk ").size(), kRanks);
+    CHECK_EQ(track.all("step", "release the inputs").size(), 1u);
     CHECK_EQ(sum_of(track.all("step"), "sent_bytes"), 2 * 24.0);
   }
   CHECK_EQ(it.arrows, kRanks * (kRanks - 1));

@@ -37,19 +37,19 @@ std::string sides_words(const TracedStep& it) {
 std::string step_words(const TracedStep& it) {
   switch (it.step.primitive) {
     case Primitive::post_op:
-      return text("finish chunk %d", it.step.receive->chunk);
+      return text("post-op on chunk %d", it.step.receive->chunk);
     case Primitive::copy_input:
-      return text("keep chunk %d", it.step.receive->chunk);
+      return text("copy chunk %d of the input", it.step.receive->chunk);
     case Primitive::send_input:
-      return text("show the input to rank %d", it.to);
+      return text("send the input to rank %d", it.to);
     case Primitive::wait_input:
-      if (it.received == 0) return "look at the own input";
-      if (!it.step.receive) return text("look at the input of rank %d", it.from);
-      return text("look at chunk %d of rank %d", it.step.receive->chunk, it.from);
+      if (it.received == 0) return "set the own input aside";
+      if (!it.step.receive) return text("wait for the input of rank %d", it.from);
+      return text("wait for chunk %d of rank %d", it.step.receive->chunk, it.from);
     case Primitive::reduce_input:
-      return text("fold chunk %d of rank %d", it.step.receive->chunk, it.step.from.rank);
+      return text("reduce chunk %d of rank %d", it.step.receive->chunk, it.step.from.rank);
     case Primitive::release_inputs:
-      return "look away";
+      return "release the inputs";
     default:
       return sides_words(it);
   }
