@@ -184,8 +184,8 @@ std::vector<Edge> Communicator::ring_edges() const {
   std::vector<Edge> edges;
   for (int from = 0; from < size() && size() > 1; ++from) {
     const int to = Ring{from, size()}.right().rank;
-    Reach way = reach(impl_->peers.rank_info(from), impl_->peers.rank_info(to));
-    edges.push_back({from, to, std::move(way.transport), std::move(way.why)});
+    Way way = impl_->peers.way(from, to);
+    edges.push_back({from, to, way.transport, std::move(way.why)});
   }
   return edges;
 }

@@ -7,10 +7,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace ringside {
 
 class Trace;
+struct Route;
 class Transport;
 struct Operation;
 
@@ -82,7 +84,10 @@ struct Options {
   // program's own handler noted. ringside installs no handlers.
   const std::atomic<int>* interrupted = nullptr;
 
-  // Tests put their own transport, or a faulty decorator, around the real one here.
+  // Tests put a table of transports of their own in place of the library's (peers/routes.h) here.
+  std::shared_ptr<const std::vector<Route>> routes;
+
+  // Tests put a decorator around each transport in use here.
   using Decorate = std::function<std::unique_ptr<Transport>(std::unique_ptr<Transport>)>;
   Decorate decorate;
 

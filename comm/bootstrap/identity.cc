@@ -1,4 +1,4 @@
-// Finding out who and where this process is, and what that means for the way to a peer.
+// Finding out who and where this process is.
 #include "comm/bootstrap/identity.h"
 
 #include <sys/stat.h>
@@ -27,8 +27,6 @@ void read_line(const char* path, char* line, std::size_t bytes) {
     line[std::strcspn(line, "\n")] = '\0';
   std::fclose(file);
 }
-
-bool same_host(const PeerInfo& a, const PeerInfo& b) { return a.boot_id == b.boot_id; }
 
 }  // namespace
 
@@ -59,36 +57,11 @@ PeerInfo my_peer_info(const Options& options, bool has_device) {
   return me;
 }
 
-Reach reach(const PeerInfo& a, const PeerInfo& b) {
-  if (a.process == b.process)
-    return {true, "shm", "same process: one mapping, shared by threads", true};
-  if (!same_host(a, b))
-    return {false, "none",
-            text("%s and %s are different hosts, and shared memory does not reach that far",
-                 a.host.data(), b.host.data())};
-  if (a.user != b.user)
-    return {false, "none", text("they run as different users (%u and %u)", a.user, b.user)};
-  if (a.net_namespace != b.net_namespace || a.pid_namespace != b.pid_namespace)
-    return {false, "none",
-            "they are in different containers (network or pid namespaces), where neither can hand "
-            "the other "
-            "its memory; start both in one"};
-  return {true, "shm", "same host: one memory file, mapped by both", true};
-}
+bool same_host(const PeerInfo& a, const PeerInfo& b) { return a.boot_id == b.boot_id; }
 
 bool on_one_host(const std::vector<PeerInfo>& everyone) {
   return std::all_of(everyone.begin(), everyone.end(),
                      [&](const PeerInfo& it) { return same_host(it, everyone[0]); });
-}
-
-// Ranks that cannot reach each other at all are refused elsewhere, whatever they chose.
-ControlChoice agreed_control(const std::vector<PeerInfo>& everyone) {
-  const auto choice = static_cast<ControlChoice>(everyone[0].control);
-  if (choice != ControlChoice::automatic) return choice;
-  for (const PeerInfo& a : everyone)
-    for (const PeerInfo& b : everyone)
-      if (const Reach way = reach(a, b); way.possible && !way.mapped) return ControlChoice::socket;
-  return ControlChoice::shared;
 }
 
 void check_agreement(const std::vector<PeerInfo>& everyone) {

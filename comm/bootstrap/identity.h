@@ -1,5 +1,5 @@
-// Who a rank is: what ranks tell each other once, at the start, to find out how they can reach each
-// other.
+// Who a rank is: what the ranks exchange once, at the start. From it they find out how they can
+// reach each other (peers/routes.h).
 #pragma once
 
 #include <sched.h>
@@ -16,6 +16,7 @@ namespace ringside {
 
 // Trivially copyable: it travels through the bootstrap as bytes.
 struct PeerInfo {
+  int rank = 0;                     // in the communicator
   std::array<char, 64> host{};      // for people; never compared
   std::array<char, 40> boot_id{};   // equal on one running kernel, and nowhere else
   std::uint64_t process = 0;        // process_nonce(): equal for threads of one process
@@ -38,19 +39,8 @@ struct PeerInfo {
 // `has_device`: whether this rank has made a device current, or brings one of its own.
 PeerInfo my_peer_info(const Options& options, bool has_device = false);
 
-// How two ranks reach each other, and why so: the words that a table of edges prints.
-struct Reach {
-  bool possible;
-  std::string transport;  // "shm"
-  std::string why;        // "same host, other process: one memory file, mapped by both"
-  bool mapped = false;    // whether loads and stores of one reach the other's window
-};
-Reach reach(const PeerInfo& a, const PeerInfo& b);
-
+bool same_host(const PeerInfo& a, const PeerInfo& b);
 bool on_one_host(const std::vector<PeerInfo>& everyone);
-
-// What all ranks use, never automatic: the same on each, as all see the same identities.
-ControlChoice agreed_control(const std::vector<PeerInfo>& everyone);
 
 // Throws Error{usage} with the first rank's complaint, or naming the first rank whose options
 // differ from rank 0's, and how. Every rank sees the same identities and so comes to the same

@@ -2,23 +2,21 @@
 // it. No message of a collective goes this way; it is beside the data, and silent while all is
 // well.
 //
-//     what                     shared (one host)                socket (anywhere)
-//     a peer's status page     read where it is, through the    a copy: asked for, answered by the
-//                              window that is mapped here       peer's service thread
-//     its process has died     a pidfd of it becomes readable   its connection ends without a
+//     what                      shared (one host)               socket (anywhere)
+//     a peer's status page      read where it is, through the   a copy: asked for, answered by the
+//                               window that is mapped here      peer's service thread
+//     its process has died      a pidfd of it becomes readable  its connection ends without a
 //                                                               farewell
-//     it is stopped            /proc says so                    it does not answer
-//     it has left              its status page says so          its farewell
-//     a call here has failed   the peers' alarm cells are set   the status page is sent to all; a
-//                                                               peer's service thread sets its own
-//                                                               cell
+//     it is stopped             /proc says so                   it does not answer
+//     it has left               its status page says so         its farewell
+//     a call here has failed    the peers' alarm cells are set  the status page is sent to all; a
+//                                                               peer's service thread sets its cell
 //
 // A call looks at one alarm cell, in its own window, whichever of the two is in use: the hot path
-// does not know of this file. Which one it is, all ranks decide alike (agreed_control, identity.h):
-// shared where memory is mapped, else socket.
+// does not know of this file. Which one it is, all ranks decide alike (agreed_control in
+// peers/routes.h): shared where all memory is mapped, else socket.
 //
-// What a transport to come owes to it: a farewell is believed at once. A transport whose data may
-// still be on its way then must see it arrive before the control is ended.
+// A farewell may be heard of before the last of the data has come: promise 7 of transport.h.
 #pragma once
 
 #include <chrono>

@@ -105,6 +105,9 @@ std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers
     group->facts_.push_back(it.facts);
   }
   group->capabilities_ = capabilities_of(group->facts_, options.executor);
+  for (int peer = 1; peer < peers.size(); ++peer)
+    if (!peers.way(0, peer).mapped)
+      group->capabilities_ = {ExecutorChoice::host, "not all ranks share memory", 1, false};
   if (group->capabilities_.executor == ExecutorChoice::host) return group;
 
   attempt(mine.sentence, [&] {

@@ -127,7 +127,7 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t po
   note.over();
 }
 
-// A peer that has left needs nothing more; neither does one that is this rank itself.
+// A peer that has left needs nothing more.
 void Waiter::drive_until_sent() {
   const auto left = [&](int peer) {
     const StatusPage* status_page = peers_.status_page_of(peer);

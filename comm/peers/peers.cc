@@ -1,4 +1,4 @@
-// Setting up the ranks' windows and what tells them about each other; the map is in peers.h.
+// Setting up the ranks' windows and their control channel; the map is in peers.h.
 #include "comm/peers/peers.h"
 
 #include <algorithm>
@@ -10,19 +10,9 @@
 #include "comm/control/shared.h"
 #include "comm/control/socket.h"
 #include "comm/error.h"
-#include "comm/transport/shm/shm.h"
 
 namespace ringside {
 namespace {
-
-constexpr std::size_t kPageBytes = 4096;
-constexpr std::size_t kStatusPageBytes =
-    (sizeof(StatusPage) + kPageBytes - 1) / kPageBytes * kPageBytes;
-
-// All pair channels of a rank together stay within this much memory: with many ranks their slots
-// shrink.
-constexpr std::size_t kPairBudgetBytes = std::size_t{8} << 20;
-constexpr int kPairSlots = 16;
 
 // All ranks have just met, so one that has not called by then has failed, and cannot say so here.
 constexpr double kControlWithin_s = 20;
@@ -48,56 +38,37 @@ void check_outcome(const Outcome& outcome, int rank) {
 
 }  // namespace
 
-WindowPlan WindowPlan::make(int size, std::size_t slot_bytes, int slot_count) {
-  const int slots = slot_count == 1 ? 1 : std::min(4 * slot_count, kPairSlots);
-  const std::size_t share = kPairBudgetBytes / static_cast<std::size_t>(kUses * size * slots);
-  const std::size_t fair = std::max<std::size_t>(share / kLineBytes * kLineBytes, 4 * kLineBytes);
-  return {size, {slot_count, slot_bytes}, {slots, std::min(slot_bytes, fair)}};
-}
-
-ChannelPlace WindowPlan::ring_place() const { return {kRingCreditCell + 1, kStatusPageBytes}; }
-
-int WindowPlan::pair_credit_cell(Use use, int peer) const {
-  const int pair_number = static_cast<int>(use) * size + peer;
-  return ring_place().first_cell + ring.slots + pair_number * (1 + pair.slots);
-}
-
-ChannelPlace WindowPlan::pair_place(Use use, int peer) const {
-  const auto pair_number = static_cast<std::size_t>(static_cast<int>(use) * size + peer);
-  return {pair_credit_cell(use, peer) + 1,
-          kStatusPageBytes + ring.total_bytes() + pair_number * pair.total_bytes()};
-}
-
-bool WindowPlan::is_credit_cell(int cell) const {
-  const int first_pair = pair_credit_cell(Use::messages, 0);
-  if (cell < first_pair) return cell == kRingCreditCell;
-  return (cell - first_pair) % (1 + pair.slots) == 0;
-}
-
 Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
-    : rank_(bootstrap.rank()), size_(bootstrap.size()) {
+    : rank_(bootstrap.rank()),
+      size_(bootstrap.size()),
+      routes_(options.routes
+                  ? options.routes
+                  : std::shared_ptr<const Routes>(std::shared_ptr<void>(), &all_routes())) {
   // Options that make no sense are refused by all ranks together, after the first meeting.
-  const PeerInfo me = my_peer_info(options, has_device);
+  PeerInfo me = my_peer_info(options, has_device);
+  me.rank = rank_;
   const double timeout_s = me.complaint[0] == '\0' ? options.timeout_s : Options{}.timeout_s;
   const Deadline deadline = Deadline::after_seconds(timeout_s);
   everyone_ = bootstrap.all_gather(me, deadline);
   check_agreement(everyone_);
-  plan_ = WindowPlan::make(size_, options.slot_bytes, options.slot_count);
+  choose_routes();
+  layout_ = WindowLayout::make(size_, options.slot_bytes, options.slot_count);
   const Secret secret = bootstrap.all_gather(draw_secret(), deadline)[0];
 
-  // Two things can fail on one rank alone: making its own window, and opening the others'. After
+  // Two things can fail on one rank alone: making its own windows, and opening the others'. After
   // each the ranks tell each other how it went, so they go on together or stop together, with the
   // words of a rank that failed for a reason of its own.
-  const bool sockets = size_ > 1 && agreed_control(everyone_) == ControlChoice::socket;
+  const bool sockets = size_ > 1 && agreed_control(*routes_, everyone_) == ControlChoice::socket;
   UniqueFd listener;
   Offer mine;
   attempt(mine.outcome, [&] {
-    make_window(secret, options);
+    make_windows(secret, options);
     if (!sockets) return;
     listener = listen_on(resolve(control_host(everyone_, bootstrap), 0), text("rank %d", rank_));
     mine.control = local_address(listener.get());
   });
-  if (window_) mine.handle = window_->handle();
+  for (std::size_t row = 0; row < own_.size(); ++row)
+    if (own_[row].window) mine.handles[row] = own_[row].window->handle();
   const std::vector<Offer> offers = bootstrap.all_gather(mine, deadline);
   for (int peer = 0; peer < size_; ++peer) check_outcome(offers[index(peer)].outcome, peer);
 
@@ -117,28 +88,50 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
   for (int peer = 0; peer < size_; ++peer) check_outcome(outcomes[index(peer)], peer);
 }
 
-void Peers::make_window(const Secret& secret, const Options& options) {
-  bool several_processes = false;
-  for (const PeerInfo& it : everyone_) several_processes |= it.process != rank_info(rank_).process;
-  transport_ = std::make_unique<ShmTransport>(secret, ShmOptions{.serve = several_processes});
-  if (options.decorate) transport_ = options.decorate(std::move(transport_));
-  if (transport_->is_driven()) driven_.push_back(transport_.get());
-  window_ = transport_->expose(plan_.total_bytes(), plan_.total_cells());
-  status_page_.reset(new (window_->data()) StatusPage);
+// Throws what every rank throws, as all know the same.
+void Peers::choose_routes() {
+  if (routes_->size() > kMostRoutes)
+    throw Error(Fault::usage, text("there are more than %zu transports", kMostRoutes));
+  row_of_.assign(index(size_), kMostRoutes);
+  for (int a = 0; a < size_; ++a)
+    for (int b = a + 1; b < size_; ++b) {
+      const Way it = way(a, b);
+      if (it.row < 0)
+        throw Error(Fault::usage,
+                    text("rank %d and rank %d cannot reach each other: %s", a, b, it.why.c_str()));
+      if (a == rank_) row_of_[index(b)] = static_cast<std::size_t>(it.row);
+      if (b == rank_) row_of_[index(a)] = static_cast<std::size_t>(it.row);
+    }
+  const std::size_t first = *std::min_element(row_of_.begin(), row_of_.end());
+  row_of_[index(rank_)] = size_ == 1 ? 0 : first;
+}
+
+void Peers::make_windows(const Secret& secret, const Options& options) {
+  for (std::size_t row = 0; row < routes_->size(); ++row) {
+    if (std::find(row_of_.begin(), row_of_.end(), row) == row_of_.end()) continue;
+    std::unique_ptr<Transport> transport = (*routes_)[row].make(secret, everyone_);
+    if (options.decorate) transport = options.decorate(std::move(transport));
+    if (transport->is_driven()) driven_.push_back(transport.get());
+    own_[row].window = transport->expose(layout_.total_bytes(), layout_.total_cells());
+    own_[row].transport = std::move(transport);
+  }
+  home_ = &own_window(rank_);
+  status_page_.reset(new (home_->data()) StatusPage);
 }
 
 void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
                          const StopCondition& stop) {
   windows_.resize(index(size_));
   if (!listener) {
-    control_ = std::make_unique<SharedControl>(rank_, everyone_, windows_, WindowPlan::kAlarmCell);
+    control_ =
+        std::make_unique<SharedControl>(rank_, everyone_, windows_, WindowLayout::kAlarmCell);
     return;
   }
   std::vector<TcpAddress> addresses;
   for (const Offer& offer : offers) addresses.push_back(offer.control);
   // What peers do elsewhere by a store into this rank's alarm cell is done here.
   const auto on_alarm = [this](int origin) {
-    window_->cell(WindowPlan::kAlarmCell).release({static_cast<std::uint32_t>(origin) + 1, 1});
+    home_->cell(WindowLayout::kAlarmCell).release({static_cast<std::uint32_t>(origin) + 1, 1});
   };
   control_ = std::make_unique<SocketControl>(
       rank_, connect_mesh(rank_, std::move(listener), addresses, secret, stop), *status_page_,
@@ -148,32 +141,30 @@ void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, co
 void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_) continue;
-    const Reach way = reach(rank_info(rank_), rank_info(peer));
-    if (!way.possible)
-      throw Error(Fault::usage, text("rank %d and rank %d cannot reach each other: %s", rank_, peer,
-                                     way.why.c_str()));
-    windows_[index(peer)] = transport_->open(peer, offers[index(peer)].handle, deadline);
+    const std::size_t row = row_of_[index(peer)];
+    windows_[index(peer)] =
+        own_[row].transport->open(peer, offers[index(peer)].handles[row], deadline);
   }
 }
 
 SendEnd Peers::ring_send_end() {
-  return {*windows_[index(right())], window_->cell(WindowPlan::kRingCreditCell), plan_.ring_place(),
-          plan_.ring};
+  return {*windows_[index(right())], own_window(right()).cell(WindowLayout::kRingCreditCell),
+          layout_.ring_place(), layout_.ring};
 }
 
 ReceiveEnd Peers::ring_receive_end() {
-  return {*window_, *windows_[index(left())], WindowPlan::kRingCreditCell, plan_.ring_place(),
-          plan_.ring};
+  return {own_window(left()), *windows_[index(left())], WindowLayout::kRingCreditCell,
+          layout_.ring_place(), layout_.ring};
 }
 
 SendEnd Peers::pair_send_end(Use use, int peer) {
-  return {*windows_[index(peer)], window_->cell(plan_.pair_credit_cell(use, peer)),
-          plan_.pair_place(use, rank_), plan_.pair};
+  return {*windows_[index(peer)], own_window(peer).cell(layout_.pair_credit_cell(use, peer)),
+          layout_.pair_place(use, rank_), layout_.pair};
 }
 
 ReceiveEnd Peers::pair_receive_end(Use use, int peer) {
-  return {*window_, *windows_[index(peer)], plan_.pair_credit_cell(use, rank_),
-          plan_.pair_place(use, peer), plan_.pair};
+  return {own_window(peer), *windows_[index(peer)], layout_.pair_credit_cell(use, rank_),
+          layout_.pair_place(use, peer), layout_.pair};
 }
 
 bool Peers::may_expose() const { return size_ > 1 && control_->alarms_at_once(); }
@@ -183,7 +174,7 @@ const StatusPage* Peers::status_page_of(int peer) const {
 }
 
 int Peers::alarm_origin() const {
-  return static_cast<int>(window_->cell(WindowPlan::kAlarmCell).acquire().sequence) - 1;
+  return static_cast<int>(home_->cell(WindowLayout::kAlarmCell).acquire().sequence) - 1;
 }
 
 Error Peers::alarm_cause() const {

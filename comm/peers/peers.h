@@ -1,12 +1,14 @@
-// The ranks of a communicator and what connects them: a window each, opened by all the others; a
-// status page at the start of each window; an alarm; and the control channel (control.h), which
-// tells what a peer does and whether it is still there.
+// The ranks of a communicator and what connects them: windows, opened by the others; a status page
+// and an alarm; and the control channel (control.h), by which ranks learn what a peer does and
+// whether it is still there.
 //
-//     my window                                every peer holds a PeerWindow of it
-//     ┌──────────────────────────────────────────────────────────────────────────────────────┐
-//     │ cells:  alarm │ credit from the right │ ring slots' │ each pair: credit, slots' cells │
-//     │ data:   status page                   │ ring slots  │ each pair: slots                │
-//     └──────────────────────────────────────────────────────────────────────────────────────┘
+// Each pair of ranks has its transport (routes.h), so a rank has a window of its own for each
+// transport in use, and each peer opens the one of their pair:
+//
+//     my window over shm    ◀── PeerWindow of rank 1     status page, alarm; their channels' slots
+//     my window over …      ◀── PeerWindows of 2 and 3   their channels' slots
+//
+// All have the same layout (window_layout.h). The status page and the alarm are in the first one.
 //
 // Collectives run on the *ring* channels (from the left, to the right) and, where a rank talks to
 // others than its neighbours, on the *mesh*: a channel for each ordered pair of ranks. send and
@@ -18,6 +20,7 @@
 // waits, so one failure ends all ranks' calls.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,36 +31,14 @@
 #include "comm/control/control.h"
 #include "comm/control/status.h"
 #include "comm/options.h"
+#include "comm/peers/routes.h"
+#include "comm/peers/window_layout.h"
 #include "comm/transport/channel.h"
 #include "comm/transport/transport.h"
 #include "comm/util/secret.h"
 #include "comm/util/tcp_socket.h"
 
 namespace ringside {
-
-// What the channels between each ordered pair of ranks are for.
-enum class Use { messages, mesh };  // send and recv; collectives off the ring
-inline constexpr int kUses = 2;
-
-// Where everything lies in a window: arithmetic on (options, size) alone, so the same on all ranks.
-struct WindowPlan {
-  int size = 0;
-  ChannelShape ring;
-  ChannelShape pair;
-
-  static WindowPlan make(int size, std::size_t slot_bytes, int slot_count);
-
-  static constexpr int kAlarmCell = 0;
-  static constexpr int kRingCreditCell = 1;
-  ChannelPlace ring_place() const;
-  int pair_credit_cell(Use use, int peer) const;
-  ChannelPlace pair_place(Use use, int peer) const;
-  // Whether credit comes back in this cell, and no message.
-  bool is_credit_cell(int cell) const;
-  // One past the last pair is where a further one would begin.
-  int total_cells() const { return pair_credit_cell(Use::mesh, size); }
-  std::size_t total_bytes() const { return pair_place(Use::mesh, size).first_byte; }
-};
 
 // How a rank tells the others whether a step of the set-up succeeded.
 struct Outcome {
@@ -68,14 +49,14 @@ struct Outcome {
 
 struct Offer {
   Outcome outcome;
-  WindowHandle handle;
+  std::array<WindowHandle, kMostRoutes> handles;  // by row of the table, of transports in use
   TcpAddress control;  // where the rank listens for control connections, if there are to be any
 };
 
 class Peers {
  public:
-  // Collective: finds out who is there, makes this rank's window and opens all others. Either every
-  // rank gets its Peers or every rank throws. Throws Error{usage, system, timeout}.
+  // Collective: finds out who is there, makes this rank's windows and opens the others'. Either
+  // every rank gets its Peers or every rank throws. Throws Error{usage, system, timeout}.
   Peers(Bootstrap& bootstrap, const Options& options, bool has_device = false);
   Peers(const Peers&) = delete;
   Peers& operator=(const Peers&) = delete;
@@ -87,6 +68,9 @@ class Peers {
   const PeerInfo& rank_info(int peer) const { return everyone_[index(peer)]; }
   bool more_ranks_than_cpus() const { return oversubscribed(everyone_, rank_); }
 
+  // How two ranks reach each other.
+  Way way(int a, int b) const { return way_between(*routes_, rank_info(a), rank_info(b)); }
+
   // The channels' ends; not for this rank itself.
   SendEnd ring_send_end();
   ReceiveEnd ring_receive_end();
@@ -96,7 +80,7 @@ class Peers {
   // May this rank expose memory (transport.h)? Only where an alarm is seen before what follows it.
   bool may_expose() const;
 
-  std::size_t pair_slot_bytes() const { return plan_.pair.slot_bytes; }
+  std::size_t pair_slot_bytes() const { return layout_.pair.slot_bytes; }
 
   // Driven transports (transport.h), if there are any, on the rank's own thread.
   bool is_driven() const { return !driven_.empty(); }
@@ -112,7 +96,7 @@ class Peers {
   const StatusPage* status_page_of(int peer) const;
 
   // --- when something is wrong ---
-  bool alarmed() const { return window_->cell(WindowPlan::kAlarmCell).acquire().sequence != 0; }
+  bool alarmed() const { return home_->cell(WindowLayout::kAlarmCell).acquire().sequence != 0; }
   // What the rank that raised the alarm wrote down. Only when alarmed().
   Error alarm_cause() const;
   // Writes the cause on this rank's status page and alarms every peer, unless it learnt of it from
@@ -129,25 +113,34 @@ class Peers {
  private:
   int alarm_origin() const;
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
-  void make_window(const Secret& secret, const Options& options);
+  void choose_routes();
+  void make_windows(const Secret& secret, const Options& options);
+  Window& own_window(int peer) { return *own_[row_of_[index(peer)]].window; }
   void open_windows(const std::vector<Offer>& offers, Deadline deadline);
   void make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
                     const StopCondition& stop);
 
   int rank_;
   int size_;
-  WindowPlan plan_;
+  WindowLayout layout_;
   std::vector<PeerInfo> everyone_;
-  std::unique_ptr<Transport> transport_;
+  std::shared_ptr<const Routes> routes_;
+  // This rank's end of each transport in use, by row of the table; null where one is not in use.
+  struct Own {
+    std::unique_ptr<Transport> transport;
+    std::unique_ptr<Window> window;
+  };
+  std::array<Own, kMostRoutes> own_;
+  std::vector<std::size_t> row_of_;  // by peer; for this rank itself the first row in use
   std::vector<Transport*> driven_;
-  std::unique_ptr<Window> window_;
+  Window* home_ = nullptr;  // the window with the status page and the alarm
   std::vector<std::unique_ptr<PeerWindow>> windows_;  // null for this rank itself
   // In the window's memory. However this object ends, a start that fails included, the others are
   // to see that it has left.
   struct Leave {
     void operator()(StatusPage* status_page) const { status_page->set_left(); }
   };
-  std::unique_ptr<StatusPage, Leave> status_page_;  // after window_, so that it ends first
+  std::unique_ptr<StatusPage, Leave> status_page_;  // after the windows, so that it ends first
   std::unique_ptr<Control> control_;                // and this before it
 };
 

@@ -6,6 +6,7 @@
 
 #include "comm/allocate.h"
 #include "comm/bootstrap/threads.h"
+#include "tests/transport/network_transport.h"
 
 namespace ringside::test {
 namespace {
@@ -286,6 +287,7 @@ void run_cases(Context& t, int ranks, const Options& options, const std::vector<
 Options test_options() {
   Options options;
   options.timeout_s = 20;
+  options.routes = OverRig::routes();
   return options;
 }
 

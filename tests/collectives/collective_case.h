@@ -113,7 +113,8 @@ void run_cases(Context& t, int ranks, const Options& options, const std::vector<
                const ElsewhereOf& elsewhere_of = {});
 std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks);
 
-// Options with which a hang becomes an error long before the test's own time is up.
+// Options with which a hang becomes an error long before the test's own time is up, and ranks are
+// connected as an OverRig says (tests/transport/network_transport.h).
 Options test_options();
 
 }  // namespace ringside::test

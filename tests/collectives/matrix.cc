@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "tests/collectives/collective_case.h"
+#include "tests/transport/network_transport.h"
 #include "tools/support/faulty_transport.h"
 
 using namespace ringside;
@@ -41,7 +42,7 @@ std::vector<Shape> shapes() {
                             {64, 2, one_shot, true, false, Exposing::in_turn},
                             {256, 2, two_shot, true, true, Exposing::in_turn}};
   // The thread sanitizer makes all of this ten times slower; its interest is in who waits for whom.
-  if (kUnderTsan)
+  if (kUnderTsan || OverRig::routes())
     all = {
         {8, 1},         {64, 2, one_shot},    {64, 2, two_shot},
         {256, 3, ring}, {64, 2, ring, false}, {256, 2, automatic, true, false, Exposing::in_turn}};
@@ -186,7 +187,8 @@ std::size_t slices_of(const Operation& what, int ranks, std::size_t slot_bytes) 
   return (cut ? bytes / static_cast<std::size_t>(ranks) : bytes) / slot_bytes;
 }
 
-void run_matrix(Context& t, int ranks) {
+// With `keep` only every so manieth case, others for each shape.
+void run_matrix(Context& t, int ranks, std::size_t keep = 1) {
   Cases cases;
   add_reductions(cases, ranks, Kind::all_reduce);
   add_reductions(cases, ranks, Kind::reduce_scatter);
@@ -197,10 +199,11 @@ void run_matrix(Context& t, int ranks) {
   add_pairs(cases, ranks);
   const std::vector<Expectation> all = expect_all(cases.list, ranks);
   constexpr std::size_t kSlicesMax = 130;
+  std::size_t next = 0;  // of those to keep
   for (const Shape& shape : shapes()) {
     std::vector<Case> chosen;
     std::vector<Expectation> expected;
-    for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t i = next++ % keep; i < all.size(); i += keep) {
       if (slices_of(cases.list[i].what, ranks, shape.slot_bytes) > kSlicesMax) continue;
       chosen.push_back(cases.list[i]);
       expected.push_back(all[i]);
@@ -214,6 +217,13 @@ void run_matrix(Context& t, int ranks) {
     // All that does not fit a cell is exposed.
     if (shape.exposing != Exposing::nothing) options.zero_copy_from_bytes = 1;
     run_cases(t, ranks, options, chosen, expected, shape.exposing);
+  }
+}
+
+void run_over_network(Context& t, int ranks) {
+  for (const Rig& rig : rigs()) {
+    OverRig over(rig);
+    run_matrix(t, ranks, kUnderTsan ? 37 : 11);
   }
 }
 
@@ -234,3 +244,9 @@ RINGSIDE_TEST(collectives, matrix_of_7_ranks) {
   run_matrix(t, 7);
 }
 RINGSIDE_TEST(collectives, matrix_of_8_ranks) { run_matrix(t, 8); }
+
+// Transports by the pair: the network between all ranks, and beside shared memory.
+RINGSIDE_TEST(network, matrix_of_2_ranks) { run_over_network(t, 2); }
+RINGSIDE_TEST(network, matrix_of_3_ranks) { run_over_network(t, 3); }
+RINGSIDE_TEST(network, matrix_of_4_ranks) { run_over_network(t, 4); }
+RINGSIDE_TEST(network, matrix_of_5_ranks) { run_over_network(t, 5); }

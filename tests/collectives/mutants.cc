@@ -164,7 +164,7 @@ RINGSIDE_TEST(mutants, excess_credit_is_an_error_on_all_ranks) {
   std::atomic<int> protocol_errors{0};
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     Options mine = options;
-    if (bootstrap.rank() == 1) mine.decorate = generous_credit(WindowPlan::kRingCreditCell);
+    if (bootstrap.rank() == 1) mine.decorate = generous_credit(WindowLayout::kRingCreditCell);
     Communicator comm(bootstrap, mine);
     std::vector<float> data(16 * 64);  // 64 messages
     try {

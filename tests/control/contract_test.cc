@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "comm/control/wire.h"
+#include "comm/peers/routes.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/control/worlds.h"
 #include "tests/errors/endings.h"
@@ -125,9 +126,9 @@ RINGSIDE_TEST(control, ranks_choose_alike) {
   });
   std::vector<PeerInfo> hosts(2);
   for (PeerInfo& it : hosts) it.process = static_cast<std::uint64_t>(&it - hosts.data());
-  CHECK(agreed_control(hosts) == ControlChoice::shared);
+  CHECK(agreed_control(all_routes(), hosts) == ControlChoice::shared);
   for (PeerInfo& it : hosts) it.control = static_cast<std::int32_t>(ControlChoice::socket);
-  CHECK(agreed_control(hosts) == ControlChoice::socket);
+  CHECK(agreed_control(all_routes(), hosts) == ControlChoice::socket);
 }
 
 // --- mutants ---

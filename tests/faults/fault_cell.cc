@@ -9,6 +9,7 @@
 #include "comm/allocate.h"
 #include "comm/error.h"
 #include "comm/peers/peers.h"
+#include "tests/transport/network_transport.h"
 #include "tools/support/faulty_transport.h"
 
 namespace ringside::test {
@@ -32,6 +33,7 @@ Options cell_options(const FaultyCall& call, double timeout_s) {
   options.algorithm = call.algorithm;
   options.timeout_s = timeout_s;
   options.warn_s = 0;
+  options.routes = OverRig::routes();
   return options;
 }
 
@@ -109,7 +111,7 @@ static_assert(kMessage >= kPart * kMostRanks);
 // Counts messages, which is what is not credit, for the latest place.
 class CountedMessages : public PeerWindowAround {
  public:
-  CountedMessages(std::unique_ptr<PeerWindow> inner, WindowPlan plan, std::vector<Place>* places)
+  CountedMessages(std::unique_ptr<PeerWindow> inner, WindowLayout plan, std::vector<Place>* places)
       : PeerWindowAround(std::move(inner)), plan_(plan), places_(places) {}
   void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
     if (!plan_.is_credit_cell(cell)) ++places_->back().messages;
@@ -117,7 +119,7 @@ class CountedMessages : public PeerWindowAround {
   }
 
  private:
-  WindowPlan plan_;
+  WindowLayout plan_;
   std::vector<Place>* places_;
 };
 
@@ -166,7 +168,7 @@ std::string describe(const FaultCell& cell) {
 
 std::vector<Place> places_of(const FaultyCall& call, int ranks) {
   const Options options = cell_options(call, 30);
-  const WindowPlan plan = WindowPlan::make(ranks, options.slot_bytes, options.slot_count);
+  const WindowLayout plan = WindowLayout::make(ranks, options.slot_bytes, options.slot_count);
   std::vector<std::vector<Place>> of_ranks(index(ranks));
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     const int rank = bootstrap.rank();

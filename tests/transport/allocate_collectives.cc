@@ -113,7 +113,7 @@ class NoAlarm : public PeerWindowAround {
   using PeerWindowAround::PeerWindowAround;
   std::byte* mapped() const override { return inner_->mapped(); }
   void signal(int cell, Signal value, const void* payload, std::size_t payload_bytes) override {
-    if (cell != WindowPlan::kAlarmCell)
+    if (cell != WindowLayout::kAlarmCell)
       PeerWindowAround::signal(cell, value, payload, payload_bytes);
   }
 };
@@ -172,7 +172,7 @@ RINGSIDE_TEST(allocate_collectives, ranks_need_not_choose_alike) {
   Options sockets = zero_copy_options();
   sockets.control = ControlChoice::socket;
   // With it nothing would be right (below).
-  sockets.decorate = early_return(WindowPlan::kRingCreditCell);
+  sockets.decorate = early_return(WindowLayout::kRingCreditCell);
   CHECK_EQ(failures_of(2, sockets, Exposing::both), 0);
 }
 
@@ -285,9 +285,9 @@ RINGSIDE_TEST(allocate_mutants, an_early_read_note_is_caught_by_the_oracle) {
   if (kUnderTsan) SKIP("the race that is made here is ThreadSanitizer's to see, and it does");
   for (const int ranks : {2, 3}) {
     Options options = zero_copy_options();
-    options.decorate = on_one_rank(early_return(WindowPlan::kRingCreditCell));
+    options.decorate = on_one_rank(early_return(WindowLayout::kRingCreditCell));
     CHECK(failures_of(ranks, options, Exposing::both) > 0);
-    options.decorate = on_one_rank(early_return(WindowPlan::kRingCreditCell));
+    options.decorate = on_one_rank(early_return(WindowLayout::kRingCreditCell));
     CHECK_EQ(failures_of(ranks, options, Exposing::nothing), 0);
   }
 }

@@ -260,8 +260,8 @@ RINGSIDE_TEST(window_plan, places_do_not_overlap) {
   for (const int size : {1, 2, 3, 8, 64, 1000})
     for (const std::size_t slot_bytes : {8, 65, 131072})
       for (const int slots : {1, 3, 4, 64}) {
-        const WindowPlan plan = WindowPlan::make(size, slot_bytes, slots);
-        CHECK(plan.ring_place().first_cell > WindowPlan::kRingCreditCell);
+        const WindowLayout plan = WindowLayout::make(size, slot_bytes, slots);
+        CHECK(plan.ring_place().first_cell > WindowLayout::kRingCreditCell);
         int next_cell = plan.ring_place().first_cell + plan.ring.slots;
         std::size_t next_byte = plan.ring_place().first_byte + plan.ring.total_bytes();
         CHECK(plan.ring.total_bytes() >= slot_bytes * static_cast<std::size_t>(slots));

@@ -188,10 +188,7 @@ std::string check_signals_only_grow(const TransportUnderTest& it, int rounds) {
   Pair pair(it, 64);
   const auto last = static_cast<std::uint32_t>(rounds);
   std::thread writer([&] {
-    for (std::uint32_t i = 1; i <= last; ++i) {
-      pair.to_right->signal(5, {i, ~i});
-      if (i % 100 == 0) send_all(*pair.left, *pair.to_right);
-    }
+    for (std::uint32_t i = 1; i <= last; ++i) pair.to_right->signal(5, {i, ~i});
     send_all(*pair.left, *pair.to_right);
   });
   std::string verdict;

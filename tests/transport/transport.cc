@@ -22,6 +22,7 @@
 #include "tests/collectives/collective_case.h"
 #include "tests/support/test.h"
 #include "tests/transport/contract.h"
+#include "tests/transport/network_transport.h"
 
 using namespace ringside;
 using namespace ringside::test;
@@ -34,12 +35,18 @@ const TransportUnderTest kShmSocket = {
       return std::make_unique<ShmTransport>(secret, options);
     }};
 
-std::vector<TransportUnderTest> transports() {
+std::vector<TransportUnderTest> shm_transports() {
   std::vector<TransportUnderTest> all;
   all.push_back(shm_of_threads());
   // ThreadSanitizer takes two mappings of one page for two pages: there it sees no release and no
   // acquire, and so nothing worth looking at.
   if (!kUnderTsan) all.push_back(kShmSocket);
+  return all;
+}
+
+std::vector<TransportUnderTest> transports() {
+  std::vector<TransportUnderTest> all = shm_transports();
+  all.push_back({"network", [](const Secret&) { return make_network_transport(); }, false});
   return all;
 }
 
@@ -170,7 +177,7 @@ RINGSIDE_TEST(transport, withdrawn_window_is_an_error_in_time) {
 }
 
 RINGSIDE_TEST(transport, open_and_close_leave_nothing_behind) {
-  for (const TransportUnderTest& it : transports()) {
+  for (const TransportUnderTest& it : shm_transports()) {
     // Once before counting: the first time may open something for good.
     check_payload(it);
     const std::size_t descriptors = open_descriptors(), mappings = memfd_mappings();
@@ -187,7 +194,7 @@ RINGSIDE_TEST(transport, open_and_close_leave_nothing_behind) {
 // file's pages until the last one is gone.)
 RINGSIDE_TEST(transport, memory_that_cannot_be_had_is_an_error) {
   constexpr std::size_t kTooMuch = std::size_t{1} << 63;
-  for (const TransportUnderTest& it : transports()) {
+  for (const TransportUnderTest& it : shm_transports()) {
     const auto transport = it.make(draw_secret());
     const std::size_t descriptors = open_descriptors();
     const std::string sentence = error_of([&] { transport->expose(kTooMuch, 1); });

@@ -109,7 +109,7 @@ MachineProbe medians(const std::vector<MachineProbe>& probes) {
 }
 
 Machine from_probe(const MachineProbe& probe, const Options& options, int ranks, int cores) {
-  const WindowPlan plan = WindowPlan::make(ranks, options.slot_bytes, options.slot_count);
+  const WindowLayout plan = WindowLayout::make(ranks, options.slot_bytes, options.slot_count);
   Machine it;
   it.name = "here";
   it.ranks_per_host = ranks;

@@ -152,7 +152,7 @@ Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
 
 Planner planner_of(const Communicator& comm) {
   const Options& options = comm.options();
-  const WindowPlan plan = WindowPlan::make(comm.size(), options.slot_bytes, options.slot_count);
+  const WindowLayout plan = WindowLayout::make(comm.size(), options.slot_bytes, options.slot_count);
   return {comm.rank(),
           comm.size(),
           options.slot_bytes,

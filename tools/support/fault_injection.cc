@@ -98,7 +98,7 @@ class Injector {
  public:
   Injector(const Injection& it, const Options& options, int size)
       : it_(it),
-        plan_(WindowPlan::make(size, options.slot_bytes, options.slot_count)),
+        plan_(WindowLayout::make(size, options.slot_bytes, options.slot_count)),
         interrupted_(options.interrupted) {}
 
   // A collective begins. What it says it is may be changed; what is carried out stays as it is.
@@ -117,7 +117,7 @@ class Injector {
 
   // A signal is about to be sent, and may be changed. False: it is lost.
   bool pass(int cell, Signal& value) {
-    const bool is_message = cell != WindowPlan::kAlarmCell && !plan_.is_credit_cell(cell);
+    const bool is_message = cell != WindowLayout::kAlarmCell && !plan_.is_credit_cell(cell);
     if (!is_message || !inside_ || ++messages_ != it_.step) return true;
     if (it_.what == What::drop_signal) return false;
     if (it_.what == What::corrupt_header)
@@ -138,14 +138,17 @@ class Injector {
     throw_system(text("cannot open the window of rank %d", peer));
   }
 
-  // The rank's own window: where its status page and its alarm are.
-  void watch(const Window& window) { window_ = &window; }
-  // True once: for the first communicator.
-  bool take() { return !std::exchange(taken_, true); }
+  // The rank's own windows. The first one has its status page and its alarm.
+  void watch(const Window& window) {
+    if (window_ == nullptr) window_ = &window;
+  }
+  // True for the transports of the first communicator. Groups are split off by calls of it.
+  bool take() const { return !called_; }
 
  private:
   // Whether it is to happen here and now, before any message.
   bool begins(std::uint64_t first_number, std::size_t count) {
+    called_ = true;
     inside_ = it_.op >= first_number && it_.op - first_number < count;
     messages_ = 0;
     return inside_ && it_.step == 0;
@@ -168,16 +171,16 @@ class Injector {
       if (interrupted_ != nullptr && interrupted_->load(std::memory_order_relaxed) != 0)
         return true;
       return status_page.state() == RankState::broken ||
-             window_->cell(WindowPlan::kAlarmCell).acquire().sequence != 0;
+             window_->cell(WindowLayout::kAlarmCell).acquire().sequence != 0;
     };
     while (!ends()) std::this_thread::sleep_for(milliseconds(1));
   }
 
   Injection it_;
-  WindowPlan plan_;
+  WindowLayout plan_;
   const std::atomic<int>* interrupted_;
   const Window* window_ = nullptr;
-  bool taken_ = false;
+  bool called_ = false;         // anything yet
   bool inside_ = false;         // the call that is meant
   std::uint64_t messages_ = 0;  // sent in it
 };
