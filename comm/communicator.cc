@@ -1,12 +1,199 @@
-// The public face: arguments become plans, and plans are carried out (communicator_impl.h).
+// What a communicator is made of: it counts calls, lets them be carried out on the host or on a
+// device, now or by the work queue, and notes how they end. Below it the public face: arguments
+// become plans.
 #include "comm/communicator.h"
 
+#include <atomic>
+#include <cstdio>
+#include <functional>
+#include <mutex>
 #include <utility>
 
-#include "comm/communicator_impl.h"
-#include "comm/split.h"
+#include "comm/device/calls.h"
+#include "comm/device/device.h"
+#include "comm/diagnostics/flight_record.h"
+#include "comm/diagnostics/flight_signal.h"
+#include "comm/host/calls.h"
+#include "comm/host/plan.h"
+#include "comm/host/send_recv.h"
+#include "comm/host/waiter.h"
+#include "comm/host/work_queue.h"
+#include "comm/peers/peers.h"
 
 namespace ringside {
+
+struct Communicator::Impl {
+  Impl(Bootstrap& bootstrap, const Options& chosen)
+      : options(chosen),
+        peers(bootstrap, options, options.device || has_current_device()),
+        self{peers.rank(), peers.size()},
+        waiter(peers, options),
+        host(peers, options, waiter),
+        device(DeviceCalls::open(bootstrap, peers, options)) {
+    if (!options.flight_folder.empty()) on_signal.emplace(peers, options.flight_folder);
+  }
+
+  // Calls under way end first: they use what is below.
+  ~Impl() {
+    work_queue.reset();
+    if (device) device->drain();
+  }
+
+  // With nothing under way a blocking call runs on the caller's thread: handing it over and waking
+  // up again costs more than a small collective. Otherwise it takes its turn.
+  template <class Job>
+  void now(Job&& job) {
+    if (!work_queue || work_queue->idle())
+      carry_out(job);
+    else
+      later(std::forward<Job>(job)).wait();
+  }
+
+  template <class Job>
+  Work later(Job job) {
+    if (!work_queue) work_queue = std::make_unique<WorkQueue>();
+    return work_queue->submit([this, job]() { carry_out(job); });
+  }
+
+  // The frame around every call: refused if the communicator is broken; if it fails, all ranks hear
+  // of it.
+  template <class Job>
+  void carry_out(const Job& job) {
+    if (const std::optional<Error> earlier = first_cause())
+      throw Error(earlier->fault(),
+                  text("the communicator is broken since an earlier call: %s", earlier->what()));
+    try {
+      run(job);
+    } catch (const Error& error) {
+      fail(error);
+      if (device) device->wait_for_end();
+      throw;
+    } catch (const std::exception& error) {
+      // Out of memory, say. Half a conversation has taken place, so this is everybody's end too.
+      const Error sentence(Fault::system, text("%s: %s", waiter.here().c_str(), error.what()));
+      fail(sentence);
+      if (device) device->wait_for_end();
+      throw sentence;
+    }
+  }
+
+  // send and recv are calls of two ranks, so only collectives are counted and chained alike on all.
+  Call enter(Plan& plan) {
+    if (options.on_call) options.on_call(number + 1, plan.what);
+    chain = chained(chain, fingerprint(plan.what));
+    const Call entry{++number, ++collectives, plan.what, chain, coarse_now_ms()};
+    waiter.enter(entry);  // first: a rank that comes when all is over has not entered the call
+    peers.status_page().note(entry);
+    return entry;
+  }
+
+  void run(Plan plan) {
+    if (device) [[unlikely]]
+      return run_beside_device(plan);
+    const Call entry = enter(plan);
+    host.carry_out(std::move(plan), entry);
+  }
+
+  void run_beside_device(Plan& plan) {
+    const std::optional<DeviceChoice> choice = device->takes(plan);
+    std::optional<Staging> staging;
+    if (!choice) staging = device->stage(plan);
+    const Call entry = enter(plan);
+    if (!choice) {
+      host.carry_out(plan, entry);
+      if (staging) staging->write_back();
+      return;
+    }
+    device->carry_out(plan, *choice, entry.fingerprint, waiter);
+    peers.status_page().note_finished(number);
+  }
+
+  // A call on the caller's stream: enqueued here and now, and then watched.
+  Work enqueue(const Plan& plan, void* stream) {
+    if (work_queue && !work_queue->idle())
+      work_queue->submit([] {}).wait();  // it counts calls, too
+    if (device && stream != nullptr) device->check_stream(stream);
+    Work work;
+    carry_out([&](Impl& it) { work = it.enqueue_or_run(plan, stream); });
+    return work;
+  }
+
+  Work enqueue_or_run(Plan plan, void* stream) {
+    if (device && stream != nullptr) {
+      if (const std::optional<DeviceChoice> choice = device->takes(plan)) {
+        const Call entry = enter(plan);
+        peers.status_page().note_finished(number);  // as far as this thread is concerned
+        return device->enqueue(plan, *choice, entry, stream,
+                               [this](const Error& error) { fail(error); });
+      }
+      device->finish(stream, waiter);
+    }
+    run(std::move(plan));
+    return {};
+  }
+
+  void run(const std::function<void(Impl&)>& job) { job(*this); }
+
+  void run(const Message& message) { run(std::span(&message, 1)); }
+  void run(std::span<const Message> messages) {
+    std::vector<Message> elsewhere;
+    std::optional<Staging> staging;
+    if (device) [[unlikely]] {
+      elsewhere.assign(messages.begin(), messages.end());
+      staging = device->stage(elsewhere);
+      messages = elsewhere;
+    }
+    waiter.check_alarm();  // for an empty batch too
+    if (options.on_messages) options.on_messages(number + 1, messages.size());
+    const std::uint64_t first_number = number + 1;
+    number += messages.size();
+    host.exchange(messages, first_number);
+    if (staging) staging->write_back();
+  }
+
+  Plan plan_all_reduce(const void* send, void* recv, std::size_t count, DType dtype,
+                       Reduction reduction) const {
+    return ringside::plan_all_reduce(self, send, recv, count, dtype, reduction,
+                                     host.settings().group_ranks);
+  }
+
+  // Two threads may come here at once: one whose call fails, and one that aborts. The first one's
+  // cause is the cause.
+  void fail(const Error& error) {
+    const std::lock_guard lock(cause_mutex);
+    if (cause) return;
+    cause.emplace(error);
+    peers.break_world(error);
+    broken.store(true, std::memory_order_release);
+    if (device) device->break_off();
+    if (options.flight_folder.empty()) return;
+    const std::string problem = ringside::write_flight(peers, options.flight_folder, "error");
+    if (!problem.empty()) std::fprintf(stderr, "ringside: %s\n", problem.c_str());
+  }
+
+  std::optional<Error> first_cause() const {
+    if (!broken.load(std::memory_order_acquire)) return std::nullopt;
+    const std::lock_guard lock(cause_mutex);
+    return cause;
+  }
+
+  Options options;
+  Peers peers;
+  Ring self;
+  Waiter waiter;
+  HostCalls host;
+  std::uint64_t number = 0;       // of calls
+  std::uint32_t collectives = 0;  // among them
+  std::uint32_t chain = 0;        // of their fingerprints
+  std::atomic<bool> broken{false};
+  mutable std::mutex cause_mutex;  // the work queue fails, the caller asks
+  std::optional<Error> cause;
+  std::optional<FlightOnSignal> on_signal;
+  std::unique_ptr<DeviceCalls> device;    // null where some rank has none
+  std::unique_ptr<WorkQueue> work_queue;  // last, so that it ends first
+};
+
+// --- the public face ---
 
 Communicator::Communicator(Bootstrap& bootstrap, const Options& options) {
   impl_ = std::make_unique<Impl>(bootstrap, options);
@@ -21,144 +208,131 @@ const Options& Communicator::options() const { return impl_->options; }
 
 void Communicator::all_reduce(const void* send, void* recv, std::size_t count, DType dtype,
                               Reduction reduction) {
-  impl_->now(plan_all_reduce(impl_->planner, send, recv, count, dtype, reduction));
+  impl_->now(impl_->plan_all_reduce(send, recv, count, dtype, reduction));
 }
 Work Communicator::all_reduce_async(const void* send, void* recv, std::size_t count, DType dtype,
                                     Reduction reduction) {
-  return impl_->later(plan_all_reduce(impl_->planner, send, recv, count, dtype, reduction));
+  return impl_->later(impl_->plan_all_reduce(send, recv, count, dtype, reduction));
 }
 
 void Communicator::reduce_scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,
                                   Reduction reduction) {
-  impl_->now(plan_reduce_scatter(impl_->planner, send, recv, recv_count, dtype, reduction));
+  impl_->now(plan_reduce_scatter(impl_->self, send, recv, recv_count, dtype, reduction));
 }
 Work Communicator::reduce_scatter_async(const void* send, void* recv, std::size_t recv_count,
                                         DType dtype, Reduction reduction) {
-  return impl_->later(
-      plan_reduce_scatter(impl_->planner, send, recv, recv_count, dtype, reduction));
+  return impl_->later(plan_reduce_scatter(impl_->self, send, recv, recv_count, dtype, reduction));
 }
 
 void Communicator::all_gather(const void* send, void* recv, std::size_t send_count, DType dtype) {
-  impl_->now(plan_all_gather(impl_->planner, send, recv, send_count, dtype));
+  impl_->now(plan_all_gather(impl_->self, send, recv, send_count, dtype));
 }
 Work Communicator::all_gather_async(const void* send, void* recv, std::size_t send_count,
                                     DType dtype) {
-  return impl_->later(plan_all_gather(impl_->planner, send, recv, send_count, dtype));
+  return impl_->later(plan_all_gather(impl_->self, send, recv, send_count, dtype));
 }
 
 void Communicator::reduce_scatter_v(const void* send, void* recv,
                                     std::span<const std::size_t> counts, DType dtype,
                                     Reduction reduction) {
-  impl_->now(plan_reduce_scatter_v(impl_->planner, send, recv, counts, dtype, reduction));
+  impl_->now(plan_reduce_scatter_v(impl_->self, send, recv, counts, dtype, reduction));
 }
 Work Communicator::reduce_scatter_v_async(const void* send, void* recv,
                                           std::span<const std::size_t> counts, DType dtype,
                                           Reduction reduction) {
-  return impl_->later(plan_reduce_scatter_v(impl_->planner, send, recv, counts, dtype, reduction));
+  return impl_->later(plan_reduce_scatter_v(impl_->self, send, recv, counts, dtype, reduction));
 }
 
 void Communicator::all_gather_v(const void* send, void* recv, std::span<const std::size_t> counts,
                                 DType dtype) {
-  impl_->now(plan_all_gather_v(impl_->planner, send, recv, counts, dtype));
+  impl_->now(plan_all_gather_v(impl_->self, send, recv, counts, dtype));
 }
 Work Communicator::all_gather_v_async(const void* send, void* recv,
                                       std::span<const std::size_t> counts, DType dtype) {
-  return impl_->later(plan_all_gather_v(impl_->planner, send, recv, counts, dtype));
+  return impl_->later(plan_all_gather_v(impl_->self, send, recv, counts, dtype));
 }
 
 void Communicator::broadcast(void* buffer, std::size_t count, DType dtype, int root) {
-  impl_->now(plan_broadcast(impl_->planner, buffer, count, dtype, root));
+  impl_->now(plan_broadcast(impl_->self, buffer, count, dtype, root));
 }
 Work Communicator::broadcast_async(void* buffer, std::size_t count, DType dtype, int root) {
-  return impl_->later(plan_broadcast(impl_->planner, buffer, count, dtype, root));
+  return impl_->later(plan_broadcast(impl_->self, buffer, count, dtype, root));
 }
 
 void Communicator::reduce(const void* send, void* recv, std::size_t count, DType dtype,
                           Reduction reduction, int root) {
-  impl_->now(plan_reduce(impl_->planner, send, recv, count, dtype, reduction, root));
+  impl_->now(plan_reduce(impl_->self, send, recv, count, dtype, reduction, root));
 }
 Work Communicator::reduce_async(const void* send, void* recv, std::size_t count, DType dtype,
                                 Reduction reduction, int root) {
-  return impl_->later(plan_reduce(impl_->planner, send, recv, count, dtype, reduction, root));
+  return impl_->later(plan_reduce(impl_->self, send, recv, count, dtype, reduction, root));
 }
 
 void Communicator::gather(const void* send, void* recv, std::size_t send_count, DType dtype,
                           int root) {
-  impl_->now(plan_gather(impl_->planner, send, recv, send_count, dtype, root));
+  impl_->now(plan_gather(impl_->self, send, recv, send_count, dtype, root));
 }
 Work Communicator::gather_async(const void* send, void* recv, std::size_t send_count, DType dtype,
                                 int root) {
-  return impl_->later(plan_gather(impl_->planner, send, recv, send_count, dtype, root));
+  return impl_->later(plan_gather(impl_->self, send, recv, send_count, dtype, root));
 }
 
 void Communicator::scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,
                            int root) {
-  impl_->now(plan_scatter(impl_->planner, send, recv, recv_count, dtype, root));
+  impl_->now(plan_scatter(impl_->self, send, recv, recv_count, dtype, root));
 }
 Work Communicator::scatter_async(const void* send, void* recv, std::size_t recv_count, DType dtype,
                                  int root) {
-  return impl_->later(plan_scatter(impl_->planner, send, recv, recv_count, dtype, root));
+  return impl_->later(plan_scatter(impl_->self, send, recv, recv_count, dtype, root));
 }
 
 void Communicator::all_to_all(const void* send, void* recv, std::size_t count, DType dtype) {
-  impl_->now(plan_all_to_all(impl_->planner, send, recv, count, dtype));
+  impl_->now(plan_all_to_all(impl_->self, send, recv, count, dtype));
 }
 Work Communicator::all_to_all_async(const void* send, void* recv, std::size_t count, DType dtype) {
-  return impl_->later(plan_all_to_all(impl_->planner, send, recv, count, dtype));
+  return impl_->later(plan_all_to_all(impl_->self, send, recv, count, dtype));
 }
 
 Work Communicator::all_reduce_on(void* stream, const void* send, void* recv, std::size_t count,
                                  DType dtype, Reduction reduction) {
-  return impl_->enqueue(plan_all_reduce(impl_->planner, send, recv, count, dtype, reduction),
-                        stream);
+  return impl_->enqueue(impl_->plan_all_reduce(send, recv, count, dtype, reduction), stream);
 }
 Work Communicator::reduce_scatter_on(void* stream, const void* send, void* recv,
                                      std::size_t recv_count, DType dtype, Reduction reduction) {
-  return impl_->enqueue(
-      plan_reduce_scatter(impl_->planner, send, recv, recv_count, dtype, reduction), stream);
+  return impl_->enqueue(plan_reduce_scatter(impl_->self, send, recv, recv_count, dtype, reduction),
+                        stream);
 }
 Work Communicator::all_gather_on(void* stream, const void* send, void* recv, std::size_t send_count,
                                  DType dtype) {
-  return impl_->enqueue(plan_all_gather(impl_->planner, send, recv, send_count, dtype), stream);
+  return impl_->enqueue(plan_all_gather(impl_->self, send, recv, send_count, dtype), stream);
 }
 Work Communicator::broadcast_on(void* stream, void* buffer, std::size_t count, DType dtype,
                                 int root) {
-  return impl_->enqueue(plan_broadcast(impl_->planner, buffer, count, dtype, root), stream);
+  return impl_->enqueue(plan_broadcast(impl_->self, buffer, count, dtype, root), stream);
 }
 
-void Communicator::barrier() { impl_->now(plan_barrier(impl_->planner)); }
-Work Communicator::barrier_async() { return impl_->later(plan_barrier(impl_->planner)); }
+void Communicator::barrier() { impl_->now(plan_barrier(impl_->self)); }
+Work Communicator::barrier_async() { return impl_->later(plan_barrier(impl_->self)); }
 
 void Communicator::exchange(const std::vector<Message>& messages) {
-  impl_->now(impl_->checked(messages));
+  impl_->now(checked(impl_->self, messages));
 }
 Work Communicator::exchange_async(const std::vector<Message>& messages) {
-  return impl_->later(impl_->checked(messages));
+  return impl_->later(checked(impl_->self, messages));
 }
 
 void Communicator::send(const void* buffer, std::size_t count, DType dtype, int peer) {
-  impl_->now(impl_->checked(Message::to(peer, buffer, count, dtype)));
+  impl_->now(checked(impl_->self, Message::to(peer, buffer, count, dtype)));
 }
 Work Communicator::send_async(const void* buffer, std::size_t count, DType dtype, int peer) {
-  return impl_->later(impl_->checked(Message::to(peer, buffer, count, dtype)));
+  return impl_->later(checked(impl_->self, Message::to(peer, buffer, count, dtype)));
 }
 
 void Communicator::recv(void* buffer, std::size_t count, DType dtype, int peer) {
-  impl_->now(impl_->checked(Message::from(peer, buffer, count, dtype)));
+  impl_->now(checked(impl_->self, Message::from(peer, buffer, count, dtype)));
 }
 Work Communicator::recv_async(void* buffer, std::size_t count, DType dtype, int peer) {
-  return impl_->later(impl_->checked(Message::from(peer, buffer, count, dtype)));
-}
-
-std::optional<Communicator> Communicator::split(int color, int key) {
-  std::vector<int> ranks = group_of(*this, color, key);
-  if (ranks.empty()) return std::nullopt;
-  SplitBootstrap bootstrap(*this, std::move(ranks));
-  Options inherited = impl_->options;
-  inherited.on_call = nullptr;
-  inherited.on_messages = nullptr;
-  inherited.trace = nullptr;
-  return Communicator(bootstrap, inherited);
+  return impl_->later(checked(impl_->self, Message::from(peer, buffer, count, dtype)));
 }
 
 void Communicator::abort(const std::string& reason) {
@@ -191,17 +365,20 @@ std::vector<Edge> Communicator::ring_edges() const {
 }
 
 std::size_t Communicator::one_shot_most_bytes() const {
-  return ringside::one_shot_most_bytes(impl_->planner);
+  return ringside::one_shot_most_bytes(impl_->host.settings());
+}
+std::size_t Communicator::zero_copy_from_bytes() const {
+  return impl_->host.settings().zero_copy_from_bytes;
 }
 ExecutorInUse Communicator::device_executor() const {
   if (!impl_->device) return {"host", "not every rank has made a device current"};
   return impl_->device->executor();
 }
-ExecutorInUse Communicator::device_executor_for(Plan& plan) const {
-  return impl_->device ? impl_->device->way(plan) : device_executor();
-}
-std::size_t Communicator::zero_copy_from_bytes() const {
-  return impl_->planner.zero_copy_from_bytes;
+ExecutorInUse Communicator::device_executor_for(const Operation& what) const {
+  ExecutorInUse it = impl_->device ? impl_->device->executor_for(what) : device_executor();
+  if (it.algorithm == Algorithm::automatic)
+    it.algorithm = choose_algorithm(impl_->host.settings(), what);
+  return it;
 }
 
 std::optional<std::string> Communicator::broken() const {

@@ -56,8 +56,6 @@
 
 namespace ringside {
 
-struct Plan;  // plan.h
-
 // One edge of the ring, for a table: who sends to whom, over what, and why over that.
 struct Edge {
   int from;
@@ -198,8 +196,8 @@ class Communicator {
   std::size_t one_shot_most_bytes() const;
   // Who carries out calls on device memory, and why.
   ExecutorInUse device_executor() const;
-  // The same for one call, planned for the host: plan.algorithm becomes the one that it gets there.
-  ExecutorInUse device_executor_for(Plan& plan) const;
+  // The same for one call on device memory, and the algorithm that it gets.
+  ExecutorInUse device_executor_for(const Operation& what) const;
   // Pieces of so many bytes or more are read where they lie, if that is memory from allocate()
   // (allocate.h). SIZE_MAX: none are.
   std::size_t zero_copy_from_bytes() const;

@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cctype>
 #include <cerrno>
 #include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "comm/error.h"
 
@@ -29,11 +31,46 @@ void read_seconds(const char* variable, const char* wanted, double& seconds) {
   if (rest == value || *rest != '\0') refuse(variable, value, wanted);
 }
 
-constexpr char kInGroups[] = "hierarchical:";
+constexpr std::array kControlNames = {"auto", "shared", "socket"};
+constexpr std::array kExecutorNames = {"auto", "host", "stream", "device"};
+// Null for those that cannot be chosen by their name alone.
+constexpr auto kAlgorithmNames = [] {
+  std::array<const char*, kAlgorithms.size()> names{};
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (kAlgorithms[i].chosen == Chosen::by_name) names[i] = kAlgorithms[i].name;
+  return names;
+}();
 
-void read_groups(const char* value, Options& options) {
+// `names` are in the order of the enum; `others` are values that were read before.
+template <class Choice, std::size_t kCount>
+void read_choice(const char* variable, const std::array<const char*, kCount>& names, Choice& choice,
+                 const char* others = nullptr) {
+  const char* value = std::getenv(variable);
+  if (value == nullptr) return;
+  std::vector<std::string> known;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    if (names[i] == nullptr) continue;
+    if (std::strcmp(value, names[i]) == 0) {
+      choice = static_cast<Choice>(i);
+      return;
+    }
+    known.push_back(names[i]);
+  }
+  if (others != nullptr) known.push_back(others);
+  std::string list = known[0];
+  for (std::size_t i = 1; i < known.size(); ++i)
+    list += (i + 1 < known.size() ? ", " : " and ") + known[i];
+  refuse(variable, value, ("there are " + list).c_str());
+}
+
+void read_algorithm(Options& options) {
+  const std::string in_groups = name_of(Algorithm::hierarchical) + std::string(":");
+  const char* value = std::getenv("RINGSIDE_ALGORITHM");
+  if (value == nullptr || std::strncmp(value, in_groups.c_str(), in_groups.size()) != 0)
+    return read_choice("RINGSIDE_ALGORITHM", kAlgorithmNames, options.algorithm,
+                       "hierarchical:4 (in groups of 4 ranks)");
   std::size_t ranks = 0;
-  if (!parse_bytes(value + sizeof kInGroups - 1, ranks) || ranks == 0 || ranks > INT_MAX)
+  if (!parse_bytes(value + in_groups.size(), ranks) || ranks == 0 || ranks > INT_MAX)
     refuse("RINGSIDE_ALGORITHM", value, "say how many ranks a group has, such as hierarchical:4");
   options.algorithm = Algorithm::hierarchical;
   options.group_ranks = static_cast<int>(ranks);
@@ -64,37 +101,9 @@ void read_environment(Options& options) {
   read_seconds("RINGSIDE_WARN", "say a number of seconds such as 10, or 0 for no warning",
                options.warn_s);
   if (const char* value = std::getenv("RINGSIDE_FLIGHT")) options.flight_folder = value;
-  if (const char* value = std::getenv("RINGSIDE_ALGORITHM")) {
-    if (std::strcmp(value, "ring") == 0)
-      options.algorithm = Algorithm::ring;
-    else if (std::strcmp(value, "one-shot") == 0)
-      options.algorithm = Algorithm::one_shot;
-    else if (std::strcmp(value, "two-shot") == 0)
-      options.algorithm = Algorithm::two_shot;
-    else if (std::strncmp(value, kInGroups, sizeof kInGroups - 1) == 0)
-      read_groups(value, options);
-    else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_ALGORITHM", value,
-             "there are auto, ring, one-shot, two-shot and hierarchical:4 (in groups of 4 ranks)");
-  }
-  if (const char* value = std::getenv("RINGSIDE_CONTROL")) {
-    if (std::strcmp(value, "shared") == 0)
-      options.control = ControlChoice::shared;
-    else if (std::strcmp(value, "socket") == 0)
-      options.control = ControlChoice::socket;
-    else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_CONTROL", value, "there are auto, shared and socket");
-  }
-  if (const char* value = std::getenv("RINGSIDE_EXECUTOR")) {
-    if (std::strcmp(value, "host") == 0)
-      options.executor = ExecutorChoice::host;
-    else if (std::strcmp(value, "stream") == 0)
-      options.executor = ExecutorChoice::stream;
-    else if (std::strcmp(value, "device") == 0)
-      options.executor = ExecutorChoice::device;
-    else if (std::strcmp(value, "auto") != 0)
-      refuse("RINGSIDE_EXECUTOR", value, "there are auto, host, stream and device");
-  }
+  read_algorithm(options);
+  read_choice("RINGSIDE_CONTROL", kControlNames, options.control);
+  read_choice("RINGSIDE_EXECUTOR", kExecutorNames, options.executor);
 }
 
 bool is_writable_folder(const std::string& path) {
@@ -105,46 +114,11 @@ bool is_writable_folder(const std::string& path) {
 
 }  // namespace
 
-const char* name_of(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::automatic:
-      return "auto";
-    case Algorithm::ring:
-      return "ring";
-    case Algorithm::one_shot:
-      return "one-shot";
-    case Algorithm::two_shot:
-      return "two-shot";
-    case Algorithm::hierarchical:
-      return "hierarchical";
-  }
-  return "?";
-}
-
 const char* name_of(ControlChoice choice) {
-  switch (choice) {
-    case ControlChoice::automatic:
-      return "auto";
-    case ControlChoice::shared:
-      return "shared";
-    case ControlChoice::socket:
-      return "socket";
-  }
-  return "?";
+  return kControlNames[static_cast<std::size_t>(choice)];
 }
-
 const char* name_of(ExecutorChoice choice) {
-  switch (choice) {
-    case ExecutorChoice::automatic:
-      return "auto";
-    case ExecutorChoice::host:
-      return "host";
-    case ExecutorChoice::stream:
-      return "stream";
-    case ExecutorChoice::device:
-      return "device";
-  }
-  return "?";
+  return kExecutorNames[static_cast<std::size_t>(choice)];
 }
 
 bool parse_bytes(const char* words, std::size_t& bytes) {
@@ -170,6 +144,13 @@ bool parse_bytes(const char* words, std::size_t& bytes) {
 
 void Options::check() const {
   if (!refused.empty()) throw Error(Fault::usage, refused);
+  if (traits(algorithm).chosen == Chosen::never)
+    throw Error(Fault::usage, text("the algorithm %s (RINGSIDE_ALGORITHM) is not one to choose",
+                                   name_of(algorithm)));
+  if (algorithm == Algorithm::hierarchical && group_ranks < 1)
+    throw Error(
+        Fault::usage,
+        "an all_reduce in groups (RINGSIDE_ALGORITHM) wants the number of ranks of a group");
   if (slot_bytes < kMinSlotBytes || slot_bytes > kMaxSlotBytes)
     throw Error(
         Fault::usage,

@@ -9,15 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "comm/algorithm.h"
+
 namespace ringside {
 
 class Trace;
 struct Route;
 class Transport;
 struct Operation;
-
-enum class Algorithm { automatic, ring, one_shot, two_shot, hierarchical };
-const char* name_of(Algorithm algorithm);
 
 // How a rank learns that another is late, dead or different (control.h).
 enum class ControlChoice { automatic, shared, socket };
@@ -28,10 +27,11 @@ const char* name_of(ControlChoice choice);
 enum class ExecutorChoice { automatic, host, stream, device };
 const char* name_of(ExecutorChoice choice);
 
-// Who carries out calls on device memory ("device", "stream", "host"), in a word and a sentence.
+// What carries out calls on device memory ("device", "stream", "host"), and why, as a sentence.
 struct ExecutorInUse {
   const char* name;
   std::string why;
+  Algorithm algorithm = Algorithm::automatic;  // of one call
 };
 
 class Device;

@@ -45,4 +45,16 @@ void SplitBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void*
   parent_.exchange(messages);
 }
 
+// A group inherits the options, but not what belongs to one communicator alone.
+std::optional<Communicator> Communicator::split(int color, int key) {
+  std::vector<int> ranks = group_of(*this, color, key);
+  if (ranks.empty()) return std::nullopt;
+  SplitBootstrap bootstrap(*this, std::move(ranks));
+  Options inherited = options();
+  inherited.on_call = nullptr;
+  inherited.on_messages = nullptr;
+  inherited.trace = nullptr;
+  return Communicator(bootstrap, inherited);
+}
+
 }  // namespace ringside

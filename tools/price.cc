@@ -17,7 +17,7 @@
 #include "comm/cost/machine_text.h"
 #include "comm/cost/predict.h"
 #include "comm/error.h"
-#include "comm/host/plan.h"
+#include "comm/host/choice.h"
 #include "comm/util/meminfo.h"
 #include "tools/cost/calibrate.h"
 #include "tools/cost/machines.h"
@@ -91,8 +91,8 @@ std::optional<Crossover> crossover_of(const Setting& setting) {
   constexpr std::size_t kElement = sizeof(float);
   Crossover it;
   const std::size_t slot = mesh.slot_bytes / kElement * kElement;
-  it.taken_up_to =
-      one_shot_most_bytes({0, setting.ranks, ring.slot_bytes, mesh.slot_bytes, setting.algorithm});
+  it.taken_up_to = one_shot_most_bytes(
+      {{0, setting.ranks}, ring.slot_bytes, mesh.slot_bytes, setting.algorithm});
   std::size_t good = 0, bad = kElement;
   while (bad <= slot && one_shot_is_better(setting, bad)) good = bad, bad *= 2;
   bad = std::min(bad, slot + kElement);

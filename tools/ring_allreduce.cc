@@ -45,7 +45,7 @@ std::string algorithm(const Communicator& comm) {
   const std::string words = text("all_reduce: %s", name_of(chosen));
   if (chosen == Algorithm::ring || (chosen == Algorithm::two_shot && comm.size() > 1)) return words;
   if (most_bytes == 0) return words + ", which is the ring";
-  const std::size_t two_shot = two_shot_most_bytes(planner_of(comm));
+  const std::size_t two_shot = two_shot_most_bytes(settings_of(comm));
   return words + text(", which is one-shot up to %s bytes%s and the ring above",
                       short_bytes(most_bytes).c_str(),
                       two_shot > most_bytes
@@ -115,8 +115,8 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
       row.explanation = explain(*here, what, sides_of(buffers, what, false, 0, comm.size()));
     if (gpu != nullptr && arguments.explain)
       row.on_gpu = explain_on_gpu(
-          comm, what, sides_of(buffers, what, false, comm.rank(), comm.size()),
-          gpu_lower_bound(what, gpu->gpus.busiest(), comm.size(), gpu->copy), gpu->copy);
+          comm, what, gpu_lower_bound(what, gpu->gpus.busiest(), comm.size(), gpu->copy),
+          gpu->copy);
     show(table_row(row));
     if (row.on_gpu) show(explain_words(*row.on_gpu, row.out_of_place.time_us));
     if (row.explanation) show(explain_words(*row.explanation, row.out_of_place.time_us));

@@ -1,4 +1,4 @@
-// Calls in words, for the sentences.
+// A call, and the difference between two calls, as sentences name them.
 #include "comm/algorithms/operation.h"
 
 #include "comm/error.h"
@@ -26,36 +26,6 @@ std::string details(const Operation& what) {
 }
 
 }  // namespace
-
-const char* name_of(Kind kind) {
-  switch (kind) {
-    case Kind::all_reduce:
-      return "all_reduce";
-    case Kind::reduce_scatter:
-      return "reduce_scatter";
-    case Kind::all_gather:
-      return "all_gather";
-    case Kind::broadcast:
-      return "broadcast";
-    case Kind::barrier:
-      return "barrier";
-    case Kind::send_recv:
-      return "send/recv";
-    case Kind::reduce:
-      return "reduce";
-    case Kind::gather:
-      return "gather";
-    case Kind::scatter:
-      return "scatter";
-    case Kind::all_to_all:
-      return "all_to_all";
-    case Kind::all_gather_v:
-      return "all_gather_v";
-    case Kind::reduce_scatter_v:
-      return "reduce_scatter_v";
-  }
-  return "unknown call";
-}
 
 std::string describe(const Operation& what) { return name_of(what.kind) + details(what); }
 

@@ -1,18 +1,21 @@
-// What a call is: the words that every rank must agree on, and their fingerprint.
+// The operations there are (kOperations), and what a call is: the facts that every rank must agree
+// on, and their fingerprint.
 //
 // A collective works only if all ranks call the same thing with the same count, type, reduction and
-// root. Other libraries call the opposite case undefined; here it is an error with a sentence. Each
-// signal carries a 31-bit hash of these words (the fingerprint), so the first message that a rank
-// receives in a call already tells it whether the sender means the same call. What exactly differs
-// then stands on the sender's status page.
+// root. Other libraries leave the opposite case undefined; here it is an error with a sentence.
+// Each signal carries a 31-bit hash of these facts (the fingerprint), so the first message that a
+// rank receives in a call shows whether its sender means the same call. What exactly differs then
+// stands on the sender's status page.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 
+#include "comm/algorithm.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 
@@ -23,57 +26,114 @@ enum class Kind : std::uint8_t {
   reduce_scatter,
   all_gather,
   broadcast,
-  barrier,
-  send_recv,
   reduce,
   gather,
   scatter,
   all_to_all,
-  all_gather_v,
+  send_recv,
   reduce_scatter_v,
+  all_gather_v,
+  barrier,
 };
 
-const char* name_of(Kind kind);
+// What a rank has in a buffer: its own part of the whole, or all of it, or all of it on the root
+// and nothing elsewhere.
+enum class Extent : std::uint8_t { none, part, whole, whole_on_root };
+
+// What a call's `count` counts: the whole, the part of one rank, or all parts together where each
+// rank has a count of its own.
+enum class Counts : std::uint8_t { whole, part, all_parts };
+
+struct OperationTraits {
+  Kind kind;
+  const char* name;    // in sentences
+  const char* option;  // as --op takes it, and in tables
+  Counts counts;
+  Extent input, output;
+  bool reduces;
+  Algorithm algorithm;  // that it has; of an all_reduce, where no other one is chosen
+  const char* why;      // that one
+};
+
+// All operations, in the order of the enum and of every list that a person sees.
+inline constexpr std::array kOperations = {
+    OperationTraits{Kind::all_reduce, "all_reduce", "all_reduce", Counts::whole, Extent::whole,
+                    Extent::whole, true, Algorithm::ring, "more steps, but the fewest bytes"},
+    OperationTraits{Kind::reduce_scatter, "reduce_scatter", "reduce_scatter", Counts::part,
+                    Extent::whole, Extent::part, true, Algorithm::ring,
+                    "the first half of an all_reduce; there is no other"},
+    OperationTraits{Kind::all_gather, "all_gather", "all_gather", Counts::part, Extent::part,
+                    Extent::whole, false, Algorithm::ring,
+                    "the second half of an all_reduce; there is no other"},
+    OperationTraits{Kind::broadcast, "broadcast", "broadcast", Counts::whole, Extent::whole_on_root,
+                    Extent::whole, false, Algorithm::chain,
+                    "from rank to rank, slices follow each other; there is no other"},
+    OperationTraits{Kind::reduce, "reduce", "reduce", Counts::whole, Extent::whole,
+                    Extent::whole_on_root, true, Algorithm::ring_and_mesh,
+                    "reduce_scatter, then all parts to the root; the only one"},
+    OperationTraits{Kind::gather, "gather", "gather", Counts::part, Extent::part,
+                    Extent::whole_on_root, false, Algorithm::mesh,
+                    "all parts straight to the root; there is no other"},
+    OperationTraits{Kind::scatter, "scatter", "scatter", Counts::part, Extent::whole_on_root,
+                    Extent::part, false, Algorithm::mesh,
+                    "all parts straight from the root; there is no other"},
+    OperationTraits{Kind::all_to_all, "all_to_all", "all_to_all", Counts::part, Extent::whole,
+                    Extent::whole, false, Algorithm::mesh,
+                    "in step k to the rank k to the right; there is no other"},
+    OperationTraits{Kind::send_recv, "send/recv", "send_recv", Counts::whole, Extent::whole,
+                    Extent::whole, false, Algorithm::mesh,
+                    "one to the right and one from the left, at once"},
+    OperationTraits{Kind::reduce_scatter_v, "reduce_scatter_v", "reduce_scatter_v",
+                    Counts::all_parts, Extent::whole, Extent::part, true, Algorithm::ring,
+                    "the first half of an all_reduce; there is no other"},
+    OperationTraits{Kind::all_gather_v, "all_gather_v", "all_gather_v", Counts::all_parts,
+                    Extent::part, Extent::whole, false, Algorithm::ring,
+                    "the second half of an all_reduce; there is no other"},
+    OperationTraits{Kind::barrier, "barrier", "barrier", Counts::whole, Extent::none, Extent::none,
+                    false, Algorithm::ring, "an all_gather of nothing"},
+};
+// A number that is none comes only from a damaged status page, and must not do more damage.
+constexpr bool exists(Kind kind) { return static_cast<std::size_t>(kind) < kOperations.size(); }
+constexpr const OperationTraits& traits(Kind kind) {
+  return kOperations[static_cast<std::size_t>(exists(kind) ? kind : Kind::barrier)];
+}
+static_assert([] {
+  for (std::size_t i = 0; i < kOperations.size(); ++i)
+    if (static_cast<std::size_t>(kOperations[i].kind) != i) return false;
+  return true;
+}());
+
+constexpr const char* name_of(Kind kind) {
+  return exists(kind) ? traits(kind).name : "unknown call";
+}
 
 struct Operation {
   Kind kind = Kind::barrier;
   DType dtype = DType::u8;
-  Reduction reduction = Reduction::sum;  // all_reduce, reduce_scatter, reduce, reduce_scatter_v
+  Reduction reduction = Reduction::sum;  // where the operation reduces
   // The root, where there is one; send_recv: the sender; all_reduce in groups (hierarchical.h): the
   // ranks of a group.
   std::int32_t root = 0;
-  // Elements, as the caller says it: of the whole buffer (all_reduce, broadcast, reduce,
-  // send_recv), of one rank's part (reduce_scatter, all_gather, gather, scatter, all_to_all), of
-  // all parts together (all_gather_v, reduce_scatter_v).
-  std::uint64_t count = 0;
-  std::uint32_t layout = 0;  // all_gather_v, reduce_scatter_v: layout_of the ranks' counts
-  bool on_device = false;    // carried out on the ranks' devices (device_side.h)
+  std::uint64_t count = 0;   // elements, of what the operation's traits say
+  std::uint32_t layout = 0;  // where the ranks' counts differ: layout_of them
+  bool on_device = false;    // carried out on the ranks' devices
 };
 
-// --- what kinds of call there are ---
-
-constexpr bool has_reduction(Kind kind) {
-  return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce ||
-         kind == Kind::reduce_scatter_v;
-}
+constexpr bool has_reduction(Kind kind) { return traits(kind).reduces; }
 // A collective in which one rank is another than the rest.
 constexpr bool has_root(Kind kind) {
-  return kind == Kind::broadcast || kind == Kind::reduce || kind == Kind::gather ||
-         kind == Kind::scatter;
+  return traits(kind).input == Extent::whole_on_root ||
+         traits(kind).output == Extent::whole_on_root;
 }
 // Whether each rank has one part of a whole, in or out, all of one length.
-constexpr bool in_parts(Kind kind) {
-  return kind == Kind::reduce_scatter || kind == Kind::all_gather || kind == Kind::gather ||
-         kind == Kind::scatter || kind == Kind::all_to_all;
-}
+constexpr bool in_parts(Kind kind) { return traits(kind).counts == Counts::part; }
 // The same, and each rank has a count of its own.
-constexpr bool is_ragged(Kind kind) {
-  return kind == Kind::all_gather_v || kind == Kind::reduce_scatter_v;
-}
-// Pieces between any two ranks, not only along the ring (mesh.h).
-constexpr bool uses_mesh(Kind kind) {
-  return kind == Kind::reduce || kind == Kind::gather || kind == Kind::scatter ||
-         kind == Kind::all_to_all;
+constexpr bool is_ragged(Kind kind) { return traits(kind).counts == Counts::all_parts; }
+
+// How much of a buffer is this rank's, given the lengths of the whole and of its own part.
+constexpr std::size_t length_of(Extent extent, bool is_root, std::size_t whole, std::size_t part) {
+  if (extent == Extent::none || (extent == Extent::whole_on_root && !is_root)) return 0;
+  return extent == Extent::part ? part : whole;
 }
 
 // All of a call but its count, in 56 bits. What has a root has no layout.

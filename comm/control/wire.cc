@@ -96,7 +96,7 @@ Status status_of(const StatusPage& status_page, bool farewell) {
 
 bool makes_sense(const Status& status, int ranks) {
   const auto call_makes_sense = [](const ReportedCall& it) {
-    return it.number > 0 && it.kind <= static_cast<unsigned>(Kind::reduce_scatter_v) &&
+    return it.number > 0 && it.kind < kOperations.size() &&
            it.dtype < kAllDTypes.size() && it.reduction < kAllReductions.size();
   };
   return status.call_count <= kCallsReported && status.wait_peer >= -1 &&

@@ -3,11 +3,7 @@
 
 #include <algorithm>
 
-#include "comm/algorithms/hierarchical.h"
-#include "comm/algorithms/mesh.h"
-#include "comm/algorithms/one_shot.h"
-#include "comm/algorithms/ring.h"
-#include "comm/algorithms/two_shot.h"
+#include "comm/algorithms/run.h"
 #include "comm/error.h"
 
 namespace ringside {
@@ -17,9 +13,9 @@ std::size_t ranks_of(const Question& it) { return static_cast<std::size_t>(it.ra
 
 // The mean of input and output, of the rank that has most of both.
 std::size_t buffer_bytes(Kind kind, std::size_t whole, std::size_t part) {
-  const bool both_whole =
-      kind == Kind::all_reduce || kind == Kind::all_to_all || kind == Kind::reduce;
-  return both_whole || kind == Kind::broadcast ? whole : (whole + part) / 2;
+  return (length_of(traits(kind).input, true, whole, part) +
+          length_of(traits(kind).output, true, whole, part)) /
+         2;
 }
 
 }  // namespace
@@ -57,9 +53,9 @@ SimulatedCall simulated_call(const Machine& machine, const Question& it) {
   call.chunks = is_ragged(it.kind)
                     ? Chunks{it.counts}
                     : Chunks{whole / each, it.kind == Kind::broadcast ? 1 : it.ranks};
-  const bool two_shot = it.algorithm == Algorithm::two_shot;
-  const bool in_groups = it.algorithm == Algorithm::hierarchical;
-  const bool mesh = uses_mesh(it.kind) || one_shot || two_shot || in_groups;
+  const Algorithm algorithm =
+      it.kind == Kind::all_reduce ? it.algorithm : traits(it.kind).algorithm;
+  const bool mesh = !traits(algorithm).ring_only;
   const ChannelShape& shape = mesh ? machine.mesh : machine.ring;
   call.slice_count = shape.slot_bytes / each;
   call.slices = slices_for(call.chunks.longest(), call.slice_count);
@@ -67,43 +63,19 @@ SimulatedCall simulated_call(const Machine& machine, const Question& it) {
   const std::size_t message_bytes =
       one_shot ? whole : std::min(call.chunks.longest(), call.slice_count) * each;
   call.slot_bytes = static_cast<std::size_t>(shape.slots) * message_bytes;
-  call.pair_messages = two_shot ? 2 : in_groups ? Groups{{0, it.ranks}, it.group_ranks}.steps() : 1;
+  call.pair_messages = algorithm == Algorithm::two_shot ? 2 : 1;
+  if (algorithm == Algorithm::hierarchical)
+    call.pair_messages = Groups{{0, it.ranks}, it.group_ranks}.steps();
   call.in_place = it.kind == Kind::broadcast;
   call.zero_copy_from_bytes = it.zero_copy_from_bytes;
   return call;
 }
 
 SimulatedAlgorithm simulated_algorithm(const Question& it) {
-  switch (it.kind) {
-    case Kind::all_reduce:
-      if (it.algorithm == Algorithm::one_shot)
-        return [](ClockWindow& executor, const Ring& ring) { all_reduce_one_shot(executor, ring); };
-      if (it.algorithm == Algorithm::two_shot)
-        return [](ClockWindow& executor, const Ring& ring) { all_reduce_two_shot(executor, ring); };
-      if (it.algorithm == Algorithm::hierarchical)
-        return [ranks = it.group_ranks](ClockWindow& executor, const Ring& ring) {
-          all_reduce_hierarchical(executor, Groups{ring, ranks});
-        };
-      return [](ClockWindow& executor, const Ring& ring) { all_reduce(executor, ring); };
-    case Kind::reduce_scatter:
-    case Kind::reduce_scatter_v:
-      return [](ClockWindow& executor, const Ring& ring) { reduce_scatter(executor, ring); };
-    case Kind::all_gather:
-    case Kind::all_gather_v:
-      return [](ClockWindow& executor, const Ring& ring) { all_gather(executor, ring); };
-    case Kind::reduce:
-      return [](ClockWindow& executor, const Ring& ring) { reduce(executor, ring, 0); };
-    case Kind::gather:
-      return [](ClockWindow& executor, const Ring& ring) { gather(executor, ring, 0); };
-    case Kind::scatter:
-      return [](ClockWindow& executor, const Ring& ring) { scatter(executor, ring, 0); };
-    case Kind::all_to_all:
-      return [](ClockWindow& executor, const Ring& ring) { all_to_all(executor, ring); };
-    case Kind::barrier:
-      return [](ClockWindow& executor, const Ring& ring) { barrier(executor, ring); };
-    default:
-      return [](ClockWindow& executor, const Ring& ring) { broadcast(executor, ring, 0); };
-  }
+  const int root = it.algorithm == Algorithm::hierarchical ? it.group_ranks : 0;
+  return [kind = it.kind, algorithm = it.algorithm, root](ClockWindow& executor, const Ring& ring) {
+    run_algorithm(kind, algorithm, executor, ring, root);
+  };
 }
 
 double primitives_to_predict(const Machine& machine, const Question& it) {

@@ -20,17 +20,16 @@ namespace {
 constexpr std::size_t kDeviceOneShotBytes = std::size_t{512} << 10;
 constexpr std::size_t kDeviceTwoShotBytes = std::size_t{8} << 20;
 
-AlgorithmId algorithm_on_device(Algorithm chosen, std::size_t bytes, int size,
-                                const DeviceGroup& group) {
-  if (size < 2 || chosen == Algorithm::ring) return AlgorithmId::all_reduce;
-  if (chosen == Algorithm::two_shot) return AlgorithmId::all_reduce_two_shot;
+Algorithm algorithm_on_device(Algorithm chosen, std::size_t bytes, int size,
+                              const DeviceGroup& group) {
+  if (size < 2 || chosen == Algorithm::ring) return Algorithm::ring;
+  if (chosen == Algorithm::two_shot) return Algorithm::two_shot;
   const std::size_t pays =
       chosen == Algorithm::one_shot ? SIZE_MAX : kDeviceOneShotBytes / static_cast<unsigned>(size);
-  if (bytes <= std::min(pays, group.one_shot_most_bytes())) return AlgorithmId::all_reduce_one_shot;
-  if (chosen == Algorithm::one_shot || size == 2) return AlgorithmId::all_reduce;
-  return group.capabilities().all_expose || bytes <= kDeviceTwoShotBytes
-             ? AlgorithmId::all_reduce_two_shot
-             : AlgorithmId::all_reduce;
+  if (bytes <= std::min(pays, group.one_shot_most_bytes())) return Algorithm::one_shot;
+  if (chosen == Algorithm::one_shot || size == 2) return Algorithm::ring;
+  return group.capabilities().all_expose || bytes <= kDeviceTwoShotBytes ? Algorithm::two_shot
+                                                                         : Algorithm::ring;
 }
 
 }  // namespace
@@ -66,46 +65,49 @@ void DeviceCalls::check_stream(Device::Stream stream) const {
                    ring_.rank));
 }
 
-bool DeviceCalls::takes(Plan& plan) {
-  HostCall& call = plan.call;
-  const BufferBytes bytes = buffer_bytes(call, ring_);
-  const bool input = bytes.input > 0 && is_here(call.input);
-  const bool output = bytes.output > 0 && is_here(call.output);
-  if (!input && !output) return false;
+std::optional<DeviceChoice> DeviceCalls::takes(Plan& plan) {
+  const BufferBytes bytes = buffer_bytes(plan, ring_);
+  const bool input = bytes.input > 0 && is_here(plan.input);
+  const bool output = bytes.output > 0 && is_here(plan.output);
+  if (!input && !output) return std::nullopt;
   const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);
-  if (!all || choose(plan) == ExecutorChoice::host) return false;
-  call.what.on_device = true;
-  return true;
+  const DeviceChoice choice = choose(plan.what);
+  if (!all || choice.executor == ExecutorChoice::host) return std::nullopt;
+  plan.what.on_device = true;
+  return choice;
 }
 
 // A device has bounds of its own between the algorithms of an all_reduce, and a stream only the
 // ring.
-ExecutorChoice DeviceCalls::choose(Plan& plan) const {
-  const NamedAlgorithm as_planned = plan.algorithm;
-  const HostCall& call = plan.call;
-  if (call.what.kind == Kind::all_reduce && algorithm_ != Algorithm::hierarchical)
-    plan.algorithm =
-        all_reduce_by(group_->capabilities().executor == ExecutorChoice::device
-                          ? algorithm_on_device(algorithm_, call.whole_bytes(), ring_.size, *group_)
-                          : AlgorithmId::all_reduce);
-  const ExecutorChoice executor = group_->executor_for(plan);
-  if (executor == ExecutorChoice::host) plan.algorithm = as_planned;
-  return executor;
+DeviceChoice DeviceCalls::choose(const Operation& what) const {
+  DeviceChoice choice{group_->capabilities().executor, traits(what.kind).algorithm};
+  if (what.kind == Kind::all_reduce && algorithm_ == Algorithm::hierarchical)
+    choice = {ExecutorChoice::host, algorithm_};
+  else if (what.kind == Kind::all_reduce && choice.executor == ExecutorChoice::device)
+    choice.algorithm =
+        algorithm_on_device(algorithm_, what.count * bytes_of(what.dtype), ring_.size, *group_);
+  if (choice.executor == ExecutorChoice::stream && !traits(choice.algorithm).ring_only)
+    choice.executor = ExecutorChoice::host;
+  return choice;
 }
 
-ExecutorInUse DeviceCalls::way(Plan& plan) const {
-  const ExecutorChoice chosen = choose(plan);
-  if (chosen == group_->capabilities().executor) return executor();
-  return {ringside::name_of(chosen),
-          group_->capabilities().executor == ExecutorChoice::stream
-              ? "the stream executor has the ring's primitives alone, and this operation has others"
-              : "only the host executor carries out an all_reduce in groups"};
+ExecutorInUse DeviceCalls::executor_for(const Operation& what) const {
+  const DeviceChoice choice = choose(what);
+  ExecutorInUse it = executor();
+  if (choice.executor != group_->capabilities().executor)
+    it = {
+        ringside::name_of(choice.executor),
+        choice.algorithm == Algorithm::hierarchical
+            ? "only the host executor carries out an all_reduce in groups"
+            : "the stream executor has the ring's primitives alone, and this operation has others"};
+  if (choice.executor != ExecutorChoice::host) it.algorithm = choice.algorithm;
+  return it;
 }
 
-std::optional<Staging> DeviceCalls::stage(HostCall& call) {
-  if (!is_here(call.input) && !is_here(call.output)) return std::nullopt;
+std::optional<Staging> DeviceCalls::stage(Plan& plan) {
+  if (!is_here(plan.input) && !is_here(plan.output)) return std::nullopt;
   std::optional<Staging> staging(group_->device());
-  staging->stage(call, ring_);
+  staging->stage(plan, ring_);
   return staging;
 }
 
@@ -132,11 +134,12 @@ void DeviceCalls::watch(const DeviceGroup::Ticket& ticket, Waiter& waiter) {
   waiter.check_alarm();
 }
 
-void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
+void DeviceCalls::carry_out(const Plan& plan, const DeviceChoice& choice, std::uint32_t fingerprint,
+                            Waiter& waiter) {
   DeviceGroup::Ticket ticket;
   {
     const std::lock_guard lock(group_mutex_);
-    ticket = group_->enqueue(plan, nullptr);
+    ticket = group_->enqueue(plan, choice, fingerprint, nullptr);
     last_ = ticket;
   }
   watch(ticket, waiter);
@@ -145,12 +148,12 @@ void DeviceCalls::carry_out(const Plan& plan, Waiter& waiter) {
   group_->give_back(ticket);
 }
 
-Work DeviceCalls::enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
-                          std::function<void(const Error&)> fail) {
+Work DeviceCalls::enqueue(const Plan& plan, const DeviceChoice& choice, const Call& entry,
+                          Device::Stream stream, std::function<void(const Error&)> fail) {
   DeviceGroup::Ticket ticket;
   {
     const std::lock_guard lock(group_mutex_);
-    ticket = group_->enqueue(plan, stream);
+    ticket = group_->enqueue(plan, choice, entry.fingerprint, stream);
     last_ = ticket;
   }
   return watchers_.submit([this, ticket, entry, fail = std::move(fail)] {

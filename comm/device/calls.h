@@ -28,26 +28,28 @@ class DeviceCalls {
   // For tables: which executor carries calls out, why, and a rank's device.
   ExecutorInUse executor() const;
   std::string name_of(int rank) const { return group_->name_of(rank); }
-  // The same for one call on device memory; the plan's algorithm becomes the one that it gets.
-  ExecutorInUse way(Plan& plan) const;
+  // The same for one call on device memory: a pure function of the call and of what all ranks
+  // agreed on. Of one that goes to the host it says so, and nothing about the algorithm there.
+  ExecutorInUse executor_for(const Operation& what) const;
 
   // Throws Error{usage} if calls cannot be made on this stream.
   void check_stream(Device::Stream stream) const;
 
-  // Does the call go to the device? Then the plan is adapted to it. If not, its buffers may still
-  // be the device's: they are then staged.
-  bool takes(Plan& plan);
+  // Does the call go to the device? Then its operation says so from now on. If not, its buffers may
+  // still be the device's: they are then staged.
+  std::optional<DeviceChoice> takes(Plan& plan);
   // Staged buffers, if any are; none where all of them are the host's.
-  std::optional<Staging> stage(HostCall& call);
+  std::optional<Staging> stage(Plan& plan);
   std::optional<Staging> stage(std::vector<Message>& messages);
 
   // Enqueues the call and waits for its end. As a host call does, it throws what goes wrong.
-  void carry_out(const Plan& plan, Waiter& waiter);
+  void carry_out(const Plan& plan, const DeviceChoice& choice, std::uint32_t fingerprint,
+                 Waiter& waiter);
 
   // Enqueues the call on the caller's stream; the Work ends with it. `fail` is called with an Error
   // before the Work has it.
-  Work enqueue(const Plan& plan, const Call& entry, Device::Stream stream,
-               std::function<void(const Error&)> fail);
+  Work enqueue(const Plan& plan, const DeviceChoice& choice, const Call& entry,
+               Device::Stream stream, std::function<void(const Error&)> fail);
 
   // Waits until everything before has ended on the stream.
   void finish(Device::Stream stream, Waiter& waiter);
@@ -62,7 +64,7 @@ class DeviceCalls {
  private:
   DeviceCalls(std::unique_ptr<DeviceGroup> group, Peers& peers, const Options& options);
 
-  ExecutorChoice choose(Plan& plan) const;
+  DeviceChoice choose(const Operation& what) const;
   void watch(const DeviceGroup::Ticket& ticket, Waiter& waiter);
   bool is_here(const void* address) { return address != nullptr && group_->device().owns(address); }
 

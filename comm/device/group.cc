@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "comm/algorithms/run.h"
 #include "comm/device/retired_windows.h"
 #include "comm/error.h"
 #include "comm/transport/credit.h"
@@ -192,14 +193,6 @@ void DeviceGroup::open_peers(const std::vector<DeviceFacts>& facts,
 
 // --- calls ---
 
-ExecutorChoice DeviceGroup::executor_for(const Plan& plan) const {
-  ExecutorChoice executor = capabilities_.executor;
-  if (plan.algorithm.text == AlgorithmId::all_reduce_hierarchical ||
-      (executor == ExecutorChoice::stream && !on_ring_only(plan.algorithm.text)))
-    executor = ExecutorChoice::host;
-  return executor;
-}
-
 bool DeviceGroup::takes_stream(Device::Stream stream) {
   for (int peer = 0; peer < size_; ++peer)
     if (peer != rank_ && facts_[index(peer)].process == facts_[index(rank_)].process)
@@ -219,18 +212,19 @@ Device::Event DeviceGroup::event() {
   return it;
 }
 
-DeviceGroup::Ticket DeviceGroup::enqueue(const Plan& plan, Device::Stream stream) {
+DeviceGroup::Ticket DeviceGroup::enqueue(const Plan& plan, const DeviceChoice& choice,
+                                         std::uint32_t fingerprint, Device::Stream stream) {
   if (stream == nullptr) {
     stream = stream_;
     device_->wait_for_default(stream);
   }
   // Calls of one communicator come one after the other, whatever streams they are made on.
   if (any_ && stream != last_stream_) device_->wait_for(stream, last_);
-  if (executor_for(plan) == ExecutorChoice::device) {
-    const DeviceCall call = device_call(plan);
+  if (choice.executor == ExecutorChoice::device) {
+    const DeviceCall call = device_call(plan, choice.algorithm, fingerprint);
     device_->launch(stream, call, blocks_for(call));
   } else {
-    enqueue_on_streams(plan, stream);
+    enqueue_on_streams(plan, choice.algorithm, fingerprint, stream);
   }
   if (last_ == nullptr) last_ = device_->make_event();
   device_->record(last_, stream);
@@ -241,15 +235,16 @@ DeviceGroup::Ticket DeviceGroup::enqueue(const Plan& plan, Device::Stream stream
   return ticket;
 }
 
-void DeviceGroup::enqueue_on_streams(const Plan& plan, Device::Stream stream) {
+void DeviceGroup::enqueue_on_streams(const Plan& plan, Algorithm algorithm,
+                                     std::uint32_t fingerprint, Device::Stream stream) {
   device_->record(begin_, stream);
   device_->wait_for(connection_.in, begin_);
   device_->wait_for(connection_.out, begin_);
-  HostCall call = plan.call;
+  HostCall call{plan, {.algorithm = algorithm}, fingerprint};
   call.slice_count = connection_.slot_bytes / call.element_bytes;
   call.slices = slices_for(call.chunks.longest(), call.slice_count);
   StreamExecutor executor(call, connection_, *device_, error_flags_);
-  run_ring_algorithm(plan.algorithm.text, executor, Ring{rank_, size_}, call.what.root);
+  run_algorithm(call.what.kind, algorithm, executor, Ring{rank_, size_}, call.what.root);
   for (const Device::Stream half : {connection_.in, connection_.out}) {
     device_->record(begin_, half);
     device_->wait_for(stream, begin_);
@@ -260,26 +255,26 @@ void DeviceGroup::enqueue_on_streams(const Plan& plan, Device::Stream stream) {
 // which have no other place, nor what is in scratch, nor one-shot's, whose messages hold all
 // chunks.
 bool DeviceGroup::exposes_all_of(const DeviceCall& call) const {
-  if (!capabilities_.all_expose || call.algorithm == AlgorithmId::reduce ||
-      call.algorithm == AlgorithmId::all_reduce_one_shot)
+  if (!capabilities_.all_expose || call.kind == Kind::reduce ||
+      call.algorithm == Algorithm::one_shot)
     return false;
-  const bool sums =
-      call.algorithm == AlgorithmId::all_reduce || call.algorithm == AlgorithmId::reduce_scatter;
+  const bool sums = has_reduction(call.kind) && traits(call.algorithm).ring_only;
   return !sums || size_ == 2;
 }
 
 // Small calls are cut finer, so that every block has its share; but no share below a few KiB, which
 // one block moves as fast.
-DeviceCall DeviceGroup::device_call(const Plan& plan) const {
+DeviceCall DeviceGroup::device_call(const Plan& from, Algorithm algorithm,
+                                    std::uint32_t fingerprint) const {
   constexpr std::size_t kLeastBytes = 4096;
-  const HostCall& from = plan.call;
   DeviceCall call = common_;
-  call.algorithm = plan.algorithm.text;
+  call.kind = from.what.kind;
+  call.algorithm = algorithm;
   call.dtype = from.what.dtype;
   call.reduction = from.what.reduction;
   call.root = from.what.root;
   call.divisor = from.divide == nullptr ? 0 : from.divisor;
-  call.fingerprint = from.fingerprint;
+  call.fingerprint = fingerprint;
   call.input = reinterpret_cast<const unsigned char*>(from.input);
   call.output = reinterpret_cast<unsigned char*>(from.output);
   call.element_bytes = from.element_bytes;
@@ -301,7 +296,7 @@ DeviceCall DeviceGroup::device_call(const Plan& plan) const {
       exposes_all_of(call) ? std::max(kExposedPieceBytes, layout_.slot_bytes) : layout_.slot_bytes;
   call.slice_count = std::min(share, most / call.element_bytes);
   // Here a message holds all chunks, and a block has one slice of each.
-  if (call.algorithm == AlgorithmId::all_reduce_one_shot)
+  if (call.algorithm == Algorithm::one_shot)
     call.slice_count =
         std::max(each, std::min(share, layout_.slot_bytes / call.element_bytes / index(size_)));
   call.slices = slices_for(longest, call.slice_count);

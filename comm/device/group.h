@@ -32,6 +32,12 @@
 
 namespace ringside {
 
+// How a call on device memory is carried out: by which executor (never automatic) and algorithm.
+struct DeviceChoice {
+  ExecutorChoice executor;
+  Algorithm algorithm;
+};
+
 class DeviceGroup {
  public:
   // Collective; every rank has a device, which it takes here. Throws on every rank or on none.
@@ -49,9 +55,6 @@ class DeviceGroup {
   // Can a call on this stream wait for other ranks' calls? Where ranks are threads of one process,
   // a stream that waits for work that names no stream could wait for its own peer.
   bool takes_stream(Device::Stream stream);
-  // Which executor carries out a call whose buffers are the device's: a pure function of the call
-  // and of what all ranks agreed on.
-  ExecutorChoice executor_for(const Plan& plan) const;
   // A one-shot or two-shot message must fit the slots of all blocks together.
   std::size_t one_shot_most_bytes() const;
 
@@ -59,9 +62,10 @@ class DeviceGroup {
   struct Ticket {
     Device::Event done = nullptr;
   };
-  // Enqueues a call on `stream`, or on a stream of this object's own if that is null. Only where
-  // executor_for() is stream or device.
-  Ticket enqueue(const Plan& plan, Device::Stream stream);
+  // Enqueues a call on `stream`, or on a stream of this object's own if that is null. The choice is
+  // the device executor or the stream executor.
+  Ticket enqueue(const Plan& plan, const DeviceChoice& choice, std::uint32_t fingerprint,
+                 Device::Stream stream);
   bool is_done(const Ticket& ticket) { return device_->is_done(ticket.done); }
   void give_back(Ticket ticket) { events_.push_back(ticket.done); }
 
@@ -85,10 +89,11 @@ class DeviceGroup {
   struct Memory;  // where everything is in a window
   void make_own(const DeviceCapabilities& capabilities);
   void open_peers(const std::vector<DeviceFacts>& facts, const std::vector<DeviceHandle>& handles);
-  DeviceCall device_call(const Plan& plan) const;
+  DeviceCall device_call(const Plan& plan, Algorithm algorithm, std::uint32_t fingerprint) const;
   bool exposes_all_of(const DeviceCall& call) const;
   int blocks_for(const DeviceCall& call) const;
-  void enqueue_on_streams(const Plan& plan, Device::Stream stream);
+  void enqueue_on_streams(const Plan& plan, Algorithm algorithm, std::uint32_t fingerprint,
+                          Device::Stream stream);
   Device::Event event();
   std::uint64_t awaited_bits() const;  // DeviceErrorFlags::waits_for
   void part();

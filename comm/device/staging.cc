@@ -3,32 +3,13 @@
 
 namespace ringside {
 
-BufferBytes buffer_bytes(const HostCall& call, const Ring& ring) {
-  const bool is_root = ring.rank == call.what.root;
-  const std::size_t whole = call.chunks.total() * call.element_bytes;
-  const auto own = [&] { return call.chunks[ring.rank].count * call.element_bytes; };
-  switch (call.what.kind) {
-    case Kind::all_reduce:
-    case Kind::all_to_all:
-    case Kind::broadcast:
-      return {whole, whole};
-    case Kind::reduce_scatter:
-    case Kind::reduce_scatter_v:
-      return {whole, own()};
-    case Kind::all_gather:
-    case Kind::all_gather_v:
-      return {own(), whole};
-    case Kind::reduce:
-      return {whole, is_root ? whole : 0};
-    case Kind::gather:
-      return {own(), is_root ? whole : 0};
-    case Kind::scatter:
-      return {is_root ? whole : 0, own()};
-    case Kind::barrier:
-    case Kind::send_recv:
-      break;
-  }
-  return {0, 0};
+BufferBytes buffer_bytes(const Plan& plan, const Ring& ring) {
+  const OperationTraits& it = traits(plan.what.kind);
+  const bool is_root = ring.rank == plan.what.root;
+  const std::size_t whole = plan.chunks.total() * plan.element_bytes;
+  const bool in_parts = it.input == Extent::part || it.output == Extent::part;
+  const std::size_t part = in_parts ? plan.chunks[ring.rank].count * plan.element_bytes : 0;
+  return {length_of(it.input, is_root, whole, part), length_of(it.output, is_root, whole, part)};
 }
 
 std::byte* Staging::staged(const void* address, std::size_t bytes, bool reads, bool writes) {
@@ -43,16 +24,16 @@ std::byte* Staging::staged(const void* address, std::size_t bytes, bool reads, b
   return copy.here.data();
 }
 
-void Staging::stage(HostCall& call, const Ring& ring) {
-  const BufferBytes bytes = buffer_bytes(call, ring);
-  const bool one = call.what.kind == Kind::broadcast;  // one buffer, in and out
-  const void* const output = call.output;
+void Staging::stage(Plan& plan, const Ring& ring) {
+  const BufferBytes bytes = buffer_bytes(plan, ring);
+  const bool one = plan.what.kind == Kind::broadcast;  // one buffer, in and out
+  const void* const output = plan.output;
   if (bytes.output > 0 && device_->owns(output))
-    call.output = staged(output, bytes.output, one, !one || ring.rank != call.what.root);
+    plan.output = staged(output, bytes.output, one, !one || ring.rank != plan.what.root);
   if (one)
-    call.input = call.output;
-  else if (bytes.input > 0 && device_->owns(call.input))
-    call.input = staged(call.input, bytes.input, true, false);
+    plan.input = plan.output;
+  else if (bytes.input > 0 && device_->owns(plan.input))
+    plan.input = staged(plan.input, bytes.input, true, false);
 }
 
 void Staging::stage(std::vector<Message>& messages) {

@@ -60,6 +60,7 @@ class StreamExecutor {
                  DeviceErrorFlags* error_flags)
       : call_(call), connection_(connection), device_(device), error_flags_(error_flags) {}
 
+  static constexpr bool kRingOnly = true;  // run.h
   std::size_t slices() const { return call_.slices; }
 
   // Peers are the neighbours on the ring of all ranks; it has connections to nobody else.

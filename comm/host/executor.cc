@@ -272,7 +272,8 @@ std::string HostExecutor::name_of(Piece piece) const {
 }
 
 std::string HostExecutor::at_step() const {
-  std::string where = text("waiting in step %d of %d", step_, call_.steps_per_slice);
+  const int steps = steps_of(call_.what, call_.algorithm, {peers_.rank(), peers_.size()});
+  std::string where = text("waiting in step %d of %d", step_, steps);
   if (slices() > 1) where += text(" of slice %zu of %zu", slice_ + 1, slices());
   return where;
 }

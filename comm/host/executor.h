@@ -30,44 +30,24 @@
 #include <vector>
 
 #include "comm/algorithms/chunks.h"
-#include "comm/algorithms/operation.h"
 #include "comm/algorithms/ring.h"
 #include "comm/algorithms/step.h"
+#include "comm/host/choice.h"
+#include "comm/host/plan.h"
 #include "comm/host/waiter.h"
 #include "comm/transport/channel.h"
-#include "kernels/loops.h"
 
 namespace ringside {
 
-// One call, in terms of memory. `input` and `output` may be the same address.
-struct HostCall {
-  Operation what;
-  std::uint32_t fingerprint;
-  const std::byte* input;
-  std::byte* output;
-  std::size_t element_bytes;
-  std::size_t slice_count;  // elements a message
-  Chunks chunks;
-  std::size_t slices;  // of the longest chunk
-  // The element at which `input` and `output` begin. 0 for a whole buffer; where a rank has only
-  // its own chunk (all_gather's input, reduce_scatter's output), that chunk's first element.
-  std::size_t input_first = 0;
-  std::size_t output_first = 0;
-  int steps_per_slice = 0;  // for sentences: "step 2 of 6"
-  ReduceLoop reduce = nullptr;
-  DivideLoop divide = nullptr;  // AVG's last step
-  int divisor = 1;
-  // Pieces that are streaming (ring.h) go past the caches: the buffers are larger than those.
-  bool streams = false;
-  // Pieces of so many bytes and more are exposed, if they lie in memory of which that can be said.
-  std::size_t zero_copy_from_bytes = SIZE_MAX;
-  Exposable input_exposable;
-  Exposable output_exposable;
+// One call: what it means, how it is carried out, and what it has of its own.
+struct HostCall : Plan, HostChoice {
+  std::uint32_t fingerprint = 0;
+  Exposable input_exposable = {};
+  Exposable output_exposable = {};
 
   Range range(int chunk, std::size_t slice) const {
     return slice_of(chunks[chunk], slice, slice_count);
   }
-  std::size_t whole_bytes() const { return what.count * element_bytes; }
   bool may_expose() const { return chunks.total() * element_bytes >= zero_copy_from_bytes; }
 };
 

@@ -1,95 +1,69 @@
-// From a call's arguments to what the executor needs: everything that is decided before a byte
-// moves.
+// From a call's arguments to what it means: which operation, on which buffers, in which chunks.
 //
-// A plan is a value: the call in terms of memory, and the algorithm that is to carry it out. It
-// depends on the arguments and on what all ranks agreed on at the start, so all ranks make fitting
-// plans; it can be made on one thread and carried out on another. Arguments that make no sense are
-// refused here, with Error{usage}, when nothing has been sent yet.
+// A plan is a value. It says nothing of how the call is carried out: the executor that takes it
+// chooses the algorithm and the messages (choice.h on the host, device/calls.h on GPUs), and
+// --explain asks there, too. A plan depends on the arguments, the rank and the world size alone, so
+// all ranks make fitting ones; it can be made on one thread and carried out on another. Arguments
+// that make no sense are refused here, with Error{usage}, when nothing has been sent yet.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 
-#include "comm/algorithms/algorithm.h"
+#include "comm/algorithms/chunks.h"
 #include "comm/algorithms/operation.h"
 #include "comm/algorithms/ring.h"
-#include "comm/host/executor.h"
-#include "comm/host/traced_executor.h"
-#include "comm/options.h"
+#include "kernels/loops.h"
 
 namespace ringside {
 
-// Who plans: the same on all ranks but for `rank`.
-struct Planner {
-  int rank = 0;
-  int size = 1;
-  std::size_t slot_bytes = 0;       // of the ring
-  std::size_t pair_slot_bytes = 0;  // of the mesh
-  Algorithm algorithm = Algorithm::automatic;
-  std::size_t stream_from_bytes = SIZE_MAX;
-  std::size_t zero_copy_from_bytes = SIZE_MAX;  // where ranks may expose at all
-  int group_ranks = 0;                          // of Algorithm::hierarchical
-};
-
-// An algorithm's one text, for each executor that may read it.
-struct NamedAlgorithm {
-  const char* name = nullptr;
-  AlgorithmId text{};
-  void (*on_host)(HostExecutor& executor, const Ring& ring, const Operation& what) = nullptr;
-  void (*on_trace)(TracedExecutor& executor, const Ring& ring, const Operation& what) = nullptr;
-};
-
-template <AlgorithmId kId>
-NamedAlgorithm algorithm_of(const char* name) {
-  const auto read = [](auto& executor, const Ring& ring, const Operation& what) {
-    run_algorithm<kId>(executor, ring, what.root);
-  };
-  return {name, kId, read, read};
-}
-
+// `input` and `output` may be the same address.
 struct Plan {
-  HostCall call;
-  NamedAlgorithm algorithm;
+  Operation what;
+  const std::byte* input = nullptr;
+  std::byte* output = nullptr;
+  std::size_t element_bytes = 1;
+  Chunks chunks;
+  // The element at which `input` and `output` begin. 0 for a whole buffer; where a rank has only
+  // its own chunk (all_gather's input, reduce_scatter's output), that chunk's first element.
+  std::size_t input_first = 0;
+  std::size_t output_first = 0;
+  ReduceLoop reduce = nullptr;
+  DivideLoop divide = nullptr;  // AVG's last step
+  int divisor = 1;
+
+  std::size_t whole_bytes() const { return what.count * element_bytes; }
 };
 
-// Up to how many bytes an all_reduce takes one step; 0: none does. A pure function of what all
-// ranks agree on, so all choose alike.
-std::size_t one_shot_most_bytes(const Planner& planner);
-
-// From there up to how many bytes it takes two; 0: none does.
-std::size_t two_shot_most_bytes(const Planner& planner);
-
-// The algorithm of an all_reduce, by its text.
-NamedAlgorithm all_reduce_by(AlgorithmId text);
-
-// Shapes, in-place rules and meaning as in communicator.h. Each throws Error{usage}.
-Plan plan_all_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,
-                     DType dtype, Reduction reduction);
-Plan plan_reduce_scatter(const Planner& planner, const void* send, void* recv,
-                         std::size_t recv_count, DType dtype, Reduction reduction);
-Plan plan_all_gather(const Planner& planner, const void* send, void* recv, std::size_t send_count,
+// Shapes, in-place rules and meaning as in communicator.h; `self` is this rank among all. Each
+// throws Error{usage}.
+// `group_ranks`: added up in groups of so many ranks (hierarchical.h), which is another order of
+// additions, so it is part of what the call means. 0: in the order of all others.
+Plan plan_all_reduce(const Ring& self, const void* send, void* recv, std::size_t count, DType dtype,
+                     Reduction reduction, int group_ranks = 0);
+Plan plan_reduce_scatter(const Ring& self, const void* send, void* recv, std::size_t recv_count,
+                         DType dtype, Reduction reduction);
+Plan plan_all_gather(const Ring& self, const void* send, void* recv, std::size_t send_count,
                      DType dtype);
-Plan plan_reduce_scatter_v(const Planner& planner, const void* send, void* recv,
+Plan plan_reduce_scatter_v(const Ring& self, const void* send, void* recv,
                            std::span<const std::size_t> counts, DType dtype, Reduction reduction);
-Plan plan_all_gather_v(const Planner& planner, const void* send, void* recv,
+Plan plan_all_gather_v(const Ring& self, const void* send, void* recv,
                        std::span<const std::size_t> counts, DType dtype);
-Plan plan_broadcast(const Planner& planner, void* buffer, std::size_t count, DType dtype, int root);
-Plan plan_barrier(const Planner& planner);
-Plan plan_reduce(const Planner& planner, const void* send, void* recv, std::size_t count,
-                 DType dtype, Reduction reduction, int root);
-Plan plan_gather(const Planner& planner, const void* send, void* recv, std::size_t send_count,
+Plan plan_broadcast(const Ring& self, void* buffer, std::size_t count, DType dtype, int root);
+Plan plan_barrier(const Ring& self);
+Plan plan_reduce(const Ring& self, const void* send, void* recv, std::size_t count, DType dtype,
+                 Reduction reduction, int root);
+Plan plan_gather(const Ring& self, const void* send, void* recv, std::size_t send_count,
                  DType dtype, int root);
-Plan plan_scatter(const Planner& planner, const void* send, void* recv, std::size_t recv_count,
+Plan plan_scatter(const Ring& self, const void* send, void* recv, std::size_t recv_count,
                   DType dtype, int root);
-Plan plan_all_to_all(const Planner& planner, const void* send, void* recv, std::size_t count,
+Plan plan_all_to_all(const Ring& self, const void* send, void* recv, std::size_t count,
                      DType dtype);
 
 // The checks that send and recv share with collectives.
-void check_buffer(const Planner& planner, Kind kind, const void* buffer, std::size_t count,
-                  DType dtype);
-void check_peer(const Planner& planner, Kind kind, const char* role, int rank);
-[[noreturn]] void refuse(const Planner& planner, Kind kind, const std::string& why);
+void check_buffer(const Ring& self, Kind kind, const void* buffer, std::size_t count, DType dtype);
+void check_peer(const Ring& self, Kind kind, const char* role, int rank);
+[[noreturn]] void refuse(const Ring& self, Kind kind, const std::string& why);
 
 }  // namespace ringside

@@ -9,8 +9,23 @@
 
 namespace ringside {
 
+const Message& checked(const Ring& self, const Message& it) {
+  const Kind kind = Kind::send_recv;
+  check_buffer(self, kind, it.buffer(), it.count, it.dtype);
+  check_peer(self, kind, "rank", it.peer);
+  if (it.peer == self.rank)
+    refuse(self, kind,
+           it.is_send ? "a rank cannot send to itself" : "a rank cannot receive from itself");
+  return it;
+}
+
+const std::vector<Message>& checked(const Ring& self, const std::vector<Message>& messages) {
+  for (const Message& it : messages) checked(self, it);
+  return messages;
+}
+
 MessageBatch::MessageBatch(std::span<const Message> messages, std::uint64_t numbers_from,
-                           Edges& edges, Peers& peers, Waiter& waiter, const Planner& planner,
+                           Edges& edges, Peers& peers, Waiter& waiter, const HostSettings& settings,
                            std::vector<Transfer>& transfers)
     : transfers_(transfers), edges_(edges), peers_(peers), waiter_(waiter) {
   transfers_.clear();
@@ -21,11 +36,11 @@ MessageBatch::MessageBatch(std::span<const Message> messages, std::uint64_t numb
     const std::size_t slice_count = peers.pair_slot_bytes() / bytes_of(it.dtype);
     const std::size_t slice_bytes = std::min(it.count, slice_count) * bytes_of(it.dtype);
     const bool exposes =
-        it.is_send && slice_bytes >= planner.zero_copy_from_bytes && slice_bytes > kInlineBytes;
+        it.is_send && slice_bytes >= settings.zero_copy_from_bytes && slice_bytes > kInlineBytes;
     transfers_.push_back({it, Call{numbers_from++, 0, what, fingerprint(what), now_ms, it.peer},
                           slice_count, slices_for(it.count, slice_count),
                           exposes ? Allocations::of_this_process().find(it.source) : Exposable{},
-                          it.count * bytes_of(it.dtype) >= planner.stream_from_bytes, 0});
+                          it.count * bytes_of(it.dtype) >= settings.stream_from_bytes, 0});
   }
 }
 

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "comm/control/status.h"
+#include "comm/host/choice.h"
 #include "comm/host/executor.h"
-#include "comm/host/plan.h"
 #include "comm/host/waiter.h"
 #include "comm/message.h"
 #include "comm/peers/peers.h"
@@ -37,13 +37,17 @@ struct Transfer {
   bool finished() const { return done == slices; }
 };
 
+// Refuses what makes no sense with Error{usage}, and gives back what it was given.
+const Message& checked(const Ring& self, const Message& message);
+const std::vector<Message>& checked(const Ring& self, const std::vector<Message>& messages);
+
 class MessageBatch {
  public:
   // `numbers_from`: the number of this rank's call that the first message is. `transfers` is memory
   // for the batch, kept by the caller from one to the next: a short message takes less time than an
   // allocation.
   MessageBatch(std::span<const Message> messages, std::uint64_t numbers_from, Edges& edges,
-               Peers& peers, Waiter& waiter, const Planner& planner,
+               Peers& peers, Waiter& waiter, const HostSettings& settings,
                std::vector<Transfer>& transfers);
 
   // Notes every message on the status page, carries them out, and returns when all are done.

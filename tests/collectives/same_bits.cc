@@ -6,6 +6,7 @@
 #include "comm/algorithms/one_shot.h"
 #include "comm/algorithms/two_shot.h"
 #include "comm/bootstrap/threads.h"
+#include "comm/host/choice.h"
 #include "comm/host/plan.h"
 #include "tests/collectives/collective_case.h"
 #include "tools/support/faulty_transport.h"
@@ -143,27 +144,27 @@ RINGSIDE_TEST(algorithms, messages_tell_which_one_ran) {
 // the one-shot and the ring where ranks are three or more, everywhere where it is forced.
 RINGSIDE_TEST(algorithms, the_plan_names_the_two_shot) {
   const auto algorithm_of = [](int ranks, Algorithm algorithm, std::size_t bytes) {
-    const Planner planner{0, ranks, 131072, 65536, algorithm};
+    const HostSettings settings{{0, ranks}, 131072, 65536, algorithm};
     Bytes data(bytes + 1);
     const Plan plan =
-        plan_all_reduce(planner, data.data(), data.data(), bytes, DType::u8, Reduction::sum);
-    return plan.algorithm.text;
+        plan_all_reduce(settings.self, data.data(), data.data(), bytes, DType::u8, Reduction::sum);
+    return choose(settings, plan).algorithm;
   };
   using enum Algorithm;
   for (const int ranks : {3, 4, 8}) {
     const std::size_t small = one_shot_pays_up_to(ranks), middle = two_shot_pays_up_to(ranks);
     CHECK(small < middle);
-    CHECK(algorithm_of(ranks, automatic, small) == AlgorithmId::all_reduce_one_shot);
-    CHECK(algorithm_of(ranks, automatic, small + 1) == AlgorithmId::all_reduce_two_shot);
-    CHECK(algorithm_of(ranks, automatic, middle) == AlgorithmId::all_reduce_two_shot);
-    CHECK(algorithm_of(ranks, automatic, middle + 1) == AlgorithmId::all_reduce);
+    CHECK(algorithm_of(ranks, automatic, small) == one_shot);
+    CHECK(algorithm_of(ranks, automatic, small + 1) == two_shot);
+    CHECK(algorithm_of(ranks, automatic, middle) == two_shot);
+    CHECK(algorithm_of(ranks, automatic, middle + 1) == ring);
   }
   for (const std::size_t bytes : {0, 1, 65536, 1 << 20}) {
-    CHECK(algorithm_of(2, automatic, bytes) != AlgorithmId::all_reduce_two_shot);
-    CHECK(algorithm_of(1, two_shot, bytes) == AlgorithmId::all_reduce);
+    CHECK(algorithm_of(2, automatic, bytes) != two_shot);
+    CHECK(algorithm_of(1, two_shot, bytes) == ring);
     for (const int ranks : {2, 3, 8}) {
-      CHECK(algorithm_of(ranks, two_shot, bytes) == AlgorithmId::all_reduce_two_shot);
-      CHECK(algorithm_of(ranks, ring, bytes) == AlgorithmId::all_reduce);
+      CHECK(algorithm_of(ranks, two_shot, bytes) == two_shot);
+      CHECK(algorithm_of(ranks, ring, bytes) == ring);
     }
   }
 }

@@ -15,7 +15,8 @@ namespace {
 Case random_case(std::mt19937_64& random, int ranks) {
   const auto below = [&](std::size_t bound) { return static_cast<std::size_t>(random() % bound); };
   Case it;
-  it.what.kind = static_cast<Kind>(below(10));
+  do it.what.kind = kOperations[below(kOperations.size())].kind;
+  while (is_ragged(it.what.kind));  // whose cases have counts
   it.what.dtype = kAllDTypes[below(kAllDTypes.size())];
   it.what.reduction = kAllReductions[below(kAllReductions.size())];
   it.what.count = below(4) == 0 ? below(3000) : below(60);

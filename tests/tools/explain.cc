@@ -32,7 +32,7 @@ constexpr Kind kKinds[] = {Kind::all_reduce,       Kind::reduce_scatter, Kind::a
 Surroundings here(int ranks, Algorithm algorithm = Algorithm::automatic) {
   constexpr std::size_t kSlot = 128 * kKiB;
   Surroundings it;
-  it.planner = {0, ranks, kSlot, kSlot, algorithm, 16 * kMiB, 4 * kKiB};
+  it.settings = {{0, ranks}, kSlot, kSlot, algorithm, 16 * kMiB, 4 * kKiB};
   it.machine.name = "here";
   it.machine.ranks_per_host = ranks;
   it.machine.call_ns = 110;
@@ -47,7 +47,7 @@ Surroundings here(int ranks, Algorithm algorithm = Algorithm::automatic) {
 
 Explanation explained(const Surroundings& around, Kind kind, std::size_t bytes,
                       Memory memory = Memory::any, DType dtype = DType::f32) {
-  const int ranks = around.planner.size;
+  const int ranks = around.settings.self.size;
   tools::Buffers buffers(bytes, memory);
   const Operation what = tools::operation_of(kind, dtype, Reduction::sum, bytes, ranks);
   return tools::explain(around, what, tools::sides_of(buffers, what, false, 0, ranks));
@@ -191,16 +191,16 @@ RINGSIDE_TEST(explain, elements_of_any_length) {
   CHECK(about(total_us(bytes.predicted), total_us(doubles.predicted)));
 }
 
-// Is it the planner that decides? Another one decides otherwise, and the prediction follows.
-RINGSIDE_TEST(explain_mutants, another_planner_is_another_explanation) {
+// Is it the settings that decide? Others decide otherwise, and the prediction follows.
+RINGSIDE_TEST(explain_mutants, other_settings_are_another_explanation) {
   Surroundings around = here(2);
   const Explanation before = explained(around, Kind::all_gather, 64 * kKiB, Memory::allocate);
-  around.planner.zero_copy_from_bytes = SIZE_MAX;
+  around.settings.zero_copy_from_bytes = SIZE_MAX;
   const Explanation after = explained(around, Kind::all_gather, 64 * kKiB, Memory::allocate);
   CHECK_EQ(bytes_by(before, Path::exposed), 32 * kKiB);
   CHECK_EQ(bytes_by(after, Path::slot), 32 * kKiB);
   CHECK(total_us(after.predicted) > total_us(before.predicted));
-  around.planner.stream_from_bytes = 0;
+  around.settings.stream_from_bytes = 0;
   CHECK(explained(around, Kind::all_gather, 64 * kKiB).streams && !after.streams);
 }
 

@@ -18,83 +18,6 @@ namespace {
 
 constexpr double kMostPrimitives = 2e7;  // of a prediction: some seconds
 
-bool is_one_shot(const Plan& plan) {
-  return plan.algorithm.text == AlgorithmId::all_reduce_one_shot;
-}
-
-Algorithm algorithm_of(const Plan& plan) {
-  if (is_one_shot(plan)) return Algorithm::one_shot;
-  if (plan.algorithm.text == AlgorithmId::all_reduce_hierarchical) return Algorithm::hierarchical;
-  return plan.algorithm.text == AlgorithmId::all_reduce_two_shot ? Algorithm::two_shot
-                                                                 : Algorithm::ring;
-}
-
-std::string bytes_words(std::size_t bytes) {
-  return short_bytes(bytes) + (bytes % 1024 == 0 && bytes > 0 ? "" : " B");
-}
-
-// Of an all_reduce, the only operation with a choice.
-std::string why_all_reduce(const Planner& planner, std::size_t bytes) {
-  const std::size_t one_shot = one_shot_most_bytes(planner),
-                    two_shot = two_shot_most_bytes(planner);
-  const std::string size = bytes_words(bytes), most = bytes_words(std::max(one_shot, two_shot));
-  const bool fits = bytes <= one_shot;
-  switch (planner.algorithm) {
-    case Algorithm::ring:
-      return "RINGSIDE_ALGORITHM=ring says so (comm/algorithms/ring.h)";
-    case Algorithm::one_shot:
-      if (fits)
-        return "RINGSIDE_ALGORITHM=one-shot says so, and it fits a slot "
-               "(comm/algorithms/one_shot.h)";
-      return size + " do not fit a slot, though one-shot was asked for (comm/algorithms/ring.h)";
-    case Algorithm::two_shot:
-      if (planner.size > 1)
-        return "RINGSIDE_ALGORITHM=two-shot says so (comm/algorithms/two_shot.h)";
-      return "one rank has nobody to take two steps with (comm/algorithms/ring.h)";
-    case Algorithm::hierarchical:
-      return text("RINGSIDE_ALGORITHM=hierarchical:%d says so (comm/algorithms/hierarchical.h)",
-                  planner.group_ranks);
-    case Algorithm::automatic:
-      break;
-  }
-  if (fits)
-    return size + " ≤ " + bytes_words(one_shot) +
-           ": all to all in one step (comm/algorithms/one_shot.h)";
-  if (bytes <= two_shot)
-    return size + " ≤ " + most + ": two steps, and the fewest bytes (comm/algorithms/two_shot.h)";
-  return size + " > " + most + ": more steps, but the fewest bytes (comm/algorithms/ring.h)";
-}
-
-std::string why(const Planner& planner, const Operation& what, std::size_t bytes) {
-  switch (what.kind) {
-    case Kind::all_reduce:
-      return why_all_reduce(planner, bytes);
-    case Kind::reduce_scatter:
-    case Kind::reduce_scatter_v:
-      return "the first half of an all_reduce; there is no other (comm/algorithms/ring.h)";
-    case Kind::all_gather:
-    case Kind::all_gather_v:
-      return "the second half of an all_reduce; there is no other (comm/algorithms/ring.h)";
-    case Kind::broadcast:
-      return "from rank to rank, slices follow each other; there is no other "
-             "(comm/algorithms/ring.h)";
-    case Kind::reduce:
-      return "reduce_scatter, then all parts to the root; the only one "
-             "(comm/algorithms/mesh.h)";
-    case Kind::gather:
-      return "all parts straight to the root; there is no other (comm/algorithms/mesh.h)";
-    case Kind::scatter:
-      return "all parts straight from the root; there is no other (comm/algorithms/mesh.h)";
-    case Kind::all_to_all:
-      return "in step k to the rank k to the right; there is no other (comm/algorithms/mesh.h)";
-    case Kind::send_recv:
-      return "one to the right and one from the left, at once (comm/host/send_recv.h)";
-    case Kind::barrier:
-      break;
-  }
-  return "an all_gather of nothing (comm/algorithms/ring.h)";
-}
-
 // bus_factor as a formula.
 const char* least_words(Kind kind) {
   if (kind == Kind::all_reduce) return "2(n-1)/n·S";
@@ -109,18 +32,18 @@ bool can_be_exposed(Sides at) {
   return from_allocate(at.send) && from_allocate(at.recv);
 }
 
-Question question_of(const Planner& planner, const Operation& what, const Plan& plan, Sides at,
+Question question_of(const HostSettings& settings, const Operation& what, Sides at,
                      std::size_t size_bytes) {
   Question it;
   it.kind = what.kind;
-  it.algorithm = algorithm_of(plan);
+  it.algorithm = choose_algorithm(settings, what);
   it.bytes = size_bytes;
-  it.ranks = planner.size;
-  it.group_ranks = planner.group_ranks;
+  it.ranks = settings.self.size;
+  it.group_ranks = settings.group_ranks;
   it.calls = size_bytes <= kBatchedBytes ? kLoopCalls : 1;  // as measure.h does
-  it.zero_copy_from_bytes = can_be_exposed(at) ? plan.call.zero_copy_from_bytes : SIZE_MAX;
+  it.zero_copy_from_bytes = can_be_exposed(at) ? settings.zero_copy_from_bytes : SIZE_MAX;
   it.element_bytes = bytes_of(what.dtype);
-  if (is_ragged(what.kind)) it.counts = ragged_counts(what.count, planner.size);
+  if (is_ragged(what.kind)) it.counts = ragged_counts(what.count, settings.self.size);
   return it;
 }
 
@@ -151,28 +74,30 @@ double total_us(const CostBreakdown& breakdown) {
 }
 
 Explanation explain(const Surroundings& here, const Operation& what, Sides at) {
-  const Planner& planner = here.planner;
+  const HostSettings& settings = here.settings;
+  const int size = settings.self.size;
   Explanation it;
-  it.size_bytes = whole_count(what, planner.size) * bytes_of(what.dtype);
-  it.why = why(planner, what, it.size_bytes);
-  it.least_bytes = bus_factor(what.kind, planner.size) * static_cast<double>(it.size_bytes);
+  it.size_bytes = whole_count(what, size) * bytes_of(what.dtype);
+  it.why = why(settings, what);
+  it.least_bytes = bus_factor(what.kind, size) * static_cast<double>(it.size_bytes);
   it.least = least_words(what.kind);
   it.lower_bound = lower_bound_breakdown(
-      lower_bound_of(what.kind, planner.size, it.size_bytes, here.probe).work, here.probe);
+      lower_bound_of(what.kind, size, it.size_bytes, here.probe).work, here.probe);
   if (what.kind == Kind::send_recv) {
     it.algorithm = "messages";
     it.unpredicted = "the simulator runs algorithms, and messages have none";
     return it;
   }
-  const Plan plan = plan_of(planner, what, at);
-  const std::size_t each = plan.call.element_bytes;
-  it.algorithm = plan.algorithm.name;
-  it.chunks = what.kind == Kind::broadcast ? 1 : planner.size;
-  it.longest_chunk_bytes = plan.call.chunks.longest() * each;
-  it.slices = is_one_shot(plan) ? 1 : plan.call.slices;
-  it.slice_bytes = plan.call.slice_count * each;
-  it.streams = plan.call.streams;
-  add_prediction(it, here, question_of(planner, what, plan, at, it.size_bytes));
+  const Plan plan = plan_of(settings, what, at);
+  const HostChoice choice = choose(settings, plan);
+  const std::size_t each = plan.element_bytes;
+  it.algorithm = name_of(choice.algorithm);
+  it.chunks = what.kind == Kind::broadcast ? 1 : size;
+  it.longest_chunk_bytes = plan.chunks.longest() * each;
+  it.slices = choice.slices;
+  it.slice_bytes = choice.slice_count * each;
+  it.streams = choice.streams;
+  add_prediction(it, here, question_of(settings, what, at, it.size_bytes));
   return it;
 }
 
@@ -188,7 +113,7 @@ Surroundings look_around(Bootstrap& bootstrap, const Communicator& comm, std::si
   plain.trace = nullptr;
   const auto nothing = [](const ringside::Machine&) { return std::vector<Question>(); };
   const Calibration calibration = calibrate(bootstrap, plain, nothing, probe_bytes);
-  return {planner_of(comm), calibration.machine, calibration.probe};
+  return {settings_of(comm), calibration.machine, calibration.probe};
 }
 
 }  // namespace ringside::tools

@@ -22,7 +22,7 @@
 #include "comm/bootstrap/bootstrap.h"
 #include "comm/communicator.h"
 #include "comm/cost/simulate.h"
-#include "comm/host/plan.h"
+#include "comm/host/choice.h"
 #include "tools/cost/calibrate.h"
 #include "tools/limits/lower_bound.h"
 #include "tools/support/call.h"
@@ -56,7 +56,7 @@ double total_us(const CostBreakdown& breakdown);
 
 // The machine that calls are explained for.
 struct Surroundings {
-  Planner planner;
+  HostSettings settings;
   ringside::Machine machine;  // as calibrated
   MachineProbe probe;         // for the lower bound
 };

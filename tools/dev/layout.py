@@ -8,11 +8,12 @@ CXX = (".h", ".cc", ".cu")
 # include points to the own floor or to one below.  What stands beside each other must not know
 # each other.
 FLOORS = {room: [floor.split() for floor in floors.split(" < ")] for room, floors in {
-    "comm": "comm/error comm/version < comm/util < comm/algorithms < comm/message comm/work"
-            " comm/allocate < comm/transport < comm/transport/shm < comm/options < comm/bootstrap"
+    "comm": "comm/error comm/version comm/algorithm < comm/util < comm/algorithms"
+            " < comm/message comm/work comm/allocate < comm/transport < comm/transport/shm"
+            " < comm/options < comm/bootstrap"
             " < comm/control < comm/peers < comm/diagnostics < comm/host < comm/device/kernel"
             " < comm/device < comm/device/cuda < comm/communicator comm/split"
-            " comm/communicator_impl < comm/verify comm/cost < comm/verify/model",
+            " < comm/verify comm/cost < comm/verify/model",
     "tools": "tools/support < tools/baselines tools/limits < tools/measure < tools/cost"
              " < tools/report < tools/demo tools/launcher tools/fuzz tools/kernel_suite < tools",
 }.items()}

@@ -31,7 +31,7 @@ LowerBound gpu_lower_bound(const Operation& what, const std::vector<int>& ranks,
   return lower_bound;
 }
 
-GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what, Sides at,
+GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what,
                               const LowerBound& lower_bound, const std::vector<Rate>& copy) {
   GpuExplanation it;
   it.moved_bytes = lower_bound.work.moved_bytes;
@@ -43,9 +43,8 @@ GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what, S
     it.why = "messages go through the host's memory";
     return it;
   }
-  Plan plan = plan_of(planner_of(comm), what, at);
-  const ExecutorInUse way = comm.device_executor_for(plan);
-  it.algorithm = plan.algorithm.name;
+  const ExecutorInUse way = comm.device_executor_for(what);
+  it.algorithm = name_of(way.algorithm);
   it.executor = way.name;
   it.why = way.why;
   return it;

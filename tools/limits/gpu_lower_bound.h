@@ -51,7 +51,7 @@ struct GpuExplanation {
   double lower_bound_us = 0;
 };
 
-GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what, Sides at,
+GpuExplanation explain_on_gpu(const Communicator& comm, const Operation& what,
                               const LowerBound& lower_bound, const std::vector<Rate>& copy);
 
 // Lines below a row, and the object "explain".

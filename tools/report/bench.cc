@@ -201,7 +201,7 @@ class Bench {
       Row row{
           measure_row(comm_, baseline_.get(), buffers, what, arguments_, !compares()), {}, {}, {}};
       if (gpus_)
-        look_at_gpu(run, row, sides_of(buffers, what, false, comm_.rank(), comm_.size()));
+        look_at_gpu(run, row);
       else if (arguments_.lower_bound)
         row.lower_bound = lower_bound_of(what.kind, comm_.size(), row.size_bytes, *run.before);
       if (surroundings_ && comm_.rank() == 0)
@@ -214,11 +214,11 @@ class Bench {
     });
   }
 
-  void look_at_gpu(const BenchRun& run, Row& row, Sides at) const {
+  void look_at_gpu(const BenchRun& run, Row& row) const {
     if (!arguments_.lower_bound) return;
     row.lower_bound = gpu_lower_bound(row.what, gpus_->busiest(), comm_.size(), run.gpu_copy);
     if (arguments_.explain)
-      row.on_gpu = explain_on_gpu(comm_, row.what, at, *row.lower_bound, run.gpu_copy);
+      row.on_gpu = explain_on_gpu(comm_, row.what, *row.lower_bound, run.gpu_copy);
   }
 
   // Why rows that were asked for are not there.

@@ -5,8 +5,6 @@
 
 namespace ringside::tools {
 
-const char* row_name(Kind kind) { return kind == Kind::send_recv ? "send_recv" : name_of(kind); }
-
 std::vector<std::size_t> ragged_counts(std::size_t count, int size) {
   const auto n = static_cast<std::size_t>(size);
   // All ranks before r have r(r+1)/2 shares. Divided first, as the product might not fit.
@@ -38,21 +36,20 @@ std::size_t whole_count(const Operation& what, int size) {
   return what.count * (in_parts(what.kind) ? static_cast<std::size_t>(size) : 1);
 }
 
-std::size_t input_count(const Operation& what, int rank, int size) {
-  const Kind kind = what.kind;
-  if ((kind == Kind::broadcast || kind == Kind::scatter) && rank != what.root) return 0;
-  if (kind == Kind::all_gather_v) return part_of_rank(what, rank, size).count;
-  const bool whole =
-      kind == Kind::reduce_scatter || kind == Kind::scatter || kind == Kind::all_to_all;
-  return whole ? whole_count(what, size) : what.count;
+namespace {
+
+std::size_t count_of(Extent extent, const Operation& what, int rank, int size) {
+  return length_of(extent, rank == what.root, whole_count(what, size),
+                   part_of_rank(what, rank, size).count);
 }
 
+}  // namespace
+
+std::size_t input_count(const Operation& what, int rank, int size) {
+  return count_of(traits(what.kind).input, what, rank, size);
+}
 std::size_t output_count(const Operation& what, int rank, int size) {
-  const Kind kind = what.kind;
-  if ((kind == Kind::reduce || kind == Kind::gather) && rank != what.root) return 0;
-  if (kind == Kind::reduce_scatter_v) return part_of_rank(what, rank, size).count;
-  const bool part = kind == Kind::reduce_scatter || kind == Kind::scatter;
-  return part ? what.count : whole_count(what, size);
+  return count_of(traits(what.kind).output, what, rank, size);
 }
 
 Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank, int size) {
@@ -119,48 +116,44 @@ void Ringside::make(const Operation& what, Sides at, bool at_once) {
   }
 }
 
-Plan plan_of(const Planner& planner, const Operation& what, Sides at) {
+Plan plan_of(const HostSettings& settings, const Operation& what, Sides at) {
+  const Ring& self = settings.self;
   const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
   (void)on_device;
   const std::vector<std::size_t> counts =
-      is_ragged(kind) ? ragged_counts(count, planner.size) : std::vector<std::size_t>();
+      is_ragged(kind) ? ragged_counts(count, self.size) : std::vector<std::size_t>();
   switch (kind) {
     case Kind::all_reduce:
-      return plan_all_reduce(planner, at.send, at.recv, count, dtype, reduction);
+      return plan_all_reduce(self, at.send, at.recv, count, dtype, reduction, settings.group_ranks);
     case Kind::reduce_scatter:
-      return plan_reduce_scatter(planner, at.send, at.recv, count, dtype, reduction);
+      return plan_reduce_scatter(self, at.send, at.recv, count, dtype, reduction);
     case Kind::all_gather:
-      return plan_all_gather(planner, at.send, at.recv, count, dtype);
+      return plan_all_gather(self, at.send, at.recv, count, dtype);
     case Kind::reduce_scatter_v:
-      return plan_reduce_scatter_v(planner, at.send, at.recv, counts, dtype, reduction);
+      return plan_reduce_scatter_v(self, at.send, at.recv, counts, dtype, reduction);
     case Kind::all_gather_v:
-      return plan_all_gather_v(planner, at.send, at.recv, counts, dtype);
+      return plan_all_gather_v(self, at.send, at.recv, counts, dtype);
     case Kind::broadcast:
-      return plan_broadcast(planner, at.recv, count, dtype, root);
+      return plan_broadcast(self, at.recv, count, dtype, root);
     case Kind::reduce:
-      return plan_reduce(planner, at.send, at.recv, count, dtype, reduction, root);
+      return plan_reduce(self, at.send, at.recv, count, dtype, reduction, root);
     case Kind::gather:
-      return plan_gather(planner, at.send, at.recv, count, dtype, root);
+      return plan_gather(self, at.send, at.recv, count, dtype, root);
     case Kind::scatter:
-      return plan_scatter(planner, at.send, at.recv, count, dtype, root);
+      return plan_scatter(self, at.send, at.recv, count, dtype, root);
     case Kind::all_to_all:
-      return plan_all_to_all(planner, at.send, at.recv, count, dtype);
+      return plan_all_to_all(self, at.send, at.recv, count, dtype);
     default:
-      return plan_barrier(planner);
+      return plan_barrier(self);
   }
 }
 
-Planner planner_of(const Communicator& comm) {
+HostSettings settings_of(const Communicator& comm) {
   const Options& options = comm.options();
-  const WindowLayout plan = WindowLayout::make(comm.size(), options.slot_bytes, options.slot_count);
-  return {comm.rank(),
-          comm.size(),
-          options.slot_bytes,
-          plan.pair.slot_bytes,
-          options.algorithm,
-          options.stream_from_bytes,
-          comm.zero_copy_from_bytes(),
-          options.group_ranks};
+  const WindowLayout layout =
+      WindowLayout::make(comm.size(), options.slot_bytes, options.slot_count);
+  return settings_from({comm.rank(), comm.size()}, options, layout.pair.slot_bytes,
+                       comm.zero_copy_from_bytes());
 }
 
 }  // namespace ringside::tools

@@ -15,14 +15,15 @@
 #include "comm/algorithms/chunks.h"
 #include "comm/algorithms/operation.h"
 #include "comm/communicator.h"
+#include "comm/host/choice.h"
 #include "comm/host/plan.h"
 #include "tools/support/buffers.h"
 
 namespace ringside::tools {
 
-// As options, tables and JSON have it: the name of the call, and send_recv for one step of a ring:
-// each rank sends `count` elements to its right and receives as many from its left, both at once.
-const char* row_name(Kind kind);
+// As options, tables and JSON have it. A row of send_recv is one step of a ring: each rank sends
+// `count` elements to its right and receives as many from its left, both at once.
+constexpr const char* row_name(Kind kind) { return traits(kind).option; }
 
 // What bench measures, in the order of tables and help.
 inline constexpr std::array kMeasuredKinds = {
@@ -90,12 +91,12 @@ struct Sides {
 };
 Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank, int size);
 
-// The plan that a call of `what` on these buffers gets from `planner`; not for send_recv, which has
-// none. Touches nothing.
-Plan plan_of(const Planner& planner, const Operation& what, Sides at);
+// The plan that a call of `what` on these buffers has; not for send_recv, which has none. Touches
+// nothing.
+Plan plan_of(const HostSettings& settings, const Operation& what, Sides at);
 
-// Who plans for `comm`: what its ranks agreed on at the start.
-Planner planner_of(const Communicator& comm);
+// What the ranks of `comm` agreed on at the start.
+HostSettings settings_of(const Communicator& comm);
 
 // A library whose calls are measured: ringside, or a baseline (baseline.h).
 class Library {

@@ -18,7 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "comm/algorithms/algorithm.h"
+#include "comm/algorithms/operation.h"
 #include "kernels/dtype.h"
 #include "kernels/hd.h"
 #include "kernels/reduction.h"
@@ -100,7 +100,8 @@ inline constexpr std::uint64_t kErrorFound = std::uint64_t{1} << 63;
 
 // What a rank hands to its kernel, by value.
 struct DeviceCall {
-  AlgorithmId algorithm{};
+  Kind kind{};
+  Algorithm algorithm{};
   DType dtype{};
   Reduction reduction{};
   int root = 0;

@@ -31,6 +31,7 @@
 
 #include "comm/algorithms/chunks.h"
 #include "comm/algorithms/ring.h"
+#include "comm/algorithms/run.h"
 #include "comm/device/kernel/args.h"
 #include "comm/device/kernel/block.h"
 #include "comm/device/kernel/flag.h"
@@ -45,6 +46,7 @@ class DeviceExecutor {
  public:
   RINGSIDE_HD DeviceExecutor(const DeviceCall& call, Block& block) : call_(call), block_(block) {}
 
+  static constexpr bool kWithoutGroups = true;  // run.h
   // Of this block: every count-th one, beginning with its own number.
   RINGSIDE_HD std::size_t slices() const {
     const std::size_t first = block_.index(), each = block_.count();
@@ -385,7 +387,7 @@ template <class Block>
 RINGSIDE_HD void carry_out(const DeviceCall& call, Block& block) {
   DeviceExecutor<Block> executor(call, block);
   const Ring ring{call.rank, call.size};
-  run_any_algorithm(call.algorithm, executor, ring, call.root);
+  run_algorithm(call.kind, call.algorithm, executor, ring, call.root);
   executor.wait_reads();
 }
 
