@@ -41,7 +41,7 @@ build-release build-asan build-ubsan build-tsan build-odr: build-%:
 MPIRUN_RANKS = $(if $(NP),-n $(NP) --oversubscribe,$\
   $(shell [ "$$(nproc)" -ge 4 ] || echo '-n 2 --oversubscribe'))
 
-# Only what is about to run is built: who comes to see the ring need not wait for the tests.
+# Only what is about to run is built: a newcomer who wants to see the ring need not wait for tests.
 run: deps-once  ## build, then run tools/ring_allreduce under mpirun
 	@$(MAKE) --no-print-directory build-release ONLY=tools/ring_allreduce
 	@if command -v mpirun >/dev/null && grep -q HAVE_MPI build/release/build.ninja; then \

@@ -23,7 +23,7 @@ struct PeerInfo {
   std::uint64_t pid_namespace = 0;  // a pid means the same process only within one
   std::uint64_t net_namespace = 0;  // abstract Unix sockets reach each other only within one
   pid_t pid = 0;
-  std::uint32_t serial = 0;  // the how many-eth communicator of its process, from 1
+  std::uint32_t serial = 0;  // which communicator of its process, counted from 1
   uid_t user = 0;
   cpu_set_t cpus{};  // where this rank may run
   // What must be chosen alike.
@@ -43,7 +43,7 @@ bool same_host(const PeerInfo& a, const PeerInfo& b);
 bool on_one_host(const std::vector<PeerInfo>& everyone);
 
 // Throws Error{usage} with the first rank's complaint, or naming the first rank whose options
-// differ from rank 0's, and how. Every rank sees the same identities and so comes to the same
+// differ from rank 0's, and how. Every rank sees the same infos and so comes to the same
 // sentence.
 void check_agreement(const std::vector<PeerInfo>& everyone);
 

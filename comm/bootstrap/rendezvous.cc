@@ -36,7 +36,7 @@ struct Welcome {
 };
 static_assert(sizeof(Welcome) == 512 && std::is_trivially_copyable_v<Welcome>);
 
-// Who has no secret shows zeros; then the magic alone keeps out who came by mistake.
+// Without a secret it is zeros; then the magic alone keeps out who came by mistake.
 Credential credential_of(Side side, const TcpOptions& options) {
   return credential(options.secret.value_or(Secret{}), side, kMagic);
 }

@@ -18,7 +18,7 @@ namespace ringside {
 
 enum class Launcher { none, environment, mpi };
 
-// Who started this process, judged by the environment alone: nothing is started to find it out.
+// Who started this process, judged by the environment alone: finding out starts nothing.
 // RANK and WORLD_SIZE go first; tools/launch hides an outer mpirun from its ranks.
 Launcher launcher();
 

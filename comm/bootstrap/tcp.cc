@@ -4,7 +4,7 @@
 //     others ─▶ 0   Frame{contribution, bytes}    and the bytes
 //     0 ─▶ others   Frame{table, size × bytes}    and everybody's, or
 //                   Frame{failure, n}             and a sentence of n characters: the end
-//     both ways     Frame{goodbye}                the last one, from who ends in good order
+//     both ways     Frame{goodbye}                the last one, from a rank that ends in order
 //
 // A rank that has contributed is silent until the table comes, so whatever else arrives from it
 // before is its end: rank 0 listens to all connections all the time, and notices at once.
@@ -25,7 +25,7 @@ enum FrameKind : std::uint32_t { kContribution = 1, kTable, kFailure, kGoodbye }
 
 constexpr std::size_t kMostWords = 1000;  // of a failure's sentence
 
-// Only rank 0 knows who is missing, so its time should be the first to be up: it tells the others.
+// Only rank 0 knows who is missing, so its deadline should pass first: it then reports to all.
 Deadline a_little_after(Deadline deadline) {
   constexpr int kAgesMs = 1 << 30;
   constexpr double kLittle_s = 0.5;
@@ -123,7 +123,7 @@ void TcpBootstrap::serve(const void* mine, std::size_t bytes, std::byte* all,
         throw Error(Fault::died, text("%s: rank %zu is gone (it died, or gave up) while rank 0 "
                                       "still waited for %s",
                                       here().c_str(), peer, late().c_str()));
-      missing -= hear(static_cast<int>(peer), inboxes[peer], bytes, all) ? 1 : 0;
+      missing -= receive_from(static_cast<int>(peer), inboxes[peer], bytes, all) ? 1 : 0;
     }
   }
   const std::size_t table_bytes = links_.size() * bytes;
@@ -135,7 +135,7 @@ void TcpBootstrap::serve(const void* mine, std::size_t bytes, std::byte* all,
 }
 
 // Takes what has come from `peer`; true once that is its whole contribution.
-bool TcpBootstrap::hear(int peer, Inbox& inbox, std::size_t bytes, std::byte* all) {
+bool TcpBootstrap::receive_from(int peer, Inbox& inbox, std::size_t bytes, std::byte* all) {
   const std::size_t index = static_cast<std::size_t>(peer);
   const int link = links_[index].get();
   const auto throw_gone = [&](Fault fault, const char* how) {
@@ -181,7 +181,9 @@ void TcpBootstrap::spread(const std::vector<std::byte>& message, const StopCondi
   };
   try {
     while (!send_what_goes()) {
-      throw_if_over(stop, [&] { return here() + ", waited to be heard by " + list_ranks(late); });
+      throw_if_over(stop, [&] {
+        return here() + ", waited for " + list_ranks(late) + " to receive the table";
+      });
       poll_a_moment(waiting, stop.deadline);
     }
   } catch (const Error&) {
@@ -218,7 +220,7 @@ void TcpBootstrap::send_to_0(const std::vector<std::byte>& message, const StopCo
   try {
     // If rank 0 is gone this ends too: its last words may still be there to be read.
     while (send_some(links_[0].get(), message.data(), message.size(), sent) == Flow::blocked) {
-      throw_if_over(stop, [&] { return here() + ", waited to be heard by rank 0"; });
+      throw_if_over(stop, [&] { return here() + ", waited for rank 0 to receive its bytes"; });
       poll_a_moment(waiting, stop.deadline);
     }
   } catch (const Error&) {
@@ -247,9 +249,9 @@ void TcpBootstrap::throw_what_0_says(const Frame& frame, const StopCondition& st
 
 // --- both ---
 
-// Rank 0 tells the others why it stops, or anybody that it goes in good order. No waiting: a
-// connection that cannot take a few bytes is just closed, and who reads from it draws his own
-// conclusions. After an error it also ends all connections: broken is broken for all.
+// Rank 0 reports to the others why it stops; any rank says that it ends in order. Nothing waits: a
+// connection that cannot take a few bytes is closed, and its reader finds it closed. After an error
+// it also ends all connections: broken is broken for all.
 void TcpBootstrap::say_last_words(const Error* cause) noexcept {
   Frame frame{kGoodbye, 0, number_, 0};
   std::array<std::byte, sizeof frame + kMostWords> message;

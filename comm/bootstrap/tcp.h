@@ -1,13 +1,14 @@
-// Bootstrap `tcp`: ranks are processes that find each other over TCP, with no MPI. They are told
-// who they are by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun and tools/launch set
+// Bootstrap `tcp`: ranks are processes that find each other over TCP, with no MPI. A process learns
+// its rank from RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as torchrun and tools/launch set
 // them.
 //
 //               rank 0                 a star: every rank has one connection, to rank 0, and
 //            ／   |   ＼               what they exchange goes to rank 0 and comes back whole
 //      rank 1  rank 2  rank 3
 //
-// A star and not a ring, since bytes are few here and people want to hear early and from one place
-// who is missing: rank 0 knows. How the star comes about, and whom it trusts, is in rendezvous.h.
+// A star and not a ring, since bytes are few here and users want to learn early, and from one
+// place, which rank is missing: rank 0 knows. How the star comes about, and whom it trusts, is in
+// rendezvous.h.
 #pragma once
 
 #include <atomic>
@@ -43,7 +44,7 @@ struct TcpOptions {
   // When set and non-zero, waits end with Error{interrupted}, as in Options.
   const std::atomic<int>* interrupted = nullptr;
 
-  // Rank 0 tells its port once it listens: what tests need that asked for port 0.
+  // Called by rank 0 once it listens, for tests that ask for port 0.
   std::function<void(int port)> on_listening;
 
   // Somebody may be connected this long without having said who he is, and so many at a time may
@@ -90,7 +91,7 @@ class TcpBootstrap : public Bootstrap {
 
   // Rank 0's part of an exchange.
   void serve(const void* mine, std::size_t bytes, std::byte* all, const StopCondition& stop);
-  bool hear(int peer, Inbox& inbox, std::size_t bytes, std::byte* all);
+  bool receive_from(int peer, Inbox& inbox, std::size_t bytes, std::byte* all);
   void spread(const std::vector<std::byte>& message, const StopCondition& stop);
 
   // Everybody else's.

@@ -65,7 +65,7 @@ Secret secret_in_file(const char* path) {
   if (!file)
     throw Error(Fault::usage, text("%s cannot be read: %s", source.c_str(), std::strerror(errno)));
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) throw_system(source + ": cannot tell whose it is");
+  if (::fstat(file.get(), &status) != 0) throw_system(source + ": cannot find out who owns it");
   if (!S_ISREG(status.st_mode)) throw Error(Fault::usage, source + " is no regular file");
   if (status.st_uid != ::geteuid() && status.st_uid != 0)
     throw Error(Fault::usage, source + " belongs to another user");

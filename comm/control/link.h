@@ -11,7 +11,7 @@
 
 namespace ringside {
 
-// How soon somebody who has vanished without a word (a host that lost power, a cable) is given up:
+// How soon a peer that has vanished without a word (a host that lost power, a cable) is given up:
 // the kernel asks after this much silence whether the other side is still there, and gives up as
 // much later. A process that is stopped or busy is no such case, as its kernel answers for it.
 inline constexpr std::chrono::seconds kVanishedAfter{5};
@@ -25,7 +25,7 @@ class ControlLink {
   int fd() const { return socket_.get(); }  // −1 once closed
   void close();
 
-  // What poll(2) is to look for. Whoever does not take answers is not listened to either, so the
+  // What poll(2) is to look for. A peer that takes no answers is not listened to either, so the
   // outbox has a bound.
   short events() const;
 
@@ -33,7 +33,7 @@ class ControlLink {
   bool put_question(std::uint64_t number);
   bool put_status(std::uint64_t number, const Status& status);
 
-  // Sends what goes now. Failure is nothing to act upon: who reads learns what it means.
+  // Sends what goes now. A failure is left to receive(), which learns what it means.
   void send();
   bool all_sent() const { return sent_ == outbox_bytes_; }
   // No more will be sent.

@@ -1,4 +1,4 @@
-// What one host offers to those who watch each other: mapped memory, pidfds and /proc.
+// What one host offers to ranks that watch each other: mapped memory, pidfds and /proc.
 #include "comm/control/shared.h"
 
 #include <poll.h>

@@ -1,5 +1,5 @@
 // The control channel of ranks that share memory: status pages are read where they are, a process
-// descriptor for each process tells when it dies, and an alarm is a store into the peers' cells.
+// descriptor for each process shows when it dies, and an alarm is a store into the peers' cells.
 #pragma once
 
 #include <memory>

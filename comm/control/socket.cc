@@ -112,7 +112,7 @@ void SocketControl::raise_alarm() {
 // --- the service thread ---
 
 void SocketControl::serve() {
-  tell_all(false);  // so that there is a copy to begin with
+  report_to_all(false);  // so that there is a copy to begin with
   for (bool stop = false, alarm = false; !stop;) {
     look_around(-1);
     {
@@ -121,7 +121,7 @@ void SocketControl::serve() {
       alarm = std::exchange(alarm_wanted_, false);
     }
     ask_what_is_wanted();
-    if (alarm) tell_all(false);
+    if (alarm) report_to_all(false);
     for (const std::unique_ptr<Peer>& peer : peers_) peer->link.send();
     if (alarm) {
       const std::lock_guard lock(mutex_);
@@ -141,10 +141,10 @@ void SocketControl::look_around(int timeout_ms) {
   std::uint64_t wakes = 0;
   [[maybe_unused]] const ssize_t read = ::read(wake_.get(), &wakes, sizeof wakes);
   for (std::size_t i = 0; i < peers_.size(); ++i)
-    if (waiting[1 + i].revents != 0) hear(static_cast<int>(i), *peers_[i]);
+    if (waiting[1 + i].revents != 0) receive_from(static_cast<int>(i), *peers_[i]);
 }
 
-void SocketControl::hear(int rank, Peer& peer) {
+void SocketControl::receive_from(int rank, Peer& peer) {
   for (int i = 0; i < kMessagesInARow; ++i) switch (peer.link.receive()) {
       case ControlLink::Event::nothing:
         return;
@@ -186,7 +186,7 @@ void SocketControl::hang_up(Peer& peer, bool died) {
   peer.died = died;
 }
 
-// One question at a time: whoever does not answer is not asked again.
+// One question at a time: a peer that does not answer is not asked again.
 void SocketControl::ask_what_is_wanted() {
   const std::lock_guard lock(mutex_);
   for (const std::unique_ptr<Peer>& peer : peers_) {
@@ -198,7 +198,7 @@ void SocketControl::ask_what_is_wanted() {
   }
 }
 
-void SocketControl::tell_all(bool farewell) {
+void SocketControl::report_to_all(bool farewell) {
   const Status status = status_of(own_, farewell);
   for (const std::unique_ptr<Peer>& peer : peers_) {
     peer->link.put_status(0, status);
@@ -207,9 +207,10 @@ void SocketControl::tell_all(bool farewell) {
 }
 
 // A connection that is closed while something unread lies in it is reset, and that may overtake
-// what was sent last. So this rank only stops to speak; whoever hears the farewell hangs up.
+// what was sent last. So this rank only stops sending; the peer that receives the farewell closes
+// the connection.
 void SocketControl::part() {
-  tell_all(true);
+  report_to_all(true);
   const Deadline deadline =
       Deadline::after_seconds(std::chrono::duration<double>(kFarewell).count());
   const auto some_open = [&] {

@@ -14,7 +14,7 @@
 //
 // A copy is a Status page like any other, and is read as one; it is written by the service thread
 // alone, and status pages are made to be read while they are written. (So a rank holds a whole
-// Status page for each peer, of which only the calls told are ever filled in.)
+// Status page for each peer, of which only the calls reported are ever filled in.)
 //
 // What comes unasked: a status when a call has failed (then the service thread sets this rank's own
 // alarm cell, where its calls look), and a last one, the farewell. A connection that ends without
@@ -50,7 +50,7 @@ class SocketControl : public Control {
   // object. Throws Error{system}.
   SocketControl(int rank, std::vector<UniqueFd> connections, const StatusPage& own,
                 OnAlarm on_alarm);
-  // Says farewell. Waits a moment, at most kFarewell, for it to be heard.
+  // Says farewell, and waits at most kFarewell for the peers to receive it.
   ~SocketControl() override;
 
   const StatusPage* status_page_of(int peer) override;
@@ -79,11 +79,11 @@ class SocketControl : public Control {
   // --- the service thread ---
   void serve();
   void look_around(int timeout_ms);
-  void hear(int rank, Peer& peer);
+  void receive_from(int rank, Peer& peer);
   bool take(int rank, Peer& peer);
   void hang_up(Peer& peer, bool died);
   void ask_what_is_wanted();
-  void tell_all(bool farewell);
+  void report_to_all(bool farewell);
   void part();
 
   const int rank_;

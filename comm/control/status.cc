@@ -1,4 +1,4 @@
-// Writing and reading status page; who may write what is said in status page.h.
+// Writing and reading a status page; who may write what is in status.h.
 #include "comm/control/status.h"
 
 #include <time.h>
@@ -51,7 +51,7 @@ void StatusPage::note(const Call& call) {
 void StatusPage::note_wait(const WaitNote& wait) {
   const std::uint64_t version = wait_.version.load(std::memory_order_relaxed);
   wait_.version.store(version + 1, std::memory_order_relaxed);
-  // As in note(): all stores release, so who sees one of them sees the odd version too.
+  // As in note(): all stores release, so a reader that sees one of them sees the odd version too.
   wait_.peer.store(static_cast<std::uint64_t>(wait.peer) + 1, std::memory_order_release);
   wait_.since_ms.store(wait.since_ms, std::memory_order_release);
   wait_.position.store(wait.position, std::memory_order_release);

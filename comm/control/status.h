@@ -6,7 +6,7 @@
 // raised. So the details of a call need not travel with its messages.
 //
 // A rank that has waited for some milliseconds writes down for whom, since when and for what. So
-// whoever waits for it can follow the chain of waits to its end (blame.h).
+// whoever waits for it can follow the chain of waits to its end (util/wait_graph.h).
 //
 // The status page keeps the last 1,024 calls: it is the rank's flight recorder too
 // (flight_record.h). That it lies in memory which the peers have mapped means that the record of a

@@ -1,8 +1,8 @@
 // The job's secret: 32 random bytes that rank 0 draws and the bootstrap hands to every rank.
 //
-// Whoever connects to a rank shows it before anything else that it says is believed. This is no
-// cryptography: a random token on a private channel, compared without telling by the time taken how
-// much of it was right.
+// A process that connects to a rank shows it before anything else that it says is believed. This is
+// no cryptography: a random token on a private channel, compared in a time that does not depend on
+// how much of it was right.
 #pragma once
 
 #include <sys/random.h>
@@ -30,8 +30,8 @@ inline Secret draw_secret() {
   return secret;
 }
 
-// What one side of a new connection says to prove itself, if the caller speaks first: he says the
-// first half and hears the second (handshake.h). The other half's place is left zero.
+// What one side of a new connection says to prove itself, if the caller speaks first: it shows
+// the first half and is shown the second (handshake.h). The other half's place is left zero.
 enum class Side { caller, listener };
 inline Secret proof_of(const Secret& secret, Side side) {
   Secret proof{};

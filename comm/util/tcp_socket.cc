@@ -32,7 +32,7 @@ UniqueFd make_socket(int family) {
 }
 
 // Linux may pick, as the source port of a connection, the very port that it goes to. If nobody
-// listens there, such a connection reaches itself: it sends, and hears its own words.
+// listens there, such a connection reaches itself: it receives what it sends.
 bool reached_itself(int socket, const TcpAddress& peer) {
   const TcpAddress own = local_address(socket);
   return own.port() == peer.port() && own.words() == peer.words();
@@ -148,7 +148,7 @@ TcpAddress local_address(int socket) {
   TcpAddress address;
   address.bytes = sizeof address.at;
   if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address.at), &address.bytes) != 0)
-    throw_system("cannot tell a socket's own address");
+    throw_system("cannot find out a socket's own address");
   return address;
 }
 
@@ -190,7 +190,7 @@ Flow receive_some(int socket, void* target, std::size_t bytes, std::size_t& done
 Flow send_some(int socket, const void* source, std::size_t bytes, std::size_t& done) {
   if (done == bytes) return Flow::complete;
   const std::byte* rest = static_cast<const std::byte*>(source) + done;
-  // Somebody who has gone is a result, not a SIGPIPE.
+  // A peer that has gone is a result, not a SIGPIPE.
   return after(::send(socket, rest, bytes - done, MSG_NOSIGNAL), bytes, done);
 }
 

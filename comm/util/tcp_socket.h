@@ -18,7 +18,7 @@
 
 namespace ringside {
 
-// How long somebody waits: until the deadline, or until the program is told to stop.
+// When a wait ends: at the deadline, or when a signal asks the program to stop.
 struct StopCondition {
   Deadline deadline;
   const std::atomic<int>* interrupted = nullptr;  // the number of a signal, once one has come
@@ -29,7 +29,7 @@ struct StopCondition {
   bool is_over() const { return deadline.passed() || stopped_by() != 0; }
 };
 
-// Throws Error{timeout} or Error{interrupted} if the patience is over. `what` says who was doing
+// Throws Error{timeout} or Error{interrupted} if the wait is over. `what` says who was doing
 // what: "rank 0 waited for rank 3".
 void throw_if_over(const StopCondition& stop, FunctionRef<std::string()> what);
 

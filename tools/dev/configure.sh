@@ -117,7 +117,7 @@ test_flags="-Og $tested"
 [ "$flavour" != odr ] || test_flags=
 major=$(sed -n 's/.*kVersion = "\([0-9]*\)\..*/\1/p' comm/version.h)
 mpi_library=libringside_mpi.so.$major
-# Files that call MPI: what they are linked into is loaded, or started, by who wants MPI alone.
+# The files that call MPI: linked into libringside_mpi and into bench, and nothing else.
 calls_mpi='^comm/bootstrap/mpi_library\|^tools/baselines/mpi\.'
 
 sources() {  # sources SUFFIX FOLDER...: every such file below the folders that exist

@@ -1,4 +1,4 @@
-// The table of what may be exposed; the story is in allocations.h and allocate.h.
+// The table of memory that may be exposed; the story is in allocations.h and allocate.h.
 #include "comm/transport/shm/allocations.h"
 
 #include <fcntl.h>

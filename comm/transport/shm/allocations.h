@@ -1,5 +1,5 @@
-// The memory of this process that others may read (allocate.h): where each piece lies, and its
-// descriptor for whoever asks.
+// The memory of this process that peers may read (allocate.h): where each piece lies, and its
+// descriptor for the peers that ask.
 //
 // One table a process, not one a communicator: memory outlives communicators, and one piece serves
 // several. A piece's number is never used again, so a reader that still has an old mapping cannot
@@ -30,8 +30,7 @@ class Allocations {
   void* add(std::size_t bytes);
   void remove(void* memory);
 
-  // What of the memory at `address` can be exposed, and up to where: nothing if it is not from
-  // here.
+  // How far from `address` the memory can be exposed; nothing if it is not from here.
   Exposable find(const void* address);
 
   // For readers that are threads of this process. Null when it has been given back.
@@ -46,14 +45,14 @@ class Allocations {
   };
   const Allocation* numbered(std::uint64_t number) const;
 
-  // Most processes have none, and need not take the lock to know it.
+  // Most processes have none, and need not take the lock to find that out.
   std::atomic<std::size_t> count_{0};
   std::mutex mutex_;
   std::map<const std::byte*, Allocation> by_start_;
   std::uint64_t last_ = 0;
 };
 
-// Looks up what of a call's buffers (HostCall) can be exposed.
+// Looks up how much of a call's buffers (HostCall) can be exposed.
 template <class Call>
 void find_exposable(Call& call) {
   call.input_exposable = Allocations::of_this_process().find(call.input);

@@ -17,7 +17,7 @@ constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 constexpr unsigned kTwoMiB = 21u << 26;  // MFD_HUGE_2MB, of <linux/memfd.h>
 
-// Newer kernels want to hear that this memory is not for code (and may insist); older do not know.
+// Newer kernels want a flag that this memory is not for code (and may insist); older refuse it.
 UniqueFd make_file(unsigned more_flags) {
   constexpr unsigned kNotForCode = 0x8;  // MFD_NOEXEC_SEAL, in no header before Linux 6.3
   const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | more_flags;
@@ -44,7 +44,7 @@ SealedMemory from_huge_page_pool(std::size_t bytes) {
 
 SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_huge_pages) {
   // A memory file grows until the kernel starts killing processes: asking for too much would not
-  // fail, somebody would.
+  // fail, but kill some process later.
   if (bytes > available_bytes()) {
     errno = ENOMEM;
     throw_system(
@@ -57,9 +57,9 @@ SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_
   void* at = map(fd.get(), bytes, PROT_READ | PROT_WRITE, 0);
   if (at == MAP_FAILED) throw_system(text("cannot map %zu bytes of shared memory", bytes));
   auto mapping = std::make_shared<Mapping>(at, bytes);
-  // A wish, and made before the first page is: transparent huge pages (shmem_enabled=advise).
+  // A hint, given before the first page is made: transparent huge pages (shmem_enabled=advise).
   if (wants_huge_pages) ::madvise(at, bytes, MADV_HUGEPAGE);
-  // Through the mapping, so that the wish counts, and the pages lie near this thread's cores (NUMA:
+  // Through the mapping, so that the hint counts, and the pages lie near this thread's cores (NUMA:
   // who touches first). Kernels before 5.14 do not know it, and allocate by the file instead.
   int code = ::madvise(at, bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
   if (code == EINVAL) {

@@ -2,8 +2,8 @@
 //
 // It is allocated up front, after a look at how much there is: a machine that is full says so here,
 // not by SIGBUS in the middle of a collective. And it is sealed against shrinking, as a peer that
-// truncated the file would kill its readers; whoever is handed a descriptor looks for the seal
-// before touching the memory.
+// truncated the file would kill its readers; a process that is handed a descriptor looks for the
+// seal before touching the memory.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ inline constexpr std::size_t kPageBytes = 4096;
 struct SealedMemory {
   UniqueFd fd;
   std::shared_ptr<Mapping> mapping;  // at least the bytes that were asked for
-  // From the pool of huge pages. A hole in such a file may be SIGBUS for whoever reads it.
+  // From the pool of huge pages. A hole in such a file may be SIGBUS for its reader.
   bool is_from_pool = false;
 };
 
@@ -26,7 +26,7 @@ struct SealedMemory {
 // is too little memory.
 SealedMemory make_sealed_memory(std::size_t bytes, const char* advice);
 
-// The same on huge pages, where the system keeps some ready or makes some for who asks: then the
+// The same on huge pages, where the system keeps some ready or makes some on demand: then the
 // length is rounded up to whole ones. Else on ordinary ones.
 SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* advice);
 

@@ -109,7 +109,7 @@ class ShmWindow : public Window {
   std::shared_ptr<Mapping> mapping_;
 };
 
-// Where a peer's memory is had from: a thread of this process shares it, another process is asked.
+// Where a peer's memory comes from: a thread of this process shares it, another process is asked.
 struct Owner {
   int rank;
   bool is_here;
@@ -117,8 +117,7 @@ struct Owner {
   Secret secret;
 };
 
-// What a peer has exposed before: mapping memory takes longer than reading it, so mappings are
-// kept.
+// Memory that a peer has exposed before: mapping takes longer than reading, so mappings are kept.
 class ForeignMappings {
  public:
   explicit ForeignMappings(const Owner& owner) : owner_(owner) {}
@@ -148,7 +147,7 @@ class ForeignMappings {
     if (found != known_.end()) return true;
     std::shared_ptr<Mapping> mapping = owner_.is_here ? share(number) : ask_for(number);
     if (!mapping) return false;
-    // The moment at which there would be more: what the peer has given back goes.
+    // Before another is added, the mappings of memory that the peer has given back go.
     std::erase_if(known_, [](const Known& it) { return was_given_back(*it.mapping); });
     known_.push_back({number, std::move(mapping)});
     latest_ = known_.size() - 1;
@@ -162,7 +161,7 @@ class ForeignMappings {
     return mapping;
   }
 
-  // One question at a time: a zero-copy message is asked for until it is there.
+  // One request at a time: zero-copy messages come in order, and the first is waited for.
   std::shared_ptr<Mapping> ask_for(std::uint64_t number) {
     if (!question_ || question_->number() != number)
       question_.emplace(owner_.socket, owner_.secret, Shared::allocation, number, owner_.rank);
