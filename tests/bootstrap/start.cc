@@ -1,5 +1,5 @@
 // Which bootstrap a process gets, seen from a process: who started it decides. That each of them
-// then works is shown by the tests of each, and by test_install.cc.
+// then works is shown by the tests of each, and by tests/launcher/install.cc.
 #include <unistd.h>
 
 #include <filesystem>

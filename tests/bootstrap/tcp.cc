@@ -1,6 +1,6 @@
 // The tcp bootstrap among honest ranks: that they meet, that everybody gets everybody's bytes, and
-// that whatever goes wrong with one of them is told to all of them, at once and by name. How it
-// deals with those who are not honest is in test_bootstrap_tcp_strangers.cc.
+// that whatever goes wrong with one of them is reported to all of them, at once and by name. How it
+// deals with those who are not honest is in tests/bootstrap/tcp_strangers.cc.
 #include <atomic>
 #include <chrono>
 #include <cstdio>

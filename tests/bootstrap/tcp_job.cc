@@ -67,18 +67,18 @@ int free_port(const std::string& address) {
   return local_address(listen_on(resolve(address, 0)).get()).port();
 }
 
-MismatchedMessage::MismatchedMessage(int port) {
+Stranger::Stranger(int port) {
   int error = 0;
   socket_ = connect_once(resolve("127.0.0.1", port).at(0), 5, {Deadline::after_seconds(5)}, error);
   if (!socket_) throw Error(Fault::system, text("a stranger cannot reach port %d", port));
 }
 
-void MismatchedMessage::say(const std::string& bytes) {
+void Stranger::say(const std::string& bytes) {
   std::size_t sent = 0;
   send_some(socket_.get(), bytes.data(), bytes.size(), sent);
 }
 
-bool MismatchedMessage::is_sent_away(double seconds) {
+bool Stranger::is_sent_away(double seconds) {
   const Deadline deadline = Deadline::after_seconds(seconds);
   std::vector<pollfd> waiting = {{socket_.get(), POLLIN, 0}};
   while (!deadline.passed()) {

@@ -55,9 +55,9 @@ inline Deadline soon() { return Deadline::after_seconds(20); }
 int free_port(const std::string& address = "127.0.0.1");
 
 // A plain connection to a port of this host, for those who are no ranks.
-class MismatchedMessage {
+class Stranger {
  public:
-  explicit MismatchedMessage(int port);
+  explicit Stranger(int port);
   void say(const std::string& bytes);
   // Whether the other side closes within `seconds`. It must not say anything before.
   bool is_sent_away(double seconds);

@@ -24,8 +24,8 @@ namespace {
 using test::check_all_well;
 using test::check_says;
 using test::end_of;
-using test::MismatchedMessage;
 using test::soon;
+using test::Stranger;
 using test::TcpEnd;
 using test::TcpJob;
 
@@ -148,7 +148,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, who_listens_in_rank_0s_place_is_found_out
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, noise_and_silence_hold_nobody_up) {
   TcpJob job{.size = 4};
-  std::vector<MismatchedMessage> strangers;
+  std::vector<Stranger> strangers;
   job.on_listening = [&](int port) {
     for (int i = 0; i < 6; ++i) strangers.emplace_back(port);
     strangers[0].say(std::string(4096, '\0'));
@@ -162,14 +162,14 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, noise_and_silence_hold_nobody_up) {
   check_all_well(t, job.run());
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   CHECK_MSG(seconds < 3 * test::kSlack, "it took %.1f s", seconds);
-  for (MismatchedMessage& stranger : strangers) CHECK(stranger.is_sent_away(1));
+  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(1));
 }
 
 // More silent ones than may be listened to at a time: each is sent away when its time is up, and
 // the ranks, who queue behind them, come in.
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_crowd_of_silent_ones_is_sent_away) {
   TcpJob job{.size = 3};
-  std::vector<MismatchedMessage> strangers;
+  std::vector<Stranger> strangers;
   job.change = [](TcpOptions& options) {
     options.strangers_max = 2;
     options.hello_s = 0.1;
@@ -178,7 +178,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, a_crowd_of_silent_ones_is_sent_away) {
     for (int i = 0; i < 7; ++i) strangers.emplace_back(port);
   };
   check_all_well(t, job.run());
-  for (MismatchedMessage& stranger : strangers) CHECK(stranger.is_sent_away(1));
+  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(1));
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_rank_that_does_not_fit_is_named_on_both_sides) {

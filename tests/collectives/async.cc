@@ -1,4 +1,4 @@
-// Calls that return at once: what comes out, in which order, how errors are heard, and who finishes
+// Calls that return at once: what comes out, in which order, how errors arrive, and who finishes
 // what.
 //
 // Each promise of work.h and of communicator.h's "Threads" has its test here. Where a test says

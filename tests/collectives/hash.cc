@@ -247,7 +247,7 @@ RINGSIDE_TEST(hash_mutants, sees_one_flipped_bit) {
   }
 }
 
-// Another world size is another order and another input; every float sum tells.
+// Another world size is another order and another input; every float sum shows it.
 RINGSIDE_TEST(hash_mutants, sees_the_world_size) {
   std::vector<Operation> cases;
   for (const Operation& what : hash_cases())

@@ -5,7 +5,7 @@
 // the test (tests/collectives/hash.cc) and the program that mpirun starts
 // (tests/programs/rank_program.cc) must mean the same list.
 //
-// The inputs are made to tell on mistakes: random mantissas of both signs, so that a sum taken in
+// The inputs are made to show mistakes: random mantissas of both signs, so that a sum taken in
 // another order is rounded otherwise and a lost or doubled contribution changes it. Products stay
 // between 1/2 and 2 a factor, so that nothing overflows into an infinity that would hide all that.
 #pragma once

@@ -140,7 +140,7 @@ RINGSIDE_TEST(mutants, wrong_chunk_is_caught_by_the_oracle) {
   expect_caught<WrongGatheredChunk>(t, "wrong chunk gathered");
 }
 
-// The channel's own view: a sender that never asks overwrites, and the next flag tells.
+// The channel's own view: a sender that never asks overwrites, and the next flag shows it.
 RINGSIDE_TEST(mutants, dropped_credit_is_caught_by_the_flag) {
   for (int slots = 1; slots <= 4; ++slots) {
     const ChannelShape shape{slots, 64};

@@ -1,6 +1,6 @@
 // Ranks as processes that know each other over control sockets alone (RINGSIDE_CONTROL=socket),
 // under each launcher: who is killed, stopped, late or gone is named in the same sentences as over
-// shared memory (test_processes.cc), in time, and nothing is left behind.
+// shared memory (tests/launcher/processes.cc), in time, and nothing is left behind.
 #include <signal.h>
 #include <unistd.h>
 

@@ -60,11 +60,11 @@ std::string bytes_of_message(const T& it) {
 // --- those who do not keep it ---
 
 RINGSIDE_TEST(control_strangers, strangers_hold_nobody_up_and_are_sent_away) {
-  std::vector<MismatchedMessage> strangers;
+  std::vector<Stranger> strangers;
   const auto sharing = [&](const std::vector<int>& ports) {
     for (const int port : ports) {
       for (int i = 0; i < 5; ++i) strangers.emplace_back(port);
-      MismatchedMessage* last = &strangers.back();
+      Stranger* last = &strangers.back();
       last[0].say(std::string(4096, '\0'));
       last[-1].say("GET / HTTP/1.1\r\nHost: here\r\n\r\n");
       last[-2].say("r");  // and it and the other two say nothing more
@@ -74,7 +74,7 @@ RINGSIDE_TEST(control_strangers, strangers_hold_nobody_up_and_are_sent_away) {
   for (int rank = 0; rank < 4; ++rank)
     for (int peer = 0; peer < 4; ++peer)
       CHECK_EQ(static_cast<bool>(links[index(rank)][index(peer)]), rank != peer);
-  for (MismatchedMessage& stranger : strangers) CHECK(stranger.is_sent_away(5));
+  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(5));
   // More silent ones than may be listened to at a time.
   strangers.clear();
   mesh_of(3, sharing, {.hello_s = 0.1, .strangers_max = 2});
@@ -196,7 +196,7 @@ RINGSIDE_TEST(control_socket, names_the_culprit_in_every_cell) {
       for (std::size_t at = next++; at < cells.size(); at = next++) {
         const auto& [cell, timeout_s] = cells[at];
         std::string complaint = judge(cell, run_cell(cell, timeout_s));
-        // As in test_faults.cc: a busy machine is not the library's fault.
+        // As in tests/faults/matrix.cc: a busy machine is not the library's fault.
         if (!complaint.empty()) complaint = judge(cell, run_cell(cell, 10 * timeout_s));
         CHECK_MSG(complaint.empty(), "%s", complaint.c_str());
       }

@@ -1,4 +1,4 @@
-// Communicator::abort: whoever waits is told why, on every rank and at once. Nothing hangs after.
+// Communicator::abort: every rank that waits gets an error with the reason, at once. Nothing hangs.
 #include <barrier>
 #include <chrono>
 #include <thread>
@@ -77,7 +77,7 @@ RINGSIDE_TEST(abort, fails_pending_work_and_lets_destructors_finish) {
   });
 }
 
-// What broke it first remains the cause, and nobody is told of a second one.
+// What broke it first remains the cause; a second one is not reported.
 RINGSIDE_TEST(abort, does_not_hide_an_earlier_cause) {
   std::barrier together(2);
   run_as_threads(2, [&](Bootstrap& bootstrap) {

@@ -1,8 +1,8 @@
 // What the world does wrong must be said, in time, on every rank.
 //
 // Three things are looked at in each case: which Fault, what the sentence says, and that nobody
-// hangs. (What the caller does wrong: test_errors_usage.cc; what the ranks do differently:
-// test_errors_mismatch.cc.)
+// hangs. (What the caller does wrong: tests/errors/usage.cc; what the ranks do differently:
+// tests/errors/mismatch.cc.)
 #include <atomic>
 #include <barrier>
 #include <thread>

@@ -28,8 +28,8 @@ std::vector<Parts> ways_of_other_op(int rank) {
           {there, "barrier #2 there"}};
 }
 
-// What a lost message of send leads to. Its sender has gone on, and then it is told for what it is;
-// or still waits to send more of it, and then the ranks wait in a circle.
+// What a lost message of send leads to. Its sender has gone on, and then it is reported as lost;
+// or still waits to send more of it, and then there is a wait cycle.
 std::vector<Parts> ways_of_a_lost_message(const FaultCell& cell) {
   const int sender = cell.fault.rank, receiver = cell.call->receiver(sender, cell.ranks);
   const std::string who = text("rank %d (pid ", sender);

@@ -103,7 +103,7 @@ RINGSIDE_TEST(flight, a_divergence_is_written_and_named) {
   CHECK_EQ(folder.names().size(), 4u);
   const RunResult result = flight({"--calls", "1", folder.path()});
   CHECK_EQ(result.exit_code, 1);
-  // Who was told of it before its own call has not entered that.
+  // A rank that heard of it before its own call has not entered that.
   for (const char* part : {"First divergence: the ranks parted in collective 12: rank",
                            "\n        11  all ranks: all_reduce #11 (f32 × 11, sum)\n",
                            "\n  >     12  rank 2: all_reduce #12 (f32 × 500, sum)\n",
@@ -177,7 +177,7 @@ RINGSIDE_TEST(flight, a_folder_that_is_none_is_refused_by_all) {
   }
 }
 
-// A folder that goes away later is told, and the cause of it all is still the cause.
+// A folder that goes away later is reported, and the cause of it all is still the cause.
 RINGSIDE_TEST(flight, a_record_that_cannot_be_written_is_reported) {
   Options options = test_options();
   {
@@ -259,7 +259,7 @@ RINGSIDE_TEST(flight_mutants, what_is_no_record_is_refused) {
   }
 }
 
-// Records in which one number was changed by hand are told from those as they were.
+// Records in which one number was changed by hand are distinguished from those as they were.
 RINGSIDE_TEST(flight_mutants, a_changed_record_is_noticed) {
   NEEDS_PYTHON();
   const Folder folder;

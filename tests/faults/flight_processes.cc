@@ -33,7 +33,7 @@ bool written_by_themselves(const Folder& folder, int ranks) {
   return true;
 }
 
-// tests/programs/rank_program: ranks that reduce until they are told to stop.
+// tests/programs/rank_program: ranks that reduce until a signal stops them.
 class Looping {
  public:
   explicit Looping(const Folder& folder) : ready_(folder.file("ready")) {}

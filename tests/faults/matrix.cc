@@ -1,6 +1,6 @@
 // The fault matrix: each fault in each algorithm, on each rank, at each step, for 2 to 5 ranks that
 // are threads. In every cell every rank must end with an error that names the rank at fault and
-// its call. (Deaths need processes: test_faults_processes.cc.)
+// its call. (Deaths need processes: tests/faults/processes.cc.)
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -132,7 +132,7 @@ RINGSIDE_TEST(faults, slow_is_no_error) {
   for_each_cell(cells, [&](const FaultCell& cell) { check_ends_well(t, cell); });
 }
 
-// And is told, once there is somebody to be told.
+// And is reported, once there is somebody to report it to.
 RINGSIDE_TEST(faults, slow_is_warned_of) {
   std::atomic<int> warnings{0};
   run_as_threads(3, [&](Bootstrap& bootstrap) {

@@ -1,7 +1,7 @@
 // Faults on purpose, as somebody sees them who has only a shell: ring_allreduce --fault under each
 // launcher. Every rank says a sentence that names the one at fault, within the deadline and a
-// second; every rank's exit status tells; and nothing is left behind. What each fault leads to in
-// each algorithm and step is told by threads (test_faults.cc), and deaths by test_faults_die.cc.
+// second; every rank's exit status shows it; and nothing is left behind. What each fault leads to
+// in each algorithm and step is shown by threads (matrix.cc), and for deaths by die.cc.
 #include <signal.h>
 
 #include <cstdio>

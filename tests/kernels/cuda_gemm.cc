@@ -1,5 +1,5 @@
 // The GPU's matrix product without a GPU: the phases of its threads, called one after the other
-// (tests/kernels/cuda_threads.cc tells more), bit for bit against the CPU's product.
+// (tests/kernels/cuda_threads.cc says more), bit for bit against the CPU's product.
 #include <cstring>
 #include <memory>
 #include <vector>

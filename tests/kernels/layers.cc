@@ -188,7 +188,7 @@ RINGSIDE_TEST(kernels_layers, bias_gradient_is_added_in_the_promised_order) {
           }
         }
     }
-  CHECK(other_order > 100);  // control: these inputs tell one order from another
+  CHECK(other_order > 100);  // a mutant: these inputs show another order
 }
 
 // AdamW from its paper, in double; or with a mistake.

@@ -1,6 +1,6 @@
-// A rank that behaves as it is told: well, or badly in one exact way. tests/launcher/processes.cc
-// and tests/collectives/hash.cc start it under a launcher and look at what the ranks say and leave
-// behind.
+// A rank that behaves as its arguments say: well, or badly in one exact way.
+// tests/launcher/processes.cc and tests/collectives/hash.cc start it under a launcher and look at
+// what the ranks say and leave behind.
 //
 //   mpirun -n N rank_program MODE [options]
 //   launch -n N rank_program MODE [options]       rank_program MODE --threads N [options]
@@ -13,9 +13,9 @@
 //   mismatch --what W --bytes B    rank 1 differs in count, type, operation or reduction
 //   leave --rank R --op K          rank R destroys its communicator after K − 1 all_reduces
 //   stall --rank R --op K          rank R makes no K-th call, and stays
-//   expose                           every operation on exposed memory, against the oracle
-//   die-having-exposed --rank R       rank R is killed right after it first exposes memory
-//   stop-having-exposed --rank R      the same with SIGSTOP; --what send: in send, not all_gather
+//   expose                         every operation on exposed memory, against the oracle
+//   die-having-exposed --rank R    rank R is killed right after it first exposes memory
+//   stop-having-exposed --rank R   the same with SIGSTOP; --what send: in send, not all_gather
 //
 // loop takes --memory exposed (from allocate()), or --memory fresh (the same, anew for each call).
 // An Error is printed to stderr as `rank R: SENTENCE`, and the exit status is then 1.

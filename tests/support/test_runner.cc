@@ -1,5 +1,5 @@
 // Tests of the test runner itself.  A runner that cannot fail proves nothing, so most of these make
-// something go wrong on purpose and look at how it is told.
+// something go wrong on purpose and look at how it is reported.
 #include <signal.h>
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 // Memory from allocate(): what a caller is promised of it, and what the system holds for it.
 //
 // That its bytes are read where they lie, and what becomes of a call then, is told by
-// test_allocate_collectives.cc; how they are reached, by test_transport.cc.
+// tests/transport/allocate_collectives.cc; how they are reached, by tests/transport/transport.cc.
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
 // Calls on memory that is exposed (comm/allocate.h): when it may be written again, and that nobody
 // takes what was written too soon for the truth.
 //
-// That the results are right in every operation is the matrix's to tell (test_collectives.cc has
-// shapes whose buffers are exposed). Here one rank is slow where it matters, or fails where it
-// matters:
+// That the results are right in every operation is the matrix's to tell
+// (tests/collectives/matrix.cc has shapes whose buffers are exposed). Here one rank is slow where
+// it matters, or fails where it matters:
 //
 //     owner    exposes ───────────────▶ fails, raises the alarm, and its caller writes
 //     reader            reads slowly ─────────────────────▶ must see the alarm

@@ -104,7 +104,7 @@ RINGSIDE_TEST(proof_mutants, in_order_one_slot_deadlocks_where_a_sum_goes_on) {
   CHECK_EQ(proof.why,
            std::string("deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to "
                        "make room, and rank 2 waits for rank 0 to make room"));
-  // An executor that does whatever can be done first has no such circle.
+  // An executor that does whatever can be done first has no such cycle.
   CHECK(prove(programs_of(Specification::all_reduce, 3, 1), Specification::all_reduce, 1,
               {.slots = 1})
             .holds);

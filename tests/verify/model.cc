@@ -137,8 +137,9 @@ RINGSIDE_TEST(model, finds_what_the_proof_finds_under_some_order) {
       }
 }
 
-// On a ring each rank waits for its left neighbour, and so, round the circle, for itself: nobody is
-// more than a round ahead, and n slots are enough with no credit at all. With fewer it is needed.
+// On a ring each rank waits for its left neighbour, and so, all around the ring, for itself: nobody
+// is more than a round ahead, and n slots are enough with no credit at all. With fewer it is
+// needed.
 RINGSIDE_TEST(model, a_ring_needs_credit_only_below_n_slots) {
   for (int ranks = 2; ranks <= 4; ++ranks)
     for (int slots = 1; slots <= 3; ++slots) {

@@ -132,7 +132,8 @@ RINGSIDE_TEST(proof, one_shot_of_three_ranks_in_words) {
            "post_op: receive output 0; slice 0\n");
 }
 
-// Everybody sends before anybody receives: with nowhere for a message to wait, that is a circle.
+// Everybody sends before anybody receives: with nowhere for a message to wait, that is a wait
+// cycle.
 RINGSIDE_TEST(proof_mutants, one_shot_by_rendezvous_deadlocks) {
   check_violation(
       t, prove(one_shot_programs(kSize), Specification::all_reduce, 1, {.slots = 0}),

@@ -2,8 +2,8 @@
 // promised order, on any number of slots and on none, whoever runs first.
 //
 // What a proof covers stands in comm/verify/prove.h. A proof that accepts everything would pass
-// these tests too; that this one does not is shown in test_proof_controls.cc, where each thing that
-// could be wrong is made wrong and is refuted by name.
+// these tests too; that this one does not is shown in tests/verify/ring_mutants.cc, where each
+// thing that could be wrong is made wrong and is refuted by name.
 //
 // Slots 0 is the rendezvous, where a send ends only when somebody takes it: what runs there runs on
 // any number of slots. 1 to 4 slots are tried all the same: from 4 on credit travels in batches.

@@ -155,7 +155,7 @@ RINGSIDE_TEST(proof_mutants, finish_is_said_exactly_once) {
 }
 
 // Why the executor's main word is a joint one. All send before any receives: without slots nobody
-// is ever taken from, and the circle is printed. Slots hide it while a step's messages fit into
+// is ever taken from, and the wait cycle is printed. Slots hide it while a step's messages fit into
 // them, which is why such a program passes its tests and hangs on the first long buffer.
 RINGSIDE_TEST(proof_mutants, send_then_receive_deadlocks) {
   for (std::size_t slices = 1; slices <= 4; ++slices) {

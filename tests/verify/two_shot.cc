@@ -166,7 +166,7 @@ RINGSIDE_TEST(proof_mutants, two_shot_from_its_parts_holds) {
     }
 }
 
-// Everybody sends before anybody looks: with nowhere for a message to wait, that is a circle.
+// Everybody sends before anybody looks: with nowhere for a message to wait, that is a wait cycle.
 RINGSIDE_TEST(proof_mutants, two_shot_by_rendezvous_deadlocks) {
   check_violation(
       t, prove(two_shot_programs(kSize, 1), Specification::all_reduce, 1, {.slots = 0}),

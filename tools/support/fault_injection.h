@@ -17,8 +17,8 @@
 // together: each of their numbers means the exchange as a whole. A recv sends nothing, so it has no
 // steps; and other-op is for collectives alone. What never comes to pass does no harm.
 //
-// It is done from outside, by a transport around the real one and functions that are told of each
-// call (Options::decorate, on_call and on_messages). With no fault asked for, none is there.
+// It is done from outside, by a transport around the real one and functions that hear of each call
+// (Options::decorate, on_call and on_messages). With no fault asked for, none is there.
 #pragma once
 
 #include <cstdint>

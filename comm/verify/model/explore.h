@@ -23,11 +23,11 @@
 //
 //   no overrun        nothing is written into a slot that was not read to its end
 //   no wrong message  what a rank takes is the next message, whole, and of the call it is in
-//   no false credit   no sender is told that a message was read which it has not sent
+//   no false credit   no sender gets credit for a message that it has not sent
 //   no deadlock       some step is possible, or all ranks have ended; then all channels are empty
 //
-// States are visited breadth first, so a counterexample is a shortest one. It is told step by step:
-// a lesson.
+// States are visited breadth first, so a counterexample is a shortest one. It is printed step by
+// step: a lesson.
 //
 // Each step counts something up, so there is no way back to an earlier state, and every path ends.
 #pragma once

@@ -50,7 +50,7 @@ World::World(const Operations& operations, const ModelRules& rules)
         add_task(tasks_[rank], step, static_cast<Byte>(call + 1));
 }
 
-// finish and keep touch this rank's own memory only: nobody else can tell when.
+// post_op and copy_input touch this rank's own memory only: no other rank can tell when.
 void World::add_task(std::vector<Task>& tasks, const Step& step, Byte call) const {
   if (step.primitive == Primitive::post_op || step.primitive == Primitive::copy_input) return;
   const bool is_ring =

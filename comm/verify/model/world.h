@@ -1,4 +1,5 @@
-// The steps of a small world: which are possible in a state, what each does, and how it is told.
+// The steps of a small world: which are possible in a state, what each does, and how it is
+// described.
 #pragma once
 
 #include <cstddef>
