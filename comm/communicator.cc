@@ -27,7 +27,8 @@ struct Communicator::Impl {
       : options(chosen),
         peers(bootstrap, options, options.device || has_current_device()),
         self{peers.rank(), peers.size()},
-        waiter(peers, options),
+        context(peers, options),
+        waiter(peers, context, options),
         host(peers, options, waiter),
         device(DeviceCalls::open(bootstrap, peers, options)) {
     if (!options.flight_folder.empty()) on_signal.emplace(peers, options.flight_folder);
@@ -70,7 +71,7 @@ struct Communicator::Impl {
       throw;
     } catch (const std::exception& error) {
       // Out of memory, say. Half a conversation has taken place, so this is everybody's end too.
-      const Error sentence(Fault::system, text("%s: %s", waiter.here().c_str(), error.what()));
+      const Error sentence(Fault::system, text("%s: %s", context.here().c_str(), error.what()));
       fail(sentence);
       if (device) device->wait_for_end();
       throw sentence;
@@ -78,11 +79,12 @@ struct Communicator::Impl {
   }
 
   // send and recv are calls of two ranks, so only collectives are counted and chained alike on all.
-  Call enter(Plan& plan) {
-    if (options.on_call) options.on_call(number + 1, plan.what);
-    chain = chained(chain, fingerprint(plan.what));
-    const Call entry{++number, ++collectives, plan.what, chain, coarse_now_ms()};
-    waiter.enter(entry);  // first: a rank that comes when all is over has not entered the call
+  Call enter(const Plan& plan) {
+    Operation what = plan.what;  // on_call may change what is said, not what is done
+    if (options.on_call) options.on_call(number + 1, what);
+    chain = chained(chain, fingerprint(what));
+    const Call entry{++number, ++collectives, what, chain, coarse_now_ms()};
+    context.enter(entry);  // first: a rank that comes when all is over has not entered the call
     peers.status_page().note(entry);
     return entry;
   }
@@ -143,7 +145,7 @@ struct Communicator::Impl {
       staging = device->stage(elsewhere);
       messages = elsewhere;
     }
-    waiter.check_alarm();  // for an empty batch too
+    context.check_alarm();  // for an empty batch too
     if (options.on_messages) options.on_messages(number + 1, messages.size());
     const std::uint64_t first_number = number + 1;
     number += messages.size();
@@ -180,6 +182,7 @@ struct Communicator::Impl {
   Options options;
   Peers peers;
   Ring self;
+  CallContext context;
   Waiter waiter;
   HostCalls host;
   std::uint64_t number = 0;       // of calls

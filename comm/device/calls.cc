@@ -46,7 +46,8 @@ DeviceCalls::DeviceCalls(std::unique_ptr<DeviceGroup> group, Peers& peers, const
     : group_(std::move(group)),
       ring_{peers.rank(), peers.size()},
       algorithm_(options.algorithm),
-      watcher_(peers, options, Waiter::Notes::none) {}
+      watched_(peers, options),
+      watcher_(peers, watched_, options, Waiter::Notes::none) {}
 
 DeviceCalls::~DeviceCalls() = default;
 
@@ -128,10 +129,10 @@ void DeviceCalls::watch(const DeviceGroup::Ticket& ticket, Waiter& waiter) {
       group_->awaited(), [&] { return group_->is_done(ticket) || group_->mismatched_message(); },
       where);
   if (const std::optional<DeviceGroup::MismatchedMessage> it = group_->mismatched_message())
-    waiter.throw_mismatched_message(it->rank, it->fingerprint, where);
+    waiter.call().throw_mismatched_message(it->rank, it->fingerprint, where);
   // A rank that fails raises the alarm and then lets its streams run out, with whatever they hold.
   // So while there is no alarm, what has come was meant.
-  waiter.check_alarm();
+  waiter.call().check_alarm();
 }
 
 void DeviceCalls::carry_out(const Plan& plan, const DeviceChoice& choice, std::uint32_t fingerprint,
@@ -158,14 +159,14 @@ Work DeviceCalls::enqueue(const Plan& plan, const DeviceChoice& choice, const Ca
   }
   return watchers_.submit([this, ticket, entry, fail = std::move(fail)] {
     try {
-      watcher_.enter(entry);
+      watched_.enter(entry);
       watch(ticket, watcher_);
     } catch (const Error& error) {
       fail(error);
       wait_for_end();
       throw;
     } catch (const std::exception& error) {
-      const Error sentence(Fault::system, text("%s: %s", watcher_.here().c_str(), error.what()));
+      const Error sentence(Fault::system, text("%s: %s", watched_.here().c_str(), error.what()));
       fail(sentence);
       wait_for_end();
       throw sentence;

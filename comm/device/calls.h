@@ -71,6 +71,7 @@ class DeviceCalls {
   std::unique_ptr<DeviceGroup> group_;
   Ring ring_;
   Algorithm algorithm_;
+  CallContext watched_;
   Waiter watcher_;
   std::optional<DeviceGroup::Ticket> last_;
   std::mutex group_mutex_;  // tickets are given back by the thread that watches

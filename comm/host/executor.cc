@@ -141,7 +141,7 @@ void HostExecutor::take(const Out& out, const In& in, Combine combine, bool sent
   } else if (bytes > 0) {
     copy_bytes(target, message, bytes);
   }
-  waiter_.done_reading(*in.end);
+  waiter_.call().done_reading(*in.end);
 }
 
 // An allocation's first zero-copy message is waited for: its owner is asked for the memory.
@@ -149,11 +149,11 @@ const std::byte* HostExecutor::message_of(const ReceiveEnd& end, int from_rank, 
   const auto where = [&] {
     return at_step() + text(" for memory that rank %d exposes", from_rank);
   };
-  const std::byte* message = waiter_.read(end, bytes, where);
+  const std::byte* message = waiter_.call().read(end, bytes, where);
   if (message == nullptr) [[unlikely]]
     waiter_.wait(
-        from_rank, [&] { return (message = waiter_.read(end, bytes, where)) != nullptr; }, where,
-        position());
+        from_rank, [&] { return (message = waiter_.call().read(end, bytes, where)) != nullptr; },
+        where, position());
   return message;
 }
 
@@ -241,7 +241,7 @@ void HostExecutor::reduce_input(int chunk, int from, int order, std::size_t slic
 
 void HostExecutor::release_inputs(std::size_t) {
   for (std::optional<ReceiveEnd>& end : edges_.from)
-    if (end) waiter_.done_reading(*end);
+    if (end) waiter_.call().done_reading(*end);
 }
 
 void HostExecutor::wait_reads() {
@@ -264,7 +264,7 @@ void HostExecutor::wait_reads_of(std::optional<SendEnd>& end, int rank) {
 void HostExecutor::check_flag(const ReceiveEnd& end, int from_rank) {
   if (end.is_of(call_.fingerprint)) [[likely]]
     return;
-  waiter_.check_flag(end, from_rank, call_.fingerprint, [this] { return at_step(); });
+  waiter_.call().check_flag(end, from_rank, call_.fingerprint, [this] { return at_step(); });
 }
 
 std::string HostExecutor::name_of(Piece piece) const {

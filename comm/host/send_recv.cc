@@ -47,7 +47,7 @@ MessageBatch::MessageBatch(std::span<const Message> messages, std::uint64_t numb
 void MessageBatch::run() {
   for (const Transfer& it : transfers_) peers_.status_page().note(it.call);
   while (const Transfer* next = first_unfinished()) {
-    waiter_.enter(next->call);
+    waiter_.call().enter(next->call);
     // The waiter asks once more before it gives up, so what has moved must not be forgotten.
     bool moved = false;
     const auto advance_any = [&] { return moved = advance_all() || moved; };
@@ -66,7 +66,7 @@ void MessageBatch::wait_reads() {
     const int peer = it.message.peer;
     SendEnd& end = *edges_.to[static_cast<std::size_t>(peer)];
     if (!end.has_exposed()) continue;
-    waiter_.enter(it.call);
+    waiter_.call().enter(it.call);
     waiter_.wait(
         peer, [&] { return end.exposed_is_read(); },
         [&] { return text("waiting for rank %d to read what this rank exposes", peer); });
@@ -113,19 +113,19 @@ bool MessageBatch::receive_slice(Transfer& transfer) {
   const int peer = transfer.message.peer;
   ReceiveEnd& end = *edges_.from[static_cast<std::size_t>(peer)];
   if (!end.arrived() && !end.overtaken()) return false;
-  waiter_.enter(transfer.call);
-  waiter_.check_flag(end, peer, transfer.call.fingerprint, [&] { return where(transfer); });
+  waiter_.call().enter(transfer.call);
+  waiter_.call().check_flag(end, peer, transfer.call.fingerprint, [&] { return where(transfer); });
   const std::size_t element_bytes = bytes_of(transfer.message.dtype);
   const Range r = slice_of({0, transfer.message.count}, transfer.done, transfer.slice_count);
   const std::size_t bytes = r.count * element_bytes;
   auto* target = static_cast<std::byte*>(transfer.message.target);
-  const std::byte* message = waiter_.read(end, bytes, [&] { return where(transfer); });
+  const std::byte* message = waiter_.call().read(end, bytes, [&] { return where(transfer); });
   if (message == nullptr) return false;  // exposed, and its owner has not answered yet
   if (transfer.streams)
     copy_bytes_streaming(target + r.begin * element_bytes, message, bytes);
   else if (bytes > 0)
     copy_bytes(target + r.begin * element_bytes, message, bytes);
-  waiter_.done_reading(end);
+  waiter_.call().done_reading(end);
   ++transfer.done;
   return true;
 }

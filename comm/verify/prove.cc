@@ -32,7 +32,7 @@ struct Runner {
 
 class World {
  public:
-  World(const std::vector<Program>& programs, Specification specification, std::size_t slices,
+  World(const std::vector<Program>& programs, Kind kind, std::size_t slices,
         const ProofRules& rules)
       : programs_(programs),
         rules_(rules),
@@ -40,7 +40,7 @@ class World {
         runners_(programs.size()),
         random_(rules.seed) {
     for (int rank = 0; rank < size_; ++rank)
-      memories_.emplace_back(specification, rank, size_, slices, rules);
+      memories_.emplace_back(kind, rank, size_, slices, rules);
   }
 
   void run() {
@@ -299,9 +299,9 @@ class World {
 
 }  // namespace
 
-Proof prove(const std::vector<Program>& programs, Specification specification, std::size_t slices,
+Proof prove(const std::vector<Program>& programs, Kind kind, std::size_t slices,
             const ProofRules& rules) {
-  World world(programs, specification, slices, rules);
+  World world(programs, kind, slices, rules);
   std::string why;
   try {
     world.run();

@@ -70,7 +70,7 @@ struct Proof {
 };
 
 // `programs[r]` is what rank r does, each recorded with `slices` slices.
-Proof prove(const std::vector<Program>& programs, Specification specification, std::size_t slices,
+Proof prove(const std::vector<Program>& programs, Kind kind, std::size_t slices,
             const ProofRules& rules);
 
 }  // namespace ringside

@@ -35,71 +35,45 @@ void append(std::vector<int>& fold, const std::vector<int>& more) {
   if (whole) fold.push_back(kClose);
 }
 
-const char* name_of(Specification specification) {
-  switch (specification) {
-    case Specification::all_reduce:
-      return "all_reduce";
-    case Specification::reduce_scatter:
-      return "reduce_scatter";
-    case Specification::all_gather:
-      return "all_gather";
-    case Specification::broadcast:
-      return "broadcast";
-    case Specification::reduce:
-      return "reduce";
-    case Specification::gather:
-      return "gather";
-    case Specification::scatter:
-      return "scatter";
-    case Specification::all_to_all:
-      return "all_to_all";
-  }
-  return "?";
-}
-
-std::optional<Value> initial(Specification specification, int rank, int chunk, std::size_t slice,
-                             int root) {
+std::optional<Value> initial(Kind kind, int rank, int chunk, std::size_t slice, int root) {
   bool has = true;
-  if (specification == Specification::broadcast) has = rank == root && chunk == 0;
-  if (specification == Specification::scatter) has = rank == root;
-  if (specification == Specification::all_gather || specification == Specification::gather)
-    has = chunk == rank;
+  if (kind == Kind::broadcast) has = rank == root && chunk == 0;
+  if (kind == Kind::scatter) has = rank == root;
+  if (kind == Kind::all_gather || kind == Kind::gather) has = chunk == rank;
   if (!has) return std::nullopt;
   return Value{chunk, slice, {rank}, false};
 }
 
-std::optional<Value> promised(Specification specification, int rank, int chunk, std::size_t slice,
-                              int root, int size, int group_ranks) {
-  Value value{belongs(specification, rank, chunk), slice, {}, false};
+std::optional<Value> promised(Kind kind, int rank, int chunk, std::size_t slice, int root, int size,
+                              int group_ranks) {
+  Value value{belongs(kind, rank, chunk), slice, {}, false};
   bool reduces = false;
-  switch (specification) {
-    case Specification::all_reduce:
+  switch (kind) {
+    case Kind::all_reduce:
       reduces = true;
       break;
-    case Specification::reduce_scatter:
+    case Kind::reduce_scatter:
       if (chunk != rank) return std::nullopt;
       reduces = true;
       break;
-    case Specification::reduce:
+    case Kind::reduce:
       if (rank != root) return std::nullopt;
       reduces = true;
       break;
-    case Specification::broadcast:
+    case Kind::broadcast:
       if (chunk != 0) return std::nullopt;
       value.fold = {root};
       break;
-    case Specification::scatter:
+    case Kind::scatter:
       if (chunk != rank) return std::nullopt;
       value.fold = {root};
       break;
-    case Specification::gather:
+    case Kind::gather:
       if (rank != root) return std::nullopt;
       value.fold = {chunk};
       break;
-    case Specification::all_gather:
-    case Specification::all_to_all:
+    default:  // all_gather, all_to_all
       value.fold = {chunk};
-      break;
   }
   if (reduces)
     value.fold = group_ranks > 0 ? in_groups(chunk, size, group_ranks) : rotated(0, size, chunk);
@@ -107,9 +81,7 @@ std::optional<Value> promised(Specification specification, int rank, int chunk, 
   return value;
 }
 
-int belongs(Specification specification, int rank, int chunk) {
-  return specification == Specification::all_to_all ? rank : chunk;
-}
+int belongs(Kind kind, int rank, int chunk) { return kind == Kind::all_to_all ? rank : chunk; }
 
 std::string words(const std::vector<int>& fold) {
   std::string list = "[";

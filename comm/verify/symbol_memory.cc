@@ -5,9 +5,8 @@
 
 namespace ringside {
 
-ProofMemory::ProofMemory(Specification specification, int rank, int size, std::size_t slices,
-                         const ProofRules& rules)
-    : specification_(specification),
+ProofMemory::ProofMemory(Kind kind, int rank, int size, std::size_t slices, const ProofRules& rules)
+    : specification_(kind),
       rank_(rank),
       size_(size),
       slices_(slices),
@@ -19,7 +18,7 @@ ProofMemory::ProofMemory(Specification specification, int rank, int size, std::s
       waited_(static_cast<std::size_t>(size), nullptr) {
   for (std::size_t slice = 0; slice < slices; ++slice)
     for (int chunk = 0; chunk < size; ++chunk)
-      input_[at(chunk, slice)] = initial(specification, rank, chunk, slice, root_);
+      input_[at(chunk, slice)] = initial(kind, rank, chunk, slice, root_);
 }
 
 std::size_t ProofMemory::at(int chunk, std::size_t slice) const {

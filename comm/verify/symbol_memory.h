@@ -19,8 +19,7 @@ struct ProofRules;
 
 class ProofMemory {
  public:
-  ProofMemory(Specification specification, int rank, int size, std::size_t slices,
-              const ProofRules& rules);
+  ProofMemory(Kind kind, int rank, int size, std::size_t slices, const ProofRules& rules);
 
   // A step begins: until it ends, the partial sum that it sends is the one from before. (The host
   // executor has room for two.)
@@ -68,7 +67,7 @@ class ProofMemory {
   }
   const Value& view(int from, int chunk, std::size_t slice) const;
 
-  Specification specification_;
+  Kind specification_;
   int rank_;
   int size_;
   std::size_t slices_;

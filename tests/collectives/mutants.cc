@@ -85,7 +85,8 @@ int wrong_results(int ranks, DType dtype, std::size_t count) {
   std::atomic<int> wrong{0};
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     Peers peers(bootstrap, options);
-    Waiter waiter(peers, options);
+    CallContext context(peers, options);
+    Waiter waiter(peers, context, options);
     Scratch scratch(options.slot_bytes);
     Edges edges;
     edges.right_rank = peers.right();

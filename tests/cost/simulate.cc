@@ -145,8 +145,8 @@ RINGSIDE_TEST(clock, the_slices_of_every_text_are_alike) {
     }
   };
   for (const int size : {1, 2, 5}) {
-    for (const Specification specification : test::kAllSpecifications)
-      check(test::programs_of(specification, size, 1), test::programs_of(specification, size, 3));
+    for (const Kind kind : test::kSpecified)
+      check(test::programs_of(kind, size, 1), test::programs_of(kind, size, 3));
     check(test::two_shot_programs(size, 1), test::two_shot_programs(size, 3));
   }
 }

@@ -317,8 +317,8 @@ RINGSIDE_TEST(trace, a_step_said_again_is_the_same_word) {
   };
   std::vector<Program> all = one_shot_programs(3);
   for (const Program& program : two_shot_programs(3, 2)) all.push_back(program);
-  for (const Specification specification : kAllSpecifications)
-    for (const Program& program : programs_of(specification, 4, 2, 1)) all.push_back(program);
+  for (const Kind kind : kSpecified)
+    for (const Program& program : programs_of(kind, 4, 2, 1)) all.push_back(program);
   for (const Program& program : all) {
     CHECK(!program.empty());
     CHECK_EQ(show(again(program)), show(program));

@@ -11,6 +11,7 @@
 #include "comm/algorithms/one_shot.h"
 #include "comm/algorithms/program.h"
 #include "comm/algorithms/ring.h"
+#include "comm/algorithms/run.h"
 #include "comm/algorithms/two_shot.h"
 #include "comm/error.h"
 #include "comm/verify/prove.h"
@@ -18,39 +19,20 @@
 
 namespace ringside::test {
 
-inline constexpr Specification kAllSpecifications[] = {
-    Specification::all_reduce, Specification::reduce_scatter, Specification::all_gather,
-    Specification::broadcast,  Specification::reduce,         Specification::gather,
-    Specification::scatter,    Specification::all_to_all};
+inline constexpr Kind kSpecified[] = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
+                                      Kind::broadcast,  Kind::reduce,         Kind::gather,
+                                      Kind::scatter,    Kind::all_to_all};
 
 inline constexpr int kMostProvedRanks = kSanitized ? 12 : 64;
 
-// The real text of the algorithm that makes the claim, as all ranks of a ring of `size` say it.
-inline std::vector<Program> programs_of(Specification specification, int size, std::size_t slices,
-                                        int root = 0) {
+// The algorithm that runs, recorded for all ranks of a ring of `size`.
+inline std::vector<Program> programs_of(Kind kind, int size, std::size_t slices, int root = 0) {
   return record_all(size, slices, [&](Recorder& executor, const Ring& ring) {
-    switch (specification) {
-      case Specification::all_reduce:
-        return all_reduce(executor, ring);
-      case Specification::reduce_scatter:
-        return reduce_scatter(executor, ring);
-      case Specification::all_gather:
-        return all_gather(executor, ring);
-      case Specification::broadcast:
-        return broadcast(executor, ring, root);
-      case Specification::reduce:
-        return reduce(executor, ring, root);
-      case Specification::gather:
-        return gather(executor, ring, root);
-      case Specification::scatter:
-        return scatter(executor, ring, root);
-      case Specification::all_to_all:
-        return all_to_all(executor, ring);
-    }
+    run_algorithm(kind, traits(kind).algorithm, executor, ring, root);
   });
 }
 
-// The other texts that make the claim of all_reduce.
+// The other algorithms of all_reduce.
 inline std::vector<Program> one_shot_programs(int size) {
   return record_all(
       size, 1, [](Recorder& executor, const Ring& ring) { all_reduce_one_shot(executor, ring); });

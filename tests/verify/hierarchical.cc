@@ -20,8 +20,8 @@ std::vector<Program> hierarchical_programs(int ranks, int groups, std::size_t sl
 void check_holds(test::Context& t, int ranks, int groups, ProofRules rules) {
   constexpr std::size_t kSlices = 2;
   rules.group_ranks = ranks;
-  const Proof proof = prove(hierarchical_programs(ranks, groups, kSlices),
-                            Specification::all_reduce, kSlices, rules);
+  const Proof proof =
+      prove(hierarchical_programs(ranks, groups, kSlices), Kind::all_reduce, kSlices, rules);
   CHECK_MSG(proof.holds, "%d groups of %d, %d slots, turns %d, %s%s%s: %s", groups, ranks,
             rules.slots, static_cast<int>(rules.turns), rules.in_place ? "in place" : "",
             rules.exposes ? ", exposes" : "", rules.in_order ? ", in order" : "",
@@ -42,7 +42,7 @@ Proof prove_mutant(PartialRing (*inside)(const Groups&, int), PartialRing (*acro
     all_gather_slice(executor, across(groups), 0);
     for (int g = 0; g < 2; ++g) all_gather_slice(executor, inside(groups, g), 0);
   });
-  return prove(programs, Specification::all_reduce, 1, {.slots = 2, .group_ranks = 2});
+  return prove(programs, Kind::all_reduce, 1, {.slots = 2, .group_ranks = 2});
 }
 
 PartialRing true_inside(const Groups& groups, int of) { return groups.inside(of); }
@@ -75,17 +75,17 @@ RINGSIDE_TEST(proof, hierarchical_holds_whoever_runs_first) {
 // Its fold is stated, and is neither the ring's nor that of other groups.
 RINGSIDE_TEST(proof, hierarchical_adds_sums_of_groups) {
   const auto programs = hierarchical_programs(2, 2, 1);
-  CHECK_EQ(prove(programs, Specification::all_reduce, 1, {}).why,
+  CHECK_EQ(prove(programs, Kind::all_reduce, 1, {}).why,
            std::string("rank 0 ends with chunk 0 folded as [3 2 (1 0)]; [1 2 3 0] was promised"));
-  CHECK_EQ(prove(programs, Specification::all_reduce, 1, {.group_ranks = 4}).why,
+  CHECK_EQ(prove(programs, Kind::all_reduce, 1, {.group_ranks = 4}).why,
            std::string("rank 0 ends with chunk 0 folded as [3 2 (1 0)]; [1 2 3 0] was promised"));
-  CHECK(prove(programs, Specification::all_reduce, 1, {.group_ranks = 2}).holds);
+  CHECK(prove(programs, Kind::all_reduce, 1, {.group_ranks = 2}).holds);
 }
 
 RINGSIDE_TEST(proof, hierarchical_with_one_group_or_groups_of_one_is_a_ring) {
   for (const int ranks : {1, 5}) {
-    const Proof proof = prove(hierarchical_programs(ranks, 6 - ranks, 1), Specification::all_reduce,
-                              1, {.slots = 2});
+    const Proof proof =
+        prove(hierarchical_programs(ranks, 6 - ranks, 1), Kind::all_reduce, 1, {.slots = 2});
     CHECK_MSG(proof.holds, "groups of %d: %s", ranks, proof.why.c_str());
   }
 }

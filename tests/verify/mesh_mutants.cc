@@ -18,9 +18,9 @@ namespace {
 constexpr int kSize = 4;
 
 template <class Algorithm>
-void check_violation(test::Context& t, Specification specification, const char* sentence,
+void check_violation(test::Context& t, Kind kind, const char* sentence,
                      const Algorithm& algorithm) {
-  const Proof proof = prove(record_all(kSize, 1, algorithm), specification, 1, {.slots = 2});
+  const Proof proof = prove(record_all(kSize, 1, algorithm), kind, 1, {.slots = 2});
   CHECK(!proof.holds);
   CHECK_EQ(proof.why, std::string(sentence));
 }
@@ -48,19 +48,18 @@ int right_one(const Ring&, int bucket) { return bucket; }
 }  // namespace
 
 RINGSIDE_TEST(proof_mutants, the_wrong_bucket_of_an_all_to_all_is_named) {
-  CHECK(prove(record_all(kSize, 1, all_to_all_with(right_one, right_one)),
-              Specification::all_to_all, 1, {.slots = 2})
+  CHECK(prove(record_all(kSize, 1, all_to_all_with(right_one, right_one)), Kind::all_to_all, 1,
+              {.slots = 2})
             .holds);
-  check_violation(t, Specification::all_to_all,
+  check_violation(t, Kind::all_to_all,
                   "rank 2 expects chunk 2 of slice 0 and receives chunk 3 of slice 0",
                   all_to_all_with(confused, right_one));
-  check_violation(t, Specification::all_to_all,
-                  "rank 1 ends with chunk 2 folded as [3]; [2] was promised",
+  check_violation(t, Kind::all_to_all, "rank 1 ends with chunk 2 folded as [3]; [2] was promised",
                   all_to_all_with(right_one, confused));
 }
 
 RINGSIDE_TEST(proof_mutants, a_gather_that_mixes_up_its_ranks_is_named) {
-  check_violation(t, Specification::gather,
+  check_violation(t, Kind::gather,
                   "rank 1 expects chunk 3 of slice 0 and receives chunk 2 of slice 0",
                   [](Recorder& executor, const Ring& ring) {
                     if (ring.rank != 1) return executor.send({1}, {Place::input, ring.rank}, 0);
@@ -71,7 +70,7 @@ RINGSIDE_TEST(proof_mutants, a_gather_that_mixes_up_its_ranks_is_named) {
 }
 
 RINGSIDE_TEST(proof_mutants, a_scatter_of_the_wrong_part_is_named) {
-  check_violation(t, Specification::scatter,
+  check_violation(t, Kind::scatter,
                   "rank 1 expects chunk 1 of slice 0 and receives chunk 3 of slice 0",
                   [](Recorder& executor, const Ring& ring) {
                     if (ring.rank != 0) return executor.receive({0}, {Place::output, ring.rank}, 0);
@@ -84,7 +83,7 @@ RINGSIDE_TEST(proof_mutants, a_scatter_of_the_wrong_part_is_named) {
 // A gather after the reduce-scatter that asks one rank for another's chunk.
 RINGSIDE_TEST(proof_mutants, a_reduce_that_expects_the_wrong_chunk_is_named) {
   check_violation(
-      t, Specification::reduce, "rank 0 expects chunk 3 of slice 0 and receives chunk 1 of slice 0",
+      t, Kind::reduce, "rank 0 expects chunk 3 of slice 0 and receives chunk 1 of slice 0",
       [](Recorder& executor, const Ring& ring) {
         reduce_scatter_slice(executor, ring, 0, ring.rank == 0 ? Place::output : Place::scratch);
         if (ring.rank != 0) return executor.send({0}, {Place::scratch, ring.rank}, 0);

@@ -90,14 +90,13 @@ RINGSIDE_TEST(model, fewer_states_find_as_much) {
 // --- beside the prover ---
 
 RINGSIDE_TEST(model, agrees_with_the_proof_where_it_holds) {
-  for (const Specification specification :
-       {Specification::all_reduce, Specification::reduce_scatter, Specification::all_gather,
-        Specification::broadcast})
+  for (const Kind kind :
+       {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather, Kind::broadcast})
     for (int ranks = 2; ranks <= 3; ++ranks)
       for (std::size_t slices = 1; slices <= 2; ++slices)
         for (int slots = 1; slots <= 3; ++slots) {
-          const std::vector<Program> programs = programs_of(specification, ranks, slices);
-          CHECK(prove(programs, specification, slices, {.slots = slots}).holds);
+          const std::vector<Program> programs = programs_of(kind, ranks, slices);
+          CHECK(prove(programs, kind, slices, {.slots = slots}).holds);
           CHECK(explore({programs}, quick(slots)).holds);
         }
 }
@@ -109,7 +108,7 @@ RINGSIDE_TEST(model, agrees_with_the_proof_on_deadlocks) {
       for (int slots = 1; slots <= 3; ++slots) {
         if (ranks == 3 && slices == 3 && slots == 3) continue;  // over a million states
         const auto programs = record_all(ranks, slices, test::send_then_receive);
-        const Proof proof = prove(programs, Specification::all_gather, slices, {.slots = slots});
+        const Proof proof = prove(programs, Kind::all_gather, slices, {.slots = slots});
         const Exploration found = explore({programs}, quick(slots));
         CHECK_EQ(found.holds, proof.holds);
         CHECK_EQ(found.why, proof.why);
@@ -120,20 +119,19 @@ RINGSIDE_TEST(model, agrees_with_the_proof_on_deadlocks) {
 
 // What the proof finds under some order of turns, the model finds among all of them.
 RINGSIDE_TEST(model, finds_what_the_proof_finds_under_some_order) {
-  for (const Specification specification :
-       {Specification::all_reduce, Specification::all_gather, Specification::broadcast})
+  for (const Kind kind : {Kind::all_reduce, Kind::all_gather, Kind::broadcast})
     for (int ranks = 2; ranks <= 4; ++ranks)
       for (int slots = 1; slots <= 3; ++slots) {
         if (is_too_large(ranks, slots)) continue;
-        const auto programs = programs_of(specification, ranks, 4);
+        const auto programs = programs_of(kind, ranks, 4);
         bool proved = true;
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-          proved &= prove(programs, specification, 4,
-                          {.slots = slots, .turns = turns, .ignore_credit = true})
-                        .holds;
+          proved &=
+              prove(programs, kind, 4, {.slots = slots, .turns = turns, .ignore_credit = true})
+                  .holds;
         const Exploration found = explore({programs}, quick(slots, Bug::ignore_credit));
         CHECK_MSG(found.holds == proved, "%d ranks, %d slots, claim %d: %s", ranks, slots,
-                  static_cast<int>(specification), found.why.c_str());
+                  static_cast<int>(kind), found.why.c_str());
       }
 }
 
@@ -160,12 +158,12 @@ RINGSIDE_TEST(model, says_what_it_cannot_do) {
     }
     return "";
   };
-  const auto ring_of = [](int ranks) { return programs_of(Specification::all_gather, ranks, 1); };
+  const auto ring_of = [](int ranks) { return programs_of(Kind::all_gather, ranks, 1); };
   CHECK_EQ(sentence({ring_of(2)}, 4), "the model has 1 to 3 slots, not 4");
   CHECK_EQ(sentence({ring_of(5)}, 1), "the model has operations of 2 to 4 ranks");
   CHECK_EQ(sentence({ring_of(2), ring_of(3)}, 1), "the model has operations of 2 to 4 ranks");
   CHECK_EQ(sentence({}, 1), "the model has 1 to 3 operations");
-  CHECK_EQ(sentence({programs_of(Specification::gather, 3, 1)}, 1),
+  CHECK_EQ(sentence({programs_of(Kind::gather, 3, 1)}, 1),
            "the model knows the ring's primitives only");
 }
 

@@ -15,17 +15,17 @@ using Operations = std::vector<std::vector<Program>>;
 
 struct PairOfOperations {
   const char* name;
-  Specification first;
-  Specification second;
+  Kind first;
+  Kind second;
   // In the ring every rank waits for its left neighbour, and nobody gets far ahead. Down a chain
   // the root runs ahead until credit stops it: so there are more messages than slots.
   bool more_messages_than_slots = false;
 };
 
 inline constexpr PairOfOperations kPairs[] = {
-    {"all_reduce, all_reduce", Specification::all_reduce, Specification::all_reduce},
-    {"all_gather, reduce_scatter", Specification::all_gather, Specification::reduce_scatter},
-    {"broadcast, broadcast", Specification::broadcast, Specification::broadcast, true},
+    {"all_reduce, all_reduce", Kind::all_reduce, Kind::all_reduce},
+    {"all_gather, reduce_scatter", Kind::all_gather, Kind::reduce_scatter},
+    {"broadcast, broadcast", Kind::broadcast, Kind::broadcast, true},
 };
 inline constexpr const PairOfOperations& kChain = kPairs[2];
 

@@ -20,7 +20,7 @@ constexpr int kSize = 4;
 
 void check_holds(test::Context& t, const std::vector<Program>& programs, const ProofRules& rules) {
   const std::size_t n = programs.size();
-  const Proof proof = prove(programs, Specification::all_reduce, 1, rules);
+  const Proof proof = prove(programs, Kind::all_reduce, 1, rules);
   CHECK_MSG(proof.holds, "%zu ranks, %d slots, %s, turns %d: %s", n, rules.slots,
             rules.in_place ? "in place" : "out of place", static_cast<int>(rules.turns),
             proof.why.c_str());
@@ -46,7 +46,7 @@ Proof prove_algorithm(bool in_place, const Look& look, const Fold& fold) {
     }
     executor.release_inputs();
   };
-  return prove(record_all(kSize, 1, text), Specification::all_reduce, 1,
+  return prove(record_all(kSize, 1, text), Kind::all_reduce, 1,
                {.in_place = in_place, .turns = Turns::eager});
 }
 
@@ -89,10 +89,9 @@ RINGSIDE_TEST(proof, one_shot_holds_whoever_runs_first) {
 RINGSIDE_TEST(proof, one_shot_trades_bytes_for_steps) {
   for (const int size : {2, 3, 4, 8, 64}) {
     const auto n = static_cast<std::size_t>(size);
-    const Proof ring = prove(test::programs_of(Specification::all_reduce, size, 1),
-                             Specification::all_reduce, 1, {.slots = 4});
-    const Proof one_shot =
-        prove(one_shot_programs(size), Specification::all_reduce, 1, {.slots = 4});
+    const Proof ring =
+        prove(test::programs_of(Kind::all_reduce, size, 1), Kind::all_reduce, 1, {.slots = 4});
+    const Proof one_shot = prove(one_shot_programs(size), Kind::all_reduce, 1, {.slots = 4});
     CHECK_EQ(ring.longest_chain, 2 * (n - 1));
     CHECK_EQ(one_shot.longest_chain, 1u);
     CHECK_EQ(ring.messages, 2 * n * (n - 1));
@@ -109,9 +108,9 @@ RINGSIDE_TEST(proof, one_shot_twice_needs_no_second_slot) {
   });
   for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
     // Out of place both read the same input, so the second writes what the first has written.
-    CHECK(prove(twice, Specification::all_reduce, 1, {.turns = turns}).holds);
+    CHECK(prove(twice, Kind::all_reduce, 1, {.turns = turns}).holds);
     const Proof careless =
-        prove(twice, Specification::all_reduce, 1, {.turns = turns, .ignore_credit = true});
+        prove(twice, Kind::all_reduce, 1, {.turns = turns, .ignore_credit = true});
     CHECK(turns == Turns::round_robin || !careless.holds);
   }
 }
@@ -136,11 +135,11 @@ RINGSIDE_TEST(proof, one_shot_of_three_ranks_in_words) {
 // cycle.
 RINGSIDE_TEST(proof_mutants, one_shot_by_rendezvous_deadlocks) {
   check_violation(
-      t, prove(one_shot_programs(kSize), Specification::all_reduce, 1, {.slots = 0}),
+      t, prove(one_shot_programs(kSize), Kind::all_reduce, 1, {.slots = 0}),
       "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
       "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
   for (int size = 2; size <= kMostProvedRanks; size *= 2)
-    CHECK(!prove(one_shot_programs(size), Specification::all_reduce, 1, {.slots = 0}).holds);
+    CHECK(!prove(one_shot_programs(size), Kind::all_reduce, 1, {.slots = 0}).holds);
 }
 
 RINGSIDE_TEST(proof_mutants, one_shot_in_rank_order_has_other_bits) {

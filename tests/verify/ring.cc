@@ -19,73 +19,71 @@
 namespace ringside {
 namespace {
 
-using test::kAllSpecifications;
 using test::kMostProvedRanks;
+using test::kSpecified;
 using test::programs_of;
 using test::show;
 
 // Messages over all edges, as a formula. Each of n ranks sends in each of n − 1 steps; a broadcast
 // crosses every edge but the one that comes back to the root.
-std::size_t messages_of(Specification specification, int size, std::size_t slices) {
+std::size_t messages_of(Kind kind, int size, std::size_t slices) {
   const auto n = static_cast<std::size_t>(size);
-  switch (specification) {
-    case Specification::all_reduce:
+  switch (kind) {
+    case Kind::all_reduce:
       return 2 * n * (n - 1) * slices;
-    case Specification::reduce_scatter:
-    case Specification::all_gather:
+    case Kind::reduce_scatter:
+    case Kind::all_gather:
       return n * (n - 1) * slices;
-    case Specification::broadcast:
-    case Specification::gather:
-    case Specification::scatter:
+    case Kind::broadcast:
+    case Kind::gather:
+    case Kind::scatter:
       return (n - 1) * slices;
-    case Specification::reduce:
+    case Kind::reduce:
       return (n * (n - 1) + (n - 1)) * slices;
-    case Specification::all_to_all:
+    default:  // all_to_all
       return n * (n - 1) * slices;
   }
-  return 0;
 }
 
-void check_holds(test::Context& t, Specification specification,
-                 const std::vector<Program>& programs, std::size_t slices,
-                 const ProofRules& rules) {
+void check_holds(test::Context& t, Kind kind, const std::vector<Program>& programs,
+                 std::size_t slices, const ProofRules& rules) {
   const int size = static_cast<int>(programs.size());
-  const Proof proof = prove(programs, specification, slices, rules);
+  const Proof proof = prove(programs, kind, slices, rules);
   CHECK_MSG(proof.holds, "%s of %d ranks, %d slots, %s%s, turns %d, seed %llu, root %d: %s",
-            name_of(specification), size, rules.slots, rules.in_place ? "in place" : "out of place",
+            name_of(kind), size, rules.slots, rules.in_place ? "in place" : "out of place",
             rules.exposes ? ", exposes" : "", static_cast<int>(rules.turns),
             static_cast<unsigned long long>(rules.seed), rules.root, proof.why.c_str());
-  CHECK_MSG(proof.messages == messages_of(specification, size, slices),
-            "%s of %d ranks: %zu messages, and not %zu", name_of(specification), size,
-            proof.messages, messages_of(specification, size, slices));
+  CHECK_MSG(proof.messages == messages_of(kind, size, slices),
+            "%s of %d ranks: %zu messages, and not %zu", name_of(kind), size, proof.messages,
+            messages_of(kind, size, slices));
 }
 
 // Every size, in the usual order of turns.
-void check_every_size(test::Context& t, Specification specification) {
+void check_every_size(test::Context& t, Kind kind) {
   constexpr std::size_t kSlices = 2;
   for (int size = 1; size <= kMostProvedRanks; ++size) {
-    const std::vector<Program> programs = programs_of(specification, size, kSlices);
+    const std::vector<Program> programs = programs_of(kind, size, kSlices);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool in_place : {false, true})
-        check_holds(t, specification, programs, kSlices,
+        check_holds(t, kind, programs, kSlices,
                     {.slots = slots, .in_place = in_place, .exposes = slots % 2 == 0});
   }
 }
 
-void check_several_roots(test::Context& t, Specification specification) {
+void check_several_roots(test::Context& t, Kind kind) {
   constexpr std::size_t kSlices = 3;
   for (int size = 1; size <= kMostProvedRanks; ++size)
     for (int root = 0; root < size; ++root) {
       const bool chosen =
           size <= 8 || root == 0 || root == 1 || root == size / 2 || root == size - 1;
       // A reduce has a ring's length besides, so a large one does with less.
-      const bool large = specification == Specification::reduce && size > 16;
+      const bool large = kind == Kind::reduce && size > 16;
       if (!chosen || (large && root > 1)) continue;
-      const std::vector<Program> programs = programs_of(specification, size, kSlices, root);
+      const std::vector<Program> programs = programs_of(kind, size, kSlices, root);
       const int slots_step = large ? 3 : 1;
       for (int slots = 0; slots <= 3; slots += slots_step)
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-          check_holds(t, specification, programs, kSlices,
+          check_holds(t, kind, programs, kSlices,
                       {.slots = slots,
                        .in_place = slots % 2 == 0,
                        .turns = turns,
@@ -94,20 +92,20 @@ void check_several_roots(test::Context& t, Specification specification) {
     }
 }
 
-void check_schedules(test::Context& t, Specification specification, int size, std::size_t slices) {
-  const std::vector<Program> programs = programs_of(specification, size, slices);
+void check_schedules(test::Context& t, Kind kind, int size, std::size_t slices) {
+  const std::vector<Program> programs = programs_of(kind, size, slices);
   for (int slots = 0; slots <= 4; ++slots)
-    for (const int kind : {0, 1, 2, 3}) {
-      ProofRules rules{.slots = slots, .in_place = kind % 2 == 1, .exposes = kind >= 2};
-      if (rules.in_place && specification == Specification::all_to_all) continue;
+    for (const int which : {0, 1, 2, 3}) {
+      ProofRules rules{.slots = slots, .in_place = which % 2 == 1, .exposes = which >= 2};
+      if (rules.in_place && kind == Kind::all_to_all) continue;
       for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
         rules.turns = turns;
-        check_holds(t, specification, programs, slices, rules);
+        check_holds(t, kind, programs, slices, rules);
       }
       rules.turns = Turns::random;
       for (const std::uint64_t seed : {1, 2, 3}) {
         rules.seed = seed;
-        check_holds(t, specification, programs, slices, rules);
+        check_holds(t, kind, programs, slices, rules);
       }
     }
 }
@@ -122,49 +120,44 @@ std::size_t elements_sent(const Program& program, Chunks chunks, std::size_t sli
 
 }  // namespace
 
-RINGSIDE_TEST(proof, all_reduce_for_1_to_64_ranks) {
-  check_every_size(t, Specification::all_reduce);
-}
+RINGSIDE_TEST(proof, all_reduce_for_1_to_64_ranks) { check_every_size(t, Kind::all_reduce); }
 RINGSIDE_TEST(proof, reduce_scatter_for_1_to_64_ranks) {
-  check_every_size(t, Specification::reduce_scatter);
+  check_every_size(t, Kind::reduce_scatter);
 }
-RINGSIDE_TEST(proof, all_gather_for_1_to_64_ranks) {
-  check_every_size(t, Specification::all_gather);
-}
+RINGSIDE_TEST(proof, all_gather_for_1_to_64_ranks) { check_every_size(t, Kind::all_gather); }
 
 // all_to_all is not called in place (communicator.h).
 RINGSIDE_TEST(proof, all_to_all_for_1_to_64_ranks) {
   for (int size = 1; size <= kMostProvedRanks; ++size) {
-    const std::vector<Program> programs = programs_of(Specification::all_to_all, size, 2);
+    const std::vector<Program> programs = programs_of(Kind::all_to_all, size, 2);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool exposes : {false, true})
-        check_holds(t, Specification::all_to_all, programs, 2,
-                    {.slots = slots, .exposes = exposes});
+        check_holds(t, Kind::all_to_all, programs, 2, {.slots = slots, .exposes = exposes});
   }
 }
 
 RINGSIDE_TEST(proof, broadcast_for_1_to_64_ranks_from_several_roots) {
-  check_several_roots(t, Specification::broadcast);
+  check_several_roots(t, Kind::broadcast);
 }
 RINGSIDE_TEST(proof, reduce_for_1_to_64_ranks_to_several_roots) {
-  check_several_roots(t, Specification::reduce);
+  check_several_roots(t, Kind::reduce);
 }
 RINGSIDE_TEST(proof, gather_for_1_to_64_ranks_to_several_roots) {
-  check_several_roots(t, Specification::gather);
+  check_several_roots(t, Kind::gather);
 }
 RINGSIDE_TEST(proof, scatter_for_1_to_64_ranks_from_several_roots) {
-  check_several_roots(t, Specification::scatter);
+  check_several_roots(t, Kind::scatter);
 }
 
 RINGSIDE_TEST(proof, holds_whoever_runs_first) {
-  for (const Specification specification : kAllSpecifications) {
+  for (const Kind kind : kSpecified) {
     for (int size = 1; size <= (test::kSanitized ? 8 : 16); ++size)
-      check_schedules(t, specification, size, 1 + size % 3);
-    check_schedules(t, specification, test::kSanitized ? 11 : 31, 1);
+      check_schedules(t, kind, size, 1 + size % 3);
+    check_schedules(t, kind, test::kSanitized ? 11 : 31, 1);
   }
-  const std::vector<Program> programs = programs_of(Specification::all_reduce, kMostProvedRanks, 1);
+  const std::vector<Program> programs = programs_of(Kind::all_reduce, kMostProvedRanks, 1);
   for (const Turns turns : {Turns::eager, Turns::eager_down, Turns::random})
-    check_holds(t, Specification::all_reduce, programs, 1, {.slots = 2, .turns = turns});
+    check_holds(t, Kind::all_reduce, programs, 1, {.slots = 2, .turns = turns});
 }
 
 // 2(n−1)/n of the buffer is the least that an all-reduce can make each rank send (ring.h), and it
@@ -175,7 +168,7 @@ RINGSIDE_TEST(proof, each_rank_sends_the_lower_bound) {
     for (const std::size_t slice_count : {std::size_t{5}, std::size_t{1000}}) {
       const std::size_t divided = 12 * n, uneven = 12 * n + n / 2;
       const std::size_t slices = slices_for(Chunks{uneven, size}.longest(), slice_count);
-      const std::vector<Program> programs = programs_of(Specification::all_reduce, size, slices);
+      const std::vector<Program> programs = programs_of(Kind::all_reduce, size, slices);
       std::size_t together = 0;
       for (const Program& program : programs) {
         CHECK_EQ(elements_sent(program, Chunks{divided, size}, slice_count),
@@ -225,9 +218,9 @@ RINGSIDE_TEST(proof, what_rests_is_not_sent_on) {
     return step.send && step.send->place == piece.place && step.send->chunk == piece.chunk;
   };
   std::size_t resting = 0;
-  for (const Specification specification : kAllSpecifications)
+  for (const Kind kind : kSpecified)
     for (const int size : {2, 3, 4, 7})
-      for (const Program& program : programs_of(specification, size, 2, size - 1))
+      for (const Program& program : programs_of(kind, size, 2, size - 1))
         for (std::size_t at = 0; at < program.size(); ++at) {
           const std::optional<Piece>& received = program[at].receive;
           if (program[at].primitive == Primitive::post_op ||
@@ -258,8 +251,8 @@ RINGSIDE_TEST(proof, three_ranks_as_in_the_picture) {
 
 // A ring of one sends nothing, and still hands its input over.
 RINGSIDE_TEST(proof, one_rank_keeps_its_own) {
-  for (const Specification specification : kAllSpecifications) {
-    const Proof proof = prove(programs_of(specification, 1, 2), specification, 2, {});
+  for (const Kind kind : kSpecified) {
+    const Proof proof = prove(programs_of(kind, 1, 2), kind, 2, {});
     CHECK(proof.holds);
     CHECK_EQ(proof.messages, 0u);
   }

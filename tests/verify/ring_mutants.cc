@@ -60,7 +60,7 @@ struct ShortRing : Ring {
 };
 
 Proof prove_send_then_receive(std::size_t slices, int slots) {
-  return prove(record_all(kSize, slices, send_then_receive), Specification::all_gather, slices,
+  return prove(record_all(kSize, slices, send_then_receive), Kind::all_gather, slices,
                {.slots = slots});
 }
 
@@ -88,20 +88,19 @@ std::vector<Program> all_reduce_finished(int finishes) {
 // Seen only when somebody runs ahead: in the orderly round the ring keeps step, and the missing
 // credit does no harm. So a proof is repeated under several orders (comm/verify/prove.h).
 RINGSIDE_TEST(proof_mutants, a_sender_that_ignores_credit_overruns) {
-  const auto programs = programs_of(Specification::all_reduce, kSize, 1);
+  const auto programs = programs_of(Kind::all_reduce, kSize, 1);
   const auto without_credit = [&](Turns turns) {
-    return prove(programs, Specification::all_reduce, 1, {.turns = turns, .ignore_credit = true});
+    return prove(programs, Kind::all_reduce, 1, {.turns = turns, .ignore_credit = true});
   };
   check_violation(t, without_credit(Turns::eager),
                   "rank 1 overwrites a slot of rank 2 that still holds chunk 0, unread");
   CHECK(without_credit(Turns::round_robin).holds);
-  CHECK(prove(programs, Specification::all_reduce, 1, {.turns = Turns::eager}).holds);
+  CHECK(prove(programs, Kind::all_reduce, 1, {.turns = Turns::eager}).holds);
 
   // Down a chain nobody holds the sender back at all: any number of slots is overrun.
   for (const int slots : {1, 2, 3}) {
-    const Proof chain =
-        prove(programs_of(Specification::broadcast, kSize, 5), Specification::broadcast, 5,
-              {.slots = slots, .turns = Turns::eager, .ignore_credit = true});
+    const Proof chain = prove(programs_of(Kind::broadcast, kSize, 5), Kind::broadcast, 5,
+                              {.slots = slots, .turns = Turns::eager, .ignore_credit = true});
     check_violation(t, chain,
                     "rank 0 overwrites a slot of rank 1 that still holds chunk 0, unread");
   }
@@ -110,14 +109,14 @@ RINGSIDE_TEST(proof_mutants, a_sender_that_ignores_credit_overruns) {
 RINGSIDE_TEST(proof_mutants, a_shifted_ring_ends_on_the_wrong_chunk) {
   const auto shifted = record_mutants<ShiftedRing>(
       kSize, 1, [](auto& executor, const auto& ring) { reduce_scatter(executor, ring); });
-  check_violation(t, prove(shifted, Specification::reduce_scatter, 1, {}),
+  check_violation(t, prove(shifted, Kind::reduce_scatter, 1, {}),
                   "rank 3 finishes chunk 3, which it does not have");
 }
 
 RINGSIDE_TEST(proof_mutants, a_wrong_chunk_in_one_step_is_named) {
   const auto slipped = record_mutants<SlippedRing>(
       kSize, 1, [](auto& executor, const auto& ring) { all_reduce(executor, ring); });
-  check_violation(t, prove(slipped, Specification::all_reduce, 1, {}),
+  check_violation(t, prove(slipped, Kind::all_reduce, 1, {}),
                   "rank 3 expects chunk 1 of slice 0 and receives chunk 2 of slice 0");
 }
 
@@ -126,31 +125,31 @@ RINGSIDE_TEST(proof_mutants, a_wrong_chunk_in_one_step_is_named) {
 RINGSIDE_TEST(proof_mutants, a_gather_one_chunk_off_sends_what_is_no_result) {
   const auto early = record_mutants<EarlyGatherRing>(
       kSize, 1, [](auto& executor, const auto& ring) { all_reduce(executor, ring); });
-  check_violation(t, prove(early, Specification::all_reduce, 1, {}),
+  check_violation(t, prove(early, Kind::all_reduce, 1, {}),
                   "rank 3 sends chunk 0, which it does not have");
-  check_violation(t, prove(early, Specification::all_reduce, 1, {.in_place = true}),
+  check_violation(t, prove(early, Kind::all_reduce, 1, {.in_place = true}),
                   "rank 0 ends with chunk 0 folded as [3]; [1 2 3 0] was promised");
 }
 
 RINGSIDE_TEST(proof_mutants, a_contribution_folded_twice_is_shown) {
   const auto twice = record_mutants<FullCircleRing>(
       kSize, 1, [](auto& executor, const auto& ring) { reduce_scatter(executor, ring); });
-  check_violation(t, prove(twice, Specification::reduce_scatter, 1, {}),
+  check_violation(t, prove(twice, Kind::reduce_scatter, 1, {}),
                   "rank 0 ends with chunk 0 folded as [0 1 2 3 0]; [1 2 3 0] was promised");
 }
 
 RINGSIDE_TEST(proof_mutants, a_rank_that_stops_early_is_waited_for) {
   const auto early = record_mutants<ShortRing>(
       kSize, 1, [](auto& executor, const auto& ring) { all_gather(executor, ring); });
-  check_violation(t, prove(early, Specification::all_gather, 1, {}),
+  check_violation(t, prove(early, Kind::all_gather, 1, {}),
                   "deadlock: rank 2 waits for rank 1 to send, which has ended");
 }
 
 RINGSIDE_TEST(proof_mutants, finish_is_said_exactly_once) {
-  CHECK(prove(all_reduce_finished(1), Specification::all_reduce, 1, {}).holds);
-  check_violation(t, prove(all_reduce_finished(0), Specification::all_reduce, 1, {}),
+  CHECK(prove(all_reduce_finished(1), Kind::all_reduce, 1, {}).holds);
+  check_violation(t, prove(all_reduce_finished(0), Kind::all_reduce, 1, {}),
                   "rank 0 ends with chunk 0 not finished");
-  check_violation(t, prove(all_reduce_finished(2), Specification::all_reduce, 1, {}),
+  check_violation(t, prove(all_reduce_finished(2), Kind::all_reduce, 1, {}),
                   "rank 3 finishes chunk 3 twice");
 }
 
@@ -182,9 +181,7 @@ RINGSIDE_TEST(proof_mutants, credit_in_batches_makes_it_worse) {
   CHECK(prove_send_then_receive(8, 8).holds);
   check_violation(t, prove_send_then_receive(8, 10), kNoRoom);
   CHECK(prove_send_then_receive(8, 16).holds);
-  CHECK(prove(programs_of(Specification::all_gather, kSize, 8), Specification::all_gather, 8,
-              {.slots = 10})
-            .holds);
+  CHECK(prove(programs_of(Kind::all_gather, kSize, 8), Kind::all_gather, 8, {.slots = 10}).holds);
 }
 
 // In place, input and output are one memory. Gathering into the output before the input has been
@@ -194,24 +191,24 @@ RINGSIDE_TEST(proof_mutants, output_written_before_input_is_read) {
     all_gather(executor, ring);
     reduce_scatter(executor, ring);
   });
-  CHECK(prove(gather_first, Specification::reduce_scatter, 1, {.in_place = false}).holds);
-  check_violation(t, prove(gather_first, Specification::reduce_scatter, 1, {.in_place = true}),
+  CHECK(prove(gather_first, Kind::reduce_scatter, 1, {.in_place = false}).holds);
+  check_violation(t, prove(gather_first, Kind::reduce_scatter, 1, {.in_place = true}),
                   "rank 0 ends with chunk 0 folded as [0 0 0 0]; [1 2 3 0] was promised");
 }
 
 // A zero-copy message is read when it is taken and not when it is sent. The root of a broadcast,
 // which waits for nobody, has returned by then if it does not wait for what it exposed.
 RINGSIDE_TEST(proof_mutants, a_rank_that_leaves_before_its_zero_copy_messages_are_read) {
-  const auto algorithms = programs_of(Specification::broadcast, kSize, 2);
+  const auto algorithms = programs_of(Kind::broadcast, kSize, 2);
   ProofRules rules{.slots = 3, .turns = Turns::eager, .leave_early = true};
-  CHECK(prove(algorithms, Specification::broadcast, 2, rules).holds);
+  CHECK(prove(algorithms, Kind::broadcast, 2, rules).holds);
   rules.exposes = true;
   check_violation(
-      t, prove(algorithms, Specification::broadcast, 2, rules),
+      t, prove(algorithms, Kind::broadcast, 2, rules),
       "rank 1 reads chunk 0 of slice 0 where rank 0 has exposed it, but there it has been "
       "written over");
   rules.leave_early = false;
-  CHECK(prove(algorithms, Specification::broadcast, 2, rules).holds);
+  CHECK(prove(algorithms, Kind::broadcast, 2, rules).holds);
 }
 
 // In place a one-shot covers its input with sums while others are still reading it. So it sends a
@@ -220,23 +217,21 @@ RINGSIDE_TEST(proof_mutants, a_one_shot_that_exposes_what_it_is_about_to_overwri
   const auto algorithms = test::one_shot_programs(kSize);
   ProofRules rules{.slots = 1, .in_place = true, .exposes = true, .expose_in_place = true};
   check_violation(
-      t, prove(algorithms, Specification::all_reduce, 1, rules),
+      t, prove(algorithms, Kind::all_reduce, 1, rules),
       "rank 3 reads chunk 0 of slice 0 where rank 2 has exposed it, but there it has been "
       "written over");
   rules.in_place = false;
-  CHECK(prove(algorithms, Specification::all_reduce, 1, rules).holds);
+  CHECK(prove(algorithms, Kind::all_reduce, 1, rules).holds);
 }
 
 // Two ranks could change their parts in place, as a copy is on its way before the part is written
 // over. Of zero-copy messages that is no longer true: what an algorithm may expose depends on its
 // text.
 RINGSIDE_TEST(proof_mutants, a_swap_in_place_needs_copies) {
-  const auto algorithms = programs_of(Specification::all_to_all, 2, 1);
-  CHECK(prove(algorithms, Specification::all_to_all, 1, {.slots = 1, .in_place = true}).holds);
+  const auto algorithms = programs_of(Kind::all_to_all, 2, 1);
+  CHECK(prove(algorithms, Kind::all_to_all, 1, {.slots = 1, .in_place = true}).holds);
   check_violation(
-      t,
-      prove(algorithms, Specification::all_to_all, 1,
-            {.slots = 1, .in_place = true, .exposes = true}),
+      t, prove(algorithms, Kind::all_to_all, 1, {.slots = 1, .in_place = true, .exposes = true}),
       "rank 0 reads chunk 0 of slice 0 where rank 1 has exposed it, but there it has been "
       "written over");
 }

@@ -20,7 +20,7 @@ constexpr int kSize = 4;
 void check_holds(test::Context& t, const std::vector<Program>& programs, std::size_t slices,
                  const ProofRules& rules) {
   const std::size_t n = programs.size();
-  const Proof proof = prove(programs, Specification::all_reduce, slices, rules);
+  const Proof proof = prove(programs, Kind::all_reduce, slices, rules);
   CHECK_MSG(proof.holds, "%zu ranks, %zu slices, %d slots, %s%s, turns %d: %s", n, slices,
             rules.slots, rules.in_place ? "in place" : "out of place",
             rules.exposes ? ", exposes" : "", static_cast<int>(rules.turns), proof.why.c_str());
@@ -69,7 +69,7 @@ Proof prove_algorithm(const Slice& slice_of_text, ProofRules rules = {.turns = T
   const auto programs = record_all(kSize, slices, [&](Recorder& executor, const Ring& ring) {
     for (std::size_t slice = 0; slice < slices; ++slice) slice_of_text(executor, ring, slice);
   });
-  return prove(programs, Specification::all_reduce, slices, rules);
+  return prove(programs, Kind::all_reduce, slices, rules);
 }
 
 }  // namespace
@@ -110,9 +110,9 @@ RINGSIDE_TEST(proof, two_shot_has_two_steps_and_the_rings_bytes) {
   for (const int size : {2, 3, 4, 8, 64}) {
     const auto n = static_cast<std::size_t>(size);
     const std::vector<Program> programs = two_shot_programs(size, 1);
-    const Proof ring = prove(test::programs_of(Specification::all_reduce, size, 1),
-                             Specification::all_reduce, 1, {.slots = 4});
-    const Proof two_shot = prove(programs, Specification::all_reduce, 1, {.slots = 4});
+    const Proof ring =
+        prove(test::programs_of(Kind::all_reduce, size, 1), Kind::all_reduce, 1, {.slots = 4});
+    const Proof two_shot = prove(programs, Kind::all_reduce, 1, {.slots = 4});
     CHECK_EQ(ring.longest_chain, 2 * (n - 1));
     CHECK_EQ(two_shot.longest_chain, 2u);
     CHECK_EQ(two_shot.messages, ring.messages);
@@ -169,11 +169,11 @@ RINGSIDE_TEST(proof_mutants, two_shot_from_its_parts_holds) {
 // Everybody sends before anybody looks: with nowhere for a message to wait, that is a wait cycle.
 RINGSIDE_TEST(proof_mutants, two_shot_by_rendezvous_deadlocks) {
   check_violation(
-      t, prove(two_shot_programs(kSize, 1), Specification::all_reduce, 1, {.slots = 0}),
+      t, prove(two_shot_programs(kSize, 1), Kind::all_reduce, 1, {.slots = 0}),
       "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
       "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
   for (int size = 2; size <= kMostProvedRanks; size *= 2)
-    CHECK(!prove(two_shot_programs(size, 1), Specification::all_reduce, 1, {.slots = 0}).holds);
+    CHECK(!prove(two_shot_programs(size, 1), Kind::all_reduce, 1, {.slots = 0}).holds);
 }
 
 RINGSIDE_TEST(proof_mutants, two_shot_in_rank_order_has_other_bits) {
