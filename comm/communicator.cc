@@ -80,23 +80,22 @@ struct Communicator::Impl {
 
   // send and recv are calls of two ranks, so only collectives are counted and chained alike on all.
   Call enter(const Plan& plan) {
-    Operation what = plan.what;  // on_call may change what is said, not what is done
-    if (options.on_call) options.on_call(number + 1, what);
-    chain = chained(chain, fingerprint(what));
-    const Call entry{++number, ++collectives, what, chain, coarse_now_ms()};
+    Call entry{++number, ++collectives, plan.what, 0, coarse_now_ms()};
+    if (options.on_call) options.on_call(number, entry.what);  // what is said, not what is done
+    entry.fingerprint = chain = chained(chain, fingerprint(entry.what));
     context.enter(entry);  // first: a rank that comes when all is over has not entered the call
     peers.status_page().note(entry);
     return entry;
   }
 
-  void run(Plan plan) {
+  void run(const Plan& plan) {
     if (device) [[unlikely]]
       return run_beside_device(plan);
     const Call entry = enter(plan);
-    host.carry_out(std::move(plan), entry);
+    host.carry_out(plan, entry);
   }
 
-  void run_beside_device(Plan& plan) {
+  void run_beside_device(Plan plan) {
     const std::optional<DeviceChoice> choice = device->takes(plan);
     std::optional<Staging> staging;
     if (!choice) staging = device->stage(plan);

@@ -240,11 +240,11 @@ void DeviceGroup::enqueue_on_streams(const Plan& plan, Algorithm algorithm,
   device_->record(begin_, stream);
   device_->wait_for(connection_.in, begin_);
   device_->wait_for(connection_.out, begin_);
-  HostCall call{plan, {.algorithm = algorithm}, fingerprint};
-  call.slice_count = connection_.slot_bytes / call.element_bytes;
-  call.slices = slices_for(call.chunks.longest(), call.slice_count);
+  HostCall call{{.algorithm = algorithm}, plan, fingerprint};
+  call.slice_count = connection_.slot_bytes / plan.element_bytes;
+  call.slices = slices_for(plan.chunks.longest(), call.slice_count);
   StreamExecutor executor(call, connection_, *device_, error_flags_);
-  run_algorithm(call.what.kind, algorithm, executor, Ring{rank_, size_}, call.what.root);
+  run_algorithm(plan.what.kind, algorithm, executor, Ring{rank_, size_}, plan.what.root);
   for (const Device::Stream half : {connection_.in, connection_.out}) {
     device_->record(begin_, half);
     device_->wait_for(stream, begin_);

@@ -18,7 +18,7 @@ void StreamExecutor::put(Piece piece, std::size_t slice) {
   const int slot = slot_of(connection_.sent, StreamConnection::kSlots);
   if (piece.place != Place::input) device_.wait_for(connection_.out, connection_.received);
   device_.copy(connection_.out, connection_.right_slots + slot_byte(slot), source,
-               r.count * call_.element_bytes);
+               r.count * call_.plan.element_bytes);
   device_.signal(connection_.out, &connection_.right_cells[slot],
                  device_signal(connection_.sent, call_.fingerprint));
   if (piece.place == Place::partial)
@@ -46,26 +46,26 @@ void StreamExecutor::take(Piece piece, std::size_t slice, bool reduces) {
   }
   const unsigned char* message = connection_.own_slots + slot_byte(slot);
   if (reduces)
-    device_.reduce(connection_.in, call_.what.dtype, call_.what.reduction, target, message,
-                   input_at(r), r.count);
+    device_.reduce(connection_.in, call_.plan.what.dtype, call_.plan.what.reduction, target,
+                   message, input_at(r), r.count);
   else
-    device_.copy(connection_.in, target, message, r.count * call_.element_bytes);
+    device_.copy(connection_.in, target, message, r.count * call_.plan.element_bytes);
   device_.signal(connection_.in, connection_.left_credit,
                  device_signal(connection_.consumed, call_.fingerprint));
   device_.record(connection_.received, connection_.in);
 }
 
 void StreamExecutor::post_op(Piece piece, std::size_t slice) {
-  if (call_.divide == nullptr) return;
+  if (call_.plan.divide == nullptr) return;
   const Range r = range(piece.chunk, slice);
-  device_.divide(connection_.in, call_.what.dtype, output_at(r), r.count, call_.divisor);
+  device_.divide(connection_.in, call_.plan.what.dtype, output_at(r), r.count, call_.plan.divisor);
   device_.record(connection_.received, connection_.in);
 }
 
 void StreamExecutor::copy_input(int chunk, std::size_t slice) {
   const Range r = range(chunk, slice);
   if (input_at(r) == output_at(r)) return;
-  device_.copy(connection_.in, output_at(r), input_at(r), r.count * call_.element_bytes);
+  device_.copy(connection_.in, output_at(r), input_at(r), r.count * call_.plan.element_bytes);
   device_.record(connection_.received, connection_.in);
 }
 

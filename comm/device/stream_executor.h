@@ -87,10 +87,10 @@ class StreamExecutor {
   }
   Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
   const std::byte* input_at(Range r) const {
-    return call_.input + (r.begin - call_.input_first) * call_.element_bytes;
+    return call_.plan.input + (r.begin - call_.plan.input_first) * call_.plan.element_bytes;
   }
   std::byte* output_at(Range r) const {
-    return call_.output + (r.begin - call_.output_first) * call_.element_bytes;
+    return call_.plan.output + (r.begin - call_.plan.output_first) * call_.plan.element_bytes;
   }
 
   const HostCall& call_;

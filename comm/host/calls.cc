@@ -35,13 +35,14 @@ void HostCalls::open_pairs(Use use, Edges& into) {
   }
 }
 
-void HostCalls::carry_out(Plan plan, const Call& entry) {
+void HostCalls::carry_out(const Plan& plan, const Call& entry) {
   const HostChoice choice = choose(settings_, plan);
-  HostCall call{std::move(plan), choice, entry.fingerprint};
+  HostCall call{choice, plan, entry.fingerprint};
   if (call.may_expose()) find_exposable(call);
   HostExecutor executor(call, edges_, peers_, waiter_, scratch_);
   if (options_.trace == nullptr) [[likely]] {
-    run_algorithm(call.what.kind, call.algorithm, executor, settings_.self, call.what.root);
+    run_algorithm(call.plan.what.kind, call.algorithm, executor, settings_.self,
+                  call.plan.what.root);
     executor.wait_reads();
   } else {
     trace(executor, call, entry.number);
@@ -50,9 +51,9 @@ void HostCalls::carry_out(Plan plan, const Call& entry) {
 }
 
 void HostCalls::trace(HostExecutor& executor, const HostCall& call, std::uint64_t number) {
-  TraceScope span(*options_.trace, TracedCall{number, call.what, name_of(call.algorithm)});
+  TraceScope span(*options_.trace, TracedCall{number, call.plan.what, name_of(call.algorithm)});
   TracedExecutor traced(executor, call, settings_.self, *options_.trace);
-  run_algorithm(call.what.kind, call.algorithm, traced, settings_.self, call.what.root);
+  run_algorithm(call.plan.what.kind, call.algorithm, traced, settings_.self, call.plan.what.root);
   executor.wait_reads();
   span.done();
 }

@@ -27,7 +27,7 @@ class HostCalls {
 
   // Each returns when the call has ended, and throws what goes wrong. A collective has been entered
   // already, as the call `entry`; a batch's messages are the calls from `first_number` on.
-  void carry_out(Plan plan, const Call& entry);
+  void carry_out(const Plan& plan, const Call& entry);
   void exchange(std::span<const Message> messages, std::uint64_t first_number);
 
  private:

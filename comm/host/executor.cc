@@ -80,7 +80,7 @@ std::string HostExecutor::for_what(StepState state, const Out& out, const In& in
 // Where the outgoing piece is, and how long.
 void HostExecutor::locate(Out& out, std::size_t slice) {
   const Range r = range(out.piece.chunk, slice);
-  out.bytes = r.count * call_.element_bytes;
+  out.bytes = r.count * call_.plan.element_bytes;
   switch (out.piece.place) {
     case Place::input:
       out.source = input_at(r);
@@ -102,11 +102,11 @@ void HostExecutor::locate(Out& out, std::size_t slice) {
 // needs no zero-copy message.
 ZeroCopyRef HostExecutor::ref_of(const Out& out) const {
   if (out.bytes < call_.zero_copy_from_bytes || out.bytes <= kInlineBytes) return {};
-  if (!is_exposable(out.piece, call_.input == call_.output)) return {};
+  if (!is_exposable(out.piece, call_.plan.input == call_.plan.output)) return {};
   const bool from_input = out.piece.place == Place::input;
   const Exposable& it = from_input ? call_.input_exposable : call_.output_exposable;
   const auto offset =
-      static_cast<std::size_t>(out.source - (from_input ? call_.input : call_.output));
+      static_cast<std::size_t>(out.source - (from_input ? call_.plan.input : call_.plan.output));
   if (offset + out.bytes > it.bytes || !out.end->takes_zero_copy()) return {};
   return {it.from.allocation, it.from.offset_bytes + offset};
 }
@@ -125,17 +125,17 @@ void HostExecutor::send_now(const Out& out) {
 
 void HostExecutor::take(const Out& out, const In& in, Combine combine, bool sent) {
   const Range r = range(in.piece.chunk, slice_);
-  const std::size_t bytes = r.count * call_.element_bytes;
+  const std::size_t bytes = r.count * call_.plan.element_bytes;
   const std::byte* message = message_of(*in.end, in.rank, bytes);
   received_ = true;
   std::byte* target = target_of(out, in.piece, r, sent);
   if (combine != Combine::copy) {
     // The partial sum first, the own contribution second: the left fold of the rotated order.
     const std::byte* own = combine == Combine::add_input ? input_at(r) : output_at(r);
-    if (streams(in.piece) && call_.divide == nullptr)
-      reduce_streaming(call_.reduce, call_.element_bytes, target, message, own, r.count);
+    if (streams(in.piece) && call_.plan.divide == nullptr)
+      reduce_streaming(call_.plan.reduce, call_.plan.element_bytes, target, message, own, r.count);
     else
-      call_.reduce(target, message, own, r.count);
+      call_.plan.reduce(target, message, own, r.count);
   } else if (streams(in.piece)) {
     copy_bytes_streaming(target, message, bytes);
   } else if (bytes > 0) {
@@ -160,7 +160,7 @@ const std::byte* HostExecutor::message_of(const ReceiveEnd& end, int from_rank, 
 std::byte* HostExecutor::target_of(const Out& out, Piece piece, Range r, bool sent) {
   switch (piece.place) {
     case Place::partial:
-      return partial_target(out, r.count * call_.element_bytes, sent);
+      return partial_target(out, r.count * call_.plan.element_bytes, sent);
     case Place::scratch:
       return scratch_.kept();
     default:
@@ -183,22 +183,22 @@ std::byte* HostExecutor::partial_target(const Out& out, std::size_t bytes, bool 
 }
 
 void HostExecutor::post_op(Piece piece, std::size_t slice) {
-  if (call_.divide == nullptr) return;
+  if (call_.plan.divide == nullptr) return;
   const Range r = range(piece.chunk, slice);
-  call_.divide(piece.place == Place::scratch ? scratch_.kept() : output_at(r), r.count,
-               call_.divisor);
+  call_.plan.divide(piece.place == Place::scratch ? scratch_.kept() : output_at(r), r.count,
+                    call_.plan.divisor);
 }
 
 void HostExecutor::copy_input(int chunk, std::size_t slice) {
   const Range r = range(chunk, slice);
   if (r.count > 0 && input_at(r) != output_at(r))
-    copy_bytes(output_at(r), input_at(r), r.count * call_.element_bytes);
+    copy_bytes(output_at(r), input_at(r), r.count * call_.plan.element_bytes);
 }
 
 void HostExecutor::send_input(int peer) {
   ++step_;
   Out out = out_to({peer}, Piece{Place::input, kWholeInput});
-  out.source = call_.input;
+  out.source = call_.plan.input;
   out.bytes = whole_bytes();
   out.ref = ref_of(out);
   next({.sent = false}, out, {});
@@ -206,7 +206,7 @@ void HostExecutor::send_input(int peer) {
 }
 
 void HostExecutor::wait_input(int rank, int chunk, std::size_t slice) {
-  waited_ = chunk == kWholeInput ? Range{0, call_.chunks.total()} : range(chunk, slice);
+  waited_ = chunk == kWholeInput ? Range{0, call_.plan.chunks.total()} : range(chunk, slice);
   if (rank == peers_.rank()) return set_aside_own();
   step_ = next_step(slice);
   slice_ = slice;
@@ -216,8 +216,8 @@ void HostExecutor::wait_input(int rank, int chunk, std::size_t slice) {
 // In place the output is about to cover the own input, so that is copied; it is at most a slot.
 void HostExecutor::set_aside_own() {
   own_view_ = input_at(waited_);
-  if (call_.input != call_.output || waited_.count == 0) return;
-  copy_bytes(scratch_.kept(), own_view_, waited_.count * call_.element_bytes);
+  if (call_.plan.input != call_.plan.output || waited_.count == 0) return;
+  copy_bytes(scratch_.kept(), own_view_, waited_.count * call_.plan.element_bytes);
   own_view_ = scratch_.kept();
 }
 
@@ -225,8 +225,8 @@ void HostExecutor::set_aside_own() {
 const std::byte* HostExecutor::view(int rank, Range r) {
   const std::byte* first = own_view_;
   if (rank != peers_.rank())
-    first = message_of(*edges_.from[index(rank)], rank, waited_.count * call_.element_bytes);
-  return first + (r.begin - waited_.begin) * call_.element_bytes;
+    first = message_of(*edges_.from[index(rank)], rank, waited_.count * call_.plan.element_bytes);
+  return first + (r.begin - waited_.begin) * call_.plan.element_bytes;
 }
 
 void HostExecutor::reduce_input(int chunk, int from, int order, std::size_t slice) {
@@ -236,7 +236,7 @@ void HostExecutor::reduce_input(int chunk, int from, int order, std::size_t slic
   if (order == 1)
     first_ = contribution;
   else
-    call_.reduce(output_at(r), order == 2 ? first_ : output_at(r), contribution, r.count);
+    call_.plan.reduce(output_at(r), order == 2 ? first_ : output_at(r), contribution, r.count);
 }
 
 void HostExecutor::release_inputs(std::size_t) {
@@ -272,7 +272,7 @@ std::string HostExecutor::name_of(Piece piece) const {
 }
 
 std::string HostExecutor::at_step() const {
-  const int steps = steps_of(call_.what, call_.algorithm, {peers_.rank(), peers_.size()});
+  const int steps = steps_of(call_.plan.what, call_.algorithm, {peers_.rank(), peers_.size()});
   std::string where = text("waiting in step %d of %d", step_, steps);
   if (slices() > 1) where += text(" of slice %zu of %zu", slice_ + 1, slices());
   return where;

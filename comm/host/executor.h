@@ -40,15 +40,18 @@
 namespace ringside {
 
 // One call: what it means, how it is carried out, and what it has of its own.
-struct HostCall : Plan, HostChoice {
+struct HostCall : HostChoice {
+  const Plan& plan;
   std::uint32_t fingerprint = 0;
   Exposable input_exposable = {};
   Exposable output_exposable = {};
 
   Range range(int chunk, std::size_t slice) const {
-    return slice_of(chunks[chunk], slice, slice_count);
+    return slice_of(plan.chunks[chunk], slice, slice_count);
   }
-  bool may_expose() const { return chunks.total() * element_bytes >= zero_copy_from_bytes; }
+  bool may_expose() const {
+    return plan.chunks.total() * plan.element_bytes >= zero_copy_from_bytes;
+  }
 };
 
 // Where a partial sum waits when the neighbour's slot is not free. Two, as one may still be on its
@@ -160,16 +163,16 @@ class HostExecutor {
   const std::byte* message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes);
   ZeroCopyRef ref_of(const Out& out) const;
   void wait_reads_of(std::optional<SendEnd>& end, int rank);
-  std::size_t whole_bytes() const { return call_.whole_bytes(); }
+  std::size_t whole_bytes() const { return call_.plan.whole_bytes(); }
   const std::byte* view(int rank, Range r);
   void set_aside_own();
 
   Range range(int chunk, std::size_t slice) const { return call_.range(chunk, slice); }
   const std::byte* input_at(Range r) const {
-    return call_.input + (r.begin - call_.input_first) * call_.element_bytes;
+    return call_.plan.input + (r.begin - call_.plan.input_first) * call_.plan.element_bytes;
   }
   std::byte* output_at(Range r) const {
-    return call_.output + (r.begin - call_.output_first) * call_.element_bytes;
+    return call_.plan.output + (r.begin - call_.plan.output_first) * call_.plan.element_bytes;
   }
   std::string name_of(Piece piece) const;
   std::string at_step() const;

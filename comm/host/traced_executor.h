@@ -50,8 +50,8 @@ class TracedExecutor : public PrimitiveRecorder<TracedExecutor> {
 
   // A primitive without a piece moves the whole input.
   std::size_t bytes_of(const std::optional<Piece>& piece, std::size_t slice) const {
-    if (!piece) return call_.whole_bytes();
-    return call_.range(piece->chunk, slice).count * call_.element_bytes;
+    if (!piece) return call_.plan.whole_bytes();
+    return call_.range(piece->chunk, slice).count * call_.plan.element_bytes;
   }
 
   HostExecutor& executor_;

@@ -95,16 +95,11 @@ int wrong_results(int ranks, DType dtype, std::size_t count) {
     edges.left.emplace(peers.ring_receive_end());
     const std::size_t me = static_cast<std::size_t>(peers.rank());
     Bytes output(expected.outputs[me].size());
-    HostCall call{};
-    call.what = what;
-    call.fingerprint = fingerprint(what);
-    call.input = expected.inputs[me].data();
-    call.output = output.data();
-    call.element_bytes = bytes_of(dtype);
-    call.slice_count = options.slot_bytes / call.element_bytes;
-    call.chunks = Chunks{count, ranks};
-    call.slices = slices_for(call.chunks.longest(), call.slice_count);
-    call.reduce = reduce_loop(dtype, Reduction::sum);
+    const Plan plan = plan_all_reduce({peers.rank(), ranks}, expected.inputs[me].data(),
+                                      output.data(), count, dtype, Reduction::sum);
+    HostCall call{{}, plan, fingerprint(what)};
+    call.slice_count = options.slot_bytes / plan.element_bytes;
+    call.slices = slices_for(plan.chunks.longest(), call.slice_count);
     HostExecutor executor(call, edges, peers, waiter, scratch);
     all_reduce(executor, ChosenRing(peers.rank(), ranks));
     wrong += !difference(output.data(), expected.outputs[me].data(), count, dtype).empty();

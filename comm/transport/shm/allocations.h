@@ -55,8 +55,8 @@ class Allocations {
 // Looks up how much of a call's buffers (HostCall) can be exposed.
 template <class Call>
 void find_exposable(Call& call) {
-  call.input_exposable = Allocations::of_this_process().find(call.input);
-  call.output_exposable = Allocations::of_this_process().find(call.output);
+  call.input_exposable = Allocations::of_this_process().find(call.plan.input);
+  call.output_exposable = Allocations::of_this_process().find(call.plan.output);
 }
 
 // Whether the memory behind a reader's mapping has been given back by its owner: then the mapping
