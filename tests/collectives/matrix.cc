@@ -221,7 +221,7 @@ void run_matrix(Context& t, int ranks, std::size_t keep = 1) {
 }
 
 void run_over_network(Context& t, int ranks) {
-  for (const Rig& rig : rigs()) {
+  for (const NetworkRig& rig : rigs()) {
     OverRig over(rig);
     run_matrix(t, ranks, kUnderTsan ? 37 : 11);
   }

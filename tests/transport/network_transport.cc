@@ -313,15 +313,15 @@ std::shared_ptr<const Routes>& current() {
 
 std::unique_ptr<Transport> make_network_transport() { return std::make_unique<NetworkTransport>(); }
 
-const std::vector<Rig>& rigs() {
-  static const std::vector<Rig> all = {
+const std::vector<NetworkRig>& rigs() {
+  static const std::vector<NetworkRig> all = {
       {"each rank on its own host", routes_by([](int rank) { return rank; })},
       {"hosts of two ranks", routes_by([](int rank) { return rank / 2; })},
       {"two hosts in turn", routes_by([](int rank) { return rank % 2; })}};
   return all;
 }
 
-OverRig::OverRig(const Rig& rig) { current() = rig.routes; }
+OverRig::OverRig(const NetworkRig& rig) { current() = rig.routes; }
 OverRig::~OverRig() { current() = nullptr; }
 std::shared_ptr<const Routes> OverRig::routes() { return current(); }
 

@@ -10,8 +10,8 @@
 // overtake another's. A wire holds kWireBytes, less than the credit of a channel allows, so senders
 // come to wait for it. Ranks are threads of one process.
 //
-// Over pretended hosts (a Rig) any test whose options come from test_options() runs over it, alone
-// or mixed with shared memory.
+// Over pretended hosts (a NetworkRig) any test whose options come from test_options() runs over it,
+// alone or mixed with shared memory.
 #pragma once
 
 #include <memory>
@@ -27,17 +27,17 @@ inline constexpr std::size_t kWireBytes = 4096;
 std::unique_ptr<Transport> make_network_transport();
 
 // Ranks that are on one pretended host have shared memory, and others the network.
-struct Rig {
+struct NetworkRig {
   const char* name;
   std::shared_ptr<const Routes> routes;
 };
 // The network alone; mixed, with ranks 0 1, 2 3, … on a host each; and with every other one on one.
-const std::vector<Rig>& rigs();
+const std::vector<NetworkRig>& rigs();
 
 // While it lives, test_options() says that ranks are connected so.
 class OverRig {
  public:
-  explicit OverRig(const Rig& rig);
+  explicit OverRig(const NetworkRig& rig);
   ~OverRig();
   OverRig(const OverRig&) = delete;
   OverRig& operator=(const OverRig&) = delete;

@@ -24,7 +24,7 @@ bool is_any_of(const std::string& name, const std::vector<std::string>& starts) 
 }
 
 // Those whose full name begins so, with ranks connected as the rig says.
-void run_again(Context& t, const Rig& rig, const std::vector<std::string>& wanted,
+void run_again(Context& t, const NetworkRig& rig, const std::vector<std::string>& wanted,
                const std::vector<std::string>& not_these = {}) {
   OverRig over(rig);
   int passed = 0;
@@ -39,21 +39,21 @@ void run_again(Context& t, const Rig& rig, const std::vector<std::string>& wante
   CHECK_MSG(passed > 0, "%s: nothing ran", rig.name);
 }
 
-const Rig& alone = rigs()[0];
-const Rig& halves = rigs()[1];
-const Rig& in_turn = rigs()[2];
+const NetworkRig& alone = rigs()[0];
+const NetworkRig& halves = rigs()[1];
+const NetworkRig& in_turn = rigs()[2];
 
 // All but what compares bits, which the matrix does.
-void run_sequences(Context& t, const Rig& rig) {
+void run_sequences(Context& t, const NetworkRig& rig) {
   run_again(t, rig, {"collectives."},
             {"collectives.matrix_", "collectives.all_reduce_has_the_bits_of"});
 }
 // What is left out waits for a look at mapped memory.
-void run_exchanges(Context& t, const Rig& rig) {
+void run_exchanges(Context& t, const NetworkRig& rig) {
   run_again(t, rig, {"exchange."}, {"exchange.a_message_counts_even_if"});
 }
 // What is left out counts on an alarm that is there at once, before what comes over other ways.
-void run_errors(Context& t, const Rig& rig) {
+void run_errors(Context& t, const NetworkRig& rig) {
   run_again(t, rig, {"errors.", "abort.", "report."}, {"abort.ends_a_call_of_its_own_rank"});
 }
 
@@ -86,7 +86,7 @@ RINGSIDE_TEST(network, each_pair_has_its_transport) {
 }
 
 RINGSIDE_TEST(network, control_cannot_be_shared_over_it) {
-  for (const Rig& rig : rigs()) {
+  for (const NetworkRig& rig : rigs()) {
     OverRig over(rig);
     Options options = test_options();
     options.control = ControlChoice::shared;
