@@ -11,9 +11,10 @@
 // room would hold up the ranks before it, too.
 //
 // This is the one text of it. The host executor (comm/host/executor.cc) asks it with channels, the
-// prover (comm/verify/prove.cc) with channels of symbols, and the simulator (comm/cost/simulate.cc)
-// with channels of times. So what has been proved and priced is what runs. Whoever asks hands in
-// the two channels of the step, `Channels`:
+// prover (comm/verify/prove.cc) with channels of symbols, the simulator (comm/cost/simulate.cc)
+// with channels of times, and the model checker (comm/verify/model/explore.cc) with real channels
+// at any moment. So what has been proved and priced is what runs. Whoever asks hands in the
+// channels of a step, `Channels`:
 //
 //    may_send()   is there credit for one more message?   (not asked once it has been sent)
 //    arrived()    is there a message?                      (not asked once it has been taken)

@@ -41,8 +41,8 @@ struct ChannelShape {
   std::size_t total_bytes() const { return stride_bytes() * static_cast<std::size_t>(slots); }
 };
 
-// How far a channel has come, as each end knows it. A new channel begins at zero; the model
-// (model.h) goes on from any state that it has seen.
+// How far a channel has come, as each end knows it. A new channel begins at zero; the model checker
+// (comm/verify/model) goes on from any state that it has seen.
 struct SendProgress {
   std::uint32_t sent = 0;
   std::uint32_t returned = 0;
@@ -51,7 +51,6 @@ struct SendProgress {
 struct ReceiveProgress {
   std::uint32_t consumed = 0;
   int next_slot = 0;
-  Signal flag = {};
 };
 
 class SendEnd {
@@ -147,11 +146,10 @@ class ReceiveEnd {
         credit_cell_(credit_cell),
         place_(place),
         shape_(shape),
-        flag_(from.flag),
         consumed_(from.consumed),
         next_slot_(from.next_slot) {}
 
-  ReceiveProgress progress() const { return {consumed_, next_slot_, flag_}; }
+  ReceiveProgress progress() const { return {consumed_, next_slot_}; }
 
   // Has the next message arrived? Its signal is then in `flag`.
   bool arrived() {

@@ -30,14 +30,13 @@ constexpr bool kSlow = true;
 constexpr bool kSlow = test::kUnderTsan;
 #endif
 
-constexpr const PairOfOperations& kAllReduces = kPairs[0];
-
-ModelRules quick(int slots, Bug bug = Bug::none, bool in_cells = false) {
-  return {.slots = slots, .in_cells = in_cells, .every_step = false, .bug = bug};
+ModelRules rules_of(int slots, Bug bug = Bug::none, bool in_cells = false) {
+  return {.slots = slots, .in_cells = in_cells, .bug = bug};
 }
 
-// Four ranks have millions of states with more than one slot.
-bool is_too_large(int ranks, int slots) { return ranks == 4 && slots > 1; }
+bool is_too_large(int ranks, int slots) {
+  return test::is_too_large(ranks, slots) || (kSlow && ranks > 2 && ranks + slots > 4);
+}
 
 std::string joined(const std::vector<std::string>& lines) {
   std::string text;
@@ -52,7 +51,7 @@ RINGSIDE_TEST(model, every_interleaving_of_2_to_4_ranks_holds) {
     for (int ranks = 2; ranks <= kModelRanks; ++ranks)
       for (int slots = 1; slots <= kModelSlots; ++slots) {
         if (is_too_large(ranks, slots)) continue;
-        const Exploration found = explore(operations_of(pair, ranks, slots), quick(slots));
+        const Exploration found = explore(operations_of(pair, ranks, slots), rules_of(slots));
         CHECK_MSG(found.holds, "%s, %d ranks, %d slots:\n%s", pair.name, ranks, slots,
                   joined(found.lesson).c_str());
         CHECK(found.why.empty() && found.lesson.empty() && found.states > 20);
@@ -62,29 +61,10 @@ RINGSIDE_TEST(model, every_interleaving_of_2_to_4_ranks_holds) {
 // Small messages travel in their cells, beside their flags.
 RINGSIDE_TEST(model, messages_in_cells_hold) {
   for (const PairOfOperations& pair : kPairs)
-    for (int ranks = 2; ranks <= 3; ++ranks)
+    for (int ranks = 2; ranks <= kModelRanks; ++ranks)
       for (int slots = 1; slots <= kModelSlots; ++slots)
-        CHECK(explore(operations_of(pair, ranks, slots), quick(slots, Bug::none, true)).holds);
-}
-
-// Is the way to visit fewer states sound? Then it changes no verdict.
-RINGSIDE_TEST(model, fewer_states_find_as_much) {
-  std::vector<Bug> bugs(std::begin(kBugs), std::end(kBugs));
-  bugs.push_back(Bug::none);
-  for (const PairOfOperations& pair : kPairs)
-    for (int ranks = 2; ranks <= 3; ++ranks)
-      for (int slots = 1; slots <= (ranks == 2 ? 3 : 2); ++slots)
-        for (const Bug bug : bugs)
-          for (const bool in_cells : {false, true}) {
-            if (kSlow && ranks == 3 && slots == 2) continue;
-            const Operations operations = operations_of(pair, ranks, slots);
-            const Exploration full =
-                explore(operations, {.slots = slots, .in_cells = in_cells, .bug = bug});
-            const Exploration fewer = explore(operations, quick(slots, bug, in_cells));
-            CHECK_MSG(full.holds == fewer.holds, "%s, %s, %d ranks, %d slots: '%s' and '%s'",
-                      name_of(bug), pair.name, ranks, slots, full.why.c_str(), fewer.why.c_str());
-            if (full.holds) CHECK(fewer.states < full.states);
-          }
+        if (!is_too_large(ranks, slots))
+          CHECK(explore(operations_of(pair, ranks, slots), rules_of(slots, Bug::none, true)).holds);
 }
 
 // --- beside the prover ---
@@ -95,26 +75,25 @@ RINGSIDE_TEST(model, agrees_with_the_proof_where_it_holds) {
     for (int ranks = 2; ranks <= 3; ++ranks)
       for (std::size_t slices = 1; slices <= 2; ++slices)
         for (int slots = 1; slots <= 3; ++slots) {
+          if (is_too_large(ranks, slots)) continue;
           const std::vector<Program> programs = programs_of(kind, ranks, slices);
           CHECK(prove(programs, kind, slices, {.slots = slots}).holds);
-          CHECK(explore({programs}, quick(slots)).holds);
+          CHECK(explore({programs}, rules_of(slots)).holds);
         }
 }
 
 RINGSIDE_TEST(model, agrees_with_the_proof_on_deadlocks) {
-  int deadlocks = 0;
   for (int ranks = 2; ranks <= 3; ++ranks)
     for (std::size_t slices = 1; slices <= 3; ++slices)
       for (int slots = 1; slots <= 3; ++slots) {
-        if (ranks == 3 && slices == 3 && slots == 3) continue;  // over a million states
+        if (is_too_large(ranks, slots)) continue;
         const auto programs = record_all(ranks, slices, test::send_then_receive);
         const Proof proof = prove(programs, Kind::all_gather, slices, {.slots = slots});
-        const Exploration found = explore({programs}, quick(slots));
+        const Exploration found = explore({programs}, rules_of(slots));
+        CHECK_EQ(found.holds, slices <= static_cast<std::size_t>(slots));
         CHECK_EQ(found.holds, proof.holds);
         CHECK_EQ(found.why, proof.why);
-        deadlocks += !found.holds;
       }
-  CHECK_EQ(deadlocks, 6);  // wherever a step has more slices than there are slots
 }
 
 // What the proof finds under some order of turns, the model finds among all of them.
@@ -129,7 +108,7 @@ RINGSIDE_TEST(model, finds_what_the_proof_finds_under_some_order) {
           proved &=
               prove(programs, kind, 4, {.slots = slots, .turns = turns, .ignore_credit = true})
                   .holds;
-        const Exploration found = explore({programs}, quick(slots, Bug::ignore_credit));
+        const Exploration found = explore({programs}, rules_of(slots, Bug::ignore_credit));
         CHECK_MSG(found.holds == proved, "%d ranks, %d slots, claim %d: %s", ranks, slots,
                   static_cast<int>(kind), found.why.c_str());
       }
@@ -141,9 +120,9 @@ RINGSIDE_TEST(model, finds_what_the_proof_finds_under_some_order) {
 RINGSIDE_TEST(model, a_ring_needs_credit_only_below_n_slots) {
   for (int ranks = 2; ranks <= 4; ++ranks)
     for (int slots = 1; slots <= 3; ++slots) {
-      if (is_too_large(ranks, slots)) continue;
+      if (ranks == 4 ? slots > 1 : kSlow && ranks + slots > 5) continue;
       const Exploration found =
-          explore(operations_of(kAllReduces, ranks, slots), quick(slots, Bug::ignore_credit));
+          explore({programs_of(Kind::all_reduce, ranks, 1)}, rules_of(slots, Bug::ignore_credit));
       CHECK_MSG(found.holds == (slots >= ranks), "%d ranks, %d slots: %s", ranks, slots,
                 found.why.c_str());
     }
@@ -162,7 +141,7 @@ RINGSIDE_TEST(model, says_what_it_cannot_do) {
   CHECK_EQ(sentence({ring_of(2)}, 4), "the model has 1 to 3 slots, not 4");
   CHECK_EQ(sentence({ring_of(5)}, 1), "the model has operations of 2 to 4 ranks");
   CHECK_EQ(sentence({ring_of(2), ring_of(3)}, 1), "the model has operations of 2 to 4 ranks");
-  CHECK_EQ(sentence({}, 1), "the model has 1 to 3 operations");
+  CHECK_EQ(sentence({}, 1), "the model has at least one operation");
   CHECK_EQ(sentence({programs_of(Kind::gather, 3, 1)}, 1),
            "the model knows the ring's primitives only");
 }
@@ -170,13 +149,15 @@ RINGSIDE_TEST(model, says_what_it_cannot_do) {
 // --- mistakes made on purpose ---
 
 RINGSIDE_TEST(model_mutants, every_mistake_is_found) {
-  for (const Bug bug : kBugs)
+  for (const NamedBug& mistake : kBugs)
     for (int slots = 1; slots <= kModelSlots; ++slots)
       for (const bool in_cells : {false, true}) {
-        const Exploration step_by_step = lesson_of(bug, slots, in_cells);
-        CHECK_MSG(!step_by_step.holds, "%s, %d slots: nobody noticed", name_of(bug), slots);
+        const Exploration found = lesson_of(mistake.bug, slots, in_cells);
+        CHECK_MSG(!found.holds, "%s, %d slots: nobody noticed", mistake.name, slots);
         for (int ranks = 2; ranks <= (kSlow ? 3 : 4); ++ranks)
-          CHECK(!explore(operations_of(kChain, ranks, slots), quick(slots, bug, in_cells)).holds);
+          CHECK(!explore(operations_of(kChain, ranks, slots),
+                         rules_of(slots, mistake.bug, in_cells))
+                     .holds);
       }
 }
 

@@ -35,7 +35,10 @@ inline Operations operations_of(const PairOfOperations& pair, int ranks, int slo
   return {programs_of(pair.first, ranks, slices), programs_of(pair.second, ranks, slices)};
 }
 
-// The world in which a mistake is shown: two ranks, step by step, the first running ahead.
+// The more ranks, the fewer slots: beyond these a world has millions of states.
+inline bool is_too_large(int ranks, int slots) { return ranks + slots > 5; }
+
+// The world in which a mistake is shown: two ranks, the first running ahead.
 inline Exploration lesson_of(Bug bug, int slots, bool in_cells = false) {
   return explore(operations_of(kChain, 2, slots),
                  {.slots = slots, .in_cells = in_cells, .bug = bug});

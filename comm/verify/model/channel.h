@@ -1,86 +1,132 @@
-// One channel of the model: the real ends of channel.h, set to a state, asked, and read out again.
-//
-// The windows are real memory, but the peer windows to them only note each put and signal. What was
-// noted takes effect by the transport's events, one effect at a time.
+// One channel of the model: the real ends of comm/transport/channel.h, taken up at any state, and
+// windows in which puts and signals wait until the transport lets them take effect.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
-#include <vector>
+#include <type_traits>
 
+#include "comm/error.h"
 #include "comm/transport/channel.h"
-#include "comm/verify/model/state.h"
+#include "comm/verify/model/explore.h"
 
 namespace ringside::model {
 
-// Something that may happen to a channel.
-struct Event {
-  enum Kind : Byte {
-    send,     // by the sender: the next message, of call `argument`
-    publish,  // the same, when it has been stored before
-    store,    // straight into the next slot
-    take,     // by the receiver: it sees the flag and begins to read, in call `argument`
-    finish,   // it has read
-    deliver,  // by the transport: the pending effect with index `argument`
-    deliver_credit,
-  };
-  Kind kind;
-  Byte argument = 0;
+// States are compared byte by byte. Messages are known by their number on the channel, and calls by
+// their number from 1, which is their fingerprint too.
+using Byte = std::uint8_t;
+
+template <class T>
+struct Queue {
+  std::array<T, 8> items{};
+  Byte count = 0;
+  bool operator==(const Queue&) const = default;
+
+  const T& operator[](int index) const { return items[static_cast<std::size_t>(index)]; }
+  T& operator[](int index) { return items[static_cast<std::size_t>(index)]; }
+  void push(T item) {
+    if (count == items.size())
+      throw Error(Fault::usage, "the model has no room for one more message on its way");
+    items[count++] = item;
+  }
+  void erase(int index) {
+    for (--count; index < count; ++index) (*this)[index] = (*this)[index + 1];
+    items[count] = {};
+  }
+};
+
+// A slot and its cell. Messages travel in the slots, or all in the cells.
+enum class Content : Byte { free, being_written, unread, being_read };
+struct Slot {
+  Byte message;  // that was written here last
+  Content content;
+  Byte sequence;
+  Byte call;
+  bool operator==(const Slot&) const = default;
+};
+
+// A put or a signal that has been made and has not taken effect.
+struct Effect {
+  enum Kind : Byte { put, writing, signal } kind;
+  Byte slot;
+  Byte message;
+  Byte call;
+  bool operator==(const Effect&) const = default;
+};
+
+struct ChannelState {
+  Byte sent, returned, send_slot;  // SendEnd
+  Byte consumed, receive_slot;     // ReceiveEnd
+  Byte taken;                      // messages that were read to their end
+  std::array<Slot, kModelSlots> slots;
+  Queue<Effect> effects;  // in the order in which they were made
+  Byte credit;            // in the sender's cell
+  Queue<Byte> credits;    // on their way there
+  bool operator==(const ChannelState&) const = default;
+};
+static_assert(std::has_unique_object_representations_v<ChannelState>);
+
+// Thrown where a world does what it must not: what that is, in a sentence.
+struct Harm {
+  std::string why;
 };
 
 class Channel {
  public:
-  // `fingerprints[k]` is that of call k + 1.
-  Channel(const ModelRules& rules, std::vector<std::uint32_t> fingerprints);
-  ~Channel();
+  Channel(const ModelRules& rules, int source, int target, const ChannelState& state);
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  bool is_possible(ChannelState& state, Event event);
-  // What is wrong with it, or nothing.
-  std::string apply(ChannelState& state, Event event);
+  ChannelState state() const;
+  bool is_empty() const;
+
+  // What may come next. Whoever asks for room looks for credit, and learns of it.
+  bool may_send();
+  bool arrived(int call);
+  bool may_take_effect(int index) const;
+
+  // The steps. Each throws Harm, and says in a line what it does if `line` is not null.
+  void send(int call, bool is_stored, std::string* line);
+  void store();  // straight into the slot of the message that is sent next
+  void take(int call, std::string* line);
+  void finish(std::string* line);
+  void take_effect(int index, std::string* line);
+  void see_credit(std::string* line);
 
  private:
-  class Memory;
-  class ToReceiver;
-  class ToSender;
+  struct SlotWindow : Window {
+    SlotWindow();
+    alignas(kLineBytes) std::byte slots[kModelSlots * kLineBytes] = {};
+    Cell lines[kModelSlots] = {};
+  };
+  struct ToReceiver : PeerWindow {
+    explicit ToReceiver(Channel& channel) : channel(channel) {}
+    void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override;
+    void signal(int cell, Signal value, const void* payload, std::size_t bytes) override;
+    std::byte* mapped() const override { return channel.window_.data(); }
+    Channel& channel;
+  };
+  struct ToSender : PeerWindow {
+    explicit ToSender(Channel& channel) : channel(channel) {}
+    void put(std::size_t, const void*, std::size_t) override {}
+    void signal(int cell, Signal value, const void* payload, std::size_t bytes) override;
+    Channel& channel;
+  };
 
-  bool may_send();
-  void send(int call);
-  void publish(int call);
-  void store();
-  bool may_take(int call);
-  std::string take(int call);
-  void finish();
-  bool may_deliver(int index) const;
-  std::string deliver(int index);
-  std::string deliver_credit();
-
-  SendEnd send_end();
-  ReceiveEnd receive_end();
-  void keep(const SendEnd& end);
-  void keep(const ReceiveEnd& end);
-  Byte call_of(std::uint32_t fingerprint) const;
-  bool sees_flag(ReceiveEnd& end, int call) const;
-  SendEnd send_end_that_looked();
   int slot_at(const std::byte* message) const;
-  void release(ReceiveEnd& end);
-  void note(Pending pending);
+  std::string name_of(int slot) const;
 
   ModelRules rules_;
-  ChannelShape shape_;
-  std::size_t message_bytes_;
-  std::vector<std::uint32_t> fingerprints_;
-  std::unique_ptr<Memory> receiver_;
-  std::unique_ptr<Memory> sender_;
-  std::unique_ptr<ToReceiver> to_receiver_;
-  std::unique_ptr<ToSender> to_sender_;
-  ChannelState* state_ = nullptr;  // the one that the functions above speak of
+  int source_, target_;
+  ChannelState state_;
+  SlotWindow window_;
+  Cell credit_;
+  ToReceiver to_receiver_{*this};
+  ToSender to_sender_{*this};
+  SendEnd send_end_;
+  ReceiveEnd receive_end_;
 };
-
-// Nothing on its way, nothing unread.
-bool is_quiet(const ChannelState& state);
 
 }  // namespace ringside::model

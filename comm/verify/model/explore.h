@@ -1,23 +1,22 @@
 // The model checker: every interleaving of a small world, one after another, with nothing left to
 // luck.
 //
-// The prover runs one order of turns and argues for the others (prover.h). Its argument
-// begins where messages are whole: a channel carries them, in order. This is about what lies below,
-// where a message is bytes that lie in a slot half written, a flag, a slot's next message and a
-// credit that comes late. A world is 2 to 4 ranks on a ring, 1 to 3 slots, and the recorded steps
-// of a few operations. Its state is all that is in memory or on its way there; and from each state
-// every step is tried that any rank, or the transport, could take next:
+// The prover runs one order of turns and argues for the others (prove.h). Its argument begins where
+// messages are whole: a channel carries them, in order. This is about what lies below, where a
+// message is bytes that lie in a slot half written, a flag, a slot's next message and a credit that
+// comes late. A world is 2 to 4 ranks on a ring, 1 to 3 slots, and the recorded steps of a few
+// operations. Its state is all that is in memory or on its way there; and from each state every
+// step is tried that any rank, or the transport, could take next:
 //
 //     a rank         sends (credit permitting)    sees a flag and begins to read    has read, and
 //                                                                                   releases
 //     the transport  begins to write a message    has written it    shows a flag    shows a credit
 //
-// What a rank's steps do is not written again here. They are calls of the very SendEnd and
-// ReceiveEnd of channel.h, on windows whose puts and signals do not take effect but wait: the
-// transport's steps then let them take effect in any order that the contract of transport.h
-// permits, and as late as they like. So a transport that keeps the contract does nothing that was
-// not tried. What a rank does next (send as soon as there is room, meanwhile take what has come)
-// mirrors HostExecutor::step.
+// None of it is written again here. A rank's steps are calls of the very SendEnd and ReceiveEnd of
+// channel.h, and what it does next is said by next_half() of step.h, as for the host executor. Only
+// the windows are the model's own: puts and signals do not take effect but wait, and the
+// transport's steps let them take effect in any order that the contract of transport.h permits, and
+// as late as they like. So a transport that keeps the contract does nothing that was not tried.
 //
 // In each state this must hold:
 //
@@ -27,9 +26,8 @@
 //   no deadlock       some step is possible, or all ranks have ended; then all channels are empty
 //
 // States are visited breadth first, so a counterexample is a shortest one. It is printed step by
-// step: a lesson.
-//
-// Each step counts something up, so there is no way back to an earlier state, and every path ends.
+// step: a lesson. Each step counts something up, so there is no way back to an earlier state, and
+// every path ends.
 #pragma once
 
 #include <cstddef>
@@ -42,40 +40,46 @@ namespace ringside {
 
 inline constexpr int kModelRanks = 4;
 inline constexpr int kModelSlots = 3;
-inline constexpr int kModelCalls = 3;
 
 // Mistakes, made on purpose. A check that finds nothing must be seen to find these.
 enum class Bug {
   none,
-  ignore_credit,      // a sender that does not ask for room
-  one_slot_too_many,  // a sender that counts one slot more than there are
-  credit_too_high,    // a receiver that returns credit for one message more than it has read
-  late_batch,         // credit only every slots + 1 messages
-  no_credit,          // credit never
-  early_release,      // a receiver that releases a slot when it begins to read
-  missing_release,    // a receiver that forgets to release its first message
-  signal_before_put,  // a transport that shows the flag before the message
-  no_sequence,        // a receiver that looks at the flag's fingerprint only
+  ignore_credit,
+  one_slot_too_many,
+  credit_too_high,
+  late_batch,
+  no_credit,
+  early_release,
+  missing_release,
+  signal_before_put,
+  no_sequence,
 };
-inline constexpr Bug kBugs[] = {Bug::ignore_credit,   Bug::one_slot_too_many, Bug::credit_too_high,
-                                Bug::late_batch,      Bug::no_credit,         Bug::early_release,
-                                Bug::missing_release, Bug::signal_before_put, Bug::no_sequence};
-const char* name_of(Bug bug);   // "early-release"
-const char* describe(Bug bug);  // "a receiver that …"
+struct NamedBug {
+  Bug bug;
+  const char* name;
+  const char* mistake;
+};
+inline constexpr NamedBug kBugs[] = {
+    {Bug::ignore_credit, "ignore-credit", "a sender that does not ask for room"},
+    {Bug::one_slot_too_many, "one-slot-too-many",
+     "a sender that counts one slot more than there are"},
+    {Bug::credit_too_high, "credit-too-high",
+     "a receiver that returns credit for one message more than it has read"},
+    {Bug::late_batch, "late-batch", "credit only every slots + 1 messages"},
+    {Bug::no_credit, "no-credit", "credit that is never returned"},
+    {Bug::early_release, "early-release",
+     "a receiver that releases a slot when it begins to read it"},
+    {Bug::missing_release, "missing-release",
+     "a receiver that forgets to release its first message"},
+    {Bug::signal_before_put, "signal-before-put",
+     "a transport that shows the flag before the message"},
+    {Bug::no_sequence, "no-sequence", "a receiver that looks at the flag's fingerprint only"},
+};
 
 struct ModelRules {
   int slots = 1;
   // Do messages travel in their cells (at most kInlineBytes), or in slots?
   bool in_cells = false;
-  // May a partial sum be stored straight into the next slot (host_executor.h, fusing)?
-  bool fusing = true;
-  // A way to visit fewer states and find as much, for the worlds that have too many.
-  //
-  // False: a send, and a credit's arrival, happen as soon as they can, as part of the step before.
-  // Both only ever make other steps possible, and it makes no difference whether they come before
-  // or after the steps of others. What a send causes is seen when it takes effect, and that is a
-  // step of its own either way.
-  bool every_step = true;
   Bug bug = Bug::none;
 };
 
