@@ -62,9 +62,9 @@ struct Options {
   std::size_t zero_copy_from_bytes = std::size_t{8} << 10;  // RINGSIDE_ZERO_COPY_FROM=8K, or never
 
   // Who carries out calls on device memory. An executor that the devices do not allow is not taken;
-  // what is, and why, tells Communicator::device_executor(). All ranks must choose alike.
+  // Communicator::device_executor() says which is, and why. All ranks must choose alike.
   ExecutorChoice executor = ExecutorChoice::automatic;  // RINGSIDE_EXECUTOR=auto|host|stream|device
-  std::size_t device_slot_bytes = std::size_t{64} << 10;  // of each block's roads
+  std::size_t device_slot_bytes = std::size_t{64} << 10;  // of each block's connections
   std::size_t stream_slot_bytes = std::size_t{8} << 20;   // of the stream executor's
 
   // A wait longer than this breaks the communicator with a sentence. 0: wait for ever.

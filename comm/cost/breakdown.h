@@ -1,13 +1,13 @@
-// A moment on a rank's clock, and its bill: what each ns on the way to it was spent on.
+// A moment on a rank's clock, and its breakdown: what each ns on the way to it was spent on.
 //
-// Work is put on the bill of the rank that does it. A rank that waits goes on when the awaited
-// thing is there, and takes over the bill of that: the other rank's, up to the send, and the
-// message's way. So a bill is that of the longest way through all ranks, which is the one that
-// decided, and its terms add up to the time.
+// Work is charged to the rank that does it. A rank that waits goes on when the awaited thing is
+// there, and takes over the breakdown of that: the other rank's, up to the send, and the message's
+// way. So a breakdown is that of the longest way through all ranks, which is the one that decided,
+// and its terms add up to the time.
 //
-// The other thing one could do is to price the call again with one cost of the machine at zero, and
-// to call the difference that cost's share. Such shares do not add up: without copies another rank
-// is the late one, and what was hidden behind them comes to light.
+// The other thing one could do is to predict the call again with one cost of the machine at zero,
+// and to call the difference that cost's share. Such shares do not add up: without copies another
+// rank is the late one, and what was hidden behind them comes to light.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 namespace ringside {
 
 enum class CostTerm : unsigned char {
-  call,        // before a call's first word
+  call,        // before a call's first primitive
   ends,        // of messages, at either of their ends
   lines,       // of messages that are longer than a cell, whose second line has to come
   flags,       // on their way with a message, or the head of one on a wire

@@ -64,11 +64,11 @@ Report::Report(const Peers& peers) : peers_(peers) {
   if (find_loss() != loss_) loss_.reset();
 }
 
-bool Report::is_mine_to_tell() const { return reporter_ == peers_.rank(); }
+bool Report::is_mine_to_report() const { return reporter_ == peers_.rank(); }
 
 std::string Report::cause(const Call& call) const {
   if (loss_) return lost();
-  if (!root_cause_.straggler) return circle();
+  if (!root_cause_.straggler) return wait_cycle();
   const int rank = *root_cause_.straggler;
   return peers_.who(rank) + words_of(peers_.presence(rank)) + doing(rank, call);
 }
@@ -87,9 +87,9 @@ std::string Report::doing(int rank, const Call& call) const {
               what.c_str(), since.c_str());
 }
 
-std::string Report::circle() const {
+std::string Report::wait_cycle() const {
   std::string words =
-      "ranks wait for each other in a circle, as their status pages say, so none will go on: ";
+      "ranks wait for each other in a cycle, as their status pages say, so none will go on: ";
   for (std::size_t i = 0; i < root_cause_.waiting.size(); ++i) {
     const StatusPage& status_page = *peers_.status_page_of(root_cause_.waiting[i]);
     const std::optional<Call> latest = status_page.latest();
@@ -122,7 +122,7 @@ std::optional<Report::Tally> Report::tally(int waiting, int awaited) const {
 
 // Along the chain of waits a rank may wait for one that has finished the call in which it waits:
 // what it waits for was sent, then. Or one has sent it more messages than it has received. In a
-// circle nobody need have finished; but the hindmost rank of it waits for one that is ahead, and no
+// cycle nobody need have finished; but the hindmost rank of it waits for one that is ahead, and no
 // rank gets ahead of another that it has sent nothing.
 std::optional<Report::Loss> Report::find_loss() const {
   const std::vector<int> ranks = chain();

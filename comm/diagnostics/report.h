@@ -23,11 +23,11 @@ class Report {
   explicit Report(const Peers& peers);
 
   // The end of a sentence about this rank, which waits in `call`: "rank 2 (pid 4711 on host) is
-  // alive, and it has not entered this call; its last one was …", or the circle.
+  // alive, and it has not entered this call; its last one was …", or the wait cycle.
   std::string cause(const Call& call) const;
 
-  // Whether this rank is the one to tell a person.
-  bool is_mine_to_tell() const;
+  // Whether this rank is the one to report it.
+  bool is_mine_to_report() const;
 
  private:
   // A message that was sent and never came.
@@ -38,14 +38,14 @@ class Report {
   };
   std::optional<Loss> find_loss() const;
   std::optional<Loss> loss_between(int waiting, int awaited) const;
-  // The chain of waits with its end; of a circle its first rank again.
+  // The chain of waits with its end; of a cycle its first rank again.
   std::vector<int> chain() const;
   // How many messages one rank has sent to another that waits for one, and how many of them came.
   struct Tally {
     int sent, received;
   };
   std::optional<Tally> tally(int waiting, int awaited) const;
-  std::string circle() const;
+  std::string wait_cycle() const;
   std::string lost() const;
   std::string doing(int rank, const Call& call) const;
 

@@ -114,7 +114,7 @@ class Trace {
   std::size_t most_;
   std::vector<TracedSpan> kept_;  // once full, a ring of which the oldest is at noted_ % most_
   std::uint64_t noted_ = 0;
-  Counters sent_, received_;  // by road and peer
+  Counters sent_, received_;  // by connection and peer
 };
 
 // From its making to done(), or to the exception that ends its life.

@@ -159,9 +159,9 @@ void CallContext::check_different(int peer, Ready ready) {
 void CallContext::check_stopped(Where where) {
   if (interrupted_ == nullptr || interrupted_->load(std::memory_order_relaxed) == 0) return;
   const Clock::time_point now = Clock::now();
-  if (!first_told_) first_told_ = now;
+  if (!stopping_since_) stopping_since_ = now;
   if (const std::optional<int> dead = peers_.find_dead()) throw_dead(*dead, where);
-  if (now - *first_told_ > kLastWords)
+  if (now - *stopping_since_ > kLastWords)
     throw Error(Fault::interrupted, text("%s, %s: stopped by signal %d", here().c_str(),
                                          where().c_str(), interrupted_->load()));
 }
@@ -198,7 +198,7 @@ void CallContext::throw_late(double waited_s, double timeout_s, Where where) {
 // Late is not wrong. Somebody may be reading a large file, or sit in a debugger.
 std::optional<std::string> CallContext::warning(double waited_s, Where where) const {
   const Report report(peers_);
-  if (!report.is_mine_to_tell()) return std::nullopt;
+  if (!report.is_mine_to_report()) return std::nullopt;
   return text("%s, %s: has waited %.3g s and goes on waiting; %s", here().c_str(), where().c_str(),
               waited_s, report.cause(call_).c_str());
 }

@@ -100,7 +100,7 @@ class CallContext {
   Peers& peers_;
   const std::atomic<int>* interrupted_;
   Call call_{};
-  std::optional<Clock::time_point> first_told_;  // to stop
+  std::optional<Clock::time_point> stopping_since_;
 };
 
 }  // namespace ringside

@@ -75,7 +75,7 @@ void WorkQueue::serve() {
     } catch (const std::exception& it) {
       error.emplace(Fault::system, it.what());
     }
-    // First idle, then finished: who waits for the last task finds the engine idle afterwards.
+    // First idle, then finished: who waits for the last task finds the queue idle afterwards.
     pending_.fetch_sub(1, std::memory_order_release);
     task.state->finish(error);
   }

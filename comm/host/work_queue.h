@@ -1,5 +1,5 @@
-// The engine: a thread that carries out a communicator's asynchronous calls, in the order in which
-// they were made.
+// The work queue: a thread that carries out a communicator's asynchronous calls, in the order in
+// which they were made.
 //
 // One thread and one queue for each communicator: its calls use the same channels, so they must run
 // one after another, and on all ranks in the same order. The thread starts with the first
@@ -20,7 +20,7 @@
 
 namespace ringside {
 
-// What a Work and the engine share.
+// What a Work and the queue share.
 class WorkState {
  public:
   void finish(const std::optional<Error>& error);

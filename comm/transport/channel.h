@@ -97,8 +97,8 @@ class SendEnd {
 
   bool takes_zero_copy() const { return receiver_->takes_zero_copy(); }
 
-  // Lends what would have been sent; more than kInlineBytes of it. Only after may_send(), and where
-  // zero-copy messages are taken. It must stay as it is until exposed_is_read().
+  // Exposes what would have been sent; more than kInlineBytes of it. Only after may_send(), and
+  // where zero-copy messages are taken. It must stay as it is until exposed_is_read().
   void expose(std::uint32_t fingerprint, const ZeroCopyRef& ref) {
     signal(fingerprint | kZeroCopyBit, &ref, sizeof ref);
     last_exposed_ = sent_;

@@ -28,8 +28,9 @@
 //      put and signalled is on its way when the call is over, and gets there even if this rank then
 //      computes for a minute; that call may have to wait for a peer to take some of it. The others
 //      need no help.
-//   5. A window's memory starts zeroed. An opened PeerWindow stays usable (if pointless) after its
-//      owner has gone: writing into it never faults, and all of it counts as sent.
+//   5. A window's memory starts zeroed, its data and each of its cells on a cache line. An opened
+//      PeerWindow stays usable (if pointless) after its owner has gone: writing into it never
+//      faults, and all of it counts as sent.
 //   6. What read_exposed() returned stays readable until the next one, even if its owner has gone.
 //      Whoever exposed it does not write there before it is known to have been read; the transport
 //      does not see to that.

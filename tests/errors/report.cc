@@ -190,7 +190,7 @@ RINGSIDE_TEST(report, a_deadlock_is_reported_as_a_wait_cycle) {
     comm.send(&value, 1, kI32, 1 - comm.rank());
   });
   check_all_broken(t, endings, Fault::timeout,
-                   "ranks wait for each other in a circle, as their status pages say, so none will "
+                   "ranks wait for each other in a cycle, as their status pages say, so none will "
                    "go on: rank ");
   for (const Ending& ending : endings.first)
     for (const char* part : {"rank 0 in send/recv #1 (i32 × 1, from rank 1), waiting for rank 1",

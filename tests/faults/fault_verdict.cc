@@ -35,7 +35,7 @@ std::vector<Parts> ways_of_a_lost_message(const FaultCell& cell) {
   const std::string who = text("rank %d (pid ", sender);
   const std::string waits = text("waiting for rank %d to send slice", sender);
   const std::string receives = text("rank %d in send/recv #", receiver);
-  const Parts stuck = {"in a circle", text("rank %d in send/recv #", sender),
+  const Parts stuck = {"in a cycle", text("rank %d in send/recv #", sender),
                        text("waiting for rank %d to make room for slice", receiver), receives,
                        waits};
   std::vector<Parts> ways = {
@@ -44,7 +44,7 @@ std::vector<Parts> ways_of_a_lost_message(const FaultCell& cell) {
        text(" to rank %d was lost: rank %d is in send/recv #", receiver, receiver), waits}};
   // The messages of an exchange are over together: until then none is known to have been sent.
   if (std::string(cell.call->shape) == "exchange")
-    ways.push_back({"in a circle", receives, waits, text("rank %d in send/recv #", sender)});
+    ways.push_back({"in a cycle", receives, waits, text("rank %d in send/recv #", sender)});
   return ways;
 }
 

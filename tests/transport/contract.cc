@@ -44,6 +44,10 @@ bool all_zero(const std::byte* at, std::size_t bytes) {
   return std::all_of(at, at + bytes, [](std::byte b) { return b == std::byte{0}; });
 }
 
+bool is_on_a_line(const void* at) {
+  return reinterpret_cast<std::uintptr_t>(at) % kLineBytes == 0;
+}
+
 std::size_t round_bytes(std::uint32_t round) { return kSizes[1 + round % 7]; }  // 1 to 4096
 
 template <class Done>
@@ -95,9 +99,9 @@ std::string check_starts_zeroed(const TransportUnderTest& it) {
       Window& window = *pair.right_window;
       if (window.bytes() != bytes || window.cells() != 70) return "a window of another size";
       if (!all_zero(window.data(), bytes)) return "data that is not zero";
+      if (!is_on_a_line(window.data())) return "data that does not start on a cache line";
       for (int i = 0; i < window.cells(); ++i) {
-        if (reinterpret_cast<std::uintptr_t>(&window.cell(i)) % kLineBytes != 0)
-          return "a cell across two cache lines";
+        if (!is_on_a_line(&window.cell(i))) return "a cell across two cache lines";
         if (pack(window.cell(i).acquire()) != 0 || !all_zero(window.cell(i).payload, kInlineBytes))
           return "a cell that is not zero";
       }

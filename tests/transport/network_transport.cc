@@ -126,9 +126,9 @@ class NetworkWindow : public Window {
   NetworkWindow(std::size_t data_bytes, int cell_count, std::shared_ptr<Port> port)
       : port_(std::move(port)),
         number_(Ports::of_this_process().add(port_)),
-        memory_(data_bytes),
+        memory_((data_bytes + kLineBytes - 1) / kLineBytes),
         lines_(std::make_unique<Cell[]>(static_cast<std::size_t>(cell_count))) {
-    data_ = memory_.data();
+    data_ = reinterpret_cast<std::byte*>(memory_.data());
     bytes_ = data_bytes;
     cells_ = lines_.get();
     cell_count_ = cell_count;
@@ -146,7 +146,10 @@ class NetworkWindow : public Window {
  private:
   std::shared_ptr<Port> port_;
   std::uint64_t number_;
-  std::vector<std::byte> memory_;
+  struct alignas(kLineBytes) Line {
+    std::byte bytes[kLineBytes];
+  };
+  std::vector<Line> memory_;
   std::unique_ptr<Cell[]> lines_;
 };
 
