@@ -18,12 +18,12 @@
 #include "comm/cost/predict.h"
 #include "comm/error.h"
 #include "comm/host/choice.h"
-#include "comm/util/meminfo.h"
 #include "tools/cost/calibrate.h"
 #include "tools/cost/machines.h"
 #include "tools/cost/price_options.h"
 #include "tools/cost/price_report.h"
 #include "tools/measure/pin.h"
+#include "tools/measure/sweep.h"
 #include "tools/support/call.h"
 #include "tools/support/command_line.h"
 #include "tools/support/run_ranks.h"
@@ -115,21 +115,23 @@ std::vector<std::size_t> sizes_of(const PriceOptions& options, Kind kind, int ra
   return sizes;
 }
 
-// All that a table predicts. Throws Error{usage} where that would take hours.
-std::vector<Question> questions_of(const Setting& setting, const PriceOptions& options, Kind kind) {
+// All that the tables predict, in their order. Throws Error{usage} where that would take hours.
+std::vector<Question> questions_of(const Setting& setting, const PriceOptions& options) {
   std::vector<Question> questions;
-  for (const std::size_t bytes : sizes_of(options, kind, setting.ranks))
-    for (const Algorithm algorithm : algorithms_of(kind, setting.ranks)) {
-      const Question it = setting.question(kind, algorithm, bytes);
-      if (!cannot_predict(setting.machine, it).empty()) continue;
-      if (const double steps = primitives_to_predict(setting.machine, it); steps > kMostPrimitives)
-        throw Error(
-            Fault::usage,
-            text("to predict %s of %s on %d ranks would take %.1e steps, and %.0e are the "
-                 "most; choose a smaller -e, fewer ranks or longer slots",
-                 name_of(kind), short_bytes(bytes).c_str(), it.ranks, steps, kMostPrimitives));
-      questions.push_back(it);
-    }
+  for (const Kind kind : options.kinds)
+    for (const std::size_t bytes : sizes_of(options, kind, setting.ranks))
+      for (const Algorithm algorithm : algorithms_of(kind, setting.ranks)) {
+        const Question it = setting.question(kind, algorithm, bytes);
+        if (!cannot_predict(setting.machine, it).empty()) continue;
+        const double steps = primitives_to_predict(setting.machine, it);
+        if (steps > kMostPrimitives)
+          throw Error(
+              Fault::usage,
+              text("to predict %s of %s on %d ranks would take %.1e steps, and %.0e are the "
+                   "most; choose a smaller -e, fewer ranks or longer slots",
+                   name_of(kind), short_bytes(bytes).c_str(), it.ranks, steps, kMostPrimitives));
+        questions.push_back(it);
+      }
   return questions;
 }
 
@@ -168,8 +170,7 @@ std::string describe_prices(const PriceOptions& options) {
   const auto setting = [&](int n) {
     return Setting{machine, n, 1, Algorithm::automatic, zero_copy_from};
   };
-  for (const Kind kind : options.kinds)
-    for (const int n : ranks) questions_of(setting(n), options, kind);  // before the first
+  for (const int n : ranks) questions_of(setting(n), options);  // before the first
   std::vector<PriceTable> tables;
   std::string words;
   for (const Kind kind : options.kinds)
@@ -178,14 +179,6 @@ std::string describe_prices(const PriceOptions& options) {
       words += words_of(machine, tables.back());
     }
   return options.json ? price_json(machine, nullptr, tables) : words;
-}
-
-// All that is to be predicted here, in the order of the tables.
-std::vector<Question> questions_here(const Setting& setting, const PriceOptions& options) {
-  std::vector<Question> questions;
-  for (const Kind kind : options.kinds)
-    for (const Question& it : questions_of(setting, options, kind)) questions.push_back(it);
-  return questions;
 }
 
 // The measured times next to the predicted ones.
@@ -205,18 +198,6 @@ std::vector<PriceTable> tables_here(const Setting& setting, const PriceOptions& 
     tables.push_back(std::move(table));
   }
   return tables;
-}
-
-// Rank 0 looks, so that all ranks come to the same answer.
-void check_memory(Bootstrap& bootstrap, const PriceOptions& options) {
-  const auto ranks = static_cast<std::size_t>(bootstrap.size());
-  const std::size_t wanted = 6 * options.end_bytes * ranks;  // two buffers, and the probe's
-  const Deadline deadline = Deadline::after_seconds(60);
-  const std::size_t available = bootstrap.all_gather(available_bytes(), deadline)[0];
-  if (wanted > available)
-    throw Error(Fault::usage, text("-e %s on %zu ranks needs %s of memory, and %zu MiB are free",
-                                   short_bytes(options.end_bytes).c_str(), ranks,
-                                   short_bytes(wanted).c_str(), available >> 20));
 }
 
 // Why nobody could write there, as a sentence's end; empty if it seems possible. Nothing is made.
@@ -252,9 +233,9 @@ int price_here(Bootstrap& bootstrap, const PriceOptions& options) {
     throw Error(Fault::usage,
                 "one rank sends nothing, so there is nothing to measure; try mpirun -n 2, or "
                 "--threads 2");
-  check_memory(bootstrap, options);
   check_file(bootstrap, options.write_file);
   Communicator comm(bootstrap, tool_options());
+  check_memory(comm, options.end_bytes, 4 * options.end_bytes);  // the probe's
   const std::size_t zero_copy_from =
       options.memory == Memory::allocate ? comm.zero_copy_from_bytes() : SIZE_MAX;
   const CoreBinding binding(comm);
@@ -263,7 +244,7 @@ int price_here(Bootstrap& bootstrap, const PriceOptions& options) {
   };
   const Here here{
       calibrate(bootstrap, tool_options(),
-                [&](const Machine& slots) { return questions_here(setting(slots), options); }),
+                [&](const Machine& slots) { return questions_of(setting(slots), options); }),
       ranks, bootstrap.name(), binding.own_cores()};
   if (bootstrap.rank() != 0) return 0;
   const Machine& machine = here.calibration.machine;

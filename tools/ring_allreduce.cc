@@ -12,7 +12,6 @@
 #include "comm/error.h"
 #include "comm/util/json.h"
 #include "tools/demo/demo.h"
-#include "tools/demo/picture.h"
 #include "tools/limits/gpu_lower_bound.h"
 #include "tools/measure/measure.h"
 #include "tools/measure/options.h"
@@ -22,7 +21,6 @@
 #include "tools/report/table.h"
 #include "tools/report/trace_file.h"
 #include "tools/support/command_line.h"
-#include "tools/support/run_ranks.h"
 
 namespace {
 
@@ -55,9 +53,9 @@ std::string algorithm(const Communicator& comm) {
 
 std::string who_is_there(const Communicator& comm, const char* bootstrap, bool own_cores) {
   std::string words =
-      text("ringside: %d rank%s, bootstrap %s, %d slots of %s on each edge\n\n", comm.size(),
-           comm.size() == 1 ? "" : "s", bootstrap, comm.options().slot_count,
-           short_bytes(comm.options().slot_bytes).c_str());
+      text("ringside: %s, bootstrap %s, %d slots of %s on each edge\n\n",
+           count_words(static_cast<std::size_t>(comm.size()), "rank").c_str(), bootstrap,
+           comm.options().slot_count, short_bytes(comm.options().slot_bytes).c_str());
   words += "  rank  host                  pid  device\n";
   for (const RankInfo& it : comm.ranks())
     words += text("  %4d  %-16s %8d  %s\n", it.rank, it.host.c_str(), it.pid, it.device.c_str());
@@ -189,16 +187,5 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
 }  // namespace
 
 int main(int argc, char** argv) {
-  Arguments arguments;
-  try {
-    arguments = parse_arguments(argc, argv, Tool::ring_allreduce);
-  } catch (const Error& error) {
-    return refuse(kTool, error.what());
-  }
-  if (arguments.help) return print_once(kTool, help_text(Tool::ring_allreduce));
-  return run_ranks(kTool, arguments.threads, [&](Bootstrap& bootstrap) {
-    const Options options = with_executor(tool_options(bootstrap, arguments.fault), arguments);
-    return run_traced(kTool, arguments.trace, bootstrap.rank(), options,
-                      [&](const Options& all) { return run(bootstrap, arguments, all); });
-  });
+  return run_measuring_tool(kTool, Tool::ring_allreduce, argc, argv, run);
 }

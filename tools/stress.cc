@@ -16,6 +16,7 @@
 #include "tools/fuzz/options.h"
 #include "tools/fuzz/run.h"
 #include "tools/report/table.h"
+#include "tools/support/command_line.h"
 #include "tools/support/run_ranks.h"
 
 namespace {
@@ -40,12 +41,11 @@ std::int64_t over_ranks(Communicator& world, std::int64_t value, Reduction reduc
 
 // Over the processes; of the ranks that share one, only one counts.
 Resources most_over_ranks(Communicator& world, const Resources& mine) {
-  std::int64_t all[] = {
-      static_cast<std::int64_t>(mine.memory_bytes), static_cast<std::int64_t>(mine.windows),
-      static_cast<std::int64_t>(mine.descriptors), static_cast<std::int64_t>(mine.threads)};
-  world.all_reduce(all, all, std::size(all), DType::i64, Reduction::max);
-  const auto number = [&](int i) { return static_cast<std::size_t>(all[i]); };
-  return {number(0), number(1), number(2), number(3)};
+  Resources most;
+  for (const auto& [name, held] : kResources)
+    most.*held = static_cast<std::size_t>(
+        over_ranks(world, static_cast<std::int64_t>(mine.*held), Reduction::max));
+  return most;
 }
 
 // All that is reported, the same on all ranks.
@@ -76,15 +76,15 @@ Story story_of(Communicator& world, const StressRun& run, std::uint64_t seed,
 }
 
 std::string outcome(const Story& story) {
-  if (story.failed == 0) return "all right";
-  return text("WRONG on %lld rank%s", static_cast<long long>(story.failed),
-              story.failed == 1 ? "" : "s");
+  const auto failed = static_cast<std::size_t>(story.failed);
+  return failed == 0 ? "all right" : "WRONG on " + count_words(failed, "rank");
 }
 
 std::string heading(const Story& story) {
-  return text("stress: seed %llu, %llu operations on %d rank%s (%s): %s\n\n",
-              static_cast<ull>(story.seed), static_cast<ull>(story.tally.operations), story.ranks,
-              story.ranks == 1 ? "" : "s", story.bootstrap.c_str(), outcome(story).c_str());
+  return text("stress: seed %llu, %llu operations on %s (%s): %s\n\n", static_cast<ull>(story.seed),
+              static_cast<ull>(story.tally.operations),
+              count_words(static_cast<std::size_t>(story.ranks), "rank").c_str(),
+              story.bootstrap.c_str(), outcome(story).c_str());
 }
 
 std::string table(const Story& story) {
@@ -118,22 +118,17 @@ std::string judgement(std::uint64_t operations) {
 }
 
 std::string resources_table(const Story& story) {
-  const Account& account = story.account;
-  const Resources& start = *account.start;
-  const Resources &most = account.most, &end = account.end;
-  constexpr double kMiB = 1 << 20;
+  const Resources moments[] = {*story.account.start, story.account.most, story.account.end};
   std::string words =
       text("  %-18s %10s %10s %10s\n", "a process holds", "when warm", "at most", "at the end");
-  words += text(
-      "  %-18s %10.2f %10.2f %10.2f%s\n", "memory (MiB)",
-      static_cast<double>(start.memory_bytes) / kMiB, static_cast<double>(most.memory_bytes) / kMiB,
-      static_cast<double>(end.memory_bytes) / kMiB, judgement(story.tally.operations).c_str());
-  const auto line = [](const char* name, std::size_t a, std::size_t b, std::size_t c) {
-    return text("  %-18s %10zu %10zu %10zu\n", name, a, b, c);
-  };
-  words += line("windows", start.windows, most.windows, end.windows);
-  words += line("descriptors", start.descriptors, most.descriptors, end.descriptors);
-  words += line("threads", start.threads, most.threads, end.threads);
+  for (const auto& [name, held] : kResources) {
+    const bool is_memory = held == &Resources::memory_bytes;
+    words += text("  %-18s", is_memory ? "memory (MiB)" : name);
+    for (const Resources& it : moments)
+      words += is_memory ? text(" %10.2f", static_cast<double>(it.memory_bytes) / (1 << 20))
+                         : text(" %10zu", it.*held);
+    words += (is_memory ? judgement(story.tally.operations) : "") + "\n";
+  }
   return words;
 }
 
@@ -151,15 +146,14 @@ std::string json_of(const Story& story) {
       .field("in_flight_max", story.tally.most_in_flight, "works_dropped", story.tally.dropped,
              "groups_made", story.tally.groups_made, "groups_max", story.tally.most_groups)
       .object("resources");
-  const auto held = [&](const char* when, const Resources& it) {
-    json.object(when)
-        .field("memory_bytes", it.memory_bytes, "windows", it.windows, "descriptors",
-               it.descriptors, "threads", it.threads)
-        .end();
+  const auto at_moment = [&](const char* when, const Resources& it) {
+    json.object(when);
+    for (const auto& [name, held] : kResources) json.field(name, it.*held);
+    json.end();
   };
-  held("warm", *story.account.start);
-  held("most", story.account.most);
-  held("end", story.account.end);
+  at_moment("warm", *story.account.start);
+  at_moment("most", story.account.most);
+  at_moment("end", story.account.end);
   return json.end().end().text();
 }
 
@@ -207,13 +201,6 @@ int run_rank(Bootstrap& bootstrap, const StressOptions& options) {
 
 int main(int argc, char** argv) {
   keep_no_free_memory();
-  StressOptions options;
-  try {
-    options = parse_stress_options(argc, argv);
-  } catch (const Error& error) {
-    return refuse(kTool, error.what());
-  }
-  if (options.help) return print_once(kTool, stress_help());
-  return run_ranks(kTool, options.threads,
-                   [&](Bootstrap& bootstrap) { return run_rank(bootstrap, options); });
+  return run_tool(
+      kTool, [&] { return parse_stress_options(argc, argv); }, stress_help, run_rank);
 }

@@ -19,6 +19,7 @@
 #include "tools/measure/pin.h"
 #include "tools/report/bench.h"
 #include "tools/support/buffers.h"
+#include "tools/support/command_line.h"
 #include "tools/support/faulty_transport.h"
 #include "tools/support/oracle.h"
 
@@ -252,9 +253,15 @@ RINGSIDE_TEST(bench, buffers_are_zero_and_apart_whatever_memory_they_are_of) {
 
 RINGSIDE_TEST(bench, memory_is_known_by_its_names_alone) {
   for (const tools::Memory memory : tools::kAllMemory)
-    CHECK(tools::parse_memory(tools::name_of(memory)) == memory);
-  for (const char* name : {"", "an", "Any", "allocated", "malloc"})
-    CHECK(!tools::parse_memory(name).has_value());
+    CHECK(tools::read_one("--memory", tools::name_of(memory), tools::kAllMemory) == memory);
+  for (const char* name : {"", "an", "Any", "allocated", "malloc"}) {
+    try {
+      tools::read_one("--memory", name, tools::kAllMemory);
+      CHECK_MSG(false, "'%s' is taken", name);
+    } catch (const Error& error) {
+      CHECK(error.fault() == Fault::usage);
+    }
+  }
 }
 
 RINGSIDE_TEST(bench, quartiles_are_values_of_the_series) {

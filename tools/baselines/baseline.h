@@ -24,6 +24,14 @@ class Baseline : public Library {
   virtual bool takes_part() const { return true; }
 };
 
+// `what` for a library that has no avg of ours: where a row asks for one, a sum, and the note.
+inline Library::Part sum_for_avg(const Operation& what, const char* note) {
+  if (!has_reduction(what.kind) || what.reduction != Reduction::avg) return {what, ""};
+  Operation sum = what;
+  sum.reduction = Reduction::sum;
+  return {sum, note};
+}
+
 // What --baseline knows, whether it is installed or not.
 inline constexpr std::array kBaselines = {"mpi", "gloo", "nccl"};
 

@@ -107,10 +107,7 @@ class GlooBaseline : public Baseline {
       return {std::nullopt, text("gloo has no call for %s", row_name(what.kind))};
     if (what.kind == Kind::all_gather_v && ragged_counts(what.count, context_->size)[0] == 0)
       return {std::nullopt, "gloo takes no part of no elements"};
-    if (!has_reduction(what.kind) || what.reduction != Reduction::avg) return {what, ""};
-    Operation sum = what;
-    sum.reduction = Reduction::sum;
-    return {sum, "gloo has no avg: its side of those rows is a sum"};
+    return sum_for_avg(what, "gloo has no avg: its side of those rows is a sum");
   }
 
   void call(const Operation& what, Sides at) override {

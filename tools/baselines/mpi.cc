@@ -86,10 +86,7 @@ class MpiBaseline : public Baseline {
     // Found by this bench's own check, and so it is in Open MPI 4.1's AVX code (adds_epu8).
     if (has_reduction(what.kind) && adds && what.dtype == DType::u8)
       return {std::nullopt, "mpi's sum of u8 may stop at 255, where ringside's wraps around"};
-    if (!has_reduction(what.kind) || what.reduction != Reduction::avg) return {what, ""};
-    Operation sum = what;
-    sum.reduction = Reduction::sum;
-    return {sum, "mpi has no avg: its side of those rows is a sum"};
+    return sum_for_avg(what, "mpi has no avg: its side of those rows is a sum");
   }
 
   void call(const Operation& what, Sides at) override { make(what, at, false); }

@@ -138,10 +138,8 @@ class NcclBaseline : public Baseline {
     if (!why_not_.empty()) return {std::nullopt, ""};  // reported above the table
     if (is_ragged(what.kind) || what.kind == Kind::barrier)
       return {std::nullopt, text("nccl has no call for %s", row_name(what.kind))};
-    if (!has_reduction(what.kind) || what.reduction != Reduction::avg) return {what, ""};
-    Operation sum = what;
-    sum.reduction = Reduction::sum;
-    return {sum, "nccl's avg rounds in places of its own: its side of those rows is a sum"};
+    return sum_for_avg(what,
+                       "nccl's avg rounds in places of its own: its side of those rows is a sum");
   }
 
   void call(const Operation& what, Sides at) override {

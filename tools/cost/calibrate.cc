@@ -52,12 +52,10 @@ class Caller {
   }
 
   double batch_us(const Question& it, int calls) {
-    using std::chrono::steady_clock;
     ring_.barrier();
-    const auto start = steady_clock::now();
+    const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < calls; ++i) call(it);
-    const std::chrono::duration<double, std::micro> span = steady_clock::now() - start;
-    return span.count() / calls;
+    return us_since(start) / calls;
   }
 
   void call(const Question& it) {

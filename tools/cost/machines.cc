@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "comm/error.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -79,17 +80,16 @@ const std::vector<NamedMachine>& named_machines() {
 }
 
 std::string machine_text(const std::string& name_or_file) {
-  std::string names;
-  for (const NamedMachine& it : named_machines()) {
+  for (const NamedMachine& it : named_machines())
     if (it.name == name_or_file) return it.text;
-    names += (names.empty() ? "" : ", ") + std::string(it.name);
-  }
   const auto refuse = [&](const std::string& why) {
     throw Error(Fault::usage, "--machine " + name_or_file + ": " + why);
   };
   std::error_code ignored;
   if (!std::filesystem::exists(name_or_file, ignored))
-    refuse("there is no such file, and no machine of that name; there are " + names);
+    refuse("there is no such file, and no machine of that name; there are " +
+           list_choices(
+               named_machines(), nullptr, [](auto& it) { return it.name; }, ", "));
   if (std::filesystem::is_directory(name_or_file, ignored)) refuse("that is a directory");
   std::ifstream file(name_or_file);
   if (!file) refuse("the file cannot be read");

@@ -22,8 +22,8 @@ std::vector<OptionRow> options_of(PriceOptions& it, bool& here) {
       {"-f, --stepfactor", "FACTOR",
        "each size is the one before times FACTOR (2 here, 8 on a described machine)",
        to_number(it.factor, 2, 1 << 20)},
-      {"--op", "NAME", list_choices(kPlainCollectives, row_name, "all") + " (all_reduce)",
-       to_one_or_all(it.kinds, kPlainCollectives, row_name)},
+      {"--op", "NAME[,NAME…]", list_choices(kPlainCollectives, "all", row_name) + " (all_reduce)",
+       to_several(it.kinds, kPlainCollectives, row_name)},
       {"--machine", "NAME", "a name, or a file (this machine)", to_name(it.machine)},
       {"--ranks", "N[,N…]", "2 to 4096, on a described machine (all it has)", add_ranks},
       {"--here", "", "this machine, with the ranks that there are (without --machine)",
@@ -34,7 +34,7 @@ std::vector<OptionRow> options_of(PriceOptions& it, bool& here) {
        "any, or allocate: from ringside::allocate, read where it lies (by stores; what goes over "
        "wires is copied all the same). Here, the loops that are timed never change their input: "
        "what is exposed may be found in a cache (any)",
-       to_one(it.memory, kAllMemory, [](Memory memory) { return name_of(memory); })},
+       to_one(it.memory, kAllMemory)},
       {"What is shown"},
       {"--write", "FILE", "writes the machine that was calibrated here as a description",
        to_name(it.write_file)},

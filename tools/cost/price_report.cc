@@ -19,10 +19,6 @@ std::string number(double value) {
   return text("%.2f", value);
 }
 
-std::string percent(const PredictedCall& it) {
-  return text("%+.0f", 100 * (*it.predicted_us / *it.measured_us - 1));
-}
-
 const char* column_name(const PredictedCall& it) {
   return it.question.kind == Kind::all_reduce ? name_of(it.question.algorithm) : "";
 }
@@ -48,8 +44,7 @@ void write_call(JsonWriter& json, const PredictedCall& it, bool best) {
   else
     json.field("predicted_us", nullptr);
   if (it.measured_us)
-    json.number("measured_us", *it.measured_us, 6)
-        .field("residual", *it.predicted_us / *it.measured_us - 1);
+    json.number("measured_us", *it.measured_us, 6).field("residual", it.residual());
   json.end();
 }
 
@@ -146,7 +141,7 @@ std::string price_row(const PriceRow& row) {
       words += here ? text("%11s%10s%5s", "-", "-", "-") : text("%11s%9s", "-", "-");
     else if (it.measured_us)
       words += text("%11s%10s%5s", number(*it.predicted_us).c_str(),
-                    number(*it.measured_us).c_str(), percent(it).c_str());
+                    number(*it.measured_us).c_str(), text("%+.0f", 100 * it.residual()).c_str());
     else
       words += text("%11s%9s", number(*it.predicted_us).c_str(), number(it.busbw_gbs).c_str());
   }
@@ -157,12 +152,9 @@ std::string price_row(const PriceRow& row) {
 std::optional<Miss> furthest_off(const PriceTable& table) {
   std::optional<Miss> worst;
   for (const PriceRow& row : table.rows)
-    for (const PredictedCall& it : row.calls) {
-      if (!it.measured_us) continue;
-      const double off = *it.predicted_us / *it.measured_us - 1;
-      if (!worst || std::abs(off) > std::abs(worst->residual))
-        worst = {off, row.size_bytes, it.question.algorithm};
-    }
+    for (const PredictedCall& it : row.calls)
+      if (it.measured_us && (!worst || std::abs(it.residual()) > std::abs(worst->residual)))
+        worst = {it.residual(), row.size_bytes, it.question.algorithm};
   return worst;
 }
 

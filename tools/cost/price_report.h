@@ -17,6 +17,8 @@ struct PredictedCall {
   std::optional<double> measured_us;
   double busbw_gbs = 0;      // as predicted; 0 where that is no time
   std::size_t messages = 0;  // of one call, all ranks together
+  // predicted / measured − 1, of what was measured.
+  double residual() const { return *predicted_us / *measured_us - 1; }
 };
 
 // One size of one operation: the ring, and for all_reduce one-shot and two-shot as well.
@@ -43,7 +45,7 @@ struct PriceTable {
 
 // Which call was predicted worst, of those that were measured.
 struct Miss {
-  double residual = 0;  // predicted / measured − 1
+  double residual = 0;
   std::size_t size_bytes = 0;
   Algorithm algorithm = Algorithm::ring;
 };

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "comm/error.h"
+#include "tools/support/command_line.h"
 #include "tools/support/oracle.h"
 
 namespace ringside::tools {
@@ -26,13 +27,6 @@ std::string list(const std::vector<float>& values) {
              (hidden ? std::string("…") : text("%g", static_cast<double>(values[i])));
   }
   return "[" + words + "]";
-}
-
-// To `width` characters; "…" is one character and three bytes.
-std::string pad(std::string words, std::size_t width) {
-  std::size_t characters = 0;
-  for (const char c : words) characters += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
-  return characters < width ? words.append(width - characters, ' ') : words;
 }
 
 // Every rank's line, in rank order, on rank 0: gathered by the library itself, so nothing
@@ -65,7 +59,7 @@ struct Stage {
 
 void show(Communicator& comm, Demo& demo, const Stage& stage) {
   const std::string mine = text("    rank %-3d before ", comm.rank()) +
-                           pad(list(stage.before), 24) + " after " + list(stage.after);
+                           padded(list(stage.before), 24) + " after " + list(stage.after);
   const std::string lines = lines_in_order(comm, mine);
   if (comm.rank() == 0) demo.words += text("  %s\n", stage.title) + lines;
   std::int32_t wrong = stage.after == stage.expected ? 0 : 1;

@@ -1,5 +1,5 @@
 // The lecture's demonstration (CS336, lecture 8): three collectives on a few numbers, before and
-// after; and the proof that one of them is the other two.
+// after; the ring's steps as a picture; and the proof that one of them is the other two.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +17,11 @@ struct Demo {
   bool right = true;
 };
 Demo run_demo(Communicator& comm);
+
+// A table, drawn from what the recorder wrote down: a line for each step, a column for each rank, a
+// cell for each chunk. A cell shows how many ranks' contributions the rank's newest value of the
+// chunk holds; brackets mark what has just been received.
+std::string draw_all_reduce(int size);
 
 // all_reduce(x) against all_gather(reduce_scatter(x)), bit for bit, for every type and reduction;
 // collective.

@@ -1,12 +1,13 @@
 // Drawing an all-reduce: the algorithm's own text runs on the recorder of each rank, and the
 // picture follows the words. So it cannot show anything else than what is run.
-#include "tools/demo/picture.h"
+#include "tools/demo/demo.h"
 
 #include <vector>
 
 #include "comm/algorithms/program.h"
 #include "comm/algorithms/ring.h"
 #include "comm/error.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -16,13 +17,9 @@ using Held = std::vector<std::vector<int>>;
 
 constexpr int kLabelWidth = 20;
 
-std::string pad(std::string words, std::size_t width) {
-  return words.size() < width ? words.append(width - words.size(), ' ') : words;
-}
-
 // One line. `received[rank]` is the chunk to be marked, or −1.
 std::string line(const std::string& label, const Held& held, const std::vector<int>& received) {
-  std::string words = pad(label, kLabelWidth);
+  std::string words = padded(label, kLabelWidth);
   for (std::size_t rank = 0; rank < held.size(); ++rank) {
     for (std::size_t chunk = 0; chunk < held.size(); ++chunk) {
       const bool fresh = received[rank] == static_cast<int>(chunk);
@@ -34,10 +31,10 @@ std::string line(const std::string& label, const Held& held, const std::vector<i
 }
 
 std::string head(int size) {
-  std::string ranks = pad("", kLabelWidth);
-  std::string chunks = pad("  chunk", kLabelWidth);
+  std::string ranks = padded("", kLabelWidth);
+  std::string chunks = padded("  chunk", kLabelWidth);
   for (int rank = 0; rank < size; ++rank) {
-    ranks += pad(text(" rank %d", rank), static_cast<std::size_t>(3 * size + 3));
+    ranks += padded(text(" rank %d", rank), static_cast<std::size_t>(3 * size + 3));
     for (int chunk = 0; chunk < size; ++chunk) chunks += text(" %d ", chunk);
     chunks += "   ";
   }

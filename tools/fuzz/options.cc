@@ -14,11 +14,6 @@ constexpr std::uint64_t kMostOperations = 1'000'000'000;
 constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 constexpr std::array kLeaks = {Leak::memory, Leak::windows, Leak::descriptors, Leak::threads};
 
-const char* name_of(Leak leak) {
-  constexpr const char* kNames[] = {"none", "memory", "windows", "descriptors", "threads"};
-  return kNames[static_cast<int>(leak)];
-}
-
 std::vector<OptionRow> options_of(StressOptions& it) {
   const auto set_seed = [&it](const char* option, const std::string& value) {
     it.seed = read_number(option, value, 0, INT64_MAX);
@@ -41,8 +36,8 @@ std::vector<OptionRow> options_of(StressOptions& it) {
       {"--spoil", "K",
        "one bit of the result of operation K (or the next that has a result) is changed",
        to_number(it.spoil, 1, kMostOperations)},
-      {"--leak", "WHAT", "something is not given back: " + list_choices(kLeaks, name_of),
-       to_one(it.leak, kLeaks, name_of)},
+      {"--leak", "WHAT", "something is not given back: " + list_choices(kLeaks),
+       to_one(it.leak, kLeaks)},
   };
 }
 

@@ -10,6 +10,7 @@
 #include "comm/communicator.h"
 #include "comm/error.h"
 #include "tools/support/call.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -47,35 +48,15 @@ std::vector<Group> made_by(const Step& step, int first_number) {
 
 Shape shape_of(const Step& step, int member) {
   const Operation& what = step.operation;
+  const OperationTraits& it = traits(what.kind);
+  const std::size_t size = index(step.group.size());
+  Range own{0, what.count};
+  if (in_parts(what.kind)) own.begin = index(member) * what.count;
+  if (is_ragged(what.kind)) own = Chunks(step.counts)[member];
+  const std::size_t whole = in_parts(what.kind) ? what.count * size : what.count;
   const bool on_root = member == what.root;
-  const std::size_t count = what.count, whole = count * index(step.group.size());
-  const std::size_t own_first = index(member) * count;
-  switch (what.kind) {
-    case Kind::all_reduce:
-      return {count, count, 0};
-    case Kind::broadcast:
-      return {on_root ? count : 0, count, 0};
-    case Kind::reduce:
-      return {count, on_root ? count : 0, 0};
-    case Kind::reduce_scatter:
-      return {whole, count, own_first};
-    case Kind::all_gather:
-      return {count, whole, own_first};
-    case Kind::gather:
-      return {count, on_root ? whole : 0, own_first};
-    case Kind::scatter:
-      return {on_root ? whole : 0, count, own_first};
-    case Kind::all_to_all:
-      return {whole, whole, own_first};
-    case Kind::reduce_scatter_v:
-    case Kind::all_gather_v: {
-      const Range own = Chunks(step.counts)[member];
-      if (what.kind == Kind::all_gather_v) return {own.count, count, own.begin};
-      return {count, own.count, own.begin};
-    }
-    default:
-      return {};
-  }
+  return {length_of(it.input, on_root, whole, own.count),
+          length_of(it.output, on_root, whole, own.count), own.begin};
 }
 
 std::string describe(const Step& step) {
@@ -86,7 +67,7 @@ std::string describe(const Step& step) {
   if (step.what == Step::What::destroy) words = "end";
   if (step.in_place) words += ", in place";
   if (step.async) words += ", asynchronous";
-  words += text(", of %d rank%s (", step.group.size(), step.group.size() == 1 ? "" : "s");
+  words += ", of " + count_words(step.group.members.size(), "rank") + " (";
   for (const int member : step.group.members) words += text("%d ", member);
   words.back() = ')';
   return words;

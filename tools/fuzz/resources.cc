@@ -69,8 +69,9 @@ Resources resources_held(bool quick) {
 }
 
 Resources most_of(const Resources& a, const Resources& b) {
-  return {std::max(a.memory_bytes, b.memory_bytes), std::max(a.windows, b.windows),
-          std::max(a.descriptors, b.descriptors), std::max(a.threads, b.threads)};
+  Resources most;
+  for (const auto& [name, held] : kResources) most.*held = std::max(a.*held, b.*held);
+  return most;
 }
 
 bool memory_can_be_judged() {

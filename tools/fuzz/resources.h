@@ -12,6 +12,15 @@ struct Resources {
   std::size_t descriptors = 0;
   std::size_t threads = 0;
 };
+// All of them, memory first, as JSON and tables call them.
+struct Resource {
+  const char* name;
+  std::size_t Resources::*held;
+};
+inline constexpr Resource kResources[] = {{"memory_bytes", &Resources::memory_bytes},
+                                          {"windows", &Resources::windows},
+                                          {"descriptors", &Resources::descriptors},
+                                          {"threads", &Resources::threads}};
 
 // Lets what is freed go back to the kernel soon, so that what is still resident is in use: without
 // it the allocator's arenas keep megabytes, more or less of them by chance. For main, at its start.
@@ -30,6 +39,10 @@ bool memory_can_be_judged();
 
 // Something that is taken and never given back, on purpose, to see that it is noticed.
 enum class Leak { none, memory, windows, descriptors, threads };
+constexpr const char* name_of(Leak leak) {
+  constexpr const char* kNames[] = {"none", "memory", "windows", "descriptors", "threads"};
+  return kNames[static_cast<int>(leak)];
+}
 void leak(Leak what);
 
 }  // namespace ringside::tools

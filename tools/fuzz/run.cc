@@ -154,13 +154,19 @@ void StressRun::split(const Step& step, Communicator& comm) {
 // Calls may be under way: the end waits for them.
 void StressRun::end_group(int group) {
   groups_.erase(group);
+  finish_where([&](const Pending& it) {
+    const Step& step = it.job->step();
+    if (step.group.number != group) return false;
+    if (!it.job->work().test()) fail(step, "the communicator has ended, and this call has not");
+    return true;
+  });
+}
+
+template <class Is>
+void StressRun::finish_where(const Is& is) {
   for (auto it = pending_.begin(); it != pending_.end();) {
     const auto next = std::next(it);
-    if (it->job->step().group.number == group) {
-      if (!it->job->work().test())
-        fail(it->job->step(), "the communicator has ended, and this call has not");
-      finish(it);
-    }
+    if (is(*it)) finish(it);
     it = next;
   }
 }
@@ -174,11 +180,8 @@ void StressRun::finish(std::list<Pending>::iterator it) {
 
 // After a blocking call all earlier ones of its communicator have ended.
 void StressRun::finish_dropped(int group) {
-  for (auto it = pending_.begin(); it != pending_.end();) {
-    const auto next = std::next(it);
-    if (it->dropped && it->job->step().group.number == group) finish(it);
-    it = next;
-  }
+  finish_where(
+      [&](const Pending& it) { return it.dropped && it.job->step().group.number == group; });
 }
 
 // Asks a few Works, in no order, and waits for one now and then; or for a while only lets them
@@ -198,11 +201,7 @@ void StressRun::finish_some(const Step& step) {
   };
   if (!pending_.empty() && !hoards && chance(10))
     if (const auto it = any(); it != pending_.end()) finish(it);
-  for (auto it = pending_.begin(); it != pending_.end() && too_many();) {
-    const auto next = std::next(it);
-    if (!it->dropped) finish(it);
-    it = next;
-  }
+  finish_where([&](const Pending& it) { return too_many() && !it.dropped; });
 }
 
 void StressRun::judge(StressJob& job) {
@@ -229,11 +228,7 @@ std::string StressRun::again(std::uint64_t number) const {
 
 void StressRun::end_round() {
   if (counts_resources_) account_.most = most_of(account_.most, resources_held(true));
-  for (auto it = pending_.begin(); it != pending_.end();) {
-    const auto next = std::next(it);
-    if (!it->dropped) finish(it);
-    it = next;
-  }
+  finish_where([](const Pending& it) { return !it.dropped; });
   while (!groups_.empty()) end_group(groups_.begin()->first);
   groups_alive_ = 0;
   world_.barrier();
@@ -254,21 +249,18 @@ void StressRun::look_at_resources() {
     account_.start_number = done();
     return;
   }
-  const Resources& then = *account_.start;
-  const auto check = [&](const char* what, std::size_t before, std::size_t after,
-                         std::size_t growth_max) {
-    if (after <= before + growth_max || failure_) return;
+  for (const auto& [name, held] : kResources) {
+    const bool is_memory = held == &Resources::memory_bytes;
+    const std::size_t then = *account_.start.*held,
+                      growth_max = is_memory ? kMemoryGrowth_bytes : 0;
+    if (failure_ || now.*held <= then + growth_max || (is_memory && !memory_can_be_judged()))
+      continue;
     failure_ = text(
         "rank %d: its process holds %zu %s after operation %llu, and held %zu after "
         "operation %llu; %s",
-        world_.rank(), after, what, static_cast<ull>(done()), before,
-        static_cast<ull>(account_.start_number), again(options_.operations).c_str());
-  };
-  check("windows", then.windows, now.windows, 0);
-  check("descriptors", then.descriptors, now.descriptors, 0);
-  check("threads", then.threads, now.threads, 0);
-  if (memory_can_be_judged())
-    check("bytes of memory", then.memory_bytes, now.memory_bytes, kMemoryGrowth_bytes);
+        world_.rank(), now.*held, is_memory ? "bytes of memory" : name, static_cast<ull>(done()),
+        then, static_cast<ull>(account_.start_number), again(options_.operations).c_str());
+  }
 }
 
 }  // namespace ringside::tools

@@ -73,6 +73,9 @@ class StressRun {
   void split(const Step& step, Communicator& comm);
   void end_group(int group);
   void finish(std::list<Pending>::iterator it);
+  // Those of which `is` is true.
+  template <class Is>
+  void finish_where(const Is& is);
   void finish_dropped(int group);
   void finish_some(const Step& step);
   void judge(StressJob& job);

@@ -19,10 +19,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-double us_since(steady_clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
-}
-
 // Larger than what one core can keep of a shared last cache.
 constexpr std::size_t kClearBytes = std::size_t{64} << 20;
 constexpr double kWarmSample_us = 500;

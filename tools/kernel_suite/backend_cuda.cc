@@ -2,8 +2,8 @@
 // as baselines. Left out of a build without CUDA.
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "comm/error.h"
@@ -12,6 +12,7 @@
 #include "kernels/cuda/layers.h"
 #include "kernels/cuda/loops.h"
 #include "tools/kernel_suite/backend.h"
+#include "tools/support/gpu.h"
 #if defined(RINGSIDE_HAVE_CUBLAS)
 #include "kernels/cuda/blas.h"
 #endif
@@ -39,28 +40,6 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-class DeviceMemory {
- public:
-  DeviceMemory() = default;
-  explicit DeviceMemory(std::size_t bytes) : bytes_(bytes) {
-    check_cuda(cudaMalloc(&begin_, bytes), "cudaMalloc of a buffer");
-  }
-  ~DeviceMemory() { cudaFree(begin_); }
-  DeviceMemory(DeviceMemory&& other) noexcept
-      : begin_(std::exchange(other.begin_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
-  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
-    std::swap(begin_, other.begin_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  void* begin() const { return begin_; }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  void* begin_ = nullptr;
-  std::size_t bytes_ = 0;
-};
-
 constexpr double kWarmSample_us = 500;
 
 class CudaSide : public KernelSide {
@@ -69,12 +48,14 @@ class CudaSide : public KernelSide {
     int device = 0;
     check_cuda(cudaGetDevice(&device), "cudaGetDevice");
     check_cuda(cudaGetDeviceProperties(&properties_, device), "asking what the device is");
-    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
 #if defined(RINGSIDE_HAVE_CUBLAS)
     if (cuda::why_no_blas().empty()) blas_.emplace();
 #endif
   }
-  ~CudaSide() override { cudaStreamDestroy(stream_); }
+  ~CudaSide() override {
+    for (std::byte* it : buffers_) gpu_->free(it);
+    gpu_->free(clear_);
+  }
   CudaSide(const CudaSide&) = delete;
   CudaSide& operator=(const CudaSide&) = delete;
 
@@ -96,18 +77,16 @@ class CudaSide : public KernelSide {
 #endif
 
   void make_buffers(std::size_t bytes_each) override {
-    for (DeviceMemory& it : buffers_) it = DeviceMemory(bytes_each);
-    clear_ = DeviceMemory(2 * std::max(l2_bytes(), std::size_t{1} << 20));
+    bytes_each_ = bytes_each;
+    for (std::byte*& it : buffers_) it = gpu_->allocate(bytes_each);
+    clear_ = gpu_->allocate(clear_bytes());
   }
 
   void fill(DType dtype) override {
-    std::vector<std::byte> pattern(buffers_[0].bytes());
+    std::vector<std::byte> pattern(bytes_each_);
     for (int i = 0; i < 5; ++i) {
       if (i == 0 || i == 2) fill_buffer(pattern.data(), pattern.size(), i < 2 ? dtype : DType::f32);
-      check_cuda(
-          cudaMemcpyAsync(at(i), pattern.data(), pattern.size(), cudaMemcpyHostToDevice, stream_),
-          "filling a buffer");
-      check_cuda(cudaStreamSynchronize(stream_), "filling a buffer");
+      gpu_->write(buffers_[static_cast<std::size_t>(i)], pattern.data(), pattern.size());
     }
   }
 
@@ -124,12 +103,12 @@ class CudaSide : public KernelSide {
 
  private:
   std::size_t l2_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
-  void* at(int buffer) const { return buffers_[static_cast<std::size_t>(buffer)].begin(); }
+  std::size_t clear_bytes() const { return 2 * std::max(l2_bytes(), std::size_t{1} << 20); }
+  void* at(int buffer) const { return buffers_[static_cast<std::size_t>(buffer)]; }
   float* floats(int buffer) const { return static_cast<float*>(at(buffer)); }
 
   double sample_us(const KernelCall& call, const KernelOptions& options, int calls, bool clear) {
-    if (clear)
-      check_cuda(cudaMemsetAsync(clear_.begin(), 1, clear_.bytes(), stream_), "clearing the cache");
+    if (clear) check_cuda(cudaMemsetAsync(clear_, 1, clear_bytes(), stream_), "clearing the cache");
     start_.record(stream_);
     for (int i = 0; i < calls; ++i) run(call, options);
     end_.record(stream_);
@@ -189,10 +168,12 @@ class CudaSide : public KernelSide {
   void run_library_gemm(const Gemm&, const cuda::Launch&, bool) {}
 #endif
 
+  const std::shared_ptr<Gpu> gpu_ = cuda_gpu(0);
+  const cudaStream_t stream_ = static_cast<cudaStream_t>(gpu_->stream());
   cudaDeviceProp properties_{};
-  cudaStream_t stream_ = nullptr;
-  std::array<DeviceMemory, 5> buffers_;
-  DeviceMemory clear_;
+  std::size_t bytes_each_ = 0;
+  std::array<std::byte*, 5> buffers_{};
+  std::byte* clear_ = nullptr;
   Event start_, end_;
 };
 

@@ -10,21 +10,6 @@ namespace {
 
 constexpr std::array kTypes = {DType::f32, DType::bf16, DType::f16};
 
-const char* name_of_type(DType dtype) { return name_of(dtype); }
-const char* name_of_kernel(Kernel kernel) { return name_of(kernel); }
-
-// One value or several with commas between them, or "all".
-template <class T, class List, class Name>
-OptionSetter to_several(std::vector<T>& target, const List& all, Name name) {
-  return [&target, all, name](const char* option, const std::string& value) {
-    target.clear();
-    if (value == "all") target.assign(all.begin(), all.end());
-    if (value == "all") return;
-    for (const std::string& word : split_at_commas(value))
-      target.push_back(read_one(option, word, all, name, "all"));
-  };
-}
-
 std::vector<OptionRow> options_of(KernelOptions& it) {
   const auto add_products = [&it](const char* option, const std::string& value) {
     for (const std::string& word : split_at_commas(value))
@@ -32,10 +17,10 @@ std::vector<OptionRow> options_of(KernelOptions& it) {
   };
   return {
       {"What is measured"},
-      {"--kernel", "NAME[,NAME…]", list_choices(kBenchKernels, name_of_kernel, "all") + " (all)",
-       to_several(it.kernels, kBenchKernels, name_of_kernel)},
+      {"--kernel", "NAME[,NAME…]", list_choices(kBenchKernels, "all") + " (all)",
+       to_several(it.kernels, kBenchKernels)},
       {"-d, --datatype", "TYPE[,TYPE…]", "f32, bf16, f16 or all (f32,bf16)",
-       to_several(it.dtypes, kTypes, name_of_type)},
+       to_several(it.dtypes, kTypes)},
       {"-b, --minbytes", "SIZE", "first size of one array (1M; with --host 64K)",
        to_bytes(it.begin_bytes)},
       {"-e, --maxbytes", "SIZE", "last size (256M; with --host 16M)", to_bytes(it.end_bytes)},

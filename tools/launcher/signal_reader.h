@@ -3,10 +3,12 @@
 #pragma once
 
 #include <signal.h>
-#include <sys/types.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <optional>
 
+#include "comm/error.h"
 #include "comm/util/fd.h"
 
 namespace ringside::tools {
@@ -15,7 +17,18 @@ class SignalReader {
  public:
   // Takes over SIGINT, SIGTERM, SIGHUP, SIGUSR1 (each unless it is ignored: nohup means what it
   // says) and SIGCHLD. Blocks SIGPIPE, SIGTTIN and SIGTTOU too: errno reports the same.
-  SignalReader();
+  SignalReader() {
+    // Somebody who ignores SIGCHLD cannot ask how a child has ended.
+    ::signal(SIGCHLD, SIG_DFL);
+    sigset_t taken;
+    sigemptyset(&taken);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD})
+      if (!is_ignored(signal)) sigaddset(&taken, signal);
+    fd_ = UniqueFd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!fd_) throw_system("cannot listen to signals");
+    for (const int signal : {SIGPIPE, SIGTTIN, SIGTTOU}) sigaddset(&taken, signal);
+    ::sigprocmask(SIG_BLOCK, &taken, &before_);
+  }
 
   // Readable when there is a signal.
   int fd() const { return fd_.get(); }
@@ -24,12 +37,24 @@ class SignalReader {
     int signal;
     pid_t child;  // SIGCHLD: the first that has ended since the last one was read; maybe not alone
   };
-  std::optional<Arrival> next() const;
+  std::optional<Arrival> next() const {
+    signalfd_siginfo info;
+    if (::read(fd_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info))
+      return std::nullopt;
+    return Arrival{static_cast<int>(info.ssi_signo), static_cast<pid_t>(info.ssi_pid)};
+  }
 
   // What was blocked before, which is what children should start with.
   const sigset_t& mask_before() const { return before_; }
 
  private:
+  // A signal that is blocked and ignored would still be read: the kernel keeps it for the case that
+  // somebody stops ignoring it.
+  static bool is_ignored(int signal) {
+    struct sigaction action {};
+    return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+  }
+
   UniqueFd fd_;
   sigset_t before_{};
 };

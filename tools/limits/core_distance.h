@@ -10,24 +10,16 @@
 
 namespace ringside::tools {
 
-// In the order of the tables in core_distance.cc.
-enum class CoreDistance {
-  none,       // one rank: there is nobody to be far from
-  one_core,   // two threads of one core share its first cache
-  one_cache,  // two cores of one cache
-  apart,      // no cache in common, or a slow way to it
-  in_turns,   // a flag waits for a turn of the scheduler: more ranks than cores
+struct CoreDistance {
+  double below_ns;    // a flag takes
+  const char* name;   // for machines
+  const char* words;  // for people; empty: there is nothing to say
 };
 
 // What `flag_ns`, one way and the median of many, probably stands for. A guess: the thresholds are
 // on a logarithmic scale between what was seen on Xeons (22, 58 and 250 ns), and another machine's
 // cores may lie elsewhere.
-CoreDistance core_distance(double flag_ns);
-
-// "probably cores of one cache". Empty for none.
-std::string words_of(CoreDistance distance);
-// The same for machines: "one_cache"; "none" too.
-const char* name_of(CoreDistance distance);
+const CoreDistance& core_distance(double flag_ns);
 
 // Whether two flags, before and after something, are too different for one and the same place.
 bool cores_moved(double before_ns, double after_ns);

@@ -26,10 +26,6 @@ struct Contender {
   Operation what;
 };
 
-double us_since(steady_clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
-}
-
 // Computing something else, as the late rank does. Returns when it was over.
 steady_clock::time_point spin_until(steady_clock::time_point when) {
   steady_clock::time_point now = steady_clock::now();
@@ -182,6 +178,10 @@ Quartiles quartiles_of(std::vector<double> values) {
     return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
   };
   return {at(0.25), at(0.5), at(0.75)};
+}
+
+double us_since(steady_clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(steady_clock::now() - start).count();
 }
 
 int calls_of_sample(int calls, int sample, int samples) {

@@ -20,6 +20,7 @@
 //     the others have been waiting for it, and from its call on the work can be done.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -69,6 +70,14 @@ struct RowTiming {
   std::optional<Timing> in_place;
   std::optional<BaselineTiming> baseline;
 };
+
+// µs from then until now.
+double us_since(std::chrono::steady_clock::time_point start);
+
+// What each call pays for its notes to the other ranks, the status page and with it the flight
+// recorder (comm/control/status.h): reading the coarse clock, noting the call, noting its end. The
+// median of many batches, in this rank's own memory; nobody reads the status page meanwhile.
+double status_cost_ns();
 
 // Collective. `baseline` may be null; `in_place`: measure that too, where there is such a call.
 RowTiming measure_row(Communicator& comm, Library* baseline, Buffers& buffers,

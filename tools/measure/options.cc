@@ -14,11 +14,6 @@ constexpr std::array kMemory = {Memory::any, Memory::allocate, Memory::device};
 constexpr std::array kExecutors = {ExecutorChoice::automatic, ExecutorChoice::host,
                                    ExecutorChoice::stream, ExecutorChoice::device};
 
-const char* name_of_type(DType dtype) { return name_of(dtype); }
-const char* name_of_reduction(Reduction reduction) { return name_of(reduction); }
-const char* name_of_memory(Memory memory) { return name_of(memory); }
-const char* name_of_executor(ExecutorChoice executor) { return name_of(executor); }
-
 using Rows = std::vector<OptionRow>;
 
 std::span<const Kind> kinds_of(Tool tool) {
@@ -38,12 +33,12 @@ Rows rows_of_what_is_measured(Arguments& it, Tool tool) {
        to_number(it.iterations, 1, 1'000'000)},
       {"-w, --warmup_iters", "COUNT", "calls before them that are not timed (what 5 ms allow)",
        to_number(it.warmup, 0, 1'000'000)},
-      {"-d, --datatype", "TYPE", list_choices(kAllDTypes, name_of_type, "all") + " (f32)",
-       to_one_or_all(it.dtypes, kAllDTypes, name_of_type)},
-      {"-o, --redop", "REDOP", list_choices(kAllReductions, name_of_reduction, "all") + " (sum)",
-       to_one_or_all(it.reductions, kAllReductions, name_of_reduction)},
-      {"--op", "NAME", list_choices(kinds_of(tool), row_name, "all") + " (all_reduce)",
-       to_one_or_all(it.kinds, kinds_of(tool), row_name)},
+      {"-d, --datatype", "TYPE[,TYPE…]", list_choices(kAllDTypes, "all") + " (f32)",
+       to_several(it.dtypes, kAllDTypes)},
+      {"-o, --redop", "REDOP[,REDOP…]", list_choices(kAllReductions, "all") + " (sum)",
+       to_several(it.reductions, kAllReductions)},
+      {"--op", "NAME[,NAME…]", list_choices(kinds_of(tool), "all", row_name) + " (all_reduce)",
+       to_several(it.kinds, kinds_of(tool), row_name)},
   };
 }
 
@@ -56,11 +51,10 @@ Rows rows_of_memory(Arguments& it, Tool tool) {
              "where it lies (comm/allocate.h); device: a GPU's, rank r takes GPU r modulo their "
              "number. The baseline gets the same (any)"
            : "any: ordinary memory; device: a GPU's. Rank r takes GPU r modulo their number (any)",
-       to_one(it.memory, kMemory, name_of_memory)},
+       to_one(it.memory, kMemory)},
       {"--executor", "E",
-       "who carries calls on device memory out: " + list_choices(kExecutors, name_of_executor) +
-           " (auto)",
-       to_one(it.executor, kExecutors, name_of_executor)},
+       "who carries calls on device memory out: " + list_choices(kExecutors) + " (auto)",
+       to_one(it.executor, kExecutors)},
       {"--threads", "N", "ranks are N threads of this process", to_number(it.threads, 1, 64)},
   };
 }
@@ -185,11 +179,6 @@ Arguments parse_arguments(int argc, char** argv, Tool tool) {
   check_memory_words(it, tool);
   check_circumstances(it);
   return it;
-}
-
-Options with_executor(Options options, const Arguments& arguments) {
-  if (arguments.executor) options.executor = *arguments.executor;
-  return options;
 }
 
 }  // namespace ringside::tools

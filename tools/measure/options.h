@@ -49,9 +49,6 @@ std::vector<OptionRow> options_of(Arguments& it, Tool tool);
 // Reads argv. Throws Error{usage} with one sentence.
 Arguments parse_arguments(int argc, char** argv, Tool tool);
 
-// `options` with those that the command line sets.
-Options with_executor(Options options, const Arguments& arguments);
-
 // What --help prints.
 std::string help_text(Tool tool);
 

@@ -6,6 +6,9 @@
 // thread takes the core away, the rank still has all of it to do, and the whole takes longer.
 #pragma once
 
+#include <time.h>
+
+#include <algorithm>
 #include <cstdint>
 
 #include "tools/support/call.h"
@@ -15,10 +18,36 @@ namespace ringside::tools {
 class Computation {
  public:
   // As much as this thread does here in `us` microseconds of a core. Measures that.
-  explicit Computation(double us);
-  void run() const;
+  explicit Computation(double us) {
+    if (us == 0) return;
+    constexpr std::int64_t kTried = 200'000;
+    double best_us = 0;
+    for (int i = 0; i < 9; ++i) {
+      const double before = cpu_us();
+      compute(kTried);
+      const double took = cpu_us() - before;
+      best_us = i == 0 ? took : std::min(best_us, took);
+    }
+    steps_ = static_cast<std::int64_t>(us / best_us * kTried);
+  }
+  void run() const { compute(steps_); }
 
  private:
+  // Each step needs the one before, so no compiler and no core can do several at once, and the time
+  // of one is the same wherever it runs. Nobody wants the result, and yet it must be worked out.
+  static void compute(std::int64_t steps) {
+    std::uint64_t x = 0x9e3779b97f4a7c15;
+    for (std::int64_t i = 0; i < steps; ++i) x = x * 6364136223846793005u + 1442695040888963407u;
+    asm volatile("" : : "r"(x));
+  }
+
+  // Of this thread, so that the turns of others do not count.
+  static double cpu_us() {
+    timespec now{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
+  }
+
   std::int64_t steps_ = 0;
 };
 

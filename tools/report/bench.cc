@@ -15,7 +15,6 @@
 #include "tools/limits/core_distance.h"
 #include "tools/limits/gpu_lower_bound.h"
 #include "tools/measure/pin.h"
-#include "tools/measure/status_cost.h"
 #include "tools/measure/sweep.h"
 #include "tools/report/bench_json.h"
 #include "tools/report/comparison.h"
@@ -137,9 +136,10 @@ class Bench {
   }
 
   std::string header(const BenchRun& run) const {
-    std::string words = text("# bench: %d rank%s, bootstrap %s, on %s, %d cores, %s\n",
-                             comm_.size(), comm_.size() == 1 ? "" : "s", run.bootstrap.c_str(),
-                             run.machine.cpu.c_str(), run.machine.cores, run.machine.date.c_str());
+    std::string words = text("# bench: %s, bootstrap %s, on %s, %d cores, %s\n",
+                             count_words(static_cast<std::size_t>(comm_.size()), "rank").c_str(),
+                             run.bootstrap.c_str(), run.machine.cpu.c_str(), run.machine.cores,
+                             run.machine.date.c_str());
     if (gpus_)
       words += gpu_words(*gpus_, comm_.device_executor());
     else
@@ -176,7 +176,7 @@ class Bench {
   }
 
   std::string machine_words(const MachineProbe& probe) const {
-    const std::string guess = words_of(core_distance(probe.flag_ns));
+    const std::string guess = core_distance(probe.flag_ns).words;
     std::string words = text("# machine: flag %.0f ns (80%% within %.0f)%s%s\n", probe.flag_ns,
                              probe.flag_spread_ns, guess.empty() ? "" : ": ", guess.c_str());
     if (arguments_.lower_bound)

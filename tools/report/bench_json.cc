@@ -22,7 +22,7 @@ void write_probe(JsonWriter& json, const char* key, const std::optional<MachineP
     return;
   }
   json.object(key).field("flag_ns", probe->flag_ns, "flag_spread_ns", probe->flag_spread_ns,
-                         "cores", name_of(core_distance(probe->flag_ns)));
+                         "cores", core_distance(probe->flag_ns).name);
   write_rates(json, "copy", probe->copy);
   write_rates(json, "reduce", probe->reduce);
   json.end();

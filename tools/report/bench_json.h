@@ -21,7 +21,7 @@ struct BenchRun {
   Machine machine;
   std::string baseline_version;               // empty without a baseline
   std::optional<MachineProbe> before, after;  // with --baseline or --lower-bound
-  std::optional<double> status_ns;            // with --lower-bound: status_cost.h
+  std::optional<double> status_ns;            // with --lower-bound: measure.h
   std::vector<Row> rows;
   std::optional<ringside::Machine> calibrated;  // with --explain, on rank 0
   const RankGpus* gpus = nullptr;               // with --memory device

@@ -13,8 +13,6 @@
 namespace ringside::tools {
 namespace {
 
-using ull = unsigned long long;
-
 std::string ratio_words(double ratio) {
   return text("%.*f", ratio < 10 ? 2 : ratio < 100 ? 1 : 0, ratio);
 }
@@ -27,7 +25,7 @@ std::string baseline_columns(const BaselineTiming& baseline, bool colour) {
       ratio_words(baseline.ratio.low) + "-" + ratio_words(baseline.ratio.high);
   return text(" |%9s", time_words(baseline.timing.time_us).c_str()) +
          (red ? "\033[31m" + ratio + "\033[0m" : ratio) +
-         text("%11s%7llu", spread.c_str(), static_cast<ull>(baseline.timing.wrong));
+         text("%11s%7zu", spread.c_str(), baseline.timing.wrong);
 }
 
 std::string lower_bound_columns(const Row& row) {
@@ -100,18 +98,16 @@ std::string comparison_head(const ComparisonLook& look) {
 
 std::string comparison_row(const Row& row, const ComparisonLook& look) {
   const Timing& ours = row.out_of_place;
-  return text("%10llu%5s%8s", static_cast<ull>(row.size_bytes), name_of(row.what.dtype),
-              reduction_words(row.what)) +
-         text("%9s%7.2f%7llu", time_words(ours.time_us).c_str(), ours.busbw_gbs,
-              static_cast<ull>(ours.wrong)) +
+  return text("%10zu%5s%8s", row.size_bytes, name_of(row.what.dtype), reduction_words(row.what)) +
+         text("%9s%7.2f%7zu", time_words(ours.time_us).c_str(), ours.busbw_gbs, ours.wrong) +
          (row.baseline ? baseline_columns(*row.baseline, look.colour) : "") +
          (row.lower_bound ? lower_bound_columns(row) : "") + "\n";
 }
 
 std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& look) {
   const std::size_t wrong = wrong_in(rows);
-  std::string words = text("# %-21s: %llu %s\n", "Out of bounds values", static_cast<ull>(wrong),
-                           wrong == 0 ? "OK" : "FAILED");
+  std::string words =
+      text("# %-21s: %zu %s\n", "Out of bounds values", wrong, wrong == 0 ? "OK" : "FAILED");
   words += summary_line((look.baseline + " / ringside").c_str(), baseline_summary(rows));
   words += summary_line("ringside / lower bound", lower_bound_summary(rows));
   std::set<std::string> notes;

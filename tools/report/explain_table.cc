@@ -5,6 +5,7 @@
 
 #include "comm/error.h"
 #include "tools/report/table.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -57,10 +58,6 @@ std::string size_words(std::size_t bytes) {
   const double kib = size / 1024, mib = kib / 1024;
   if (mib < 1) return text("%.*fK", decimals(kib), kib);
   return text("%.*fM", decimals(mib), mib);
-}
-
-std::string count_words(std::size_t count, const char* what) {
-  return text("%zu %s%s", count, what, count == 1 ? "" : "s");
 }
 
 std::size_t messages_of(const Explanation& it) {

@@ -8,15 +8,13 @@
 namespace ringside::tools {
 namespace {
 
-using ull = unsigned long long;
-
 // Always with a blank before it: a ring of one rank moves nothing, at any speed.
 std::string speed_words(double gbs) { return gbs < 1000 ? text("%.2f", gbs) : text("%.0e", gbs); }
 
 std::string side(const Timing& timing) {
-  return text("%10s%7s%7s%7llu", time_words(timing.time_us).c_str(),
+  return text("%10s%7s%7s%7zu", time_words(timing.time_us).c_str(),
               speed_words(timing.algbw_gbs).c_str(), speed_words(timing.busbw_gbs).c_str(),
-              static_cast<ull>(timing.wrong));
+              timing.wrong);
 }
 
 void write_side(JsonWriter& json, const char* key, const Timing& timing) {
@@ -63,9 +61,8 @@ std::string table_head() {
 }
 
 std::string table_row(const Row& row) {
-  return text("%10llu %9llu%5s%8s%5d", static_cast<ull>(row.size_bytes),
-              static_cast<ull>(row.what.count), name_of(row.what.dtype), reduction_words(row.what),
-              root_of(row.what)) +
+  return text("%10zu %9zu%5s%8s%5d", row.size_bytes, row.what.count, name_of(row.what.dtype),
+              reduction_words(row.what), root_of(row.what)) +
          side(row.out_of_place) +
          (row.in_place ? side(*row.in_place) : text("%10s%7s%7s%7s", "-", "-", "-", "-")) + "\n";
 }
@@ -82,8 +79,7 @@ double avg_busbw_gbs(const std::vector<Row>& rows) {
 
 std::string table_foot(const std::vector<Row>& rows) {
   const std::size_t wrong = wrong_in(rows);
-  return text("# Out of bounds values : %llu %s\n", static_cast<ull>(wrong),
-              wrong == 0 ? "OK" : "FAILED") +
+  return text("# Out of bounds values : %zu %s\n", wrong, wrong == 0 ? "OK" : "FAILED") +
          text("# Avg bus bandwidth    : %.3f GB/s\n", avg_busbw_gbs(rows));
 }
 

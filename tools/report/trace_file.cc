@@ -177,6 +177,20 @@ void append_trace(const std::string& path, int rank, const Trace& trace) {
   append(file, events);
 }
 
+int run_measuring_tool(
+    const char* name, Tool tool, int argc, char** argv,
+    const std::function<int(Bootstrap&, const Arguments&, const Options&)>& body) {
+  return run_tool(
+      name, [&] { return parse_arguments(argc, argv, tool); }, [&] { return help_text(tool); },
+      [&](Bootstrap& bootstrap, const Arguments& arguments) {
+        Options options = tool_options(bootstrap, arguments.fault);
+        if (arguments.executor) options.executor = *arguments.executor;
+        return run_traced(
+            name, arguments.trace, bootstrap.rank(), options,
+            [&](const Options& traced) { return body(bootstrap, arguments, traced); });
+      });
+}
+
 int run_traced(const char* tool, const std::string& path, int rank, const Options& options,
                const std::function<int(const Options&)>& body) {
   if (path.empty()) return body(options);

@@ -16,17 +16,25 @@
 #include <functional>
 #include <string>
 
+#include "comm/bootstrap/bootstrap.h"
 #include "comm/diagnostics/trace.h"
 #include "comm/options.h"
+#include "tools/measure/options.h"
 
 namespace ringside::tools {
 
 // Runs `body` with options that trace, and writes the file however it ends: after the sentence, if
 // there is one. With an empty path it only runs it. Returns the rank's exit status (run_guarded,
-// world.h): 1, with a sentence, also where the file cannot be written at the end. Where it cannot
-// be made, all ranks' communicators refuse to start, with the sentence (Options::refused).
+// run_ranks.h): 1, with a sentence, also where the file cannot be written at the end. Where it
+// cannot be made, all ranks' communicators refuse to start, with the sentence (Options::refused).
 int run_traced(const char* tool, const std::string& path, int rank, const Options& options,
                const std::function<int(const Options&)>& body);
+
+// The main() of a tool with the options of measure/options.h: `body` on each rank, with a fault, an
+// executor and a trace where they are asked for.
+int run_measuring_tool(
+    const char* name, Tool tool, int argc, char** argv,
+    const std::function<int(Bootstrap&, const Arguments&, const Options&)>& body);
 
 // The parts. A file without events; an older one is overwritten. Throws Error{usage}.
 void create_trace_file(const char* tool, const std::string& path);

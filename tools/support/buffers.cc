@@ -13,12 +13,6 @@ const char* name_of(Memory memory) {
   return memory == Memory::any ? "any" : memory == Memory::allocate ? "allocate" : "device";
 }
 
-std::optional<Memory> parse_memory(const char* name) {
-  for (const Memory it : {Memory::any, Memory::allocate, Memory::device})
-    if (std::strcmp(name, name_of(it)) == 0) return it;
-  return std::nullopt;
-}
-
 Buffers::Buffers(std::size_t bytes, Memory memory)
     : first_(make(bytes, memory)), second_(make(bytes, memory)) {
   // Memory that is zero because nobody has written to it may not be there yet (docs/08, "first

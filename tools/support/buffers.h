@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "comm/util/function_ref.h"
@@ -22,7 +21,6 @@ enum class Memory { any, allocate, device };
 
 // "any", "allocate", "device": as the option --memory has it.
 const char* name_of(Memory memory);
-std::optional<Memory> parse_memory(const char* name);
 // The host's.
 inline constexpr Memory kAllMemory[] = {Memory::any, Memory::allocate};
 

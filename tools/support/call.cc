@@ -55,64 +55,56 @@ std::size_t output_count(const Operation& what, int rank, int size) {
 Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank, int size) {
   if (what.kind == Kind::broadcast) return {buffers.first(), buffers.first()};
   if (!in_place) return {buffers.first(), buffers.second()};
-  std::byte* const own =
-      buffers.first() + part_of_rank(what, rank, size).begin * bytes_of(what.dtype);
-  if (what.kind == Kind::reduce_scatter || what.kind == Kind::reduce_scatter_v ||
-      what.kind == Kind::scatter)
-    return {buffers.first(), own};
-  if (what.kind == Kind::all_gather || what.kind == Kind::all_gather_v || what.kind == Kind::gather)
-    return {own, buffers.first()};
-  return {buffers.first(), buffers.first()};
+  std::byte* const whole = buffers.first();
+  std::byte* const own = whole + part_of_rank(what, rank, size).begin * bytes_of(what.dtype);
+  const auto side = [&](Extent extent) { return extent == Extent::part ? own : whole; };
+  return {side(traits(what.kind).input), side(traits(what.kind).output)};
 }
 
-void Ringside::make(const Operation& what, Sides at, bool at_once) {
+Work make_call(Communicator& comm, const Operation& what, Sides at,
+               std::span<const std::size_t> counts, bool at_once) {
   using Comm = Communicator;
-  const int size = comm_.size(), right = (comm_.rank() + 1) % size;
-  const int left = (comm_.rank() + size - 1) % size;
+  const auto [send, recv] = at;
+  const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
+  (void)layout, (void)on_device;
   // The two ways of one call take the same arguments.
   const auto call = [&](auto blocking, auto returning, const auto&... arguments) {
-    if (at_once)
-      work_ = (comm_.*returning)(arguments...);
-    else
-      (comm_.*blocking)(arguments...);
+    if (at_once) return (comm.*returning)(arguments...);
+    (comm.*blocking)(arguments...);
+    return Work();
   };
-  switch (what.kind) {
+  switch (kind) {
     case Kind::all_reduce:
-      return call(&Comm::all_reduce, &Comm::all_reduce_async, at.send, at.recv, what.count,
-                  what.dtype, what.reduction);
+      return call(&Comm::all_reduce, &Comm::all_reduce_async, send, recv, count, dtype, reduction);
     case Kind::reduce_scatter:
-      return call(&Comm::reduce_scatter, &Comm::reduce_scatter_async, at.send, at.recv, what.count,
-                  what.dtype, what.reduction);
+      return call(&Comm::reduce_scatter, &Comm::reduce_scatter_async, send, recv, count, dtype,
+                  reduction);
     case Kind::all_gather:
-      return call(&Comm::all_gather, &Comm::all_gather_async, at.send, at.recv, what.count,
-                  what.dtype);
+      return call(&Comm::all_gather, &Comm::all_gather_async, send, recv, count, dtype);
     case Kind::reduce_scatter_v:
-      return call(&Comm::reduce_scatter_v, &Comm::reduce_scatter_v_async, at.send, at.recv,
-                  counts_.of(what.count, size), what.dtype, what.reduction);
+      return call(&Comm::reduce_scatter_v, &Comm::reduce_scatter_v_async, send, recv, counts, dtype,
+                  reduction);
     case Kind::all_gather_v:
-      return call(&Comm::all_gather_v, &Comm::all_gather_v_async, at.send, at.recv,
-                  counts_.of(what.count, size), what.dtype);
+      return call(&Comm::all_gather_v, &Comm::all_gather_v_async, send, recv, counts, dtype);
     case Kind::broadcast:
-      return call(&Comm::broadcast, &Comm::broadcast_async, at.recv, what.count, what.dtype,
-                  what.root);
+      return call(&Comm::broadcast, &Comm::broadcast_async, recv, count, dtype, root);
     case Kind::reduce:
-      return call(&Comm::reduce, &Comm::reduce_async, at.send, at.recv, what.count, what.dtype,
-                  what.reduction, what.root);
+      return call(&Comm::reduce, &Comm::reduce_async, send, recv, count, dtype, reduction, root);
     case Kind::gather:
-      return call(&Comm::gather, &Comm::gather_async, at.send, at.recv, what.count, what.dtype,
-                  what.root);
+      return call(&Comm::gather, &Comm::gather_async, send, recv, count, dtype, root);
     case Kind::scatter:
-      return call(&Comm::scatter, &Comm::scatter_async, at.send, at.recv, what.count, what.dtype,
-                  what.root);
+      return call(&Comm::scatter, &Comm::scatter_async, send, recv, count, dtype, root);
     case Kind::all_to_all:
-      return call(&Comm::all_to_all, &Comm::all_to_all_async, at.send, at.recv, what.count,
-                  what.dtype);
-    case Kind::barrier:
-      return call(&Comm::barrier, &Comm::barrier_async);
-    case Kind::send_recv:
+      return call(&Comm::all_to_all, &Comm::all_to_all_async, send, recv, count, dtype);
+    case Kind::send_recv: {
+      const int size = comm.size(), right = (comm.rank() + 1) % size;
+      const int left = (comm.rank() + size - 1) % size;
       return call(&Comm::exchange, &Comm::exchange_async,
-                  std::vector{Message::to(right, at.send, what.count, what.dtype),
-                              Message::from(left, at.recv, what.count, what.dtype)});
+                  std::vector{Message::to(right, send, count, dtype),
+                              Message::from(left, recv, count, dtype)});
+    }
+    default:
+      return call(&Comm::barrier, &Comm::barrier_async);
   }
 }
 

@@ -91,6 +91,11 @@ struct Sides {
 };
 Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank, int size);
 
+// Makes the call. `counts`: each rank's, for the
+// operations on _v. `at_once`: by the call that returns a Work; else that is empty.
+Work make_call(Communicator& comm, const Operation& what, Sides at,
+               std::span<const std::size_t> counts, bool at_once);
+
 // The plan that a call of `what` on these buffers has; not for send_recv, which has none. Touches
 // nothing.
 Plan plan_of(const HostSettings& settings, const Operation& what, Sides at);
@@ -135,12 +140,16 @@ class Ringside : public Library {
   explicit Ringside(Communicator& comm) : comm_(comm) {}
   const char* name() const override { return "ringside"; }
   void call(const Operation& what, Sides at) override { make(what, at, false); }
-  void start(const Operation& what, Sides at) override { make(what, at, true); }
+  void start(const Operation& what, Sides at) override { work_ = make(what, at, true); }
   void finish() override { work_.wait(); }
   bool has_our_bits() const override { return true; }
 
  private:
-  void make(const Operation& what, Sides at, bool at_once);
+  Work make(const Operation& what, Sides at, bool at_once) {
+    std::span<const std::size_t> counts;
+    if (is_ragged(what.kind)) counts = counts_.of(what.count, comm_.size());
+    return make_call(comm_, what, at, counts, at_once);
+  }
 
   Communicator& comm_;
   Work work_;

@@ -121,8 +121,7 @@ std::string options_help(const std::vector<OptionRow>& table) {
       words += "\n" + wrapped(row.names, 0);
       continue;
     }
-    const std::string usage = usage_of(row);
-    words += usage + std::string(indent - columns_of(usage), ' ') + wrapped(row.help, indent);
+    words += padded(usage_of(row), indent) + wrapped(row.help, indent);
   }
   return words;
 }
@@ -179,6 +178,15 @@ void check_sizes(std::size_t begin_bytes, std::size_t end_bytes, std::size_t mos
     throw Error(Fault::usage,
                 text("sizes run from -b to -e, at least 1 and at most %zuG; %zu to %zu do not",
                      most_bytes >> 30, begin_bytes, end_bytes));
+}
+
+std::string padded(std::string words, std::size_t columns) {
+  const std::size_t taken = columns_of(words);
+  return taken < columns ? words.append(columns - taken, ' ') : words;
+}
+
+std::string count_words(std::size_t count, const char* what) {
+  return text("%zu %s%s", count, what, count == 1 ? "" : "s");
 }
 
 std::string short_bytes(std::size_t bytes) {

@@ -46,11 +46,14 @@ OptionSetter to_name(std::string& target);   // not empty
 OptionSetter to_bytes(std::size_t& target);  // "64K", "1000"
 template <class T>
 OptionSetter to_number(T& target, std::uint64_t least, std::uint64_t most);
-// One of the values of `all` (an array or a span) by its name; or, with "all", every one.
-template <class T, class List, class Name>
-OptionSetter to_one(T& target, const List& all, Name name_of);
-template <class T, class List, class Name>
-OptionSetter to_one_or_all(std::vector<T>& target, const List& all, Name name_of);
+// How the values of most lists are called.
+inline constexpr auto kByName = [](auto value) { return name_of(value); };
+// One of the values of `all` (an array or a span) by its name; or several, with commas between
+// them, or with "all" every one.
+template <class T, class List, class Name = decltype(kByName)>
+OptionSetter to_one(T& target, const List& all, Name name = {});
+template <class T, class List, class Name = decltype(kByName)>
+OptionSetter to_several(std::vector<T>& target, const List& all, Name name = {});
 
 // --- Values ---
 std::size_t read_bytes(const char* option, const std::string& value);
@@ -62,7 +65,13 @@ std::vector<std::string> split_at_commas(const std::string& list);
 // Of a sweep from -b to -e.
 void check_sizes(std::size_t begin_bytes, std::size_t end_bytes, std::size_t most_bytes);
 
-// --- Numbers in tables ---
+// --- Words and numbers in tables ---
+// `words`, and blanks up to so many columns. A character of UTF-8 takes one.
+std::string padded(std::string words, std::size_t columns);
+
+// "1 rank", "4 ranks"
+std::string count_words(std::size_t count, const char* what);
+
 // "8", "64K", "64M": a number of bytes in as few characters as say it exactly; read_bytes() reads
 // it.
 std::string short_bytes(std::size_t bytes);
@@ -77,12 +86,12 @@ OptionSetter to_number(T& target, std::uint64_t least, std::uint64_t most) {
   };
 }
 
-// The names of all values, and perhaps `more`: "f32, bf16 and f16"; for --help "f32, bf16 or f16".
-template <class List, class Name>
-std::string list_names(const List& all, Name name_of, const char* more = nullptr,
-                       const char* last = " and ") {
+// The names of all values, and perhaps `more`: "f32, bf16 or f16", or with another `last` word.
+template <class List, class Name = decltype(kByName)>
+std::string list_choices(const List& all, const char* more = nullptr, Name name = {},
+                         const char* last = " or ") {
   std::vector<std::string> names;
-  for (const auto value : all) names.emplace_back(name_of(value));
+  for (const auto& value : all) names.emplace_back(name(value));
   if (more != nullptr) names.emplace_back(more);
   std::string list;
   for (std::size_t i = 0; i < names.size(); ++i)
@@ -90,35 +99,30 @@ std::string list_names(const List& all, Name name_of, const char* more = nullptr
   return list;
 }
 
-template <class List, class Name>
-std::string list_choices(const List& all, Name name_of, const char* more = nullptr) {
-  return list_names(all, name_of, more, " or ");
-}
-
 // The value that a word names. Another word gets a sentence with the names that there are.
-template <class List, class Name>
-auto read_one(const char* option, const std::string& word, const List& all, Name name_of,
-              const char* more = nullptr) {
+template <class List, class Name = decltype(kByName)>
+auto read_one(const char* option, const std::string& word, const List& all,
+              const char* more = nullptr, Name name = {}) {
   for (const auto value : all)
-    if (word == name_of(value)) return value;
+    if (word == name(value)) return value;
   throw Error(Fault::usage, text("%s %s is not known; there are %s", option, word.c_str(),
-                                 list_names(all, name_of, more).c_str()));
+                                 list_choices(all, more, name, " and ").c_str()));
 }
 
 template <class T, class List, class Name>
-OptionSetter to_one(T& target, const List& all, Name name_of) {
-  return [&target, all, name_of](const char* option, const std::string& value) {
-    target = read_one(option, value, all, name_of);
+OptionSetter to_one(T& target, const List& all, Name name) {
+  return [&target, all, name](const char* option, const std::string& value) {
+    target = read_one(option, value, all, nullptr, name);
   };
 }
 
 template <class T, class List, class Name>
-OptionSetter to_one_or_all(std::vector<T>& target, const List& all, Name name_of) {
-  return [&target, all, name_of](const char* option, const std::string& value) {
-    if (value == "all")
-      target.assign(all.begin(), all.end());
-    else
-      target = {read_one(option, value, all, name_of, "all")};
+OptionSetter to_several(std::vector<T>& target, const List& all, Name name) {
+  return [&target, all, name](const char* option, const std::string& value) {
+    target.clear();
+    if (value == "all") return target.assign(all.begin(), all.end());
+    for (const std::string& word : split_at_commas(value))
+      target.push_back(read_one(option, word, all, "all", name));
   };
 }
 

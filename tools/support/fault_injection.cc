@@ -15,6 +15,7 @@
 
 #include "comm/error.h"
 #include "comm/peers/peers.h"
+#include "tools/support/command_line.h"
 #include "tools/support/faulty_transport.h"
 
 namespace ringside {
@@ -47,12 +48,11 @@ constexpr std::array kNamed = {
 }
 
 const Named& find_named(const std::string& name, const std::string& words) {
-  std::string all;
-  for (const Named& it : kNamed) {
+  for (const Named& it : kNamed)
     if (name == it.name) return it;
-    all += std::string(all.empty() ? "" : ", ") + it.name;
-  }
-  refuse_words(words, "there is none of this name; there are " + all +
+  const auto name_of_it = [](const Named& it) { return it.name; };
+  refuse_words(words, "there is none of this name; there are " +
+                          tools::list_choices(kNamed, nullptr, name_of_it, ", ") +
                           ", each as NAME:rank=R, most with op=K, and some with step=S");
 }
 
@@ -231,13 +231,11 @@ Injection parse_injection(const std::string& words) {
   const Named& named = find_named(words.substr(0, colon), words);
   Injection it{.what = named.what, .step = named.first_step};
   bool has_rank = false;
-  for (std::size_t at = colon; at != std::string::npos;) {
-    const std::size_t next = words.find(',', at + 1);
-    const std::string pair = words.substr(at + 1, next == std::string::npos ? next : next - at - 1);
-    read_pair(pair, named, words, it);
-    has_rank = has_rank || pair.starts_with("rank=");
-    at = next;
-  }
+  if (colon != std::string::npos)
+    for (const std::string& pair : tools::split_at_commas(words.substr(colon + 1))) {
+      read_pair(pair, named, words, it);
+      has_rank = has_rank || pair.starts_with("rank=");
+    }
   if (!has_rank)
     refuse_words(words, text("it is not said whose; say %s:rank=0, or another rank", named.name));
   return it;

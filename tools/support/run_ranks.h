@@ -8,6 +8,7 @@
 
 #include "comm/bootstrap/bootstrap.h"
 #include "comm/communicator.h"
+#include "comm/error.h"
 #include "tools/support/fault_injection.h"
 
 namespace ringside::tools {
@@ -28,6 +29,21 @@ int refuse(const char* tool, const std::string& sentence);
 
 // Prints once, from rank 0. Returns 0, or 1 with a sentence if the words could not be written.
 int print_once(const char* tool, const std::string& words);
+
+// The main() of a tool whose ranks all do `body` with its options: reads them with `parse`, or says
+// why not; prints `help` where that is asked for.
+template <class Parse, class Help, class Body>
+int run_tool(const char* tool, const Parse& parse, const Help& help, const Body& body) {
+  decltype(parse()) options;
+  try {
+    options = parse();
+  } catch (const Error& error) {
+    return refuse(tool, error.what());
+  }
+  if (options.help) return print_once(tool, help());
+  return run_ranks(tool, options.threads,
+                   [&](Bootstrap& bootstrap) { return body(bootstrap, options); });
+}
 
 // The options from the environment, with the flag that SIGTERM and SIGINT set.
 Options tool_options();
