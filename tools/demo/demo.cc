@@ -21,10 +21,11 @@ std::string list(const std::vector<float>& values) {
   std::string words;
   const std::size_t count = values.size();
   for (std::size_t i = 0; i < count; ++i) {
-    const bool hidden = count > kMostValues && i + 1 < count && i >= kMostValues - 1;
-    if (hidden && i > kMostValues - 1) continue;
-    words += (words.empty() ? "" : " ") +
-             (hidden ? std::string("…") : text("%g", static_cast<double>(values[i])));
+    if (i == kMostValues - 1 && count > kMostValues) {
+      words += " …";
+      i = count - 1;
+    }
+    words += (words.empty() ? "" : " ") + text("%g", static_cast<double>(values[i]));
   }
   return "[" + words + "]";
 }

@@ -26,18 +26,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.dont_write_bytecode = True
+from check_style import without_comments_and_strings  # noqa: E402: from this folder
+from commands import ROOT, end_of_self_test  # noqa: E402
+
 COMMAND_TIMEOUT_S = 60
 STALE_FENCE = "this fence is stale (make docs)"
 
 
 class Stale(Exception):
     """A sentence about what a document says and the tree does not."""
-
-
-def blanked(text):
-    """The text with comments and literals as spaces, so that only code's braces are left."""
-    pattern = r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'"
-    return re.sub(pattern, lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S)
 
 
 def declaration_end(code, position):
@@ -70,7 +68,7 @@ def defines(code):
 
 def symbol_text(text, symbol, with_comment=False):
     """The text of the definition of `symbol`."""
-    code = blanked(text)
+    code = without_comments_and_strings(text)  # only code's braces are left
     name = re.escape(symbol.split("::")[-1])
     found = []
     for match in re.finditer(rf"\b{name}\b", code):
@@ -349,16 +347,13 @@ def self_test():
         check_tree(root, update=True)
         if (root / "docs/a.md").read_text() != FRESH:
             failures.append("--update does not restore a stale fence")
-    for failure in failures:
-        print(f"self-test: {failure}")
-    return 1 if failures else 0
+    return end_of_self_test(failures)
 
 
 def main(arguments):
     if arguments == ["--self-test"]:
         return self_test()
-    root = Path(__file__).resolve().parents[2]
-    documents, findings = check_tree(root, "--update" in arguments)
+    documents, findings = check_tree(ROOT, "--update" in arguments)
     for finding in findings:
         print(finding)
     print(f"docs: {len(documents)} documents, {len(findings)} findings")

@@ -1,4 +1,4 @@
-"""Running commands for tools/results and tools/gpu_check.sh, in the root of the tree."""
+"""What scripts share: running commands in the root of the tree, and how a self-test ends."""
 import os
 import signal
 import subprocess
@@ -34,6 +34,13 @@ def run(argv, limit_s, env=None):
             os.killpg(job.pid, signal.SIGKILL)
             job.communicate()
         raise
+
+
+def end_of_self_test(failures):
+    """Prints them, and returns the exit status."""
+    for failure in failures:
+        print(f"self-test: {failure}")
+    return 1 if failures else 0
 
 
 def about_this_run():

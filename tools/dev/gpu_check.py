@@ -34,7 +34,7 @@ from pathlib import Path
 
 import commands
 import gpu_report
-from commands import ROOT, output_of
+from commands import ROOT, end_of_self_test, output_of
 
 TESTS = "build/release/tests/ringside_cuda_tests"
 PROGRAMS = [TESTS, "build/release/tests/programs/rank_cuda", "build/release/tools/bench",
@@ -307,9 +307,7 @@ def self_test():
     run_all(after, time.monotonic() + 60, lambda it: None)
     if late[0]["result"] != "not run" or after[1]["result"] != "not run":
         failures.append("a step was run without time, or without what it needs")
-    for failure in failures:
-        print(f"self-test: {failure}")
-    return 1 if failures else 0
+    return end_of_self_test(failures)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import results_report
+from commands import end_of_self_test
 from results_report import size_words, table
 
 
@@ -134,6 +135,4 @@ def self_test():
     widths = [{len(line) for line in block.split("\n") if line.startswith("|")}
               for block in text.split("\n\n")]
     failures += ["a table is not aligned" for width in widths if len(width) > 1]
-    for failure in failures:
-        print(f"self-test: {failure}")
-    return 1 if failures else 0
+    return end_of_self_test(failures)

@@ -12,6 +12,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from commands import end_of_self_test
+
 DEFAULT = "Open MPI"
 DISTURBED = 1.4
 
@@ -370,6 +372,4 @@ def self_test():
     runs[0]["rows"][1].update(wrong=1, baseline_wrong=2)
     if "3 were wrong" not in report(ABOUT, runs) or wrong_in(runs) != 3:
         failures.append("wrong elements are not counted")
-    for failure in failures:
-        print(f"self-test: {failure}")
-    return 1 if failures else 0
+    return end_of_self_test(failures)

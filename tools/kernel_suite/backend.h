@@ -2,12 +2,14 @@
 // buffers and time them; nothing else of the bench knows where it runs.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
 
 #include "kernels/dtype.h"
 #include "kernels/gemm.h"
+#include "kernels/layers.h"
 #include "tools/kernel_suite/options.h"
 #include "tools/measure/measure.h"
 
@@ -49,6 +51,30 @@ std::unique_ptr<KernelSide> cpu_side();
 // Throws CudaError where there is no GPU.
 std::unique_ptr<KernelSide> cuda_side();
 #endif
+
+// Runs a kernel that both sides have by the same name; a GPU's also takes how it is launched.
+template <class... Launch>
+void run_kernel(const KernelCall& it, const std::array<void*, 5>& at, const Launch&... launch) {
+  const std::size_t rows = it.count / kBiasColumns;
+  const auto floats = [&](std::size_t buffer) { return static_cast<float*>(at[buffer]); };
+  switch (it.kernel) {
+    case Kernel::gelu:
+      return gelu(it.dtype, at[2], at[0], it.count, launch...);
+    case Kernel::gelu_gradient:
+      return gelu_gradient(it.dtype, at[2], at[0], at[1], it.count, launch...);
+    case Kernel::bias_gelu:
+      return bias_gelu(it.dtype, at[3], at[2], at[0], at[1], rows, kBiasColumns, launch...);
+    case Kernel::bias_gradient:
+      return bias_gradient(it.dtype, floats(2), at[0], rows, kBiasColumns, false, launch...);
+    case Kernel::adamw: {
+      void* const copy = it.dtype == DType::f32 ? nullptr : at[1];
+      return adamw(adamw_step({}, 10),
+                   {floats(2), floats(3), floats(4), at[0], copy, it.dtype, it.count}, launch...);
+    }
+    default:
+      return gemm(it.product, at[2], at[0], at[1], launch...);
+  }
+}
 
 // What a buffer is filled with, element number i of `dtype`, as bytes.
 void fill_buffer(std::byte* to, std::size_t bytes, DType dtype);

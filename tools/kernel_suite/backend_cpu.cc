@@ -6,7 +6,6 @@
 
 #include "comm/error.h"
 #include "comm/util/meminfo.h"
-#include "kernels/layers.h"
 #include "kernels/loops.h"
 #include "tools/kernel_suite/backend.h"
 #include "tools/measure/host_info.h"
@@ -72,51 +71,30 @@ class CpuSide : public KernelSide {
 
  private:
   void* at(int buffer) { return buffers_[buffer].data(); }
-  float* floats(int buffer) { return static_cast<float*>(at(buffer)); }
 
   void run(const KernelCall& it) {
-    const std::size_t rows = it.count / kBiasColumns;
+    const std::size_t bytes = it.count * bytes_of(it.dtype);
     switch (it.kernel) {
       case Kernel::library_copy:
-        std::memcpy(at(2), at(0), it.count * bytes_of(it.dtype));
-        break;
+        std::memcpy(at(2), at(0), bytes);
+        return;
       case Kernel::copy:
-        copy_bytes_streaming(at(2), at(0), it.count * bytes_of(it.dtype));
-        break;
+        return copy_bytes_streaming(at(2), at(0), bytes);
       case Kernel::reduce:
-        reduce_loop(it.dtype, Reduction::sum)(at(2), at(0), at(1), it.count);
-        break;
+        return reduce_loop(it.dtype, Reduction::sum)(at(2), at(0), at(1), it.count);
       case Kernel::divide:
-        divide_loop(it.dtype)(at(1), it.count, 1);
-        break;
-      case Kernel::gelu:
-        gelu(it.dtype, at(2), at(0), it.count);
-        break;
-      case Kernel::gelu_gradient:
-        gelu_gradient(it.dtype, at(2), at(0), at(1), it.count);
-        break;
-      case Kernel::bias_gelu:
-        bias_gelu(it.dtype, at(3), at(2), at(0), at(1), rows, kBiasColumns);
-        break;
-      case Kernel::bias_gradient:
-        bias_gradient(it.dtype, floats(2), at(0), rows, kBiasColumns, false);
-        break;
-      case Kernel::adamw:
-        adamw(adamw_step({}, 10), {floats(2), floats(3), floats(4), at(0),
-                                   it.dtype == DType::f32 ? nullptr : at(1), it.dtype, it.count});
-        break;
-      case Kernel::gemm:
-        gemm(it.product, at(2), at(0), at(1));
-        break;
+        return divide_loop(it.dtype)(at(1), it.count, 1);
       case Kernel::library_gemm:
-        run_library_gemm(it.product);
-        break;
+        return run_library_gemm(it.product);
+      default:
+        return run_kernel(it, {at(0), at(1), at(2), at(3), at(4)});
     }
   }
 
 #if defined(RINGSIDE_HAVE_OPENBLAS)
   void run_library_gemm(const Gemm& product) {
     const Gemm it = checked(product);
+    const auto floats = [&](int buffer) { return static_cast<float*>(at(buffer)); };
     const auto as_int = [](std::size_t value) { return static_cast<int>(value); };
     openblas_set_num_threads(1);
     cblas_sgemm(CblasRowMajor, it.form == GemmForm::tn ? CblasTrans : CblasNoTrans,

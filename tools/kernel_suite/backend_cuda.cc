@@ -105,7 +105,6 @@ class CudaSide : public KernelSide {
   std::size_t l2_bytes() const { return static_cast<std::size_t>(properties_.l2CacheSize); }
   std::size_t clear_bytes() const { return 2 * std::max(l2_bytes(), std::size_t{1} << 20); }
   void* at(int buffer) const { return buffers_[static_cast<std::size_t>(buffer)]; }
-  float* floats(int buffer) const { return static_cast<float*>(at(buffer)); }
 
   double sample_us(const KernelCall& call, const KernelOptions& options, int calls, bool clear) {
     if (clear) check_cuda(cudaMemsetAsync(clear_, 1, clear_bytes(), stream_), "clearing the cache");
@@ -117,45 +116,21 @@ class CudaSide : public KernelSide {
 
   void run(const KernelCall& it, const KernelOptions& options) {
     const cuda::Launch launch{stream_, options.blocks};
-    const std::size_t bytes = it.count * bytes_of(it.dtype), rows = it.count / kBiasColumns;
+    const std::size_t bytes = it.count * bytes_of(it.dtype);
     switch (it.kernel) {
       case Kernel::library_copy:
-        check_cuda(cudaMemcpyAsync(at(2), at(0), bytes, cudaMemcpyDeviceToDevice, stream_),
-                   "cudaMemcpyAsync");
-        break;
+        return check_cuda(cudaMemcpyAsync(at(2), at(0), bytes, cudaMemcpyDeviceToDevice, stream_),
+                          "cudaMemcpyAsync");
       case Kernel::copy:
-        cuda::copy(at(2), at(0), bytes, launch);
-        break;
+        return cuda::copy(at(2), at(0), bytes, launch);
       case Kernel::reduce:
-        cuda::reduce(it.dtype, Reduction::sum, at(2), at(0), at(1), it.count, launch);
-        break;
+        return cuda::reduce(it.dtype, Reduction::sum, at(2), at(0), at(1), it.count, launch);
       case Kernel::divide:
-        cuda::divide(it.dtype, at(1), it.count, 1, launch);
-        break;
-      case Kernel::gelu:
-        cuda::gelu(it.dtype, at(2), at(0), it.count, launch);
-        break;
-      case Kernel::gelu_gradient:
-        cuda::gelu_gradient(it.dtype, at(2), at(0), at(1), it.count, launch);
-        break;
-      case Kernel::bias_gelu:
-        cuda::bias_gelu(it.dtype, at(3), at(2), at(0), at(1), rows, kBiasColumns, launch);
-        break;
-      case Kernel::bias_gradient:
-        cuda::bias_gradient(it.dtype, floats(2), at(0), rows, kBiasColumns, false, launch);
-        break;
-      case Kernel::adamw:
-        cuda::adamw(adamw_step({}, 10),
-                    {floats(2), floats(3), floats(4), at(0),
-                     it.dtype == DType::f32 ? nullptr : at(1), it.dtype, it.count},
-                    launch);
-        break;
-      case Kernel::gemm:
-        cuda::gemm(it.product, at(2), at(0), at(1), launch);
-        break;
+        return cuda::divide(it.dtype, at(1), it.count, 1, launch);
       case Kernel::library_gemm:
-        run_library_gemm(it.product, launch, options.tf32);
-        break;
+        return run_library_gemm(it.product, launch, options.tf32);
+      default:
+        return run_kernel(it, {at(0), at(1), at(2), at(3), at(4)}, launch);
     }
   }
 

@@ -154,16 +154,9 @@ Wrong find_wrong_by(const void* output, const Operation& what, const Callers& ca
   return wrong;
 }
 
-template <class T>
-Wrong find_wrong_bits(const void* output, const Operation& what, const Callers& callers) {
-  const auto brought = [&](int rank, std::size_t index) {
-    const int of = callers.inputs.empty() ? rank : callers.inputs[at(rank)];
-    return input<T>(of, callers.first + index, what.reduction);
-  };
-  return find_wrong_by<T>(
-      output, what, callers, [&](T found, const std::vector<int>& order, std::size_t index) {
-        return same(found, fold<T>(brought, index, order, what.reduction, callers.size));
-      });
+// Those of count_wrong() and count_beyond_rounding(), where the ranks' counts differ.
+std::vector<std::size_t> counts_of(const Operation& what, int size) {
+  return is_ragged(what.kind) ? ragged_counts(what.count, size) : std::vector<std::size_t>();
 }
 
 // Half a unit in the last place of 1.
@@ -229,13 +222,20 @@ std::vector<int> rotated_order(int chunk, int ranks) {
 
 Wrong find_wrong(const void* output, const Operation& what, const Callers& callers) {
   return visit(what.dtype, [&](auto tag) {
-    return find_wrong_bits<typename decltype(tag)::type>(output, what, callers);
+    using T = typename decltype(tag)::type;
+    const auto brought = [&](int rank, std::size_t index) {
+      const int of = callers.inputs.empty() ? rank : callers.inputs[at(rank)];
+      return input<T>(of, callers.first + index, what.reduction);
+    };
+    return find_wrong_by<T>(
+        output, what, callers, [&](T found, const std::vector<int>& order, std::size_t index) {
+          return same(found, fold<T>(brought, index, order, what.reduction, callers.size));
+        });
   });
 }
 
 std::size_t count_wrong(const void* output, const Operation& what, int rank, int size) {
-  std::vector<std::size_t> counts;
-  if (is_ragged(what.kind)) counts = ragged_counts(what.count, size);
+  const std::vector<std::size_t> counts = counts_of(what, size);
   return find_wrong(output, what, {.rank = rank, .size = size, .counts = counts}).count;
 }
 
@@ -245,8 +245,7 @@ std::size_t count_beyond_rounding(const void* output, const Operation& what, int
     using T = typename decltype(tag)::type;
     if constexpr (!std::is_integral_v<T>)
       if (adds) {
-        std::vector<std::size_t> counts;
-        if (is_ragged(what.kind)) counts = ragged_counts(what.count, size);
+        const std::vector<std::size_t> counts = counts_of(what, size);
         return find_wrong_by<T>(output, what, {.rank = rank, .size = size, .counts = counts},
                                 [&](T found, const std::vector<int>&, std::size_t index) {
                                   return is_within_rounding(found, index, what.reduction, size);
