@@ -139,84 +139,42 @@ double sum_of_products(const std::vector<double>& a, const std::vector<double>& 
   return sum;
 }
 
-using Times = std::vector<double Machine::*>;
+// Times that are calibrated.
+constexpr double Machine::*kTimes[] = {&Machine::call_ns, &Machine::message_ns, &Machine::slot_ns};
 
-// How the residuals change with each time, a ns of it.
-std::vector<std::vector<double>> slopes(const Machine& machine, const Times& free,
-                                        const std::vector<Measured>& calls) {
-  constexpr double kStep_ns = 1;
-  const std::vector<double> here = residuals(machine, calls);
-  std::vector<std::vector<double>> columns;
-  for (double Machine::*time : free) {
-    Machine there = machine;
-    there.*time += kStep_ns;
-    columns.push_back(residuals(there, calls));
-    for (std::size_t i = 0; i < here.size(); ++i)
-      columns.back()[i] = (columns.back()[i] - here[i]) / kStep_ns;
-  }
-  return columns;
-}
-
-// Solves matrix · x = right for a few unknowns, by elimination. A column that adds nothing new
-// leaves its unknown as it is.
-std::vector<double> solve(std::vector<std::vector<double>> matrix, std::vector<double> right) {
-  const std::size_t n = right.size();
-  for (std::size_t k = 0; k < n; ++k) matrix[k][k] *= 1 + 1e-9;
-  for (std::size_t k = 0; k < n; ++k)
-    for (std::size_t row = k + 1; row < n; ++row) {
-      if (matrix[k][k] == 0) continue;
-      const double factor = matrix[row][k] / matrix[k][k];
-      for (std::size_t column = k; column < n; ++column)
-        matrix[row][column] -= factor * matrix[k][column];
-      right[row] -= factor * right[k];
-    }
-  for (std::size_t k = n; k-- > 0;) {
-    for (std::size_t column = k + 1; column < n; ++column)
-      right[k] -= matrix[k][column] * right[column];
-    right[k] = matrix[k][k] == 0 ? 0 : right[k] / matrix[k][k];
-  }
-  return right;
-}
-
-// One step of Gauss and Newton: as if the predictions were linear in the times, which they nearly
-// are.
-void step(Machine& machine, const Times& free, const std::vector<Measured>& calls) {
-  const std::vector<double> off = residuals(machine, calls);
-  const std::vector<std::vector<double>> columns = slopes(machine, free, calls);
-  std::vector<std::vector<double>> matrix;
-  std::vector<double> right;
-  for (const std::vector<double>& row : columns) {
-    matrix.emplace_back();
-    for (const std::vector<double>& column : columns)
-      matrix.back().push_back(sum_of_products(row, column));
-    right.push_back(-sum_of_products(row, off));
-  }
-  const std::vector<double> change = solve(matrix, right);
-  for (std::size_t i = 0; i < free.size(); ++i)
-    machine.*free[i] = std::max(0.0, machine.*free[i] + change[i]);
+// How the residuals change with a time, a ns of it.
+std::vector<double> slopes(Machine machine, double Machine::*time,
+                           const std::vector<Measured>& calls) {
+  std::vector<double> column = residuals(machine, calls);
+  machine.*time += 1;
+  const std::vector<double> there = residuals(machine, calls);
+  for (std::size_t i = 0; i < column.size(); ++i) column[i] = there[i] - column[i];
+  return column;
 }
 
 }  // namespace
 
-// Least squares with no time below zero: of three times some are zero and the others free. All
-// eight ways are tried, and the one with the smallest residuals is the answer.
+// Least squares with no time below zero, in steps of Gauss and Newton: as if the predictions were
+// linear in the times, which they nearly are. Within a step one time after the other takes the
+// value that is best while the others stand still, over and over, until they all stand still.
 Machine calibrated(Machine machine, const std::vector<Measured>& calls) {
-  constexpr int kSteps = 8;
-  const Times all = {&Machine::call_ns, &Machine::message_ns, &Machine::slot_ns};
-  for (double Machine::*time : all) machine.*time = 0;
-  Machine best = machine;
-  double least = -1;
-  for (unsigned choice = 0; choice < 8; ++choice) {
-    Times free;
-    for (unsigned i = 0; i < 3; ++i)
-      if ((choice >> i & 1) != 0) free.push_back(all[i]);
-    Machine candidate = machine;
-    for (int i = 0; i < kSteps; ++i) step(candidate, free, calls);
-    const std::vector<double> off = residuals(candidate, calls);
-    if (const double squares = sum_of_products(off, off); least < 0 || squares < least)
-      least = squares, best = candidate;
+  constexpr int kSteps = 8, kRounds = 2000;
+  for (double Machine::*time : kTimes) machine.*time = 0;
+  for (int step = 0; step < kSteps; ++step) {
+    std::vector<double> off = residuals(machine, calls);
+    std::vector<std::vector<double>> columns;
+    for (double Machine::*time : kTimes) columns.push_back(slopes(machine, time, calls));
+    for (std::size_t i = 0; i < kRounds * columns.size(); ++i) {
+      const std::vector<double>& column = columns[i % columns.size()];
+      double& time = machine.*kTimes[i % columns.size()];
+      const double length = sum_of_products(column, column);
+      if (length == 0) continue;  // it makes no difference, and stays as it is
+      const double change = std::max(-time, -sum_of_products(column, off) / length);
+      time += change;
+      for (std::size_t k = 0; k < off.size(); ++k) off[k] += change * column[k];
+    }
   }
-  return best;
+  return machine;
 }
 
 Calibration calibrate(Bootstrap& bootstrap, const Options& options, const Asked& asked,

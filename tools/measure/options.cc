@@ -16,6 +16,8 @@ constexpr std::array kExecutors = {ExecutorChoice::automatic, ExecutorChoice::ho
 
 using Rows = std::vector<OptionRow>;
 
+[[noreturn]] void refuse(const std::string& why) { throw Error(Fault::usage, why); }
+
 std::span<const Kind> kinds_of(Tool tool) {
   return tool == Tool::bench ? std::span<const Kind>(kMeasuredKinds) : kPlainCollectives;
 }
@@ -113,7 +115,7 @@ Rows rows_of_trace_and_faults(Arguments& it) {
        "each message; also, and above all, when the run fails. Each rank keeps its last 65536 "
        "spans: ask for few sizes and a small -n",
        [&it](const char*, const std::string& value) {
-         if (value.empty()) throw Error(Fault::usage, "--trace wants the name of a file");
+         if (value.empty()) refuse("--trace wants the name of a file");
          it.trace = value;
        }},
       {"A fault on purpose: one rank misbehaves in call K, and one sees what the others report "
@@ -133,31 +135,26 @@ Rows rows_of_trace_and_faults(Arguments& it) {
 // What only makes sense together.
 void check_memory_words(const Arguments& it, Tool tool) {
   if (it.executor && it.memory != Memory::device)
-    throw Error(Fault::usage, "--executor is about device memory; add --memory device");
+    refuse("--executor is about device memory; add --memory device");
   if (tool == Tool::ring_allreduce && it.memory == Memory::allocate)
-    throw Error(Fault::usage, "--memory allocate is bench's; here there are any and device");
-  if ((it.baseline == "nccl") != (it.memory == Memory::device) && !it.baseline.empty())
-    throw Error(Fault::usage,
-                it.baseline == "nccl"
-                    ? "--baseline nccl knows device memory alone; add --memory device"
-                    : text("--baseline %s is compared on the host's memory; on device "
-                           "memory there is --baseline nccl",
-                           it.baseline.c_str()));
+    refuse("--memory allocate is bench's; here there are any and device");
+  if (it.baseline == "nccl" && it.memory != Memory::device)
+    refuse("--baseline nccl knows device memory alone; add --memory device");
+  if (!it.baseline.empty() && it.baseline != "nccl" && it.memory == Memory::device)
+    refuse("--baseline " + it.baseline +
+           " is compared on the host's memory; on device memory "
+           "there is --baseline nccl");
 }
 
 // The lower bound is that of calls that all ranks make at once, and do nothing else meanwhile.
 void check_circumstances(const Arguments& it) {
   if (it.skew_us == 0 && it.overlap_us == 0) return;
-  const char* const name = it.skew_us != 0 ? "--skew" : "--overlap";
+  const std::string name = it.skew_us != 0 ? "--skew" : "--overlap";
   if (it.skew_us != 0 && it.overlap_us != 0)
-    throw Error(Fault::usage, "--skew and --overlap are two questions; ask one at a time");
+    refuse("--skew and --overlap are two questions; ask one at a time");
   if (it.lower_bound)
-    throw Error(
-        Fault::usage,
-        text("%s has no lower bound to be held against; leave --lower-bound and --explain out",
-             name));
-  if (it.memory == Memory::device)
-    throw Error(Fault::usage, text("%s is about the host's memory, not a device's", name));
+    refuse(name + " has no lower bound to be held against; leave --lower-bound and --explain out");
+  if (it.memory == Memory::device) refuse(name + " is about the host's memory, not a device's");
 }
 
 }  // namespace

@@ -94,6 +94,20 @@ std::optional<int> ask_mpi(const char* tool, const std::function<int(Bootstrap&)
   }
 }
 
+// Only rank 0 speaks, and what is returned is `status`, or 1 for words that could not be written.
+int speak_once(const char* tool, int status, const std::function<void()>& speak) {
+  if (another_rank_speaks()) return status;
+  const auto speak_on_0 = [&](Bootstrap& bootstrap) {
+    if (bootstrap.rank() == 0) speak();
+    // mpirun ends all ranks as soon as one has failed: nobody leaves before rank 0 has spoken.
+    if (status != 0) bootstrap.barrier(Deadline::after_seconds(60));
+    return check_written(tool, status);
+  };
+  if (const std::optional<int> done = ask_mpi(tool, speak_on_0)) return *done;
+  speak();
+  return check_written(tool, status);
+}
+
 int run_somehow(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
   if (threads == 0 && launcher() != Launcher::none) return run_process(tool, body);
   return run_threads(tool, threads > 0 ? threads : kDefaultThreads, body);
@@ -134,27 +148,11 @@ int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)
 }
 
 int refuse(const char* tool, const std::string& sentence) {
-  if (another_rank_speaks()) return 2;
-  const auto refuse_together = [&](Bootstrap& bootstrap) {
-    // mpirun ends all ranks as soon as one has failed: nobody leaves before rank 0 has spoken.
-    if (bootstrap.rank() == 0) complain(tool, sentence.c_str());
-    bootstrap.barrier(Deadline::after_seconds(60));
-    return 2;
-  };
-  if (const std::optional<int> status = ask_mpi(tool, refuse_together)) return *status;
-  complain(tool, sentence.c_str());
-  return 2;
+  return speak_once(tool, 2, [&] { complain(tool, sentence.c_str()); });
 }
 
 int print_once(const char* tool, const std::string& words) {
-  if (another_rank_speaks()) return 0;
-  const auto print_on_0 = [&](Bootstrap& bootstrap) {
-    if (bootstrap.rank() == 0) std::fputs(words.c_str(), stdout);
-    return check_written(tool, 0);
-  };
-  if (const std::optional<int> status = ask_mpi(tool, print_on_0)) return *status;
-  std::fputs(words.c_str(), stdout);
-  return check_written(tool, 0);
+  return speak_once(tool, 0, [&] { std::fputs(words.c_str(), stdout); });
 }
 
 Options tool_options() {
