@@ -46,15 +46,22 @@ struct Setting {
   std::size_t zero_copy_from_bytes =
       SIZE_MAX;  // and from when on buffers are exposed, if they can be
   Question question(Kind kind, Algorithm by, std::size_t bytes) const {
-    return {kind, by, bytes, ranks, calls, zero_copy_from_bytes};
+    Question it{kind, by, bytes, ranks, calls, zero_copy_from_bytes};
+    if (by == Algorithm::hierarchical) it.group_ranks = machine.ranks_per_host;
+    return it;
   }
 };
 
-// The algorithms that an operation can take. A two-shot of two ranks is the ring in other words.
-std::vector<Algorithm> algorithms_of(Kind kind, int ranks) {
+// The algorithms that an operation can take. A two-shot of two ranks is the ring in other words,
+// and so is a hierarchy of one host, or of hosts with a rank each.
+std::vector<Algorithm> algorithms_of(Kind kind, const Setting& setting) {
   if (kind != Kind::all_reduce) return {Algorithm::ring};
-  if (ranks < 3) return {Algorithm::ring, Algorithm::one_shot};
-  return {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot};
+  std::vector<Algorithm> all = {Algorithm::ring, Algorithm::one_shot};
+  if (setting.ranks > 2) all.push_back(Algorithm::two_shot);
+  const int on_a_host = setting.machine.ranks_per_host;
+  if (on_a_host > 1 && setting.ranks > on_a_host && setting.ranks % on_a_host == 0)
+    all.push_back(Algorithm::hierarchical);
+  return all;
 }
 
 // A row that takes seconds says so, on a terminal and nowhere else.
@@ -120,7 +127,7 @@ std::vector<Question> questions_of(const Setting& setting, const PriceOptions& o
   std::vector<Question> questions;
   for (const Kind kind : options.kinds)
     for (const std::size_t bytes : sizes_of(options, kind, setting.ranks))
-      for (const Algorithm algorithm : algorithms_of(kind, setting.ranks)) {
+      for (const Algorithm algorithm : algorithms_of(kind, setting)) {
         const Question it = setting.question(kind, algorithm, bytes);
         if (!cannot_predict(setting.machine, it).empty()) continue;
         const double steps = primitives_to_predict(setting.machine, it);
@@ -141,7 +148,7 @@ PriceTable price_table(const Setting& setting, const PriceOptions& options, Kind
     show_progress(
         text("price: %s, %d ranks, %s", name_of(kind), setting.ranks, short_bytes(bytes).c_str()));
     PriceRow row{bytes, {}};
-    for (const Algorithm algorithm : algorithms_of(kind, setting.ranks))
+    for (const Algorithm algorithm : algorithms_of(kind, setting))
       row.calls.push_back(predicted(setting.machine, setting.question(kind, algorithm, bytes)));
     table.rows.push_back(std::move(row));
   }

@@ -21,7 +21,7 @@ struct PredictedCall {
   double residual() const { return *predicted_us / *measured_us - 1; }
 };
 
-// One size of one operation: the ring, and for all_reduce one-shot and two-shot as well.
+// One size of one operation, by each algorithm that it can take.
 struct PriceRow {
   std::size_t size_bytes = 0;
   std::vector<PredictedCall> calls;
