@@ -8,24 +8,29 @@
 #include <cstring>
 
 namespace ringside {
-namespace {
 
-Operation unpack_words(std::uint64_t words, std::uint64_t count) {
+PackedCall packed(const Call& call) {
+  return {call.number,     call.what.count,
+          pack(call.what), static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
+          call.entered_ms, call.peer};
+}
+
+Call unpacked(const PackedCall& it) {
   Operation what;
-  what.kind = static_cast<Kind>(words >> 48 & 0x7f);
-  what.on_device = (words >> 55 & 1) != 0;
-  what.dtype = static_cast<DType>(words >> 40 & 0xff);
-  what.reduction = static_cast<Reduction>(words >> 32 & 0xff);
-  const auto word = static_cast<std::uint32_t>(words);
+  what.kind = static_cast<Kind>(it.words >> 48 & 0x7f);
+  what.on_device = (it.words >> 55 & 1) != 0;
+  what.dtype = static_cast<DType>(it.words >> 40 & 0xff);
+  what.reduction = static_cast<Reduction>(it.words >> 32 & 0xff);
+  const auto word = static_cast<std::uint32_t>(it.words);
   if (is_ragged(what.kind))
     what.layout = word;
   else
     what.root = static_cast<std::int32_t>(word);
-  what.count = count;
-  return what;
+  what.count = it.count;
+  return {it.number,     static_cast<std::uint32_t>(it.marks),
+          what,          static_cast<std::uint32_t>(it.marks >> 32),
+          it.entered_ms, static_cast<std::int32_t>(it.peer)};
 }
-
-}  // namespace
 
 std::int64_t coarse_now_ms() {
   timespec now{};
@@ -34,18 +39,18 @@ std::int64_t coarse_now_ms() {
 }
 
 void StatusPage::note(const Call& call) {
-  Entry& entry = history_[call.number % kHistory];
+  const PackedCall it = packed(call);
+  Entry& entry = history_[it.number % kHistory];
   // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that
   // acquires a new count or word therefore also sees number 0, and throws the entry away.
   entry.number.store(0, std::memory_order_relaxed);
-  entry.count.store(call.what.count, std::memory_order_release);
-  entry.words.store(pack(call.what), std::memory_order_release);
-  entry.marks.store(static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
-                    std::memory_order_release);
-  entry.entered_ms.store(call.entered_ms, std::memory_order_release);
-  entry.peer.store(call.peer, std::memory_order_release);
-  entry.number.store(call.number, std::memory_order_release);
-  latest_.store(call.number, std::memory_order_release);
+  entry.count.store(it.count, std::memory_order_release);
+  entry.words.store(it.words, std::memory_order_release);
+  entry.marks.store(it.marks, std::memory_order_release);
+  entry.entered_ms.store(it.entered_ms, std::memory_order_release);
+  entry.peer.store(it.peer, std::memory_order_release);
+  entry.number.store(it.number, std::memory_order_release);
+  latest_.store(it.number, std::memory_order_release);
 }
 
 void StatusPage::note_wait(const WaitNote& wait) {
@@ -94,20 +99,15 @@ void StatusPage::set_broken(const Error& cause) {
 }
 
 std::optional<Call> StatusPage::read(const Entry& entry) const {
-  const std::uint64_t before = entry.number.load(std::memory_order_acquire);
-  const std::uint64_t count = entry.count.load(std::memory_order_acquire);
-  const std::uint64_t words = entry.words.load(std::memory_order_acquire);
-  const std::uint64_t marks = entry.marks.load(std::memory_order_acquire);
-  const std::int64_t entered_ms = entry.entered_ms.load(std::memory_order_acquire);
-  const std::int64_t peer = entry.peer.load(std::memory_order_acquire);
+  const PackedCall it{.number = entry.number.load(std::memory_order_acquire),
+                      .count = entry.count.load(std::memory_order_acquire),
+                      .words = entry.words.load(std::memory_order_acquire),
+                      .marks = entry.marks.load(std::memory_order_acquire),
+                      .entered_ms = entry.entered_ms.load(std::memory_order_acquire),
+                      .peer = entry.peer.load(std::memory_order_acquire)};
   const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
-  if (before == 0 || before != after) return std::nullopt;
-  return Call{before,
-              static_cast<std::uint32_t>(marks),
-              unpack_words(words, count),
-              static_cast<std::uint32_t>(marks >> 32),
-              entered_ms,
-              static_cast<std::int32_t>(peer)};
+  if (it.number == 0 || it.number != after) return std::nullopt;
+  return unpacked(it);
 }
 
 std::optional<Call> StatusPage::latest() const {

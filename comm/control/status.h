@@ -49,6 +49,17 @@ struct Call {
   static constexpr std::int32_t kNobody = -1;
 };
 
+// A call as it lies on a status page and travels between hosts.
+struct PackedCall {
+  std::uint64_t number = 0, count = 0;
+  std::uint64_t words = 0;  // kind, dtype, reduction, root or layout
+  std::uint64_t marks = 0;  // fingerprint, collective
+  std::int64_t entered_ms = 0;
+  std::int64_t peer = Call::kNobody;
+};
+PackedCall packed(const Call& call);
+Call unpacked(const PackedCall& it);
+
 std::int64_t coarse_now_ms();
 
 // A rank's wait for a peer.
@@ -105,12 +116,12 @@ class StatusPage {
   static constexpr std::uint64_t kRecent = 16;
   static constexpr std::size_t kCauseBytes = 1000;
 
-  // One cache line, so that noting a call touches no more.
+  // A PackedCall in one cache line, so that noting a call touches no more.
   struct alignas(64) Entry {
     std::atomic<std::uint64_t> number{0};
     std::atomic<std::uint64_t> count{0};
-    std::atomic<std::uint64_t> words{0};  // kind, dtype, reduction, root or layout
-    std::atomic<std::uint64_t> marks{0};  // fingerprint, collective
+    std::atomic<std::uint64_t> words{0};
+    std::atomic<std::uint64_t> marks{0};
     std::atomic<std::int64_t> entered_ms{0};
     std::atomic<std::int64_t> peer{Call::kNobody};
   };

@@ -24,33 +24,6 @@ bool ends(const std::array<char, N>& words) {
   return std::find(words.begin(), words.end(), '\0') != words.end();
 }
 
-ReportedCall reported(const Call& call) {
-  ReportedCall it;
-  it.number = call.number;
-  it.count = call.what.count;
-  it.entered_ms = call.entered_ms;
-  it.fingerprint = call.fingerprint;
-  it.collective = call.collective;
-  it.layout = call.what.layout;
-  it.root = call.what.root;
-  it.peer = call.peer;
-  it.kind = static_cast<std::uint8_t>(call.what.kind);
-  it.dtype = static_cast<std::uint8_t>(call.what.dtype);
-  it.reduction = static_cast<std::uint8_t>(call.what.reduction);
-  return it;
-}
-
-Call call_of(const ReportedCall& it, std::int64_t clock_ahead_ms) {
-  Operation what;
-  what.kind = static_cast<Kind>(it.kind);
-  what.dtype = static_cast<DType>(it.dtype);
-  what.reduction = static_cast<Reduction>(it.reduction);
-  what.root = it.root;
-  what.count = it.count;
-  what.layout = it.layout;
-  return {it.number, it.collective, what, it.fingerprint, it.entered_ms + clock_ahead_ms, it.peer};
-}
-
 void add_calls(const StatusPage& status_page, Status& status) {
   const std::optional<Call> latest = status_page.latest();
   if (!latest) return;
@@ -59,7 +32,7 @@ void add_calls(const StatusPage& status_page, Status& status) {
       latest->number > kCallsReported ? latest->number - kCallsReported + 1 : 1;
   for (std::uint64_t number = first; number <= latest->number; ++number)
     if (const std::optional<Call> call = status_page.call(number))
-      status.calls[status.call_count++] = reported(*call);
+      status.calls[status.call_count++] = packed(*call);
 }
 
 bool same(const std::optional<WaitNote>& a, const WaitNote& b) {
@@ -95,9 +68,11 @@ Status status_of(const StatusPage& status_page, bool farewell) {
 }
 
 bool makes_sense(const Status& status, int ranks) {
-  const auto call_makes_sense = [](const ReportedCall& it) {
-    return it.number > 0 && it.kind < kOperations.size() &&
-           it.dtype < kAllDTypes.size() && it.reduction < kAllReductions.size();
+  const auto call_makes_sense = [](const PackedCall& it) {
+    const Operation what = unpacked(it).what;
+    return it.number > 0 && exists(what.kind) &&
+           static_cast<std::size_t>(what.dtype) < kAllDTypes.size() &&
+           static_cast<std::size_t>(what.reduction) < kAllReductions.size();
   };
   return status.call_count <= kCallsReported && status.wait_peer >= -1 &&
          status.wait_peer < ranks &&
@@ -111,9 +86,11 @@ bool makes_sense(const Status& status, int ranks) {
 // What is there already stays untouched: somebody may be reading it.
 void update(StatusPage& copy, const Status& status, std::int64_t clock_ahead_ms) {
   const std::optional<Call> latest = copy.latest();
-  for (std::uint32_t i = 0; i < status.call_count; ++i)
-    if (!latest || status.calls[i].number > latest->number)
-      copy.note(call_of(status.calls[i], clock_ahead_ms));
+  for (std::uint32_t i = 0; i < status.call_count; ++i) {
+    Call call = unpacked(status.calls[i]);
+    call.entered_ms += clock_ahead_ms;
+    if (!latest || call.number > latest->number) copy.note(call);
+  }
   copy.note_finished(status.finished);
   const WaitNote wait{status.wait_peer, status.wait_since_ms + clock_ahead_ms,
                       status.wait_words.data(), status.wait_position};

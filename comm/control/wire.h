@@ -31,14 +31,6 @@ struct Head {
   std::uint64_t number = 0;
 };
 
-struct ReportedCall {
-  std::uint64_t number = 0, count = 0;
-  std::int64_t entered_ms = 0;
-  std::uint32_t fingerprint = 0, collective = 0, layout = 0;
-  std::int32_t root = 0, peer = Call::kNobody;
-  std::uint8_t kind = 0, dtype = 0, reduction = 0, unused = 0;
-};
-
 struct Status {
   std::int64_t now_ms = 0;  // on the sender's clock, by which all its times are meant
   std::uint64_t finished = 0;
@@ -49,13 +41,13 @@ struct Status {
   std::uint64_t wait_position = 0;
   std::int32_t wait_peer = -1;  // nobody
   std::uint32_t unused = 0;
-  std::array<ReportedCall, kCallsReported> calls{};  // the first call_count of them, oldest first
-  std::array<char, 160> wait_words{};                // both end in a zero byte
+  std::array<PackedCall, kCallsReported> calls{};  // the first call_count of them, oldest first
+  std::array<char, 160> wait_words{};              // both end in a zero byte
   std::array<char, 1000> cause{};
 };
 
 static_assert(sizeof(Head) == 16 && std::has_unique_object_representations_v<Head>);
-static_assert(sizeof(ReportedCall) == 48 && std::has_unique_object_representations_v<ReportedCall>);
+static_assert(sizeof(PackedCall) == 48 && std::has_unique_object_representations_v<PackedCall>);
 static_assert(sizeof(Status) == 1984 && std::has_unique_object_representations_v<Status>);
 
 // What this status page says now.

@@ -123,9 +123,9 @@ RINGSIDE_TEST(control_strangers, nonsense_ends_its_own_connection_alone) {
   };
   check_found_out(t, "calls", with([](Status& it) { it.call_count = 17; }));
   check_found_out(t, "no number", with([](Status& it) { it.calls[0].number = 0; }));
-  check_found_out(t, "kind", with([](Status& it) { it.calls[0].kind = 200; }));
-  check_found_out(t, "type", with([](Status& it) { it.calls[0].dtype = 7; }));
-  check_found_out(t, "reduction", with([](Status& it) { it.calls[0].reduction = 5; }));
+  check_found_out(t, "kind", with([](Status& it) { it.calls[0].words = 100ull << 48; }));
+  check_found_out(t, "type", with([](Status& it) { it.calls[0].words = 7ull << 40; }));
+  check_found_out(t, "reduction", with([](Status& it) { it.calls[0].words = 5ull << 32; }));
   check_found_out(t, "state", with([](Status& it) { it.state = 3; }));
   check_found_out(t, "fault", with([](Status& it) { it.fault = 99; }));
   check_found_out(t, "rank", with([](Status& it) { it.wait_peer = 3; }));
