@@ -1,6 +1,7 @@
 // The sentences' plumbing: printf into a string, errno into words.
 #include "comm/error.h"
 
+#include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -8,42 +9,44 @@
 #include <vector>
 
 namespace ringside {
+namespace {
+
+[[gnu::format(printf, 1, 0)]] std::string formatted(const char* format, va_list arguments) {
+  va_list again;
+  va_copy(again, arguments);
+  const int length = std::vsnprintf(nullptr, 0, format, again);
+  va_end(again);
+  std::string result(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
+  if (length > 0) std::vsnprintf(result.data(), result.size() + 1, format, arguments);
+  return result;
+}
+
+}  // namespace
+
+// In the order of the enum.
+constexpr std::array kFaults = {"usage",       "mismatch", "died",     "left",  "timeout",
+                                "interrupted", "aborted",  "protocol", "system"};
+static_assert(kFaults.size() == static_cast<std::size_t>(Fault::system) + 1);
 
 const char* name_of(Fault fault) {
-  switch (fault) {
-    case Fault::usage:
-      return "usage";
-    case Fault::mismatch:
-      return "mismatch";
-    case Fault::died:
-      return "died";
-    case Fault::left:
-      return "left";
-    case Fault::timeout:
-      return "timeout";
-    case Fault::interrupted:
-      return "interrupted";
-    case Fault::aborted:
-      return "aborted";
-    case Fault::protocol:
-      return "protocol";
-    case Fault::system:
-      return "system";
-  }
-  return "unknown";
+  const auto number = static_cast<std::size_t>(fault);
+  return number < kFaults.size() ? kFaults[number] : "unknown";
 }
 
 std::string text(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  va_list again;
-  va_copy(again, arguments);
-  const int length = std::vsnprintf(nullptr, 0, format, arguments);
+  std::string result = formatted(format, arguments);
   va_end(arguments);
-  std::string result(length > 0 ? static_cast<std::size_t>(length) : 0, '\0');
-  if (length > 0) std::vsnprintf(result.data(), result.size() + 1, format, again);
-  va_end(again);
   return result;
+}
+
+void throw_error(Fault fault, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const std::string sentence = formatted(format, arguments);
+  va_end(arguments);
+  throw Error(fault, sentence);
 }
 
 void throw_system(const std::string& what_failed) {

@@ -37,6 +37,9 @@ class Error : public std::runtime_error {
 // printf into a std::string. (g++ 12 has no <format>, and a sentence is no hot path.)
 [[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...);
 
+// Throws an Error with the sentence, as text() makes it.
+[[noreturn, gnu::format(printf, 2, 3)]] void throw_error(Fault fault, const char* format, ...);
+
 // Throws Fault::system with the sentence, followed by what errno says.
 [[noreturn]] void throw_system(const std::string& what_failed);
 

@@ -20,7 +20,7 @@ namespace ringside {
 namespace {
 
 [[noreturn]] void refuse(const char* variable, const char* value, const char* wanted) {
-  throw Error(Fault::usage, text("%s=%s makes no sense; %s", variable, value, wanted));
+  throw_error(Fault::usage, "%s=%s makes no sense; %s", variable, value, wanted);
 }
 
 void read_seconds(const char* variable, const char* wanted, double& seconds) {
@@ -145,31 +145,30 @@ bool parse_bytes(const char* words, std::size_t& bytes) {
 void Options::check() const {
   if (!refused.empty()) throw Error(Fault::usage, refused);
   if (traits(algorithm).chosen == Chosen::never)
-    throw Error(Fault::usage, text("the algorithm %s (RINGSIDE_ALGORITHM) is not one to choose",
-                                   name_of(algorithm)));
+    throw_error(Fault::usage, "the algorithm %s (RINGSIDE_ALGORITHM) is not one to choose",
+                name_of(algorithm));
   if (algorithm == Algorithm::hierarchical && group_ranks < 1)
     throw Error(
         Fault::usage,
         "an all_reduce in groups (RINGSIDE_ALGORITHM) wants the number of ranks of a group");
   if (slot_bytes < kMinSlotBytes || slot_bytes > kMaxSlotBytes)
-    throw Error(
+    throw_error(
         Fault::usage,
-        text(
-            "slots of %zu bytes (RINGSIDE_SLOT_BYTES) cannot be had; choose %zu bytes to %zu (64M)",
-            slot_bytes, kMinSlotBytes, kMaxSlotBytes));
+        "slots of %zu bytes (RINGSIDE_SLOT_BYTES) cannot be had; choose %zu bytes to %zu (64M)",
+        slot_bytes, kMinSlotBytes, kMaxSlotBytes);
   if (slot_count < 1 || slot_count > kMaxSlots)
-    throw Error(Fault::usage, text("%d slots (RINGSIDE_SLOT_COUNT) cannot be had; choose 1 to %d",
-                                   slot_count, kMaxSlots));
+    throw_error(Fault::usage, "%d slots (RINGSIDE_SLOT_COUNT) cannot be had; choose 1 to %d",
+                slot_count, kMaxSlots);
   if (!(timeout_s >= 0) || !std::isfinite(timeout_s))
     throw Error(Fault::usage, "a timeout (RINGSIDE_TIMEOUT) is a number of seconds, 0 for none");
   if (!(warn_s >= 0) || !std::isfinite(warn_s))
     throw Error(Fault::usage,
                 "a warning (RINGSIDE_WARN) comes after a number of seconds, 0 for never");
   if (!flight_folder.empty() && !is_writable_folder(flight_folder))
-    throw Error(Fault::usage,
-                text("RINGSIDE_FLIGHT=%s is no folder that can be written to; make one, or leave "
-                     "the variable out",
-                     flight_folder.c_str()));
+    throw_error(Fault::usage,
+                "RINGSIDE_FLIGHT=%s is no folder that can be written to; make one, or leave the "
+                "variable out",
+                flight_folder.c_str());
 }
 
 Options Options::from_environment() {

@@ -67,36 +67,34 @@ bool on_one_host(const std::vector<PeerInfo>& everyone) {
 void check_agreement(const std::vector<PeerInfo>& everyone) {
   for (std::size_t rank = 0; rank < everyone.size(); ++rank)
     if (everyone[rank].complaint[0] != '\0')
-      throw Error(Fault::usage,
-                  text("rank %d: %s", static_cast<int>(rank), everyone[rank].complaint.data()));
+      throw_error(Fault::usage, "rank %d: %s", static_cast<int>(rank),
+                  everyone[rank].complaint.data());
   const PeerInfo& zero = everyone[0];
   for (std::size_t rank = 1; rank < everyone.size(); ++rank) {
     const PeerInfo& it = everyone[rank];
     const int r = static_cast<int>(rank);
     if (it.slot_bytes != zero.slot_bytes)
-      throw Error(
-          Fault::usage,
-          text("rank %d has slots of %llu bytes and rank 0 of %llu; set RINGSIDE_SLOT_BYTES alike "
-               "on all ranks",
-               r, static_cast<unsigned long long>(it.slot_bytes),
-               static_cast<unsigned long long>(zero.slot_bytes)));
+      throw_error(Fault::usage,
+                  "rank %d has slots of %llu bytes and rank 0 of %llu; set RINGSIDE_SLOT_BYTES "
+                  "alike on all ranks",
+                  r, static_cast<unsigned long long>(it.slot_bytes),
+                  static_cast<unsigned long long>(zero.slot_bytes));
     if (it.slot_count != zero.slot_count)
-      throw Error(
+      throw_error(
           Fault::usage,
-          text("rank %d has %d slots and rank 0 has %d; set RINGSIDE_SLOT_COUNT alike on all ranks",
-               r, it.slot_count, zero.slot_count));
+          "rank %d has %d slots and rank 0 has %d; set RINGSIDE_SLOT_COUNT alike on all ranks", r,
+          it.slot_count, zero.slot_count);
     if (it.algorithm != zero.algorithm)
-      throw Error(
+      throw_error(
           Fault::usage,
-          text("rank %d chose another algorithm than rank 0; set RINGSIDE_ALGORITHM alike on all "
-               "ranks",
-               r));
+          "rank %d chose another algorithm than rank 0; set RINGSIDE_ALGORITHM alike on all ranks",
+          r);
     if (it.control != zero.control)
-      throw Error(Fault::usage,
-                  text("rank %d chose the control channel %s and rank 0 %s; set RINGSIDE_CONTROL "
-                       "alike on all ranks",
-                       r, name_of(static_cast<ControlChoice>(it.control)),
-                       name_of(static_cast<ControlChoice>(zero.control))));
+      throw_error(Fault::usage,
+                  "rank %d chose the control channel %s and rank 0 %s; set RINGSIDE_CONTROL alike "
+                  "on all ranks",
+                  r, name_of(static_cast<ControlChoice>(it.control)),
+                  name_of(static_cast<ControlChoice>(zero.control)));
   }
 }
 

@@ -22,12 +22,12 @@ MpiBootstrap* (*load())() {
   void* library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL);
   void* entry = library == nullptr ? nullptr : ::dlsym(library, kEntryPoint);
   if (entry == nullptr)
-    throw Error(Fault::usage,
-                text("ringside's library for ranks that mpirun starts cannot be loaded (%s): build "
-                     "ringside where Open MPI is installed, name the library's folder in "
-                     "LD_LIBRARY_PATH, or start the ranks with ringside's own launcher "
-                     "(tools/launch, installed as ringside-launch)",
-                     ::dlerror()));
+    throw_error(
+        Fault::usage,
+        "ringside's library for ranks that mpirun starts cannot be loaded (%s): build ringside "
+        "where Open MPI is installed, name the library's folder in LD_LIBRARY_PATH, or start the "
+        "ranks with ringside's own launcher (tools/launch, installed as ringside-launch)",
+        ::dlerror());
   return reinterpret_cast<MpiBootstrap* (*)()>(entry);
 }
 

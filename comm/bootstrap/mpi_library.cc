@@ -51,8 +51,8 @@ class MpiBootstrapImpl : public MpiBootstrap {
       MPI_Test(&request, &done, MPI_STATUS_IGNORE);
       if (done != 0) return;
       if (deadline.passed())
-        throw Error(Fault::timeout,
-                    text("rank %d: not every rank came to the start-up exchange in time", rank_));
+        throw_error(Fault::timeout, "rank %d: not every rank came to the start-up exchange in time",
+                    rank_);
       const timespec nap{0, 20'000};
       ::nanosleep(&nap, nullptr);
     }

@@ -46,16 +46,16 @@ std::vector<TcpAddress> allowed_addresses(const TcpOptions& options) {
   std::vector<TcpAddress> addresses = resolve(options.address, options.port);
   for (const TcpAddress& it : addresses) {
     if (it.is_every_interface())
-      throw Error(Fault::usage,
-                  text("MASTER_ADDR=%s stands for every interface of a host, strangers' side "
-                       "included; name the address that the job is to use",
-                       options.address.c_str()));
+      throw_error(Fault::usage,
+                  "MASTER_ADDR=%s stands for every interface of a host, strangers' side included; "
+                  "name the address that the job is to use",
+                  options.address.c_str());
     if (!options.secret && !it.is_loopback())
-      throw Error(Fault::usage,
-                  text("MASTER_ADDR=%s is reached from other hosts, which takes a secret: set "
-                       "RINGSIDE_SECRET (or RINGSIDE_SECRET_FILE) alike for all ranks, to what "
-                       "'openssl rand -hex 32' prints, or use 127.0.0.1",
-                       options.address.c_str()));
+      throw_error(Fault::usage,
+                  "MASTER_ADDR=%s is reached from other hosts, which takes a secret: set "
+                  "RINGSIDE_SECRET (or RINGSIDE_SECRET_FILE) alike for all ranks, to what 'openssl "
+                  "rand -hex 32' prints, or use 127.0.0.1",
+                  options.address.c_str());
   }
   return addresses;
 }
@@ -113,9 +113,10 @@ class Reception {
 
   // A rank that has been admitted has nothing to say until all are there.
   [[noreturn]] void throw_gone(int rank) const {
-    throw Error(Fault::died, text("rank %d is gone: it had come, and its connection closed while "
-                                  "rank 0 still waited for %s",
-                                  rank, list_ranks(missing()).c_str()));
+    throw_error(
+        Fault::died,
+        "rank %d is gone: it had come, and its connection closed while rank 0 still waited for %s",
+        rank, list_ranks(missing()).c_str());
   }
 
   void admit(const Hello& hello, UniqueFd socket) {
@@ -130,22 +131,23 @@ class Reception {
 
   void check_fits(const Hello& hello) const {
     if (hello.version != kVersion)
-      throw Error(Fault::mismatch, text("a rank speaks version %u of the start-up protocol and "
-                                        "rank 0 version %u; run the same build everywhere",
-                                        hello.version, kVersion));
+      throw_error(Fault::mismatch,
+                  "a rank speaks version %u of the start-up protocol and rank 0 version %u; run "
+                  "the same build everywhere",
+                  hello.version, kVersion);
     if (hello.size != options_.size)
-      throw Error(Fault::mismatch,
-                  text("rank %d was started with WORLD_SIZE=%d and rank 0 with WORLD_SIZE=%d; give "
-                       "all ranks of a job the same, and each job a MASTER_PORT of its own",
-                       hello.rank, hello.size, options_.size));
+      throw_error(Fault::mismatch,
+                  "rank %d was started with WORLD_SIZE=%d and rank 0 with WORLD_SIZE=%d; give all "
+                  "ranks of a job the same, and each job a MASTER_PORT of its own",
+                  hello.rank, hello.size, options_.size);
     if (hello.rank < 0 || hello.rank >= options_.size)
-      throw Error(Fault::mismatch, text("a process says that it is rank %d, and there are ranks 0 "
-                                        "to %d",
-                                        hello.rank, options_.size - 1));
+      throw_error(Fault::mismatch, "a process says that it is rank %d, and there are ranks 0 to %d",
+                  hello.rank, options_.size - 1);
     if (hello.rank == 0 || ranks_[static_cast<std::size_t>(hello.rank)])
-      throw Error(Fault::mismatch, text("two processes say that they are rank %d; give each a RANK "
-                                        "of its own (or unset RANK and WORLD_SIZE under mpirun)",
-                                        hello.rank));
+      throw_error(Fault::mismatch,
+                  "two processes say that they are rank %d; give each a RANK of its own (or unset "
+                  "RANK and WORLD_SIZE under mpirun)",
+                  hello.rank);
   }
 
   void refuse(int socket, const Error& error) const {
@@ -196,10 +198,11 @@ Welcome receive_welcome(int link, const TcpOptions& options, const StopCondition
     const Flow flow = receive_some(link, &welcome, sizeof welcome, received);
     if (flow == Flow::complete) break;
     if (flow == Flow::gone)
-      throw Error(Fault::left, text("rank %d: %s took the connection and closed it without a word; "
-                                    "is RINGSIDE_SECRET the same for all ranks, and is it this "
-                                    "job's rank 0 that listens there?",
-                                    options.rank, where.c_str()));
+      throw_error(
+          Fault::left,
+          "rank %d: %s took the connection and closed it without a word; is RINGSIDE_SECRET the "
+          "same for all ranks, and is it this job's rank 0 that listens there?",
+          options.rank, where.c_str());
     throw_if_over(stop, [&] {
       return text("rank %d reached %s and waited there for all other ranks to come", options.rank,
                   where.c_str());
@@ -207,9 +210,10 @@ Welcome receive_welcome(int link, const TcpOptions& options, const StopCondition
     poll_a_moment(waiting, stop.deadline);
   }
   if (welcome.proof != credential_of(Side::listener, options))
-    throw Error(Fault::protocol, text("rank %d: who listens at %s does not know this job's secret; "
-                                      "choose another MASTER_PORT",
-                                      options.rank, where.c_str()));
+    throw_error(
+        Fault::protocol,
+        "rank %d: who listens at %s does not know this job's secret; choose another MASTER_PORT",
+        options.rank, where.c_str());
   welcome.sentence.back() = '\0';
   return welcome;
 }
@@ -241,8 +245,8 @@ UniqueFd call_rank_0(const TcpOptions& options, const StopCondition& stop) {
                                      .size = options.size});
   const Welcome welcome = receive_welcome(link.get(), options, stop);
   if (welcome.refused != 0)
-    throw Error(fault_from(welcome.fault),
-                text("rank %d cannot start: %s", options.rank, welcome.sentence.data()));
+    throw_error(fault_from(welcome.fault), "rank %d cannot start: %s", options.rank,
+                welcome.sentence.data());
   return link;
 }
 

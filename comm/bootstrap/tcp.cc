@@ -120,9 +120,9 @@ void TcpBootstrap::serve(const void* mine, std::size_t bytes, std::byte* all,
     for (std::size_t peer = 1; peer < links_.size() && missing > 0; ++peer) {
       if (waiting[peer].revents == 0) continue;
       if (inboxes[peer].complete)
-        throw Error(Fault::died, text("%s: rank %zu is gone (it died, or gave up) while rank 0 "
-                                      "still waited for %s",
-                                      here().c_str(), peer, late().c_str()));
+        throw_error(Fault::died,
+                    "%s: rank %zu is gone (it died, or gave up) while rank 0 still waited for %s",
+                    here().c_str(), peer, late().c_str());
       missing -= receive_from(static_cast<int>(peer), inboxes[peer], bytes, all) ? 1 : 0;
     }
   }
@@ -139,7 +139,7 @@ bool TcpBootstrap::receive_from(int peer, Inbox& inbox, std::size_t bytes, std::
   const std::size_t index = static_cast<std::size_t>(peer);
   const int link = links_[index].get();
   const auto throw_gone = [&](Fault fault, const char* how) {
-    throw Error(fault, text("%s: rank %d %s", here().c_str(), peer, how));
+    throw_error(fault, "%s: rank %d %s", here().c_str(), peer, how);
   };
   Flow flow = receive_some(link, &inbox.frame, sizeof inbox.frame, inbox.frame_bytes);
   if (flow == Flow::gone) throw_gone(Fault::died, "has died (its connection closed)");
@@ -150,10 +150,10 @@ bool TcpBootstrap::receive_from(int peer, Inbox& inbox, std::size_t bytes, std::
   if (frame.kind != kContribution || frame.number != number_)
     throw_gone(Fault::protocol, "has sent what no rank sends here");
   if (frame.bytes != bytes)
-    throw Error(Fault::mismatch,
-                text("%s: rank %d brings %llu bytes and rank 0 brings %zu; do all ranks run the "
-                     "same program?",
-                     here().c_str(), peer, static_cast<unsigned long long>(frame.bytes), bytes));
+    throw_error(
+        Fault::mismatch,
+        "%s: rank %d brings %llu bytes and rank 0 brings %zu; do all ranks run the same program?",
+        here().c_str(), peer, static_cast<unsigned long long>(frame.bytes), bytes);
   flow = receive_some(link, all + index * bytes, bytes, inbox.payload_bytes);
   if (flow == Flow::gone) throw_gone(Fault::died, "has died in the middle of its contribution");
   inbox.complete = flow == Flow::complete;
@@ -244,7 +244,7 @@ void TcpBootstrap::receive_from_0(void* target, std::size_t bytes, const StopCon
 void TcpBootstrap::throw_what_0_says(const Frame& frame, const StopCondition& stop) {
   std::string sentence(std::min<std::size_t>(frame.bytes, kMostWords), '\0');
   receive_from_0(sentence.data(), sentence.size(), stop);
-  throw Error(fault_from(frame.fault), text("rank %d stops: %s", rank_, sentence.c_str()));
+  throw_error(fault_from(frame.fault), "rank %d stops: %s", rank_, sentence.c_str());
 }
 
 // --- both ---

@@ -21,7 +21,7 @@ constexpr const char* kWhoSetsThem =
 const char* required(const char* variable) {
   const char* value = std::getenv(variable);
   if (value == nullptr || *value == '\0')
-    throw Error(Fault::usage, text("%s is not set (%s)", variable, kWhoSetsThem));
+    throw_error(Fault::usage, "%s is not set (%s)", variable, kWhoSetsThem);
   return value;
 }
 
@@ -31,8 +31,8 @@ int number_in(const char* variable, int least, int most) {
   int number = 0;
   const auto [rest, error] = std::from_chars(value, end, number);
   if (error != std::errc() || rest != end || number < least || number > most)
-    throw Error(Fault::usage, text("%s=%s makes no sense; a whole number from %d to %d is wanted",
-                                   variable, value, least, most));
+    throw_error(Fault::usage, "%s=%s makes no sense; a whole number from %d to %d is wanted",
+                variable, value, least, most);
   return number;
 }
 
@@ -52,9 +52,10 @@ Secret secret_from(const std::string& source, const std::string& digits) {
     secret[i] = static_cast<std::byte>(right ? 16 * high + low : 0);
   }
   if (!right)
-    throw Error(Fault::usage, text("%s does not hold a secret: %zu hexadecimal digits are wanted, "
-                                   "as 'openssl rand -hex 32' prints them",
-                                   source.c_str(), 2 * secret.size()));
+    throw_error(Fault::usage,
+                "%s does not hold a secret: %zu hexadecimal digits are wanted, as 'openssl rand "
+                "-hex 32' prints them",
+                source.c_str(), 2 * secret.size());
   return secret;
 }
 
@@ -63,16 +64,17 @@ Secret secret_in_file(const char* path) {
   const std::string source = text("RINGSIDE_SECRET_FILE=%s", path);
   const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file)
-    throw Error(Fault::usage, text("%s cannot be read: %s", source.c_str(), std::strerror(errno)));
+    throw_error(Fault::usage, "%s cannot be read: %s", source.c_str(), std::strerror(errno));
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw_system(source + ": cannot find out who owns it");
   if (!S_ISREG(status.st_mode)) throw Error(Fault::usage, source + " is no regular file");
   if (status.st_uid != ::geteuid() && status.st_uid != 0)
     throw Error(Fault::usage, source + " belongs to another user");
   if ((status.st_mode & 077) != 0)
-    throw Error(Fault::usage, text("%s is open to others (mode %03o); chmod 600 it, and draw a new "
-                                   "secret if somebody may have read this one",
-                                   source.c_str(), status.st_mode & 0777u));
+    throw_error(Fault::usage,
+                "%s is open to others (mode %03o); chmod 600 it, and draw a new secret if somebody "
+                "may have read this one",
+                source.c_str(), status.st_mode & 0777u);
   char content[256];
   const ssize_t got = ::read(file.get(), content, sizeof content);
   if (got < 0) throw_system(source + " cannot be read");
@@ -103,8 +105,8 @@ TcpOptions TcpOptions::from_environment() {
   options.size = number_in("WORLD_SIZE", 1, kMostTcpRanks);
   options.rank = number_in("RANK", 0, kMostTcpRanks - 1);
   if (options.rank >= options.size)
-    throw Error(Fault::usage, text("RANK=%d with WORLD_SIZE=%d makes no sense; ranks count from 0",
-                                   options.rank, options.size));
+    throw_error(Fault::usage, "RANK=%d with WORLD_SIZE=%d makes no sense; ranks count from 0",
+                options.rank, options.size);
   options.address = required("MASTER_ADDR");
   options.port = number_in("MASTER_PORT", 1, 65535);
   options.secret = secret_from_environment();
@@ -113,13 +115,12 @@ TcpOptions TcpOptions::from_environment() {
 
 void TcpOptions::check() const {
   if (size < 1 || size > kMostTcpRanks)
-    throw Error(Fault::usage,
-                text("%d ranks cannot be had over tcp; choose 1 to %d", size, kMostTcpRanks));
+    throw_error(Fault::usage, "%d ranks cannot be had over tcp; choose 1 to %d", size,
+                kMostTcpRanks);
   if (rank < 0 || rank >= size)
-    throw Error(Fault::usage,
-                text("rank %d does not exist; there are ranks 0 to %d", rank, size - 1));
+    throw_error(Fault::usage, "rank %d does not exist; there are ranks 0 to %d", rank, size - 1);
   if (port < (rank == 0 ? 0 : 1) || port > 65535)
-    throw Error(Fault::usage, text("rank %d cannot use port %d", rank, port));
+    throw_error(Fault::usage, "rank %d cannot use port %d", rank, port);
 }
 
 }  // namespace ringside

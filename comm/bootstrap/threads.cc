@@ -97,8 +97,7 @@ bool is_consequence(const std::exception_ptr& failure) {
 }  // namespace
 
 void run_as_threads(int size, const std::function<void(Bootstrap&)>& body) {
-  if (size < 1)
-    throw Error(Fault::usage, text("%d ranks make no ring; at least 1 is needed", size));
+  if (size < 1) throw_error(Fault::usage, "%d ranks make no ring; at least 1 is needed", size);
   Meeting meeting(size);
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;

@@ -76,9 +76,9 @@ class Mesh {
     const TcpAddress& address = addresses_[index(peer)];
     UniqueFd socket = connect_once(address, kAttempt_s, stop_, error);
     if (!socket)
-      throw Error(Fault::system,
-                  text("rank %d cannot reach rank %d at %s, for their control connection: %s",
-                       rank_, peer, address.words().c_str(), std::strerror(error)));
+      throw_error(Fault::system,
+                  "rank %d cannot reach rank %d at %s, for their control connection: %s", rank_,
+                  peer, address.words().c_str(), std::strerror(error));
     send_first_words(socket.get(),
                      Hello{.proof = credential(secret_, Side::caller, kMagic), .rank = rank_});
     called_.push_back({peer, std::move(socket)});
@@ -98,14 +98,15 @@ class Mesh {
     const Flow flow = receive_some(it.socket.get(), &it.welcome, sizeof it.welcome, it.received);
     if (flow == Flow::blocked) return;
     if (flow == Flow::gone)
-      throw Error(Fault::left, text("rank %d has taken rank %d's control connection and closed it "
-                                    "without a word: its own start has failed",
-                                    it.peer, rank_));
+      throw_error(Fault::left,
+                  "rank %d has taken rank %d's control connection and closed it without a word: "
+                  "its own start has failed",
+                  it.peer, rank_);
     if (it.welcome.proof != credential(secret_, Side::listener, kMagic))
-      throw Error(Fault::protocol,
-                  text("rank %d: who listens at %s, in rank %d's place, does not know the "
-                       "communicator's secret",
-                       rank_, addresses_[index(it.peer)].words().c_str(), it.peer));
+      throw_error(
+          Fault::protocol,
+          "rank %d: who listens at %s, in rank %d's place, does not know the communicator's secret",
+          rank_, addresses_[index(it.peer)].words().c_str(), it.peer);
     links_[index(it.peer)] = std::move(it.socket);
   }
 
@@ -132,11 +133,11 @@ std::string control_host(const std::vector<PeerInfo>& everyone, const Bootstrap&
   if (on_one_host(everyone)) return "127.0.0.1";
   std::string host = bootstrap.own_address();
   if (host.empty())
-    throw Error(Fault::system,
-                text("the ranks are on several hosts, and the bootstrap %s does not know by which "
-                     "address they reach this one; start them with RANK, WORLD_SIZE, MASTER_ADDR "
-                     "and MASTER_PORT",
-                     bootstrap.name()));
+    throw_error(
+        Fault::system,
+        "the ranks are on several hosts, and the bootstrap %s does not know by which address they "
+        "reach this one; start them with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT",
+        bootstrap.name());
   return host;
 }
 

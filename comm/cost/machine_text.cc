@@ -64,8 +64,7 @@ class Reader {
 
  private:
   [[noreturn]] void refuse(const std::string& why) const {
-    throw Error(Fault::usage,
-                ringside::text("%s, line %d: %s", where_.c_str(), line_, why.c_str()));
+    throw_error(Fault::usage, "%s, line %d: %s", where_.c_str(), line_, why.c_str());
   }
 
   // Before anything is quoted in a sentence.

@@ -35,10 +35,10 @@ std::string CallContext::here() const {
 void CallContext::check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t wanted,
                              Where where) const {
   if (end.overtaken())
-    throw Error(Fault::protocol,
-                text("%s, %s: a flag from rank %d is out of sequence; its slots were overwritten "
-                     "before they were read",
-                     here().c_str(), where().c_str(), from_rank));
+    throw_error(Fault::protocol,
+                "%s, %s: a flag from rank %d is out of sequence; its slots were overwritten before "
+                "they were read",
+                here().c_str(), where().c_str(), from_rank);
   if (end.flag().fingerprint == wanted) [[likely]]
     return;
   throw_mismatched_message(from_rank, end.flag().fingerprint, where);
@@ -52,12 +52,10 @@ void CallContext::throw_mismatched_message(int from_rank, std::uint32_t theirs, 
       status_page == nullptr ? std::nullopt : status_page->find(theirs);
   // A flag of no call that the sender has made, while this very call stands on its status page.
   if (status_page != nullptr && !meant && status_page->find(wanted))
-    throw Error(
-        Fault::protocol,
-        text("%s, %s: a flag from %s is damaged: it has come in this call, with the "
-             "fingerprint of none (%08x in place of %08x). Memory or a transport has "
-             "changed it on its way",
-             here().c_str(), where().c_str(), peers_.who(from_rank).c_str(), theirs, wanted));
+    throw_error(Fault::protocol,
+                "%s, %s: a flag from %s is damaged: it has come in this call, with the fingerprint "
+                "of none (%08x in place of %08x). Memory or a transport has changed it on its way",
+                here().c_str(), where().c_str(), peers_.who(from_rank).c_str(), theirs, wanted);
   throw_different(from_rank, meant);
 }
 
@@ -67,11 +65,10 @@ void CallContext::throw_different(int peer, const std::optional<Call>& theirs) c
       theirs ? text("%s is in %s: %s", who.c_str(), describe(theirs->number, theirs->what).c_str(),
                     what_differs(peer, *theirs).c_str())
              : text("%s is in another call, no longer on its status page", who.c_str());
-  throw Error(
-      Fault::mismatch,
-      text("%s: the ranks are doing different things; %s. Every rank must make the same calls "
-           "in the same order",
-           here().c_str(), what.c_str()));
+  throw_error(Fault::mismatch,
+              "%s: the ranks are doing different things; %s. Every rank must make the same calls "
+              "in the same order",
+              here().c_str(), what.c_str());
 }
 
 // The calls may be alike and their fingerprints not: then collectives before them differed, and
@@ -120,7 +117,7 @@ void CallContext::check_alarm() {
   const bool aborted = peers_.status_page().state() == RankState::broken;
   if (!aborted && !peers_.alarmed()) return;
   const Error cause = aborted ? peers_.status_page().cause() : peers_.alarm_cause();
-  throw Error(cause.fault(), text("%s: %s", here().c_str(), cause.what()));
+  throw_error(cause.fault(), "%s: %s", here().c_str(), cause.what());
 }
 
 void CallContext::check(int peer, Ready ready, Where where) {
@@ -139,9 +136,8 @@ void CallContext::check_left(int peer, Ready ready, Where where) {
   const char* why = has_finished(*status_page, call_)
                         ? "it finished this call, so what it sent was lost on its way"
                         : "so it called fewer collectives than the others";
-  throw Error(Fault::left,
-              text("%s: %s has left (it destroyed its communicator, %s); seen while %s",
-                   here().c_str(), peers_.who(peer).c_str(), why, where().c_str()));
+  throw_error(Fault::left, "%s: %s has left (it destroyed its communicator, %s); seen while %s",
+              here().c_str(), peers_.who(peer).c_str(), why, where().c_str());
 }
 
 // Flags tell when a message belongs to another call. But two calls may use different channels, and
@@ -162,8 +158,8 @@ void CallContext::check_stopped(Where where) {
   if (!stopping_since_) stopping_since_ = now;
   if (const std::optional<int> dead = peers_.find_dead()) throw_dead(*dead, where);
   if (now - *stopping_since_ > kLastWords)
-    throw Error(Fault::interrupted, text("%s, %s: stopped by signal %d", here().c_str(),
-                                         where().c_str(), interrupted_->load()));
+    throw_error(Fault::interrupted, "%s, %s: stopped by signal %d", here().c_str(), where().c_str(),
+                interrupted_->load());
 }
 
 void CallContext::check_dead(Ready ready, Where where) {
@@ -178,10 +174,10 @@ void CallContext::throw_dead(int peer, Where where) {
   const StatusPage* status_page = peers_.status_page_of(peer);
   if (status_page != nullptr && status_page->state() == RankState::broken) {
     const Error cause = status_page->cause();
-    throw Error(cause.fault(), text("%s: %s", here().c_str(), cause.what()));
+    throw_error(cause.fault(), "%s: %s", here().c_str(), cause.what());
   }
-  throw Error(Fault::died, text("%s: %s has died; seen while %s", here().c_str(),
-                                peers_.who(peer).c_str(), where().c_str()));
+  throw_error(Fault::died, "%s: %s has died; seen while %s", here().c_str(),
+              peers_.who(peer).c_str(), where().c_str());
 }
 
 // Everybody's time is up at the same moment. If another rank has spoken while this one read the
@@ -190,9 +186,8 @@ void CallContext::throw_dead(int peer, Where where) {
 void CallContext::throw_late(double waited_s, double timeout_s, Where where) {
   const std::string cause = Report(peers_).cause(call_);
   check_alarm();
-  throw Error(Fault::timeout,
-              text("%s, %s: waited %.3g s, longer than RINGSIDE_TIMEOUT=%g allows; %s",
-                   here().c_str(), where().c_str(), waited_s, timeout_s, cause.c_str()));
+  throw_error(Fault::timeout, "%s, %s: waited %.3g s, longer than RINGSIDE_TIMEOUT=%g allows; %s",
+              here().c_str(), where().c_str(), waited_s, timeout_s, cause.c_str());
 }
 
 // Late is not wrong. Somebody may be reading a large file, or sit in a debugger.

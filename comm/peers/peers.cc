@@ -91,14 +91,14 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
 // Throws what every rank throws, as all know the same.
 void Peers::choose_routes() {
   if (routes_->size() > kMostRoutes)
-    throw Error(Fault::usage, text("there are more than %zu transports", kMostRoutes));
+    throw_error(Fault::usage, "there are more than %zu transports", kMostRoutes);
   row_of_.assign(index(size_), kMostRoutes);
   for (int a = 0; a < size_; ++a)
     for (int b = a + 1; b < size_; ++b) {
       const Way it = way(a, b);
       if (it.row < 0)
-        throw Error(Fault::usage,
-                    text("rank %d and rank %d cannot reach each other: %s", a, b, it.why.c_str()));
+        throw_error(Fault::usage, "rank %d and rank %d cannot reach each other: %s", a, b,
+                    it.why.c_str());
       if (a == rank_) row_of_[index(b)] = static_cast<std::size_t>(it.row);
       if (b == rank_) row_of_[index(a)] = static_cast<std::size_t>(it.row);
     }

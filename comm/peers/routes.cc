@@ -59,10 +59,10 @@ ControlChoice agreed_control(const Routes& routes, const std::vector<PeerInfo>& 
       const int first = way_between(routes, everyone[0], everyone[1]).row;
       if (way.row < 0 || (way.mapped && way.row == first)) continue;
       if (choice == ControlChoice::automatic) return ControlChoice::socket;
-      throw Error(Fault::usage,
-                  text("not all ranks share memory by one transport (rank %d and rank %d: %s), so "
-                       "the control channel cannot be shared; leave RINGSIDE_CONTROL=auto",
-                       a.rank, b.rank, way.transport));
+      throw_error(Fault::usage,
+                  "not all ranks share memory by one transport (rank %d and rank %d: %s), so the "
+                  "control channel cannot be shared; leave RINGSIDE_CONTROL=auto",
+                  a.rank, b.rank, way.transport);
     }
   return ControlChoice::shared;
 }

@@ -122,10 +122,10 @@ class PeerWindow {
   // not wait. Throws Error{protocol} for what cannot be a zero-copy message, Error{system} where it
   // cannot be had.
   virtual const std::byte* read_exposed(const ZeroCopyRef& ref, std::size_t bytes) {
-    throw Error(Fault::protocol,
-                text("a zero-copy message of %zu bytes (allocation %llu) came over a transport "
-                     "that has none",
-                     bytes, static_cast<unsigned long long>(ref.allocation)));
+    throw_error(Fault::protocol,
+                "a zero-copy message of %zu bytes (allocation %llu) came over a transport "
+                "that has none",
+                bytes, static_cast<unsigned long long>(ref.allocation));
   }
 };
 

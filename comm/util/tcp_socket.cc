@@ -51,8 +51,7 @@ Flow after(ssize_t moved, std::size_t bytes, std::size_t& done) {
 
 void throw_if_over(const StopCondition& stop, FunctionRef<std::string()> what) {
   if (const int signal = stop.stopped_by())
-    throw Error(Fault::interrupted,
-                text("%s, and was stopped by signal %d", what().c_str(), signal));
+    throw_error(Fault::interrupted, "%s, and was stopped by signal %d", what().c_str(), signal);
   if (stop.deadline.passed())
     throw Error(Fault::timeout, what() + ", longer than the deadline (RINGSIDE_TIMEOUT) allows");
 }
@@ -102,9 +101,10 @@ std::vector<TcpAddress> resolve(const std::string& host, int port) {
   addrinfo* list = nullptr;
   const int code = ::getaddrinfo(host.c_str(), text("%d", port).c_str(), &hints, &list);
   if (code != 0)
-    throw Error(Fault::usage, text("MASTER_ADDR=%s cannot be looked up (%s); say an address, or a "
-                                   "name that every rank's host knows",
-                                   host.c_str(), ::gai_strerror(code)));
+    throw_error(Fault::usage,
+                "MASTER_ADDR=%s cannot be looked up (%s); say an address, or a name that every "
+                "rank's host knows",
+                host.c_str(), ::gai_strerror(code));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
   std::vector<TcpAddress> addresses;
   for (const addrinfo* it = list; it != nullptr; it = it->ai_next) {
@@ -132,16 +132,17 @@ UniqueFd listen_on(const std::vector<TcpAddress>& addresses, const std::string& 
         ::listen(listener.get(), SOMAXCONN) == 0)
       return listener;
     if (errno == EADDRINUSE)
-      throw Error(Fault::system,
-                  text("%s cannot listen on %s: the port is in use, by another job or by "
-                       "another process that takes itself for rank 0; end that one, or choose "
-                       "another MASTER_PORT for all ranks",
-                       who.c_str(), where.c_str()));
+      throw_error(
+          Fault::system,
+          "%s cannot listen on %s: the port is in use, by another job or by another process that "
+          "takes itself for rank 0; end that one, or choose another MASTER_PORT for all ranks",
+          who.c_str(), where.c_str());
     if (errno != EADDRNOTAVAIL) throw_system(who + " cannot listen on " + where);
   }
-  throw Error(Fault::system, text("%s cannot listen on %s: this host has no such address; set "
-                                  "MASTER_ADDR to one of the host on which rank 0 runs",
-                                  who.c_str(), where.c_str()));
+  throw_error(Fault::system,
+              "%s cannot listen on %s: this host has no such address; set MASTER_ADDR to one of "
+              "the host on which rank 0 runs",
+              who.c_str(), where.c_str());
 }
 
 TcpAddress local_address(int socket) {

@@ -34,7 +34,7 @@ Allocations& Allocations::of_this_process() {
 
 void* Allocations::add(std::size_t bytes) {
   if (bytes > SIZE_MAX / 2)
-    throw Error(Fault::system, text("%zu bytes of shared memory cannot be had", bytes));
+    throw_error(Fault::system, "%zu bytes of shared memory cannot be had", bytes);
   const std::size_t pages = (bytes + sizeof(End) + kPageBytes - 1) / kPageBytes;
   SealedMemory memory = make_sealed_memory_on_huge_pages(
       pages * kPageBytes, "allocate() less, or use memory of another kind");
@@ -52,9 +52,8 @@ void Allocations::remove(void* memory) {
   const std::lock_guard lock(mutex_);
   const auto found = by_start_.find(static_cast<std::byte*>(memory));
   if (found == by_start_.end())
-    throw Error(Fault::usage, text("deallocate: %p is not what allocate returned, or was given "
-                                   "back before",
-                                   memory));
+    throw_error(Fault::usage,
+                "deallocate: %p is not what allocate returned, or was given back before", memory);
   const SealedMemory& it = found->second.memory;
   const std::size_t end_page = it.mapping->bytes() - kPageBytes;
   if (!it.is_from_pool)

@@ -74,15 +74,14 @@ UniqueFd receive_with_fd(int connection, Reply& reply, int owner) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   if (::recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof reply))
-    throw Error(Fault::system,
-                text("rank %d refused to hand out its shared memory and hung up: wrong secret, or "
-                     "it has run out of file descriptors (ulimit -n)",
-                     owner));
+    throw_error(Fault::system,
+                "rank %d refused to hand out its shared memory and hung up: wrong secret, or it "
+                "has run out of file descriptors (ulimit -n)",
+                owner);
   if ((message.msg_flags & MSG_CTRUNC) != 0)
-    throw Error(
-        Fault::system,
-        text("no room for the descriptor of rank %d's shared memory; allow more (ulimit -n)",
-             owner));
+    throw_error(Fault::system,
+                "no room for the descriptor of rank %d's shared memory; allow more (ulimit -n)",
+                owner);
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
       header->cmsg_len != CMSG_LEN(sizeof(int)))
@@ -188,7 +187,7 @@ bool FdRequest::ask() {
   }
   const Request request{secret_, kind_, number_};
   if (!same_user(socket_.get()))
-    throw Error(Fault::protocol, text("what answers for rank %d belongs to another user", owner_));
+    throw_error(Fault::protocol, "what answers for rank %d belongs to another user", owner_);
   if (::send(socket_.get(), &request, sizeof request, MSG_NOSIGNAL) !=
       static_cast<ssize_t>(sizeof request))
     throw_system(text("cannot ask rank %d for its shared memory", owner_));
@@ -206,10 +205,10 @@ UniqueFd FdRequest::poll(int wait_ms) {
   Reply reply{};
   UniqueFd fd = receive_with_fd(socket_.get(), reply, owner_);
   if (!fd)
-    throw Error(Fault::system,
-                text("rank %d refused to hand out %s %llu of its shared memory: it is gone", owner_,
-                     kind_ == Shared::window ? "window" : "allocation",
-                     static_cast<unsigned long long>(number_)));
+    throw_error(Fault::system,
+                "rank %d refused to hand out %s %llu of its shared memory: it is gone", owner_,
+                kind_ == Shared::window ? "window" : "allocation",
+                static_cast<unsigned long long>(number_));
   return fd;
 }
 
@@ -220,8 +219,7 @@ UniqueFd fetch_fd(const SocketName& name, const Secret& secret, Shared kind, std
     UniqueFd fd = request.poll(deadline.poll_ms(1000));
     if (fd) return fd;
     if (deadline.passed())
-      throw Error(Fault::timeout,
-                  text("rank %d did not hand out its shared memory in time", owner));
+      throw_error(Fault::timeout, "rank %d did not hand out its shared memory in time", owner);
   }
 }
 

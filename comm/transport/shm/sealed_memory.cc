@@ -90,8 +90,8 @@ std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner) {
   struct stat status {};
   const int seals = ::fcntl(fd, F_GET_SEALS);
   if (::fstat(fd, &status) != 0 || seals < 0 || (seals & kSeals) != kSeals || status.st_size <= 0)
-    throw Error(Fault::protocol,
-                text("rank %d handed out a descriptor that is not sealed memory", owner));
+    throw_error(Fault::protocol, "rank %d handed out a descriptor that is not sealed memory",
+                owner);
   const auto bytes = static_cast<std::size_t>(status.st_size);
   const int protection = access == Access::read ? PROT_READ : PROT_READ | PROT_WRITE;
   void* at = map(fd, bytes, protection, MAP_POPULATE);

@@ -129,8 +129,8 @@ class ForeignMappings {
       return nullptr;
     const Mapping& it = *known_[latest_].mapping;
     if (ref.offset_bytes > it.bytes() || bytes > it.bytes() - ref.offset_bytes)
-      throw Error(Fault::protocol,
-                  text("rank %d exposes bytes that lie outside of its allocation", owner_.rank));
+      throw_error(Fault::protocol, "rank %d exposes bytes that lie outside of its allocation",
+                  owner_.rank);
     return it.at() + ref.offset_bytes;
   }
 
@@ -157,7 +157,7 @@ class ForeignMappings {
   std::shared_ptr<Mapping> share(std::uint64_t number) const {
     std::shared_ptr<Mapping> mapping = Allocations::of_this_process().mapping(number);
     if (!mapping)
-      throw Error(Fault::left, text("rank %d has given back memory that it exposes", owner_.rank));
+      throw_error(Fault::left, "rank %d has given back memory that it exposes", owner_.rank);
     return mapping;
   }
 
@@ -235,15 +235,15 @@ std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& byt
   std::shared_ptr<Mapping> mapping;
   if (is_here) {
     mapping = LocalMappings::of_this_process().find(handle.mapping);
-    if (!mapping) throw Error(Fault::left, text("rank %d's shared memory is gone", peer));
+    if (!mapping) throw_error(Fault::left, "rank %d's shared memory is gone", peer);
   } else {
     const UniqueFd fd =
         fetch_fd(handle.socket, secret_, Shared::window, handle.window, peer, deadline);
     mapping = map_sealed_memory(fd.get(), Access::read_and_write, peer);
     if (mapping->bytes() != cells_bytes(handle.cells) + handle.data_bytes)
-      throw Error(Fault::protocol,
-                  text("rank %d handed out %zu bytes of memory, which is not what it promised",
-                       peer, mapping->bytes()));
+      throw_error(Fault::protocol,
+                  "rank %d handed out %zu bytes of memory, which is not what it promised", peer,
+                  mapping->bytes());
   }
   return std::make_unique<ShmPeerWindow>(std::move(mapping), handle.cells, owner);
 }
