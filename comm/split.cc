@@ -1,11 +1,18 @@
-// Everybody to everybody, in one batch of messages: a few bytes, a few times.
-#include "comm/split.h"
-
+// A communicator for some of another one's ranks: a bootstrap by which they exchange their few
+// bytes as messages, everybody to everybody in one batch, a few times.
 #include <algorithm>
 #include <cstring>
+#include <utility>
+#include <vector>
+
+#include "comm/bootstrap/bootstrap.h"
+#include "comm/communicator.h"
 
 namespace ringside {
+namespace {
 
+// Which ranks of the parent form this rank's group: those of its color, ordered by key and then by
+// rank. Collective. Empty for a negative color.
 std::vector<int> group_of(Communicator& parent, int color, int key) {
   struct Choice {
     int color;
@@ -26,6 +33,24 @@ std::vector<int> group_of(Communicator& parent, int color, int key) {
   return ranks;
 }
 
+class SplitBootstrap : public Bootstrap {
+ public:
+  // `ranks`: the members as the parent numbers them, in their new order; this rank is among them.
+  SplitBootstrap(Communicator& parent, std::vector<int> ranks);
+
+  int rank() const override { return rank_; }
+  int size() const override { return static_cast<int>(ranks_.size()); }
+  const char* name() const override { return "split"; }
+
+  // The parent's own deadline holds: its messages know no other.
+  void all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline deadline) override;
+
+ private:
+  Communicator& parent_;
+  std::vector<int> ranks_;
+  int rank_ = 0;
+};
+
 SplitBootstrap::SplitBootstrap(Communicator& parent, std::vector<int> ranks)
     : parent_(parent), ranks_(std::move(ranks)) {
   rank_ = static_cast<int>(std::find(ranks_.begin(), ranks_.end(), parent.rank()) - ranks_.begin());
@@ -44,6 +69,8 @@ void SplitBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void*
   }
   parent_.exchange(messages);
 }
+
+}  // namespace
 
 // A group inherits the options, but not what belongs to one communicator alone.
 std::optional<Communicator> Communicator::split(int color, int key) {
