@@ -61,8 +61,8 @@ struct Communicator::Impl {
   template <class Job>
   void carry_out(const Job& job) {
     if (const std::optional<Error> earlier = first_cause())
-      throw Error(earlier->fault(),
-                  text("the communicator is broken since an earlier call: %s", earlier->what()));
+      throw_error(earlier->fault(), "the communicator is broken since an earlier call: %s",
+                  earlier->what());
     try {
       run(job);
     } catch (const Error& error) {
@@ -152,10 +152,10 @@ struct Communicator::Impl {
     if (staging) staging->write_back();
   }
 
-  Plan plan_all_reduce(const void* send, void* recv, std::size_t count, DType dtype,
-                       Reduction reduction) const {
-    return ringside::plan_all_reduce(self, send, recv, count, dtype, reduction,
-                                     host.settings().group_ranks);
+  Plan plan(Operation what, const void* send, void* recv,
+            std::span<const std::size_t> counts = {}) const {
+    if (what.kind == Kind::all_reduce) what.root = host.settings().group_ranks;
+    return make_plan(self, what, send, recv, counts);
   }
 
   // Two threads may come here at once: one whose call fails, and one that aborts. The first one's
@@ -210,111 +210,119 @@ const Options& Communicator::options() const { return impl_->options; }
 
 void Communicator::all_reduce(const void* send, void* recv, std::size_t count, DType dtype,
                               Reduction reduction) {
-  impl_->now(impl_->plan_all_reduce(send, recv, count, dtype, reduction));
+  impl_->now(impl_->plan({Kind::all_reduce, dtype, reduction, 0, count}, send, recv));
 }
 Work Communicator::all_reduce_async(const void* send, void* recv, std::size_t count, DType dtype,
                                     Reduction reduction) {
-  return impl_->later(impl_->plan_all_reduce(send, recv, count, dtype, reduction));
+  return impl_->later(impl_->plan({Kind::all_reduce, dtype, reduction, 0, count}, send, recv));
 }
 
 void Communicator::reduce_scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,
                                   Reduction reduction) {
-  impl_->now(plan_reduce_scatter(impl_->self, send, recv, recv_count, dtype, reduction));
+  impl_->now(impl_->plan({Kind::reduce_scatter, dtype, reduction, 0, recv_count}, send, recv));
 }
 Work Communicator::reduce_scatter_async(const void* send, void* recv, std::size_t recv_count,
                                         DType dtype, Reduction reduction) {
-  return impl_->later(plan_reduce_scatter(impl_->self, send, recv, recv_count, dtype, reduction));
+  return impl_->later(
+      impl_->plan({Kind::reduce_scatter, dtype, reduction, 0, recv_count}, send, recv));
 }
 
 void Communicator::all_gather(const void* send, void* recv, std::size_t send_count, DType dtype) {
-  impl_->now(plan_all_gather(impl_->self, send, recv, send_count, dtype));
+  impl_->now(impl_->plan({Kind::all_gather, dtype, Reduction::sum, 0, send_count}, send, recv));
 }
 Work Communicator::all_gather_async(const void* send, void* recv, std::size_t send_count,
                                     DType dtype) {
-  return impl_->later(plan_all_gather(impl_->self, send, recv, send_count, dtype));
+  return impl_->later(
+      impl_->plan({Kind::all_gather, dtype, Reduction::sum, 0, send_count}, send, recv));
 }
 
 void Communicator::reduce_scatter_v(const void* send, void* recv,
                                     std::span<const std::size_t> counts, DType dtype,
                                     Reduction reduction) {
-  impl_->now(plan_reduce_scatter_v(impl_->self, send, recv, counts, dtype, reduction));
+  impl_->now(impl_->plan({Kind::reduce_scatter_v, dtype, reduction}, send, recv, counts));
 }
 Work Communicator::reduce_scatter_v_async(const void* send, void* recv,
                                           std::span<const std::size_t> counts, DType dtype,
                                           Reduction reduction) {
-  return impl_->later(plan_reduce_scatter_v(impl_->self, send, recv, counts, dtype, reduction));
+  return impl_->later(impl_->plan({Kind::reduce_scatter_v, dtype, reduction}, send, recv, counts));
 }
 
 void Communicator::all_gather_v(const void* send, void* recv, std::span<const std::size_t> counts,
                                 DType dtype) {
-  impl_->now(plan_all_gather_v(impl_->self, send, recv, counts, dtype));
+  impl_->now(impl_->plan({Kind::all_gather_v, dtype}, send, recv, counts));
 }
 Work Communicator::all_gather_v_async(const void* send, void* recv,
                                       std::span<const std::size_t> counts, DType dtype) {
-  return impl_->later(plan_all_gather_v(impl_->self, send, recv, counts, dtype));
+  return impl_->later(impl_->plan({Kind::all_gather_v, dtype}, send, recv, counts));
 }
 
 void Communicator::broadcast(void* buffer, std::size_t count, DType dtype, int root) {
-  impl_->now(plan_broadcast(impl_->self, buffer, count, dtype, root));
+  impl_->now(impl_->plan({Kind::broadcast, dtype, Reduction::sum, root, count}, buffer, buffer));
 }
 Work Communicator::broadcast_async(void* buffer, std::size_t count, DType dtype, int root) {
-  return impl_->later(plan_broadcast(impl_->self, buffer, count, dtype, root));
+  return impl_->later(
+      impl_->plan({Kind::broadcast, dtype, Reduction::sum, root, count}, buffer, buffer));
 }
 
 void Communicator::reduce(const void* send, void* recv, std::size_t count, DType dtype,
                           Reduction reduction, int root) {
-  impl_->now(plan_reduce(impl_->self, send, recv, count, dtype, reduction, root));
+  impl_->now(impl_->plan({Kind::reduce, dtype, reduction, root, count}, send, recv));
 }
 Work Communicator::reduce_async(const void* send, void* recv, std::size_t count, DType dtype,
                                 Reduction reduction, int root) {
-  return impl_->later(plan_reduce(impl_->self, send, recv, count, dtype, reduction, root));
+  return impl_->later(impl_->plan({Kind::reduce, dtype, reduction, root, count}, send, recv));
 }
 
 void Communicator::gather(const void* send, void* recv, std::size_t send_count, DType dtype,
                           int root) {
-  impl_->now(plan_gather(impl_->self, send, recv, send_count, dtype, root));
+  impl_->now(impl_->plan({Kind::gather, dtype, Reduction::sum, root, send_count}, send, recv));
 }
 Work Communicator::gather_async(const void* send, void* recv, std::size_t send_count, DType dtype,
                                 int root) {
-  return impl_->later(plan_gather(impl_->self, send, recv, send_count, dtype, root));
+  return impl_->later(
+      impl_->plan({Kind::gather, dtype, Reduction::sum, root, send_count}, send, recv));
 }
 
 void Communicator::scatter(const void* send, void* recv, std::size_t recv_count, DType dtype,
                            int root) {
-  impl_->now(plan_scatter(impl_->self, send, recv, recv_count, dtype, root));
+  impl_->now(impl_->plan({Kind::scatter, dtype, Reduction::sum, root, recv_count}, send, recv));
 }
 Work Communicator::scatter_async(const void* send, void* recv, std::size_t recv_count, DType dtype,
                                  int root) {
-  return impl_->later(plan_scatter(impl_->self, send, recv, recv_count, dtype, root));
+  return impl_->later(
+      impl_->plan({Kind::scatter, dtype, Reduction::sum, root, recv_count}, send, recv));
 }
 
 void Communicator::all_to_all(const void* send, void* recv, std::size_t count, DType dtype) {
-  impl_->now(plan_all_to_all(impl_->self, send, recv, count, dtype));
+  impl_->now(impl_->plan({Kind::all_to_all, dtype, Reduction::sum, 0, count}, send, recv));
 }
 Work Communicator::all_to_all_async(const void* send, void* recv, std::size_t count, DType dtype) {
-  return impl_->later(plan_all_to_all(impl_->self, send, recv, count, dtype));
+  return impl_->later(impl_->plan({Kind::all_to_all, dtype, Reduction::sum, 0, count}, send, recv));
 }
 
 Work Communicator::all_reduce_on(void* stream, const void* send, void* recv, std::size_t count,
                                  DType dtype, Reduction reduction) {
-  return impl_->enqueue(impl_->plan_all_reduce(send, recv, count, dtype, reduction), stream);
+  return impl_->enqueue(impl_->plan({Kind::all_reduce, dtype, reduction, 0, count}, send, recv),
+                        stream);
 }
 Work Communicator::reduce_scatter_on(void* stream, const void* send, void* recv,
                                      std::size_t recv_count, DType dtype, Reduction reduction) {
-  return impl_->enqueue(plan_reduce_scatter(impl_->self, send, recv, recv_count, dtype, reduction),
-                        stream);
+  return impl_->enqueue(
+      impl_->plan({Kind::reduce_scatter, dtype, reduction, 0, recv_count}, send, recv), stream);
 }
 Work Communicator::all_gather_on(void* stream, const void* send, void* recv, std::size_t send_count,
                                  DType dtype) {
-  return impl_->enqueue(plan_all_gather(impl_->self, send, recv, send_count, dtype), stream);
+  return impl_->enqueue(
+      impl_->plan({Kind::all_gather, dtype, Reduction::sum, 0, send_count}, send, recv), stream);
 }
 Work Communicator::broadcast_on(void* stream, void* buffer, std::size_t count, DType dtype,
                                 int root) {
-  return impl_->enqueue(plan_broadcast(impl_->self, buffer, count, dtype, root), stream);
+  return impl_->enqueue(
+      impl_->plan({Kind::broadcast, dtype, Reduction::sum, root, count}, buffer, buffer), stream);
 }
 
-void Communicator::barrier() { impl_->now(plan_barrier(impl_->self)); }
-Work Communicator::barrier_async() { return impl_->later(plan_barrier(impl_->self)); }
+void Communicator::barrier() { impl_->now(impl_->plan({}, nullptr, nullptr)); }
+Work Communicator::barrier_async() { return impl_->later(impl_->plan({}, nullptr, nullptr)); }
 
 void Communicator::exchange(const std::vector<Message>& messages) {
   impl_->now(checked(impl_->self, messages));
@@ -343,7 +351,7 @@ void Communicator::abort(const std::string& reason) {
 
 void Communicator::write_flight(const std::string& folder) const {
   const std::string problem = ringside::write_flight(impl_->peers, folder, "asked");
-  if (!problem.empty()) throw Error(Fault::system, text("rank %d: %s", rank(), problem.c_str()));
+  if (!problem.empty()) throw_error(Fault::system, "rank %d: %s", rank(), problem.c_str());
 }
 
 std::vector<RankInfo> Communicator::ranks() const {

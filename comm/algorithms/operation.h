@@ -16,6 +16,7 @@
 #include <string>
 
 #include "comm/algorithm.h"
+#include "comm/algorithms/chunks.h"
 #include "kernels/dtype.h"
 #include "kernels/reduction.h"
 
@@ -134,6 +135,14 @@ constexpr bool is_ragged(Kind kind) { return traits(kind).counts == Counts::all_
 constexpr std::size_t length_of(Extent extent, bool is_root, std::size_t whole, std::size_t part) {
   if (extent == Extent::none || (extent == Extent::whole_on_root && !is_root)) return 0;
   return extent == Extent::part ? part : whole;
+}
+
+// Into how many chunks the whole is cut. A broadcast passes all of it on, as chunk 0.
+constexpr int chunks_in(Kind kind, int ranks) { return kind == Kind::broadcast ? 1 : ranks; }
+// The chunks of an operation whose ranks have no counts of their own.
+constexpr Chunks even_chunks(const Operation& what, int ranks) {
+  const auto parts = static_cast<std::size_t>(in_parts(what.kind) ? ranks : 1);
+  return {what.count * parts, chunks_in(what.kind, ranks)};
 }
 
 // All of a call but its count, in 56 bits. What has a root has no layout.

@@ -50,9 +50,8 @@ SimulatedCall simulated_call(const Machine& machine, const Question& it) {
   call.calls = it.calls;
   call.element_bytes = each;
   call.whole_bytes = whole;
-  call.chunks = is_ragged(it.kind)
-                    ? Chunks{it.counts}
-                    : Chunks{whole / each, it.kind == Kind::broadcast ? 1 : it.ranks};
+  call.chunks =
+      is_ragged(it.kind) ? Chunks{it.counts} : Chunks{whole / each, chunks_in(it.kind, it.ranks)};
   const Algorithm algorithm =
       it.kind == Kind::all_reduce ? it.algorithm : traits(it.kind).algorithm;
   const bool mesh = !traits(algorithm).ring_only;

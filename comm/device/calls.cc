@@ -59,19 +59,18 @@ ExecutorInUse DeviceCalls::executor() const {
 
 void DeviceCalls::check_stream(Device::Stream stream) const {
   if (group_->takes_stream(stream)) return;
-  throw Error(Fault::usage,
-              text("rank %d: this stream waits for work that names no stream, and ranks that are "
-                   "threads of one process could wait for each other so; make it with "
-                   "cudaStreamNonBlocking",
-                   ring_.rank));
+  throw_error(
+      Fault::usage,
+      "rank %d: this stream waits for work that names no stream, and ranks that are threads of one "
+      "process could wait for each other so; make it with cudaStreamNonBlocking",
+      ring_.rank);
 }
 
 std::optional<DeviceChoice> DeviceCalls::takes(Plan& plan) {
-  const BufferBytes bytes = buffer_bytes(plan, ring_);
-  const bool input = bytes.input > 0 && is_here(plan.input);
-  const bool output = bytes.output > 0 && is_here(plan.output);
+  const bool input = plan.input_count > 0 && is_here(plan.input);
+  const bool output = plan.output_count > 0 && is_here(plan.output);
   if (!input && !output) return std::nullopt;
-  const bool all = input == (bytes.input > 0) && output == (bytes.output > 0);
+  const bool all = input == (plan.input_count > 0) && output == (plan.output_count > 0);
   const DeviceChoice choice = choose(plan.what);
   if (!all || choice.executor == ExecutorChoice::host) return std::nullopt;
   plan.what.on_device = true;
@@ -108,7 +107,7 @@ ExecutorInUse DeviceCalls::executor_for(const Operation& what) const {
 std::optional<Staging> DeviceCalls::stage(Plan& plan) {
   if (!is_here(plan.input) && !is_here(plan.output)) return std::nullopt;
   std::optional<Staging> staging(group_->device());
-  staging->stage(plan, ring_);
+  staging->stage(plan);
   return staging;
 }
 
@@ -123,11 +122,11 @@ std::optional<Staging> DeviceCalls::stage(std::vector<Message>& messages) {
 
 // --- under way ---
 
-void DeviceCalls::watch(const DeviceGroup::Ticket& ticket, Waiter& waiter) {
+void DeviceCalls::watch(Device::Event done, Waiter& waiter) {
   const auto where = [&] { return "waiting for the device" + group_->waits_for(); };
   waiter.wait(
-      group_->awaited(), [&] { return group_->is_done(ticket) || group_->mismatched_message(); },
-      where);
+      group_->awaited(),
+      [&] { return group_->device().is_done(done) || group_->mismatched_message(); }, where);
   if (const std::optional<DeviceGroup::MismatchedMessage> it = group_->mismatched_message())
     waiter.call().throw_mismatched_message(it->rank, it->fingerprint, where);
   // A rank that fails raises the alarm and then lets its streams run out, with whatever they hold.
@@ -137,30 +136,28 @@ void DeviceCalls::watch(const DeviceGroup::Ticket& ticket, Waiter& waiter) {
 
 void DeviceCalls::carry_out(const Plan& plan, const DeviceChoice& choice, std::uint32_t fingerprint,
                             Waiter& waiter) {
-  DeviceGroup::Ticket ticket;
+  Device::Event done;
   {
     const std::lock_guard lock(group_mutex_);
-    ticket = group_->enqueue(plan, choice, fingerprint, nullptr);
-    last_ = ticket;
+    last_ = done = group_->enqueue(plan, choice, fingerprint, nullptr);
   }
-  watch(ticket, waiter);
+  watch(done, waiter);
   const std::lock_guard lock(group_mutex_);
-  last_.reset();
-  group_->give_back(ticket);
+  last_ = nullptr;
+  group_->give_back(done);
 }
 
 Work DeviceCalls::enqueue(const Plan& plan, const DeviceChoice& choice, const Call& entry,
                           Device::Stream stream, std::function<void(const Error&)> fail) {
-  DeviceGroup::Ticket ticket;
+  Device::Event done;
   {
     const std::lock_guard lock(group_mutex_);
-    ticket = group_->enqueue(plan, choice, entry.fingerprint, stream);
-    last_ = ticket;
+    last_ = done = group_->enqueue(plan, choice, entry.fingerprint, stream);
   }
-  return watchers_.submit([this, ticket, entry, fail = std::move(fail)] {
+  return watchers_.submit([this, done, entry, fail = std::move(fail)] {
     try {
       watched_.enter(entry);
-      watch(ticket, watcher_);
+      watch(done, watcher_);
     } catch (const Error& error) {
       fail(error);
       wait_for_end();
@@ -172,8 +169,8 @@ Work DeviceCalls::enqueue(const Plan& plan, const DeviceChoice& choice, const Ca
       throw sentence;
     }
     const std::lock_guard lock(group_mutex_);
-    if (last_ && last_->done == ticket.done) last_.reset();
-    group_->give_back(ticket);
+    if (last_ == done) last_ = nullptr;
+    group_->give_back(done);
   });
 }
 
@@ -204,9 +201,9 @@ void DeviceCalls::break_off() noexcept {
 // back.
 void DeviceCalls::wait_for_end() noexcept {
   const std::lock_guard lock(group_mutex_);
-  if (!last_) return;
+  if (last_ == nullptr) return;
   try {
-    for (int i = 0; i < 5'000 && !group_->is_done(*last_); ++i) {
+    for (int i = 0; i < 5'000 && !group_->device().is_done(last_); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       group_->break_off();
     }

@@ -65,7 +65,7 @@ class DeviceCalls {
   DeviceCalls(std::unique_ptr<DeviceGroup> group, Peers& peers, const Options& options);
 
   DeviceChoice choose(const Operation& what) const;
-  void watch(const DeviceGroup::Ticket& ticket, Waiter& waiter);
+  void watch(Device::Event done, Waiter& waiter);
   bool is_here(const void* address) { return address != nullptr && group_->device().owns(address); }
 
   std::unique_ptr<DeviceGroup> group_;
@@ -73,9 +73,9 @@ class DeviceCalls {
   Algorithm algorithm_;
   CallContext watched_;
   Waiter watcher_;
-  std::optional<DeviceGroup::Ticket> last_;
-  std::mutex group_mutex_;  // tickets are given back by the thread that watches
-  WorkQueue watchers_;      // last, so that it ends first
+  Device::Event last_ = nullptr;  // the end of the last call under way
+  std::mutex group_mutex_;        // events are given back by the thread that watches
+  WorkQueue watchers_;            // last, so that it ends first
 };
 
 }  // namespace ringside

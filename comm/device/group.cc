@@ -91,18 +91,17 @@ std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers
   const auto fail_together = [&](const std::vector<DeviceOffer>& all) {
     for (std::size_t peer = 0; peer < all.size(); ++peer)
       if (all[peer].sentence[0] != '\0')
-        throw Error(Fault::system, text("rank %zu could not start: %s", peer, all[peer].sentence));
+        throw_error(Fault::system, "rank %zu could not start: %s", peer, all[peer].sentence);
   };
   fail_together(offers);
   for (std::size_t peer = 0; peer < offers.size(); ++peer) {
     const DeviceOffer &it = offers[peer], &first = offers[0];
     if (it.executor != first.executor || it.slot_bytes != first.slot_bytes ||
         it.stream_slot_bytes != first.stream_slot_bytes)
-      throw Error(
-          Fault::usage,
-          text("rank %zu chose another executor (RINGSIDE_EXECUTOR) or other slots on the device "
-               "than rank 0; all ranks must choose alike",
-               peer));
+      throw_error(Fault::usage,
+                  "rank %zu chose another executor (RINGSIDE_EXECUTOR) or other slots on the "
+                  "device than rank 0; all ranks must choose alike",
+                  peer);
     group->facts_.push_back(it.facts);
   }
   group->capabilities_ = capabilities_of(group->facts_, options.executor);
@@ -112,14 +111,14 @@ std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers
   if (group->capabilities_.executor == ExecutorChoice::host) return group;
 
   attempt(mine.sentence, [&] {
-    group->make_own(group->capabilities_);
+    group->make_own();
     mine.handle = group->device_->share(group->window_);
   });
   offers = bootstrap.all_gather(mine, deadline);
   fail_together(offers);
   std::vector<DeviceHandle> handles;
   for (const DeviceOffer& it : offers) handles.push_back(it.handle);
-  attempt(mine.sentence, [&] { group->open_peers(group->facts_, handles); });
+  attempt(mine.sentence, [&] { group->open_peers(handles); });
   const std::uint32_t everyone = (std::uint32_t{1} << peers.size()) - 1;
   mine.exposes = (group->common_.readers | std::uint32_t{1} << peers.rank()) == everyone &&
                  group->common_.zero_copy_from_bytes <= group->layout_.slot_bytes;
@@ -135,8 +134,8 @@ std::unique_ptr<DeviceGroup> DeviceGroup::open(Bootstrap& bootstrap, const Peers
   return group;
 }
 
-void DeviceGroup::make_own(const DeviceCapabilities& capabilities) {
-  layout_ = {size_, capabilities.blocks, kDeviceSlots, lines(options_.device_slot_bytes)};
+void DeviceGroup::make_own() {
+  layout_ = {size_, capabilities_.blocks, kDeviceSlots, lines(options_.device_slot_bytes)};
   const std::size_t stream_slot = lines(options_.stream_slot_bytes);
   const Memory at(layout_, stream_slot);
   window_ = device_->allocate(at.total);
@@ -148,7 +147,7 @@ void DeviceGroup::make_own(const DeviceCapabilities& capabilities) {
   stream_ = device_->make_stream();
   begin_ = device_->make_event();
 
-  if (capabilities.executor == ExecutorChoice::stream) connection_.out = device_->make_stream();
+  if (capabilities_.executor == ExecutorChoice::stream) connection_.out = device_->make_stream();
   connection_.in = stream_;
   connection_.received = device_->make_event();
   for (int i = 0; i < 2; ++i) {
@@ -173,15 +172,14 @@ void DeviceGroup::make_own(const DeviceCapabilities& capabilities) {
   common_.zero_copy_from_bytes = options_.zero_copy_from_bytes;
 }
 
-void DeviceGroup::open_peers(const std::vector<DeviceFacts>& facts,
-                             const std::vector<DeviceHandle>& handles) {
+void DeviceGroup::open_peers(const std::vector<DeviceHandle>& handles) {
   const Memory at(layout_, connection_.slot_bytes);
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_) continue;
-    unsigned char* window = device_->open(facts[index(peer)], handles[index(peer)]);
+    unsigned char* window = device_->open(facts_[index(peer)], handles[index(peer)]);
     windows_[index(peer)] = window;
     common_.of[peer] = {window + at.slots, reinterpret_cast<DeviceCell*>(window)};
-    if (device_->lets_read(facts[index(peer)])) common_.readers |= std::uint32_t{1} << peer;
+    if (device_->lets_read(facts_[index(peer)])) common_.readers |= std::uint32_t{1} << peer;
     auto* const cells = reinterpret_cast<DeviceCell*>(window + at.stream_cells);
     if (peer == Ring{rank_, size_}.right().rank) {
       connection_.right_cells = cells;
@@ -212,14 +210,14 @@ Device::Event DeviceGroup::event() {
   return it;
 }
 
-DeviceGroup::Ticket DeviceGroup::enqueue(const Plan& plan, const DeviceChoice& choice,
-                                         std::uint32_t fingerprint, Device::Stream stream) {
+Device::Event DeviceGroup::enqueue(const Plan& plan, const DeviceChoice& choice,
+                                   std::uint32_t fingerprint, Device::Stream stream) {
   if (stream == nullptr) {
     stream = stream_;
     device_->wait_for_default(stream);
   }
   // Calls of one communicator come one after the other, whatever streams they are made on.
-  if (any_ && stream != last_stream_) device_->wait_for(stream, last_);
+  if (last_ != nullptr && stream != last_stream_) device_->wait_for(stream, last_);
   if (choice.executor == ExecutorChoice::device) {
     const DeviceCall call = device_call(plan, choice.algorithm, fingerprint);
     device_->launch(stream, call, blocks_for(call));
@@ -229,10 +227,9 @@ DeviceGroup::Ticket DeviceGroup::enqueue(const Plan& plan, const DeviceChoice& c
   if (last_ == nullptr) last_ = device_->make_event();
   device_->record(last_, stream);
   last_stream_ = stream;
-  any_ = true;
-  const Ticket ticket{event()};
-  device_->record(ticket.done, stream);
-  return ticket;
+  const Device::Event done = event();
+  device_->record(done, stream);
+  return done;
 }
 
 void DeviceGroup::enqueue_on_streams(const Plan& plan, Algorithm algorithm,
@@ -280,7 +277,7 @@ DeviceCall DeviceGroup::device_call(const Plan& from, Algorithm algorithm,
   call.element_bytes = from.element_bytes;
   call.input_first = from.input_first;
   call.output_first = from.output_first;
-  call.chunks = from.what.kind == Kind::broadcast ? 1 : size_;
+  call.chunks = chunks_in(from.what.kind, size_);
   for (int chunk = 0; chunk < call.chunks; ++chunk) {
     const Range r = from.chunks[chunk];
     call.chunk_begin[chunk] = r.begin;
@@ -364,7 +361,7 @@ DeviceGroup::~DeviceGroup() {
 // not end is left where it is: memory that a kernel uses is never freed.
 void DeviceGroup::part() {
   const auto start = std::chrono::steady_clock::now();
-  while (any_ && !device_->is_done(last_)) {
+  while (last_ != nullptr && !device_->is_done(last_)) {
     if (std::chrono::steady_clock::now() - start > kEndsWithin) return;
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }

@@ -58,16 +58,12 @@ class DeviceGroup {
   // A one-shot or two-shot message must fit the slots of all blocks together.
   std::size_t one_shot_most_bytes() const;
 
-  // A call under way.
-  struct Ticket {
-    Device::Event done = nullptr;
-  };
   // Enqueues a call on `stream`, or on a stream of this object's own if that is null. The choice is
-  // the device executor or the stream executor.
-  Ticket enqueue(const Plan& plan, const DeviceChoice& choice, std::uint32_t fingerprint,
-                 Device::Stream stream);
-  bool is_done(const Ticket& ticket) { return device_->is_done(ticket.done); }
-  void give_back(Ticket ticket) { events_.push_back(ticket.done); }
+  // the device executor or the stream executor. Gives the event that is done when the call is; it
+  // is to be given back then.
+  Device::Event enqueue(const Plan& plan, const DeviceChoice& choice, std::uint32_t fingerprint,
+                        Device::Stream stream);
+  void give_back(Device::Event done) { events_.push_back(done); }
 
   // A message of another call was found: its sender, and its fingerprint. Or none.
   struct MismatchedMessage {
@@ -87,8 +83,8 @@ class DeviceGroup {
   DeviceGroup(int rank, int size, const Options& options);
 
   struct Memory;  // where everything is in a window
-  void make_own(const DeviceCapabilities& capabilities);
-  void open_peers(const std::vector<DeviceFacts>& facts, const std::vector<DeviceHandle>& handles);
+  void make_own();
+  void open_peers(const std::vector<DeviceHandle>& handles);
   DeviceCall device_call(const Plan& plan, Algorithm algorithm, std::uint32_t fingerprint) const;
   bool exposes_all_of(const DeviceCall& call) const;
   int blocks_for(const DeviceCall& call) const;
@@ -113,11 +109,10 @@ class DeviceGroup {
   StreamConnection connection_;
   Device::Stream stream_ = nullptr;
   Device::Stream last_stream_ = nullptr;
-  Device::Event last_ = nullptr;  // the end of the last call
+  Device::Event last_ = nullptr;  // the end of the last call; null before the first
   Device::Event begin_ = nullptr;
-  std::vector<Device::Event> made_;    // for tickets; a call that fails does not give its back
+  std::vector<Device::Event> made_;    // for calls; one that fails does not give its back
   std::vector<Device::Event> events_;  // of these, to be used again
-  bool any_ = false;                   // a call has been made
   std::mutex break_mutex_;
   bool broken_ = false;
   DeviceCell far_[StreamConnection::kSlots + 1] = {};  // what flags are pushed to then

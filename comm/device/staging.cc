@@ -3,15 +3,6 @@
 
 namespace ringside {
 
-BufferBytes buffer_bytes(const Plan& plan, const Ring& ring) {
-  const OperationTraits& it = traits(plan.what.kind);
-  const bool is_root = ring.rank == plan.what.root;
-  const std::size_t whole = plan.chunks.total() * plan.element_bytes;
-  const bool in_parts = it.input == Extent::part || it.output == Extent::part;
-  const std::size_t part = in_parts ? plan.chunks[ring.rank].count * plan.element_bytes : 0;
-  return {length_of(it.input, is_root, whole, part), length_of(it.output, is_root, whole, part)};
-}
-
 std::byte* Staging::staged(const void* address, std::size_t bytes, bool reads, bool writes) {
   Copy& copy = copies_.emplace_back();
   copy.there = const_cast<void*>(address);
@@ -24,16 +15,17 @@ std::byte* Staging::staged(const void* address, std::size_t bytes, bool reads, b
   return copy.here.data();
 }
 
-void Staging::stage(Plan& plan, const Ring& ring) {
-  const BufferBytes bytes = buffer_bytes(plan, ring);
+void Staging::stage(Plan& plan) {
+  const std::size_t input_bytes = plan.input_count * plan.element_bytes;
+  const std::size_t output_bytes = plan.output_count * plan.element_bytes;
   const bool one = plan.what.kind == Kind::broadcast;  // one buffer, in and out
   const void* const output = plan.output;
-  if (bytes.output > 0 && device_->owns(output))
-    plan.output = staged(output, bytes.output, one, !one || ring.rank != plan.what.root);
+  if (output_bytes > 0 && device_->owns(output))
+    plan.output = staged(output, output_bytes, one, !one || plan.input_count == 0);
   if (one)
     plan.input = plan.output;
-  else if (bytes.input > 0 && device_->owns(plan.input))
-    plan.input = staged(plan.input, bytes.input, true, false);
+  else if (input_bytes > 0 && device_->owns(plan.input))
+    plan.input = staged(plan.input, input_bytes, true, false);
 }
 
 void Staging::stage(std::vector<Message>& messages) {

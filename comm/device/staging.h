@@ -6,26 +6,18 @@
 #include <cstddef>
 #include <vector>
 
-#include "comm/algorithms/ring.h"
 #include "comm/device/device.h"
 #include "comm/host/plan.h"
 #include "comm/message.h"
 
 namespace ringside {
 
-// How many bytes of each buffer a rank uses in a call.
-struct BufferBytes {
-  std::size_t input;
-  std::size_t output;
-};
-BufferBytes buffer_bytes(const Plan& plan, const Ring& ring);
-
 class Staging {
  public:
   explicit Staging(Device& device) : device_(&device) {}
 
   // Puts the host's memory in the place of those buffers that are the device's.
-  void stage(Plan& plan, const Ring& ring);
+  void stage(Plan& plan);
   void stage(std::vector<Message>& messages);
 
   // The call has ended well: what it has brought goes to the device.

@@ -29,6 +29,9 @@ struct Plan {
   // its own chunk (all_gather's input, reduce_scatter's output), that chunk's first element.
   std::size_t input_first = 0;
   std::size_t output_first = 0;
+  // How many elements of each this rank uses.
+  std::size_t input_count = 0;
+  std::size_t output_count = 0;
   ReduceLoop reduce = nullptr;
   DivideLoop divide = nullptr;  // AVG's last step
   int divisor = 1;
@@ -36,30 +39,14 @@ struct Plan {
   std::size_t whole_bytes() const { return what.count * element_bytes; }
 };
 
-// Shapes, in-place rules and meaning as in communicator.h; `self` is this rank among all. Each
-// throws Error{usage}.
-// `group_ranks`: added up in groups of so many ranks (hierarchical.h), which is another order of
-// additions, so it is part of what the call means. 0: in the order of all others.
-Plan plan_all_reduce(const Ring& self, const void* send, void* recv, std::size_t count, DType dtype,
-                     Reduction reduction, int group_ranks = 0);
-Plan plan_reduce_scatter(const Ring& self, const void* send, void* recv, std::size_t recv_count,
-                         DType dtype, Reduction reduction);
-Plan plan_all_gather(const Ring& self, const void* send, void* recv, std::size_t send_count,
-                     DType dtype);
-Plan plan_reduce_scatter_v(const Ring& self, const void* send, void* recv,
-                           std::span<const std::size_t> counts, DType dtype, Reduction reduction);
-Plan plan_all_gather_v(const Ring& self, const void* send, void* recv,
-                       std::span<const std::size_t> counts, DType dtype);
-Plan plan_broadcast(const Ring& self, void* buffer, std::size_t count, DType dtype, int root);
-Plan plan_barrier(const Ring& self);
-Plan plan_reduce(const Ring& self, const void* send, void* recv, std::size_t count, DType dtype,
-                 Reduction reduction, int root);
-Plan plan_gather(const Ring& self, const void* send, void* recv, std::size_t send_count,
-                 DType dtype, int root);
-Plan plan_scatter(const Ring& self, const void* send, void* recv, std::size_t recv_count,
-                  DType dtype, int root);
-Plan plan_all_to_all(const Ring& self, const void* send, void* recv, std::size_t count,
-                     DType dtype);
+// Shapes, in-place rules and meaning as in communicator.h; `self` is this rank among all. `send`
+// and `recv` of a broadcast are the same. `counts`: where each rank has one of its own (_v), and
+// the plan's operation gets its count and layout from them. Throws Error{usage}.
+//
+// An all_reduce in groups (hierarchical.h) has another order of additions, so that is part of what
+// the call means: `what.root` says of how many ranks they are.
+Plan make_plan(const Ring& self, const Operation& what, const void* send, void* recv,
+               std::span<const std::size_t> counts = {});
 
 // The checks that send and recv share with collectives.
 void check_buffer(const Ring& self, Kind kind, const void* buffer, std::size_t count, DType dtype);

@@ -26,6 +26,11 @@ std::vector<int> in_groups(int chunk, int size, int ranks) {
   return fold;
 }
 
+// Whether a rank has a chunk in a buffer of this extent.
+bool has(Extent extent, int rank, int chunk, int root) {
+  return extent == Extent::part ? chunk == rank : extent == Extent::whole || rank == root;
+}
+
 }  // namespace
 
 void append(std::vector<int>& fold, const std::vector<int>& more) {
@@ -35,49 +40,22 @@ void append(std::vector<int>& fold, const std::vector<int>& more) {
   if (whole) fold.push_back(kClose);
 }
 
-std::optional<Value> initial(Kind kind, int rank, int chunk, std::size_t slice, int root) {
-  bool has = true;
-  if (kind == Kind::broadcast) has = rank == root && chunk == 0;
-  if (kind == Kind::scatter) has = rank == root;
-  if (kind == Kind::all_gather || kind == Kind::gather) has = chunk == rank;
-  if (!has) return std::nullopt;
+std::optional<Value> initial(Kind kind, int rank, int chunk, std::size_t slice, int root,
+                             int size) {
+  if (chunk >= chunks_in(kind, size) || !has(traits(kind).input, rank, chunk, root))
+    return std::nullopt;
   return Value{chunk, slice, {rank}, false};
 }
 
 std::optional<Value> promised(Kind kind, int rank, int chunk, std::size_t slice, int root, int size,
                               int group_ranks) {
-  Value value{belongs(kind, rank, chunk), slice, {}, false};
-  bool reduces = false;
-  switch (kind) {
-    case Kind::all_reduce:
-      reduces = true;
-      break;
-    case Kind::reduce_scatter:
-      if (chunk != rank) return std::nullopt;
-      reduces = true;
-      break;
-    case Kind::reduce:
-      if (rank != root) return std::nullopt;
-      reduces = true;
-      break;
-    case Kind::broadcast:
-      if (chunk != 0) return std::nullopt;
-      value.fold = {root};
-      break;
-    case Kind::scatter:
-      if (chunk != rank) return std::nullopt;
-      value.fold = {root};
-      break;
-    case Kind::gather:
-      if (rank != root) return std::nullopt;
-      value.fold = {chunk};
-      break;
-    default:  // all_gather, all_to_all
-      value.fold = {chunk};
-  }
-  if (reduces)
+  const OperationTraits& it = traits(kind);
+  if (chunk >= chunks_in(kind, size) || !has(it.output, rank, chunk, root)) return std::nullopt;
+  Value value{belongs(kind, rank, chunk), slice, {}, it.reduces};
+  if (it.reduces)
     value.fold = group_ranks > 0 ? in_groups(chunk, size, group_ranks) : rotated(0, size, chunk);
-  value.finished = reduces;
+  else
+    value.fold = {it.input == Extent::whole_on_root ? root : chunk};
   return value;
 }
 

@@ -25,7 +25,7 @@ struct Value {
 
 // The chunk that `rank` has at place `chunk` of its input before the call; none if it has nothing
 // there.
-std::optional<Value> initial(Kind kind, int rank, int chunk, std::size_t slice, int root);
+std::optional<Value> initial(Kind kind, int rank, int chunk, std::size_t slice, int root, int size);
 
 // What `rank` must have at place `chunk` of its output after the call; none if nothing is promised.
 // `group_ranks`: of an all_reduce by hierarchical.h, whose fold is another; 0: it is the ring's.

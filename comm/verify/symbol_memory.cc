@@ -18,7 +18,7 @@ ProofMemory::ProofMemory(Kind kind, int rank, int size, std::size_t slices, cons
       waited_(static_cast<std::size_t>(size), nullptr) {
   for (std::size_t slice = 0; slice < slices; ++slice)
     for (int chunk = 0; chunk < size; ++chunk)
-      input_[at(chunk, slice)] = initial(kind, rank, chunk, slice, root_);
+      input_[at(chunk, slice)] = initial(kind, rank, chunk, slice, root_, size);
 }
 
 std::size_t ProofMemory::at(int chunk, std::size_t slice) const {

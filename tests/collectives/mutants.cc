@@ -95,8 +95,9 @@ int wrong_results(int ranks, DType dtype, std::size_t count) {
     edges.left.emplace(peers.ring_receive_end());
     const std::size_t me = static_cast<std::size_t>(peers.rank());
     Bytes output(expected.outputs[me].size());
-    const Plan plan = plan_all_reduce({peers.rank(), ranks}, expected.inputs[me].data(),
-                                      output.data(), count, dtype, Reduction::sum);
+    const Plan plan =
+        make_plan({peers.rank(), ranks}, {Kind::all_reduce, dtype, Reduction::sum, 0, count},
+                  expected.inputs[me].data(), output.data());
     HostCall call{{}, plan, fingerprint(what)};
     call.slice_count = options.slot_bytes / plan.element_bytes;
     call.slices = slices_for(plan.chunks.longest(), call.slice_count);

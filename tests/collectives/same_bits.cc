@@ -147,7 +147,8 @@ RINGSIDE_TEST(algorithms, the_plan_names_the_two_shot) {
     const HostSettings settings{{0, ranks}, 131072, 65536, algorithm};
     Bytes data(bytes + 1);
     const Plan plan =
-        plan_all_reduce(settings.self, data.data(), data.data(), bytes, DType::u8, Reduction::sum);
+        make_plan(settings.self, {Kind::all_reduce, DType::u8, Reduction::sum, 0, bytes},
+                  data.data(), data.data());
     return choose(settings, plan).algorithm;
   };
   using enum Algorithm;

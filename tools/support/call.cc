@@ -108,36 +108,14 @@ Work make_call(Communicator& comm, const Operation& what, Sides at,
   }
 }
 
-Plan plan_of(const HostSettings& settings, const Operation& what, Sides at) {
+Plan plan_of(const HostSettings& settings, Operation what, Sides at) {
   const Ring& self = settings.self;
-  const auto [kind, dtype, reduction, root, count, layout, on_device] = what;
-  (void)on_device;
+  if (traits(what.kind).input == Extent::none || what.kind == Kind::send_recv)
+    return make_plan(self, {}, nullptr, nullptr);
   const std::vector<std::size_t> counts =
-      is_ragged(kind) ? ragged_counts(count, self.size) : std::vector<std::size_t>();
-  switch (kind) {
-    case Kind::all_reduce:
-      return plan_all_reduce(self, at.send, at.recv, count, dtype, reduction, settings.group_ranks);
-    case Kind::reduce_scatter:
-      return plan_reduce_scatter(self, at.send, at.recv, count, dtype, reduction);
-    case Kind::all_gather:
-      return plan_all_gather(self, at.send, at.recv, count, dtype);
-    case Kind::reduce_scatter_v:
-      return plan_reduce_scatter_v(self, at.send, at.recv, counts, dtype, reduction);
-    case Kind::all_gather_v:
-      return plan_all_gather_v(self, at.send, at.recv, counts, dtype);
-    case Kind::broadcast:
-      return plan_broadcast(self, at.recv, count, dtype, root);
-    case Kind::reduce:
-      return plan_reduce(self, at.send, at.recv, count, dtype, reduction, root);
-    case Kind::gather:
-      return plan_gather(self, at.send, at.recv, count, dtype, root);
-    case Kind::scatter:
-      return plan_scatter(self, at.send, at.recv, count, dtype, root);
-    case Kind::all_to_all:
-      return plan_all_to_all(self, at.send, at.recv, count, dtype);
-    default:
-      return plan_barrier(self);
-  }
+      is_ragged(what.kind) ? ragged_counts(what.count, self.size) : std::vector<std::size_t>();
+  if (what.kind == Kind::all_reduce) what.root = settings.group_ranks;
+  return make_plan(self, what, what.kind == Kind::broadcast ? at.recv : at.send, at.recv, counts);
 }
 
 HostSettings settings_of(const Communicator& comm) {

@@ -98,7 +98,7 @@ Work make_call(Communicator& comm, const Operation& what, Sides at,
 
 // The plan that a call of `what` on these buffers has; not for send_recv, which has none. Touches
 // nothing.
-Plan plan_of(const HostSettings& settings, const Operation& what, Sides at);
+Plan plan_of(const HostSettings& settings, Operation what, Sides at);
 
 // What the ranks of `comm` agreed on at the start.
 HostSettings settings_of(const Communicator& comm);
