@@ -40,10 +40,6 @@ double formula_ns(Kind kind, Algorithm algorithm, int ranks) {
   }
 }
 
-constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather,
-                           Kind::broadcast,  Kind::reduce,         Kind::gather,
-                           Kind::scatter,    Kind::all_to_all};
-
 // The formula's terms for messages of `bytes`.
 double hop_ns(std::size_t bytes) {
   return kLatency_ns + static_cast<double>(bytes) / kBandwidth_gbs;
@@ -74,7 +70,7 @@ void mutant_all_reduce(ClockWindow& executor, const Ring& ring) {
 
 RINGSIDE_TEST(clock, prices_are_the_formulas_for_2_to_64_ranks) {
   for (int ranks = 2; ranks <= 64; ++ranks)
-    for (const Kind kind : kKinds)
+    for (const Kind kind : test::kSpecified)
       for (const Algorithm algorithm :
            {Algorithm::ring, Algorithm::one_shot, Algorithm::two_shot}) {
         if (algorithm != Algorithm::ring && kind != Kind::all_reduce) continue;

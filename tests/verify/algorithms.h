@@ -93,4 +93,48 @@ inline std::string show(const Program& program) {
   return lines;
 }
 
+// Proves it, and returns the proof for a closer look.
+inline Proof check_holds(Context& t, Kind kind, const std::vector<Program>& programs,
+                         std::size_t slices, const ProofRules& rules) {
+  const Proof proof = prove(programs, kind, slices, rules);
+  CHECK_MSG(
+      proof.holds,
+      "%s of %zu ranks, groups of %d, %zu slices, %d slots, %s%s%s, turns %d, seed %llu, root "
+      "%d: %s",
+      name_of(kind), programs.size(), rules.group_ranks, slices, rules.slots,
+      rules.in_place ? "in place" : "out of place", rules.exposes ? ", exposes" : "",
+      rules.in_order ? ", in order" : "", static_cast<int>(rules.turns),
+      static_cast<unsigned long long>(rules.seed), rules.root, proof.why.c_str());
+  return proof;
+}
+
+// The same rules whoever runs first.
+inline std::vector<ProofRules> in_every_order(ProofRules rules) {
+  std::vector<ProofRules> all;
+  for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
+    rules.turns = turns;
+    all.push_back(rules);
+  }
+  rules.turns = Turns::random;
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    rules.seed = seed;
+    all.push_back(rules);
+  }
+  return all;
+}
+
+// A mutant's: refuted, and by this sentence.
+inline void check_violation(Context& t, const Proof& proof, const std::string& sentence) {
+  CHECK(!proof.holds);
+  CHECK_EQ(proof.why, sentence);
+}
+
+// Of four ranks that all send first: where a message has nowhere to wait, and where slots are full.
+inline constexpr const char* kNobodyReceives =
+    "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
+    "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive";
+inline constexpr const char* kNoRoom =
+    "deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to make room, "
+    "rank 2 waits for rank 3 to make room, and rank 3 waits for rank 0 to make room";
+
 }  // namespace ringside::test

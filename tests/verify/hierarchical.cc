@@ -20,12 +20,8 @@ std::vector<Program> hierarchical_programs(int ranks, int groups, std::size_t sl
 void check_holds(test::Context& t, int ranks, int groups, ProofRules rules) {
   constexpr std::size_t kSlices = 2;
   rules.group_ranks = ranks;
-  const Proof proof =
-      prove(hierarchical_programs(ranks, groups, kSlices), Kind::all_reduce, kSlices, rules);
-  CHECK_MSG(proof.holds, "%d groups of %d, %d slots, turns %d, %s%s%s: %s", groups, ranks,
-            rules.slots, static_cast<int>(rules.turns), rules.in_place ? "in place" : "",
-            rules.exposes ? ", exposes" : "", rules.in_order ? ", in order" : "",
-            proof.why.c_str());
+  const Proof proof = test::check_holds(
+      t, Kind::all_reduce, hierarchical_programs(ranks, groups, kSlices), kSlices, rules);
   const int steps = Groups{{0, ranks * groups}, ranks}.steps();
   CHECK_EQ(steps, 2 * ((ranks - 1) * groups + groups - 1));
   CHECK_EQ(proof.messages, static_cast<std::size_t>(ranks * groups * steps) * kSlices);
@@ -83,11 +79,9 @@ RINGSIDE_TEST(proof, hierarchical_adds_sums_of_groups) {
 }
 
 RINGSIDE_TEST(proof, hierarchical_with_one_group_or_groups_of_one_is_a_ring) {
-  for (const int ranks : {1, 5}) {
-    const Proof proof =
-        prove(hierarchical_programs(ranks, 6 - ranks, 1), Kind::all_reduce, 1, {.slots = 2});
-    CHECK_MSG(proof.holds, "groups of %d: %s", ranks, proof.why.c_str());
-  }
+  for (const int ranks : {1, 5})
+    test::check_holds(t, Kind::all_reduce, hierarchical_programs(ranks, 6 - ranks, 1), 1,
+                      {.slots = 2});
 }
 
 RINGSIDE_TEST(proof_mutants, hierarchical_mistakes_are_named) {

@@ -12,25 +12,17 @@
 namespace ringside {
 namespace {
 
+using test::check_violation;
 using test::kMostProvedRanks;
 using test::one_shot_programs;
-using test::record_mutants;
 
 constexpr int kSize = 4;
 
 void check_holds(test::Context& t, const std::vector<Program>& programs, const ProofRules& rules) {
   const std::size_t n = programs.size();
-  const Proof proof = prove(programs, Kind::all_reduce, 1, rules);
-  CHECK_MSG(proof.holds, "%zu ranks, %d slots, %s, turns %d: %s", n, rules.slots,
-            rules.in_place ? "in place" : "out of place", static_cast<int>(rules.turns),
-            proof.why.c_str());
+  const Proof proof = test::check_holds(t, Kind::all_reduce, programs, 1, rules);
   CHECK_EQ(proof.messages, n * (n - 1));
   CHECK_EQ(proof.longest_chain, n == 1 ? 0u : 1u);
-}
-
-void check_violation(test::Context& t, const Proof& proof, const std::string& sentence) {
-  CHECK(!proof.holds);
-  CHECK_EQ(proof.why, sentence);
 }
 
 // all_reduce_one_shot's text, with two of its parts in other hands. Eagerly, rank 3 is the first
@@ -72,16 +64,11 @@ RINGSIDE_TEST(proof, one_shot_for_1_to_64_ranks) {
 RINGSIDE_TEST(proof, one_shot_holds_whoever_runs_first) {
   for (int size = 1; size <= 16; ++size)
     for (int slots = 1; slots <= 4; ++slots)
-      for (const bool in_place : {false, true}) {
-        const std::vector<Program> programs = one_shot_programs(size);
-        for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-          for (const bool exposes : {false, true})
-            check_holds(t, programs,
-                        {.slots = slots, .in_place = in_place, .turns = turns, .exposes = exposes});
-        for (const std::uint64_t seed : {1, 2, 3})
-          check_holds(t, programs,
-                      {.slots = slots, .in_place = in_place, .turns = Turns::random, .seed = seed});
-      }
+      for (const bool in_place : {false, true})
+        for (const bool exposes : {false, true})
+          for (const ProofRules& rules :
+               test::in_every_order({.slots = slots, .in_place = in_place, .exposes = exposes}))
+            check_holds(t, one_shot_programs(size), rules);
 }
 
 // A message waits for nobody, and then each rank has 1 step where the ring has 2(n−1). What it
@@ -134,10 +121,8 @@ RINGSIDE_TEST(proof, one_shot_of_three_ranks_in_words) {
 // Everybody sends before anybody receives: with nowhere for a message to wait, that is a wait
 // cycle.
 RINGSIDE_TEST(proof_mutants, one_shot_by_rendezvous_deadlocks) {
-  check_violation(
-      t, prove(one_shot_programs(kSize), Kind::all_reduce, 1, {.slots = 0}),
-      "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
-      "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
+  check_violation(t, prove(one_shot_programs(kSize), Kind::all_reduce, 1, {.slots = 0}),
+                  test::kNobodyReceives);
   for (int size = 2; size <= kMostProvedRanks; size *= 2)
     CHECK(!prove(one_shot_programs(size), Kind::all_reduce, 1, {.slots = 0}).holds);
 }

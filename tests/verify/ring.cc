@@ -45,14 +45,10 @@ std::size_t messages_of(Kind kind, int size, std::size_t slices) {
   }
 }
 
-void check_holds(test::Context& t, Kind kind, const std::vector<Program>& programs,
-                 std::size_t slices, const ProofRules& rules) {
+void check_proved(test::Context& t, Kind kind, const std::vector<Program>& programs,
+                  std::size_t slices, const ProofRules& rules) {
   const int size = static_cast<int>(programs.size());
-  const Proof proof = prove(programs, kind, slices, rules);
-  CHECK_MSG(proof.holds, "%s of %d ranks, %d slots, %s%s, turns %d, seed %llu, root %d: %s",
-            name_of(kind), size, rules.slots, rules.in_place ? "in place" : "out of place",
-            rules.exposes ? ", exposes" : "", static_cast<int>(rules.turns),
-            static_cast<unsigned long long>(rules.seed), rules.root, proof.why.c_str());
+  const Proof proof = test::check_holds(t, kind, programs, slices, rules);
   CHECK_MSG(proof.messages == messages_of(kind, size, slices),
             "%s of %d ranks: %zu messages, and not %zu", name_of(kind), size, proof.messages,
             messages_of(kind, size, slices));
@@ -65,8 +61,8 @@ void check_every_size(test::Context& t, Kind kind) {
     const std::vector<Program> programs = programs_of(kind, size, kSlices);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool in_place : {false, true})
-        check_holds(t, kind, programs, kSlices,
-                    {.slots = slots, .in_place = in_place, .exposes = slots % 2 == 0});
+        check_proved(t, kind, programs, kSlices,
+                     {.slots = slots, .in_place = in_place, .exposes = slots % 2 == 0});
   }
 }
 
@@ -83,12 +79,12 @@ void check_several_roots(test::Context& t, Kind kind) {
       const int slots_step = large ? 3 : 1;
       for (int slots = 0; slots <= 3; slots += slots_step)
         for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down})
-          check_holds(t, kind, programs, kSlices,
-                      {.slots = slots,
-                       .in_place = slots % 2 == 0,
-                       .turns = turns,
-                       .root = root,
-                       .exposes = turns == Turns::eager});
+          check_proved(t, kind, programs, kSlices,
+                       {.slots = slots,
+                        .in_place = slots % 2 == 0,
+                        .turns = turns,
+                        .root = root,
+                        .exposes = turns == Turns::eager});
     }
 }
 
@@ -96,17 +92,10 @@ void check_schedules(test::Context& t, Kind kind, int size, std::size_t slices) 
   const std::vector<Program> programs = programs_of(kind, size, slices);
   for (int slots = 0; slots <= 4; ++slots)
     for (const int which : {0, 1, 2, 3}) {
-      ProofRules rules{.slots = slots, .in_place = which % 2 == 1, .exposes = which >= 2};
+      const ProofRules rules{.slots = slots, .in_place = which % 2 == 1, .exposes = which >= 2};
       if (rules.in_place && kind == Kind::all_to_all) continue;
-      for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
-        rules.turns = turns;
-        check_holds(t, kind, programs, slices, rules);
-      }
-      rules.turns = Turns::random;
-      for (const std::uint64_t seed : {1, 2, 3}) {
-        rules.seed = seed;
-        check_holds(t, kind, programs, slices, rules);
-      }
+      for (const ProofRules& it : test::in_every_order(rules))
+        check_proved(t, kind, programs, slices, it);
     }
 }
 
@@ -132,7 +121,7 @@ RINGSIDE_TEST(proof, all_to_all_for_1_to_64_ranks) {
     const std::vector<Program> programs = programs_of(Kind::all_to_all, size, 2);
     for (int slots = 0; slots <= 3; ++slots)
       for (const bool exposes : {false, true})
-        check_holds(t, Kind::all_to_all, programs, 2, {.slots = slots, .exposes = exposes});
+        check_proved(t, Kind::all_to_all, programs, 2, {.slots = slots, .exposes = exposes});
   }
 }
 
@@ -157,7 +146,7 @@ RINGSIDE_TEST(proof, holds_whoever_runs_first) {
   }
   const std::vector<Program> programs = programs_of(Kind::all_reduce, kMostProvedRanks, 1);
   for (const Turns turns : {Turns::eager, Turns::eager_down, Turns::random})
-    check_holds(t, Kind::all_reduce, programs, 1, {.slots = 2, .turns = turns});
+    check_proved(t, Kind::all_reduce, programs, 1, {.slots = 2, .turns = turns});
 }
 
 // 2(n−1)/n of the buffer is the least that an all-reduce can make each rank send (ring.h), and it

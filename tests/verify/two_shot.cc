@@ -12,6 +12,7 @@
 namespace ringside {
 namespace {
 
+using test::check_violation;
 using test::kMostProvedRanks;
 using test::two_shot_programs;
 
@@ -20,16 +21,8 @@ constexpr int kSize = 4;
 void check_holds(test::Context& t, const std::vector<Program>& programs, std::size_t slices,
                  const ProofRules& rules) {
   const std::size_t n = programs.size();
-  const Proof proof = prove(programs, Kind::all_reduce, slices, rules);
-  CHECK_MSG(proof.holds, "%zu ranks, %zu slices, %d slots, %s%s, turns %d: %s", n, slices,
-            rules.slots, rules.in_place ? "in place" : "out of place",
-            rules.exposes ? ", exposes" : "", static_cast<int>(rules.turns), proof.why.c_str());
+  const Proof proof = test::check_holds(t, Kind::all_reduce, programs, slices, rules);
   CHECK_EQ(proof.messages, 2 * n * (n - 1) * slices);
-}
-
-void check_violation(test::Context& t, const Proof& proof, const std::string& sentence) {
-  CHECK(!proof.holds);
-  CHECK_EQ(proof.why, sentence);
 }
 
 // all_reduce_two_shot's parts, in its words, for texts that put them together otherwise.
@@ -50,6 +43,9 @@ void fold_all(Recorder& executor, const Ring& ring, std::size_t slice) {
 void finish(Recorder& executor, const Ring& ring, std::size_t slice) {
   executor.post_op(Piece{Place::output, ring.rank}, slice);
 }
+void look_away(Recorder& executor, const Ring&, std::size_t slice) {
+  executor.release_inputs(slice);
+}
 void send_result(Recorder& executor, const Ring& ring, std::size_t slice) {
   for (int k = 1; k < ring.size; ++k)
     executor.send(ring.peer(ring.after(ring.rank, k)), Piece{Place::output, ring.rank}, slice);
@@ -63,11 +59,12 @@ void receive_results(Recorder& executor, const Ring& ring, std::size_t slice) {
 
 // A slice is all that is said. Eagerly, rank 3 is the first that has everything, and so the first
 // to go wrong.
-template <class Slice>
-Proof prove_algorithm(const Slice& slice_of_text, ProofRules rules = {.turns = Turns::eager},
-                      std::size_t slices = 1) {
+using Part = void (*)(Recorder& executor, const Ring& ring, std::size_t slice);
+Proof prove_parts(const std::vector<Part>& parts, ProofRules rules = {.turns = Turns::eager},
+                  std::size_t slices = 1) {
   const auto programs = record_all(kSize, slices, [&](Recorder& executor, const Ring& ring) {
-    for (std::size_t slice = 0; slice < slices; ++slice) slice_of_text(executor, ring, slice);
+    for (std::size_t slice = 0; slice < slices; ++slice)
+      for (const Part part : parts) part(executor, ring, slice);
   });
   return prove(programs, Kind::all_reduce, slices, rules);
 }
@@ -91,16 +88,9 @@ RINGSIDE_TEST(proof, two_shot_holds_whoever_runs_first) {
     for (int slots = 1; slots <= 4; ++slots)
       for (const bool in_place : {false, true})
         for (const bool exposes : {false, true}) {
-          ProofRules rules{.slots = slots, .in_place = in_place, .exposes = exposes};
-          for (const Turns turns : {Turns::round_robin, Turns::eager, Turns::eager_down}) {
-            rules.turns = turns;
-            check_holds(t, programs, slices, rules);
-          }
-          rules.turns = Turns::random;
-          for (const std::uint64_t seed : {1, 2, 3}) {
-            rules.seed = seed;
-            check_holds(t, programs, slices, rules);
-          }
+          const ProofRules rules{.slots = slots, .in_place = in_place, .exposes = exposes};
+          for (const ProofRules& it : test::in_every_order(rules))
+            check_holds(t, programs, slices, it);
         }
   }
 }
@@ -151,16 +141,8 @@ RINGSIDE_TEST(proof_mutants, two_shot_from_its_parts_holds) {
   for (const bool in_place : {false, true})
     for (const bool exposes : {false, true}) {
       const ProofRules rules{.in_place = in_place, .turns = Turns::eager, .exposes = exposes};
-      const Proof proof = prove_algorithm(
-          [](Recorder& executor, const Ring& ring, std::size_t slice) {
-            send_inputs(executor, ring, slice);
-            look_at_all(executor, ring, slice);
-            fold_all(executor, ring, slice);
-            finish(executor, ring, slice);
-            executor.release_inputs(slice);
-            send_result(executor, ring, slice);
-            receive_results(executor, ring, slice);
-          },
+      const Proof proof = prove_parts(
+          {send_inputs, look_at_all, fold_all, finish, look_away, send_result, receive_results},
           rules, 2);
       CHECK_MSG(proof.holds, "%s", proof.why.c_str());
     }
@@ -168,75 +150,47 @@ RINGSIDE_TEST(proof_mutants, two_shot_from_its_parts_holds) {
 
 // Everybody sends before anybody looks: with nowhere for a message to wait, that is a wait cycle.
 RINGSIDE_TEST(proof_mutants, two_shot_by_rendezvous_deadlocks) {
-  check_violation(
-      t, prove(two_shot_programs(kSize, 1), Kind::all_reduce, 1, {.slots = 0}),
-      "deadlock: rank 0 waits for rank 1 to receive, rank 1 waits for rank 2 to receive, "
-      "rank 2 waits for rank 3 to receive, and rank 3 waits for rank 0 to receive");
+  check_violation(t, prove(two_shot_programs(kSize, 1), Kind::all_reduce, 1, {.slots = 0}),
+                  test::kNobodyReceives);
   for (int size = 2; size <= kMostProvedRanks; size *= 2)
     CHECK(!prove(two_shot_programs(size, 1), Kind::all_reduce, 1, {.slots = 0}).holds);
 }
 
 RINGSIDE_TEST(proof_mutants, two_shot_in_rank_order_has_other_bits) {
-  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
-                    send_inputs(executor, ring, slice);
-                    look_at_all(executor, ring, slice);
-                    for (int k = 1; k <= ring.size; ++k)
-                      executor.reduce_input(ring.rank, k - 1, k, slice);
-                    finish(executor, ring, slice);
-                    executor.release_inputs(slice);
-                    send_result(executor, ring, slice);
-                    receive_results(executor, ring, slice);
-                  }),
+  const Part fold_in_rank_order = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    for (int k = 1; k <= ring.size; ++k) executor.reduce_input(ring.rank, k - 1, k, slice);
+  };
+  check_violation(t,
+                  prove_parts({send_inputs, look_at_all, fold_in_rank_order, finish, look_away,
+                               send_result, receive_results}),
                   "rank 0 ends with chunk 0 folded as [0 1 2 3]; [1 2 3 0] was promised");
 }
 
 // Who does not look away keeps the slots: with one slot step 2 has nowhere to go, and with more the
 // first step's message is taken for the second's.
 RINGSIDE_TEST(proof_mutants, two_shot_without_looking_away) {
-  const auto stares = [](Recorder& executor, const Ring& ring, std::size_t slice) {
-    send_inputs(executor, ring, slice);
-    look_at_all(executor, ring, slice);
-    fold_all(executor, ring, slice);
-    finish(executor, ring, slice);
-    send_result(executor, ring, slice);
-    receive_results(executor, ring, slice);
-  };
-  check_violation(t, prove_algorithm(stares, {.slots = 1, .turns = Turns::eager}),
-                  "deadlock: rank 0 waits for rank 1 to make room, rank 1 waits for rank 2 to make "
-                  "room, rank 2 waits for rank 3 to make room, and rank 3 waits for rank 0 to make "
-                  "room");
-  check_violation(t, prove_algorithm(stares, {.slots = 2, .turns = Turns::eager}),
+  const std::vector<Part> stares = {send_inputs, look_at_all, fold_all,
+                                    finish,      send_result, receive_results};
+  check_violation(t, prove_parts(stares, {.slots = 1, .turns = Turns::eager}), test::kNoRoom);
+  check_violation(t, prove_parts(stares, {.slots = 2, .turns = Turns::eager}),
                   "rank 3 expects chunk 0 of slice 0 and receives chunk 3 of slice 0");
 }
 
 RINGSIDE_TEST(proof_mutants, two_shot_that_looks_away_too_early) {
-  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
-                    send_inputs(executor, ring, slice);
-                    look_at_all(executor, ring, slice);
-                    executor.release_inputs(slice);
-                    fold_all(executor, ring, slice);
-                    finish(executor, ring, slice);
-                    send_result(executor, ring, slice);
-                    receive_results(executor, ring, slice);
-                  }),
+  check_violation(t,
+                  prove_parts({send_inputs, look_at_all, look_away, fold_all, finish, send_result,
+                               receive_results}),
                   "rank 3 folds rank 0's chunk 3 after it has looked away");
 }
 
 // Out of place the result is not there yet; in place there is something in its stead, the rank's
 // own input, which travels and arrives as if it were a result.
 RINGSIDE_TEST(proof_mutants, two_shot_that_sends_before_it_folds) {
-  const auto hasty = [](Recorder& executor, const Ring& ring, std::size_t slice) {
-    send_inputs(executor, ring, slice);
-    send_result(executor, ring, slice);
-    look_at_all(executor, ring, slice);
-    fold_all(executor, ring, slice);
-    finish(executor, ring, slice);
-    executor.release_inputs(slice);
-    receive_results(executor, ring, slice);
-  };
-  check_violation(t, prove_algorithm(hasty, {.slots = 2, .turns = Turns::eager}),
+  const std::vector<Part> hasty = {send_inputs, send_result, look_at_all,    fold_all,
+                                   finish,      look_away,   receive_results};
+  check_violation(t, prove_parts(hasty, {.slots = 2, .turns = Turns::eager}),
                   "rank 0 sends chunk 0, which it does not have");
-  check_violation(t, prove_algorithm(hasty, {.slots = 2, .in_place = true, .turns = Turns::eager}),
+  check_violation(t, prove_parts(hasty, {.slots = 2, .in_place = true, .turns = Turns::eager}),
                   "rank 0 ends with chunk 1 folded as [1]; [2 3 0 1] was promised");
 }
 
@@ -244,61 +198,53 @@ RINGSIDE_TEST(proof_mutants, two_shot_that_sends_before_it_folds) {
 // alone, and p sends that when he has read. Who reads once more after he has sent reads his own
 // result: here rank 0, several times, until the others have it.
 RINGSIDE_TEST(proof_mutants, two_shot_in_place_exposes_what_only_its_reader_overwrites) {
-  const auto reads_again = [](Recorder& executor, const Ring& ring, std::size_t slice) {
-    send_inputs(executor, ring, slice);
-    look_at_all(executor, ring, slice);
-    fold_all(executor, ring, slice);
-    finish(executor, ring, slice);
-    send_result(executor, ring, slice);
-    // As a first contribution: that is read and not yet added to anything.
+  // As a first contribution: that is read and not yet added to anything.
+  const Part read_again = [](Recorder& executor, const Ring& ring, std::size_t slice) {
     for (int again = 0; ring.rank == 0 && again < 16; ++again)
       executor.reduce_input(0, 1, 1, slice);
-    executor.release_inputs(slice);
-    receive_results(executor, ring, slice);
   };
+  const std::vector<Part> reads_again = {send_inputs, look_at_all, fold_all,  finish,
+                                         send_result, read_again,  look_away, receive_results};
   for (const bool in_place : {false, true})
-    CHECK(prove_algorithm(reads_again, {.slots = 2, .in_place = in_place}).holds);
-  CHECK(prove_algorithm(reads_again, {.slots = 2, .exposes = true}).holds);
+    CHECK(prove_parts(reads_again, {.slots = 2, .in_place = in_place}).holds);
+  CHECK(prove_parts(reads_again, {.slots = 2, .exposes = true}).holds);
   check_violation(
-      t, prove_algorithm(reads_again, {.slots = 2, .in_place = true, .exposes = true}),
+      t, prove_parts(reads_again, {.slots = 2, .in_place = true, .exposes = true}),
       "rank 0 reads chunk 0 of slice 0 where rank 1 has exposed it, but there it has been "
       "written over");
 }
 
 // In place the first sum covers the own input, which is added last.
 RINGSIDE_TEST(proof_mutants, two_shot_sets_its_own_input_aside_before_the_first_fold) {
-  const auto looks_at_itself_late = [](Recorder& executor, const Ring& ring, std::size_t slice) {
-    send_inputs(executor, ring, slice);
-    for (int k = 1; k <= ring.size; ++k)
-      if (k < ring.size) executor.wait_input(ring.after(ring.rank, k), ring.rank, slice);
+  const Part look_at_the_others = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    for (int k = 1; k < ring.size; ++k)
+      executor.wait_input(ring.after(ring.rank, k), ring.rank, slice);
+  };
+  const Part fold_and_look = [](Recorder& executor, const Ring& ring, std::size_t slice) {
     for (int k = 1; k <= ring.size; ++k) {
       if (k == ring.size) executor.wait_input(ring.rank, ring.rank, slice);
       executor.reduce_input(ring.rank, ring.after(ring.rank, k), k, slice);
     }
-    finish(executor, ring, slice);
-    executor.release_inputs(slice);
-    send_result(executor, ring, slice);
-    receive_results(executor, ring, slice);
   };
-  CHECK(prove_algorithm(looks_at_itself_late).holds);
-  check_violation(t,
-                  prove_algorithm(looks_at_itself_late, {.in_place = true, .turns = Turns::eager}),
+  const std::vector<Part> looks_at_itself_late = {send_inputs,    look_at_the_others, fold_and_look,
+                                                  finish,         look_away,          send_result,
+                                                  receive_results};
+  CHECK(prove_parts(looks_at_itself_late).holds);
+  check_violation(t, prove_parts(looks_at_itself_late, {.in_place = true, .turns = Turns::eager}),
                   "rank 0 ends with chunk 0 folded as [1 2 3 (1 2 3)]; [1 2 3 0] was promised");
 }
 
 RINGSIDE_TEST(proof_mutants, two_shot_of_another_chunk_than_it_looks_at) {
-  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
-                    send_inputs(executor, ring, slice);
-                    look_at_all(executor, ring, slice);
-                    executor.reduce_input(ring.after(ring.rank, 1), ring.after(ring.rank, 1), 1,
-                                          slice);
-                  }),
+  const Part fold_another = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    executor.reduce_input(ring.after(ring.rank, 1), ring.after(ring.rank, 1), 1, slice);
+  };
+  check_violation(t, prove_parts({send_inputs, look_at_all, fold_another}),
                   "rank 3 folds chunk 0 of slice 0, and of rank 0 it looks at chunk 3 of slice 0");
-  check_violation(t, prove_algorithm([](Recorder& executor, const Ring& ring, std::size_t slice) {
-                    send_inputs(executor, ring, slice);
-                    const int wrong = ring.after(ring.rank, 1);
-                    executor.wait_input(wrong, wrong, slice);
-                  }),
+  const Part look_at_another = [](Recorder& executor, const Ring& ring, std::size_t slice) {
+    const int wrong = ring.after(ring.rank, 1);
+    executor.wait_input(wrong, wrong, slice);
+  };
+  check_violation(t, prove_parts({send_inputs, look_at_another}),
                   "rank 3 expects chunk 0 of slice 0 and receives chunk 3 of slice 0");
 }
 
