@@ -1,13 +1,12 @@
 // Which bootstrap a process gets, seen from a process: who started it decides. That each of them
 // then works is shown by the tests of each, and by tests/launcher/install.cc.
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
-#include <vector>
 
 #include "comm/bootstrap/start.h"
 #include "comm/error.h"
+#include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
@@ -16,7 +15,8 @@ namespace {
 
 using test::run;
 using test::RunResult;
-using Words = std::vector<std::string>;
+using test::with;
+using test::Words;
 
 // env -u of all that a launcher around these tests may have set.
 Words unlaunched(const Words& argv) {
@@ -24,12 +24,11 @@ Words unlaunched(const Words& argv) {
   for (const char* variable :
        {"RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMIX_RANK"})
     all.insert(all.end(), {"-u", variable});
-  all.insert(all.end(), argv.begin(), argv.end());
-  return all;
+  return with(all, argv);
 }
 
 bool says(const RunResult& result, const std::string& words) {
-  return (result.out + result.err).find(words) != std::string::npos;
+  return test::contains(result.out + result.err, words);
 }
 
 std::string program() { return test::program_path("tests/programs/any_rank"); }
@@ -61,10 +60,8 @@ RINGSIDE_TEST(bootstrap_any, half_an_environment_is_refused) {
 RINGSIDE_TEST(bootstrap_any, a_launcher_of_another_kind_is_refused) {
   if (!test::have_mpi()) SKIP("there is no MPI in this build");
   for (const Words& variables : {Words{"PMI_RANK=0", "PMI_SIZE=2"}, Words{"PMI_RANK=1"}}) {
-    Words argv = {"env"};
-    argv.insert(argv.end(), variables.begin(), variables.end());
-    argv.push_back(program());
-    const RunResult result = run(unlaunched(argv), {.timeout_s = 20});
+    const RunResult result =
+        run(unlaunched(with(with({"env"}, variables), {program()})), {.timeout_s = 20});
     CHECK_EQ(result.exit_code, 1);
     CHECK_MSG(says(result, "the launcher started several ranks"), "%s%s", result.out.c_str(),
               result.err.c_str());
@@ -73,26 +70,23 @@ RINGSIDE_TEST(bootstrap_any, a_launcher_of_another_kind_is_refused) {
 
 RINGSIDE_TEST(bootstrap_any, under_mpirun_the_ranks_meet_through_mpi) {
   if (!test::have_mpi()) SKIP("there is no MPI, or no mpirun, here");
-  Words argv = test::mpirun_argv(2);
-  argv.push_back(program());
+  const Words argv = with(test::mpirun_argv(2), {program()});
   const RunResult result = run(argv);
   CHECK_EQ(result.exit_code, 0);
   for (int rank = 0; rank < 2; ++rank)
     CHECK(says(result, text("rank %d of 2, bootstrap mpi: sum 3\n", rank)));
   // A rank that leaves by an exception does not wait in MPI_Finalize for one that never comes.
-  argv.push_back("1");
-  const RunResult failed = run(argv, {.timeout_s = 20});
+  const RunResult failed = run(with(argv, {"1"}), {.timeout_s = 20});
   CHECK(!failed.timed_out && failed.exit_code > 0);
   CHECK_MSG(says(failed, "any_rank: rank 1 fails on purpose"), "%s", failed.err.c_str());
 }
 
 // Several worlds of one would all be wrong. The copy of the program has no library beside it.
 RINGSIDE_TEST(bootstrap_any, mpirun_without_the_mpi_library_gets_a_sentence) {
-  const std::string folder = text("/tmp/ringside_no_mpi_%d", static_cast<int>(::getpid()));
-  std::filesystem::create_directories(folder);
-  std::filesystem::copy(program(), folder + "/any_rank");
-  const RunResult result = run(unlaunched({"env", "OMPI_COMM_WORLD_SIZE=2", folder + "/any_rank"}));
-  std::filesystem::remove_all(folder);
+  const test::Folder folder;
+  const std::string copy = folder.file("any_rank");
+  std::filesystem::copy(program(), copy);
+  const RunResult result = run(unlaunched({"env", "OMPI_COMM_WORLD_SIZE=2", copy}));
   CHECK_EQ(result.exit_code, 1);
   CHECK_MSG(
       says(result, "library for ranks that mpirun starts cannot be loaded (libringside_mpi") &&

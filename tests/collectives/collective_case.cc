@@ -15,8 +15,6 @@ constexpr std::byte kGuard{0xa5};
 constexpr std::byte kPoison{0xdb};
 constexpr std::size_t kGuardBytes = 64;
 
-std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
-
 // A buffer that lies `misaligned_bytes` off a cache line, between guards; at `place`, which has
 // room for all of that, or in memory of its own. If the place is elsewhere, this is a copy of what
 // is there: put() brings it there, fetch() brings back what has become of it.
@@ -84,37 +82,6 @@ bool has_one_giver(Kind kind) {
 }
 bool has_one_taker(Kind kind) { return kind == Kind::reduce || kind == Kind::gather; }
 
-void call(Communicator& comm, const Case& it, const void* send, void* recv) {
-  const Operation& what = it.what;
-  switch (what.kind) {
-    case Kind::all_reduce:
-      return comm.all_reduce(send, recv, what.count, what.dtype, what.reduction);
-    case Kind::reduce_scatter:
-      return comm.reduce_scatter(send, recv, what.count, what.dtype, what.reduction);
-    case Kind::all_gather:
-      return comm.all_gather(send, recv, what.count, what.dtype);
-    case Kind::reduce_scatter_v:
-      return comm.reduce_scatter_v(send, recv, it.counts, what.dtype, what.reduction);
-    case Kind::all_gather_v:
-      return comm.all_gather_v(send, recv, it.counts, what.dtype);
-    case Kind::broadcast:
-      return comm.broadcast(recv, what.count, what.dtype, what.root);
-    case Kind::barrier:
-      return comm.barrier();
-    case Kind::reduce:
-      return comm.reduce(send, recv, what.count, what.dtype, what.reduction, what.root);
-    case Kind::gather:
-      return comm.gather(send, recv, what.count, what.dtype, what.root);
-    case Kind::scatter:
-      return comm.scatter(send, recv, what.count, what.dtype, what.root);
-    case Kind::all_to_all:
-      return comm.all_to_all(send, recv, what.count, what.dtype);
-    case Kind::send_recv:
-      if (comm.rank() == what.root) comm.send(send, what.count, what.dtype, it.receiver);
-      if (comm.rank() == it.receiver) comm.recv(recv, what.count, what.dtype, what.root);
-  }
-}
-
 std::string judge(Guarded& buffer, const std::byte* output, const Bytes& expected, DType dtype) {
   const std::string wrong =
       difference(output, expected.data(), expected.size() / bytes_of(dtype), dtype);
@@ -132,8 +99,8 @@ std::string perform_apart(Communicator& comm, const Case& it, const Bytes& input
   send.put();
   recv.put();
   const bool null = it.seed % 2 == 0 && comm.rank() != it.what.root;
-  call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : send.data(),
-       null && has_one_taker(it.what.kind) ? nullptr : recv.data());
+  make_call(comm, it, null && has_one_giver(it.what.kind) ? nullptr : send.data(),
+            null && has_one_taker(it.what.kind) ? nullptr : recv.data());
   if (memory.writes_at_once(it, comm.rank())) {
     send.overwrite();
     recv.overwrite();
@@ -159,7 +126,7 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
   const std::size_t output_at = output.size() < input.size() ? own : 0;
   both.fill(input_at, input);
   both.put();
-  call(comm, it, both.data() + input_at, both.data() + output_at);
+  make_call(comm, it, both.data() + input_at, both.data() + output_at);
   if (memory.writes_at_once(it, comm.rank())) {
     both.overwrite();
     return "";
@@ -172,11 +139,10 @@ std::string perform_in_place(Communicator& comm, const Case& it, const Bytes& in
 
 std::string describe(const Case& it) {
   std::string counts;
-  for (const std::size_t count : it.counts) counts += formatted(" %zu", count);
-  return formatted("%s%s%s%s, %d bytes off, seed %llu", ringside::describe(it.what).c_str(),
-                   counts.c_str(), it.in_place ? ", in place" : "",
-                   it.special ? ", special values" : "", it.misaligned_bytes,
-                   static_cast<unsigned long long>(it.seed));
+  for (const std::size_t count : it.counts) counts += text(" %zu", count);
+  return text("%s%s%s%s, %d bytes off, seed %llu", ringside::describe(it.what).c_str(),
+              counts.c_str(), it.in_place ? ", in place" : "", it.special ? ", special values" : "",
+              it.misaligned_bytes, static_cast<unsigned long long>(it.seed));
 }
 
 Expectation expect(const Case& it, int ranks) {
@@ -284,11 +250,56 @@ void run_cases(Context& t, int ranks, const Options& options, const std::vector<
   });
 }
 
-Options test_options() {
+Options test_options(double timeout_s) {
   Options options;
-  options.timeout_s = 20;
+  options.timeout_s = timeout_s;
   options.routes = OverRig::routes();
   return options;
+}
+
+Options with_slots(std::size_t slot_bytes, int slot_count) {
+  Options options = test_options();
+  options.slot_bytes = slot_bytes;
+  options.slot_count = slot_count;
+  return options;
+}
+
+void on_ranks(int ranks, const Options& options, const std::function<void(Communicator&)>& body) {
+  run_as_threads(ranks, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, options);
+    body(comm);
+  });
+}
+
+void make_call(Communicator& comm, const Case& it, const void* send, void* recv) {
+  const Operation& what = it.what;
+  switch (what.kind) {
+    case Kind::all_reduce:
+      return comm.all_reduce(send, recv, what.count, what.dtype, what.reduction);
+    case Kind::reduce_scatter:
+      return comm.reduce_scatter(send, recv, what.count, what.dtype, what.reduction);
+    case Kind::all_gather:
+      return comm.all_gather(send, recv, what.count, what.dtype);
+    case Kind::reduce_scatter_v:
+      return comm.reduce_scatter_v(send, recv, it.counts, what.dtype, what.reduction);
+    case Kind::all_gather_v:
+      return comm.all_gather_v(send, recv, it.counts, what.dtype);
+    case Kind::broadcast:
+      return comm.broadcast(recv, what.count, what.dtype, what.root);
+    case Kind::barrier:
+      return comm.barrier();
+    case Kind::reduce:
+      return comm.reduce(send, recv, what.count, what.dtype, what.reduction, what.root);
+    case Kind::gather:
+      return comm.gather(send, recv, what.count, what.dtype, what.root);
+    case Kind::scatter:
+      return comm.scatter(send, recv, what.count, what.dtype, what.root);
+    case Kind::all_to_all:
+      return comm.all_to_all(send, recv, what.count, what.dtype);
+    case Kind::send_recv:
+      if (comm.rank() == what.root) comm.send(send, what.count, what.dtype, it.receiver);
+      if (comm.rank() == it.receiver) comm.recv(recv, what.count, what.dtype, what.root);
+  }
 }
 
 }  // namespace ringside::test

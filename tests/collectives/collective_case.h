@@ -115,6 +115,13 @@ std::vector<Expectation> expect_all(const std::vector<Case>& cases, int ranks);
 
 // Options with which a hang becomes an error long before the test's own time is up, and ranks are
 // connected as an OverRig says (tests/transport/network_transport.h).
-Options test_options();
+Options test_options(double timeout_s = 20);
+Options with_slots(std::size_t slot_bytes, int slot_count);
+
+// Runs `body` on a communicator of each of `ranks` threads.
+void on_ranks(int ranks, const Options& options, const std::function<void(Communicator&)>& body);
+
+// Makes the call, whatever comes of it.
+void make_call(Communicator& comm, const Case& a_case, const void* send, void* recv);
 
 }  // namespace ringside::test

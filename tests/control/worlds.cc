@@ -12,13 +12,12 @@
 #include "comm/control/shared.h"
 #include "comm/error.h"
 #include "comm/transport/shm/shm.h"
+#include "tests/support/test.h"
 
 extern char** environ;
 
 namespace ringside::test {
 namespace {
-
-std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 std::unique_ptr<Control> wrapped(std::unique_ptr<Control> control, int rank,
                                  const ControlUnderTest::Wrap& wrap) {

@@ -4,9 +4,7 @@
 #include <signal.h>
 
 #include <chrono>
-#include <filesystem>
 #include <string>
-#include <thread>
 
 #include "comm/error.h"
 #include "tests/cuda/device_memory.h"
@@ -44,23 +42,18 @@ void check_ok(test::Context& t) {
   CHECK_MSG(contains(result.out, mps ? "executor device: " : "executor stream: ") &&
                 contains(result.out, mps ? "run at once" : "without MPS"),
             "%s", result.out.c_str());
-  const std::string left = job.retired_windows();
-  CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
+  check_nothing_left(t, job);
 }
 
 // Both survivors name rank 1, fail by themselves, and that long before any deadline.
 void check_death(test::Context& t, const Job& job, const RunResult& result) {
   CHECK_MSG(result.exit_code != 0 && !result.timed_out, "exit status %d", result.exit_code);
   for (const int rank : {0, 2}) {
-    bool names = false;
-    for (const std::string& line : test::lines_of(result.err))
-      names |= line.starts_with(text("rank %d: ", rank)) && contains(line, "rank 1 (pid ") &&
-               contains(line, "has died");
-    CHECK_MSG(names && contains(result.err, text("rank %d exits 1\n", rank)), "rank %d: %s", rank,
+    check_says(t, result, rank, {"rank 1 (pid ", "has died"});
+    CHECK_MSG(contains(result.err, text("rank %d exits 1\n", rank)), "rank %d: %s", rank,
               result.err.c_str());
   }
-  const std::string left = job.retired_windows();
-  CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
+  check_nothing_left(t, job);
 }
 
 }  // namespace
@@ -83,17 +76,16 @@ RINGSIDE_TEST(cuda_processes, death_while_streams_wait_is_named_and_the_gpu_goes
 
 RINGSIDE_TEST(cuda_processes, a_rank_that_is_killed_from_outside_is_named) {
   need_device();
-  const test::Folder folder;
-  const std::string ready = folder.file("ready");
+  const test::ReadyFile ready;
   Job job;
   std::chrono::steady_clock::time_point killed;
-  const RunResult result = job.run(
-      test::launch(kRanks, {}, {kProgram, "loop", "--ready", ready}), {.timeout_s = 60}, [&] {
-        for (int i = 0; i < 3000 && !std::filesystem::exists(ready); ++i)
-          std::this_thread::sleep_for(std::chrono::milliseconds(10));
-        killed = std::chrono::steady_clock::now();
-        if (const auto pid = job.rank(1)) ::kill(*pid, SIGKILL);
-      });
+  const RunResult result =
+      job.run(test::launch(kRanks, {}, {kProgram, "loop", "--ready", ready.path()}),
+              {.timeout_s = 60}, [&] {
+                ready.wait();
+                killed = std::chrono::steady_clock::now();
+                if (const auto pid = job.rank(1)) ::kill(*pid, SIGKILL);
+              });
   const std::chrono::duration<double> after = std::chrono::steady_clock::now() - killed;
   CHECK_MSG(result.exit_code == 128 + SIGKILL, "exit status %d: %s", result.exit_code,
             result.err.c_str());

@@ -6,21 +6,21 @@
 #include <barrier>
 #include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "tests/support/test.h"
+#include "tools/fuzz/resources.h"
 
 namespace ringside::test {
-
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
+
+inline void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 
 // What became of one rank.
 struct Ending {
@@ -40,12 +40,33 @@ Ending ending_of(const Action& action) {
     ending.failed = true;
     ending.fault = error.fault();
     ending.sentence = error.what();
+  } catch (const std::exception& error) {
+    ending.failed = true;
+    ending.fault = Fault::system;
+    ending.sentence = std::string("no ringside::Error: ") + error.what();
   }
   ending.seconds = seconds_since(start);
   return ending;
 }
 
-inline std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+// It failed so, with all of these parts in its sentence. `who` says whose ending it is, where the
+// sentence does not.
+inline void check_fault(Context& t, const Ending& it, Fault fault,
+                        const std::vector<std::string>& parts, const std::string& who = "") {
+  std::string missing;
+  for (const std::string& part : parts)
+    if (!contains(it.sentence, part)) missing += " '" + part + "'";
+  CHECK_MSG(it.failed && it.fault == fault && missing.empty(), "%s: wanted %s%s%s, got %s: %s",
+            who.c_str(), name_of(fault), missing.empty() ? "" : " with", missing.c_str(),
+            it.failed ? name_of(it.fault) : "nothing", it.sentence.c_str());
+}
+
+inline void check_nothing_kept(Context& t, const tools::Resources& before) {
+  const tools::Resources after = tools::resources_held(true);
+  CHECK_EQ(after.descriptors, before.descriptors);
+  CHECK_EQ(after.windows, before.windows);
+  CHECK_EQ(after.threads, before.threads);
+}
 
 // Runs `action` on a communicator of each rank. Communicators live until all ranks have ended, so
 // that what is seen is the failure and not somebody's leaving; `later` is a call made after it.
@@ -72,12 +93,8 @@ inline void check_all_broken(Context& t, const Endings& endings, Fault fault,
                              const std::string& words) {
   for (std::size_t rank = 0; rank < endings.first.size(); ++rank) {
     const Ending &first = endings.first[rank], &later = endings.later[rank];
-    CHECK_MSG(first.failed && first.fault == fault && contains(first.sentence, words),
-              "rank %zu: wanted %s with '%s', got %s: %s", rank, name_of(fault), words.c_str(),
-              first.failed ? name_of(first.fault) : "nothing", first.sentence.c_str());
-    CHECK_MSG(later.failed && later.fault == fault && contains(later.sentence, words),
-              "rank %zu, later: wanted %s with '%s', got '%s'", rank, name_of(fault), words.c_str(),
-              later.sentence.c_str());
+    check_fault(t, first, fault, {words}, text("rank %zu", rank));
+    check_fault(t, later, fault, {words}, text("rank %zu, later", rank));
     CHECK_MSG(later.seconds < 0.5, "rank %zu: a broken communicator took %g s", rank,
               later.seconds);
   }

@@ -14,8 +14,7 @@ RINGSIDE_TEST(faults_die, every_survivor_names_the_victim_in_every_cell) {
             "exit status %d: %s%s", result.exit_code, result.out.c_str(), result.err.c_str());
   CHECK(!result.left_processes);
   CHECK_MSG(job.look_at_sockets() > 0, "no rank was seen with a socket that has a name");
-  const std::string left = job.retired_windows();
-  CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
+  check_nothing_left(t, job);
 }
 
 }  // namespace ringside

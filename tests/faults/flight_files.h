@@ -4,23 +4,15 @@
 
 #include <string>
 
-#include "comm/communicator.h"
 #include "comm/error.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
 namespace ringside::test {
 
-inline bool have_python() { return run({"sh", "-c", "command -v python3"}).ok(); }
-#define NEEDS_PYTHON() \
-  if (!have_python()) SKIP("there is no python3 here to read JSON")
-
 inline RunResult flight(const Words& arguments) {
-  Words argv = {program_path("../../tools/flight")};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return run(argv);
+  return run(with({program_path("../../tools/flight")}, arguments));
 }
 
 // What a python expression makes of a record, called r.

@@ -3,13 +3,11 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <optional>
 #include <thread>
 
 #include "tests/faults/flight_files.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/folder.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
@@ -34,21 +32,10 @@ bool written_by_themselves(const Folder& folder, int ranks) {
 }
 
 // tests/programs/rank_program: ranks that reduce until a signal stops them.
-class Looping {
- public:
-  explicit Looping(const Folder& folder) : ready_(folder.file("ready")) {}
-  Words argv(Words launcher) const {
-    const Words program = {program_path("tests/programs/rank_program"), "loop", "--ready", ready_};
-    launcher.insert(launcher.end(), program.begin(), program.end());
-    return launcher;
-  }
-  bool wait() const {
-    return wait_for([&] { return std::ifstream(ready_).good(); });
-  }
-
- private:
-  std::string ready_;
-};
+Words looping(const Words& launcher, const ReadyFile& ready) {
+  return with(launcher,
+              {program_path("tests/programs/rank_program"), "loop", "--ready", ready.path()});
+}
 
 }  // namespace
 
@@ -56,13 +43,13 @@ class Looping {
 RINGSIDE_TEST(flight_processes, sigusr1_is_answered_by_every_rank) {
   NEEDS_PYTHON();
   for (const Words& launcher : launchers(3)) {
-    const Folder folder, programs;
-    const Looping looping(programs);
+    const Folder folder;
+    const ReadyFile ready;
     Job job;
     const RunResult result =
-        job.run(looping.argv(launcher),
+        job.run(looping(launcher, ready),
                 {.environment = {"RINGSIDE_FLIGHT=" + folder.path()}, .timeout_s = 30}, [&] {
-                  CHECK(looping.wait());
+                  CHECK(ready.wait());
                   for (int round = 0; round < 2; ++round) {
                     for (const std::string& name : folder.names()) fs::remove(folder.file(name));
                     ::kill(job.command(), SIGUSR1);
@@ -81,13 +68,13 @@ RINGSIDE_TEST(flight_processes, sigusr1_is_answered_by_every_rank) {
 // One rank is asked, and another one does not run at all: its status page is read for it.
 RINGSIDE_TEST(flight_processes, a_stopped_rank_is_written_by_another) {
   NEEDS_PYTHON();
-  const Folder folder, programs;
-  const Looping looping(programs);
+  const Folder folder;
+  const ReadyFile ready;
   Job job;
   const RunResult result = job.run(
-      looping.argv(launch_argv(3)),
+      looping(launch_argv(3), ready),
       {.environment = {"RINGSIDE_FLIGHT=" + folder.path()}, .timeout_s = 30}, [&] {
-        const bool all_there = looping.wait();
+        const bool all_there = ready.wait();
         const std::optional<pid_t> asked_one = job.rank(0), stopped = job.rank(1);
         CHECK(all_there && asked_one && stopped);
         if (!asked_one || !stopped) return;
@@ -114,11 +101,8 @@ RINGSIDE_TEST(flight_processes, the_record_of_a_dead_rank_is_written_by_another)
   NEEDS_PYTHON();
   for (const Words& launcher : launchers(3)) {
     const Folder folder;
-    Words argv = launcher;
-    for (const char* word : {"--no-demo", "-e", "64", "-n", "3", "--fault", "die:rank=1,op=20"})
-      argv.push_back(word);
-    argv.insert(argv.begin() + static_cast<std::ptrdiff_t>(launcher.size()),
-                program_path("tools/ring_allreduce"));
+    const Words argv = with(launcher, {tool_path("ring_allreduce"), "--no-demo", "-e", "64", "-n",
+                                       "3", "--fault", "die:rank=1,op=20"});
     Job job;
     const RunResult result =
         job.run(argv, {.environment = {"RINGSIDE_FLIGHT=" + folder.path()}, .timeout_s = 30});

@@ -4,12 +4,9 @@
 // in each algorithm and step is shown by threads (matrix.cc), and for deaths by die.cc.
 #include <signal.h>
 
-#include <cstdio>
 #include <string>
 #include <vector>
 
-#include "comm/error.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -20,47 +17,26 @@ namespace {
 using test::contains;
 using test::Job;
 using test::launchers;
+using test::lines_from;
 using test::lines_of;
+using test::lines_with;
 using test::RunResult;
+using test::with;
 using test::Words;
 
 constexpr double kDeadline_s = 1;
 // The machine's part: starting four processes, and mpirun's own ways of ending them.
 constexpr double kStart_s = 4, kStop_s = 1;
 
-const std::string kTool = test::program_path("tools/ring_allreduce");
+const std::string kTool = test::tool_path("ring_allreduce");
 
-Words faulty(Words argv, const std::string& fault, const Words& more = {}) {
+Words faulty(const Words& launcher, const std::string& fault, const Words& more = {}) {
   const Words tool = {kTool, "--no-demo", "-b", "1K", "-e", "64K", "-f", "64", "-n", "3"};
-  argv.insert(argv.end(), tool.begin(), tool.end());
-  argv.insert(argv.end(), {"--fault", fault});
-  argv.insert(argv.end(), more.begin(), more.end());
-  return argv;
+  return with(with(with(launcher, tool), {"--fault", fault}), more);
 }
 // Also what it shows before the table, which is made of calls like any other.
-Words faulty_demo(Words argv, const std::string& fault) {
-  argv.insert(argv.end(), {kTool, "--fault", fault});
-  return argv;
-}
-
-// Whether this rank says, in one line of its own, all of these words.
-bool says(const RunResult& result, int rank, const Words& parts) {
-  for (const std::string& line : lines_of(result.err)) {
-    bool all = line.starts_with(text("ring_allreduce: rank %d, in ", rank));
-    for (const std::string& part : parts) all = all && contains(line, part);
-    if (all) return true;
-  }
-  return false;
-}
-
-void check_says(test::Context& t, const RunResult& result, int rank, const Words& parts) {
-  CHECK_MSG(says(result, rank, parts), "rank %d does not say '%s'; all: %s", rank, parts[0].c_str(),
-            result.err.c_str());
-}
-
-void check_nothing_left(test::Context& t, const Job& job) {
-  const std::string left = job.retired_windows();
-  CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
+Words faulty_demo(const Words& launcher, const std::string& fault) {
+  return with(launcher, {kTool, "--fault", fault});
 }
 
 struct FaultCase {
@@ -93,21 +69,21 @@ RunResult check_job(test::Context& t, const FaultCase& it, const Words& argv, do
       result.seconds >= wait_s && result.seconds < wait_s + (kStart_s + 1 + kStop_s) * test::kSlack,
       "%s: %.1f s", it.fault, result.seconds);
   for (int rank = 0; rank < kRanks; ++rank)
-    if (!it.dies || rank != kCulprit) check_says(t, result, rank, it.parts);
+    if (!it.dies || rank != kCulprit)
+      check_says(t, result, text("ring_allreduce: rank %d, in ", rank), it.parts);
   check_nothing_left(t, job);
   return result;
 }
 
 // The ranks under a shell each, which says how its own ended. mpirun sends SIGTERM to all when one
 // has failed, so the shell must not mind it.
-Words with_statuses(Words launcher, const std::string& fault) {
+Words with_statuses(const Words& launcher, const std::string& fault) {
   std::string script = "trap : TERM; ";
   for (const std::string& word : faulty({}, fault)) script += "'" + word + "' ";
   script +=
       "; status=$?; echo \"rank ${RANK:-$OMPI_COMM_WORLD_RANK} exits $status\" >&2; "
       "exit $status";
-  launcher.insert(launcher.end(), {"sh", "-c", script});
-  return launcher;
+  return with(launcher, {"sh", "-c", script});
 }
 
 // mpirun may kill a shell before it has spoken; what the others say must be right. Under
@@ -152,9 +128,8 @@ RINGSIDE_TEST(faults_processes, a_start_that_fails_is_everybodys) {
       const RunResult result = job.run(faulty(launcher, it.fault), {.timeout_s = 30});
       CHECK_EQ(result.exit_code, 1);
       const std::string sentence = "ring_allreduce: rank 2 could not start: " + it.parts[0];
-      int said = 0;
-      for (const std::string& line : lines_of(result.err)) said += line.starts_with(sentence);
-      CHECK_MSG(said == 4, "%d of 4 ranks say it: %s", said, result.err.c_str());
+      const std::size_t said = lines_from(result.err, sentence);
+      CHECK_MSG(said == 4, "%zu of 4 ranks say it: %s", said, result.err.c_str());
       check_nothing_left(t, job);
     }
 }
@@ -197,9 +172,8 @@ RINGSIDE_TEST(faults_processes, what_cannot_be_had_is_refused_once) {
       Job job;
       const RunResult result = job.run(faulty(launcher, it.fault), {.timeout_s = 30});
       CHECK_EQ(result.exit_code, 2);
-      int said = 0;
-      for (const std::string& line : lines_of(result.err)) said += contains(line, it.words);
-      CHECK_MSG(said == 1, "%d times: %s", said, result.err.c_str());
+      const std::size_t said = lines_with(result.err, it.words);
+      CHECK_MSG(said == 1, "%zu times: %s", said, result.err.c_str());
     }
   const RunResult threads = test::run(faulty({}, "die:rank=1", {"--threads", "2"}));
   CHECK_EQ(threads.exit_code, 2);

@@ -21,7 +21,6 @@ using test::check_ends;
 using test::contains;
 using test::Job;
 using test::launch;
-using test::launch_program;
 using test::launch_scripts;
 using test::lines_of;
 using test::Meeting;
@@ -133,7 +132,7 @@ RINGSIDE_TEST(launch_ends, a_reader_who_does_not_read_holds_up_nobody) {
   const std::string script = text(
       "{ %s -n 2 --prefix --timeout 0.3 yes; echo $? > %s; } | "
       "{ for i in $(seq 80); do sleep 0.1; [ ! -s %s ] || break; done; cat %s; }",
-      launch_program().c_str(), done.c_str(), done.c_str(), done.c_str());
+      test::tool_path("launch").c_str(), done.c_str(), done.c_str(), done.c_str());
   const RunResult result = job.run({"sh", "-c", script});
   CHECK_EQ(result.out, "124\n");
   CHECK_EQ(job.retired_windows(), "");

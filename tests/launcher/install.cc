@@ -8,14 +8,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "comm/error.h"
 #include "comm/version.h"
 #include "tests/launcher/launched.h"
-#include "tests/support/job.h"
+#include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
@@ -25,10 +24,13 @@ namespace {
 namespace fs = std::filesystem;
 using test::check_ends;
 using test::contains;
+using test::contents_of;
 using test::Context;
+using test::have_program;
 using test::lines_of;
 using test::run;
 using test::RunResult;
+using test::with;
 using test::Words;
 
 fs::path root() { return test::program_path("../.."); }
@@ -36,18 +38,8 @@ fs::path root() { return test::program_path("../.."); }
 // A folder, gone afterwards, with a place to install to and a copy of the example.
 class Place {
  public:
-  explicit Place(const char* name)
-      : folder_(text("/tmp/ringside test %d %s", static_cast<int>(::getpid()), name)) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~Place() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-
-  fs::path prefix() const { return folder_ / "prefix"; }
-  fs::path folder() const { return folder_; }
+  fs::path folder() const { return folder_.path(); }
+  fs::path prefix() const { return folder() / "prefix"; }
 
   // The Makefile's own rule, but for the building: that would build with other flags than were
   // asked for if this test was started by hand.
@@ -60,16 +52,16 @@ class Place {
 
   // Builds the example, in a copy, as its page says.
   RunResult build_example(const std::string& package) const {
-    fs::copy(root() / "docs/example", folder_ / "example",
+    fs::copy(root() / "docs/example", folder() / "example",
              fs::copy_options::recursive | fs::copy_options::overwrite_existing);
     return run({"env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL",
                 "PKG_CONFIG_PATH=" + (prefix() / "lib/pkgconfig").string(), "make", "-B", "-C",
-                (folder_ / "example").string(), "RINGSIDE=" + package, "CXXFLAGS=-O0"});
+                (folder() / "example").string(), "RINGSIDE=" + package, "CXXFLAGS=-O0"});
   }
-  std::string example() const { return (folder_ / "example/hello_allreduce").string(); }
+  std::string example() const { return (folder() / "example/hello_allreduce").string(); }
 
  private:
-  fs::path folder_;
+  const test::Folder folder_{"ringside test"};
 };
 
 // All below a folder, in order.
@@ -81,13 +73,6 @@ Words contents(const fs::path& folder) {
   std::sort(all.begin(), all.end());
   return all;
 }
-
-std::string contents_of(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-bool have(const std::string& program) { return run({"sh", "-c", "command -v " + program}).ok(); }
 
 void require_release() {
   if (!contains(test::program_path(""), "/build/release/"))
@@ -109,8 +94,8 @@ void check_hello(Context& t, const RunResult& result, int ranks) {
 
 RINGSIDE_TEST(install, the_example_builds_and_runs_with_either_library) {
   require_release();
-  if (!have("pkg-config")) SKIP("there is no pkg-config here");
-  const Place place("example");
+  if (!have_program("pkg-config")) SKIP("there is no pkg-config here");
+  const Place place;
   check_ends(t, place.make("install", place.prefix()), 0, 20);
   for (const std::string package : {"ringside", "ringside-static"}) {
     const RunResult built = place.build_example(package);
@@ -123,9 +108,7 @@ RINGSIDE_TEST(install, the_example_builds_and_runs_with_either_library) {
     check_hello(t, run({place.example()}), 1);
     if (!test::have_mpi()) continue;
     CHECK_MSG(!contains(wanted, "libmpi"), "%s: %s", package.c_str(), wanted.c_str());
-    Words argv = test::mpirun_argv(2);
-    argv.push_back(place.example());
-    check_hello(t, run(argv), 2);
+    check_hello(t, run(with(test::mpirun_argv(2), {place.example()})), 2);
   }
   // To see that the check can fail: with one header missing from the set there is no program.
   fs::remove(place.prefix() / "include/ringside/comm/work.h");
@@ -135,7 +118,7 @@ RINGSIDE_TEST(install, the_example_builds_and_runs_with_either_library) {
 
 RINGSIDE_TEST(install, headers_need_nothing_but_each_other) {
   require_release();
-  const Place place("headers");
+  const Place place;
   check_ends(t, place.make("install", place.prefix()), 0, 20);
   const fs::path include = place.prefix() / "include/ringside";
   std::string program;
@@ -159,7 +142,7 @@ RINGSIDE_TEST(install, headers_need_nothing_but_each_other) {
 
 RINGSIDE_TEST(install, uninstall_takes_away_exactly_what_was_put) {
   require_release();
-  const Place place("uninstall");
+  const Place place;
   const fs::path prefix = place.prefix(), stranger = prefix / "lib/of_somebody_else";
   check_ends(t, place.make("install", prefix), 0, 20);
   const Words first = contents(prefix);
@@ -195,7 +178,7 @@ RINGSIDE_TEST(install, uninstall_takes_away_exactly_what_was_put) {
 // there by then.
 RINGSIDE_TEST(install, what_was_begun_can_be_taken_away) {
   require_release();
-  const Place place("begun");
+  const Place place;
   const fs::path in_the_way = place.prefix() / "lib/libringside.so";
   fs::create_directories(in_the_way);
   const RunResult stopped = place.make("install", place.prefix());
@@ -207,7 +190,7 @@ RINGSIDE_TEST(install, what_was_begun_can_be_taken_away) {
 
 RINGSIDE_TEST(install, a_packager_collects_below_destdir) {
   require_release();
-  const Place place("destdir");
+  const Place place;
   check_ends(t, place.make("install", "/opt/some where", place.folder()), 0, 20);
   const fs::path inside = place.folder() / "opt/some where";
   CHECK(fs::exists(inside / "lib/libringside.so"));
@@ -220,7 +203,7 @@ RINGSIDE_TEST(install, a_packager_collects_below_destdir) {
 
 RINGSIDE_TEST(install, what_cannot_be_written_is_said_before_anything_is_changed) {
   require_release();
-  const Place place("refused");
+  const Place place;
   std::ofstream(place.folder() / "file") << "no folder\n";
   const RunResult no_folder = place.make("install", place.folder() / "file/prefix");
   CHECK(!no_folder.ok() && contains(no_folder.err, "is no folder; choose another PREFIX"));
@@ -235,7 +218,7 @@ RINGSIDE_TEST(install, what_cannot_be_written_is_said_before_anything_is_changed
 // What is inside the shared library besides ringside must not get in the program's way.
 RINGSIDE_TEST(install, the_shared_library_shows_ringside_alone) {
   require_release();
-  if (!have("nm")) SKIP("there is no nm here");
+  if (!have_program("nm")) SKIP("there is no nm here");
   const RunResult shown =
       run({"nm", "-DC", "--defined-only", test::program_path("libringside.so.0")});
   REQUIRE(shown.ok());
@@ -251,7 +234,8 @@ RINGSIDE_TEST(install, the_shared_library_shows_ringside_alone) {
 // MPI brings some thirty libraries along; only a program that calls it shall need them.
 RINGSIDE_TEST(install, nothing_but_the_bench_needs_mpi) {
   require_release();
-  if (!test::have_mpi() || !have("ldd")) SKIP("there is no MPI in this build, or no ldd here");
+  if (!test::have_mpi() || !have_program("ldd"))
+    SKIP("there is no MPI in this build, or no ldd here");
   const auto needs_mpi = [&t](const std::string& built) {
     const RunResult result = run({"ldd", test::program_path(built)});
     CHECK_MSG(result.ok(), "%s", result.err.c_str());

@@ -4,12 +4,12 @@
 #include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "comm/error.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
@@ -19,11 +19,11 @@ namespace {
 using test::check_ends;
 using test::contains;
 using test::launch;
-using test::launch_program;
 using test::launch_scripts;
 using test::lines_of;
 using test::run;
 using test::RunResult;
+using test::shell;
 using test::Words;
 
 void check_one_line(test::Context& t, const std::string& words, const std::string& begin,
@@ -35,9 +35,7 @@ void check_one_line(test::Context& t, const std::string& words, const std::strin
 // A row of the table without its times and speeds; any other line as it is. A row's words are size,
 // count, type, redop, root, and then twice: time, algbw, busbw, #wrong.
 std::string without_times(const std::string& line) {
-  std::istringstream stream(line);
-  Words words;
-  for (std::string word; stream >> word;) words.push_back(word);
+  const Words words = test::words_of(line);
   if (words.size() != 13 || words[0].find_first_not_of("0123456789") != std::string::npos)
     return line;
   std::string kept;
@@ -59,7 +57,7 @@ RINGSIDE_TEST(launch, the_first_failure_decides_the_exit_status) {
 }
 
 RINGSIDE_TEST(launch, what_makes_no_sense_is_refused_in_one_sentence) {
-  const std::string it = launch_program();
+  const std::string it = test::tool_path("launch");
   const std::map<int, std::vector<Words>> wrong = {
       {2,
        {{it},
@@ -134,8 +132,8 @@ RINGSIDE_TEST(launch, lines_stay_whole_and_say_whose_they_are) {
 RINGSIDE_TEST(launch, rank_0_alone_reads_stdin) {
   for (const char* option : {"--grace=3", "--prefix"}) {
     const std::string command = text("printf 'one\\ntwo\\n' | %s -n 3 %s sh -c 'cat; echo $RANK'",
-                                     launch_program().c_str(), option);
-    const RunResult result = run({"sh", "-c", command});
+                                     test::tool_path("launch").c_str(), option);
+    const RunResult result = shell(command);
     check_ends(t, result, 0);
     const Words lines = lines_of(result.out);
     CHECK_EQ(lines.size(), 5u);
@@ -146,15 +144,16 @@ RINGSIDE_TEST(launch, rank_0_alone_reads_stdin) {
 }
 
 RINGSIDE_TEST(launch, a_terminal_stays_a_terminal_and_can_be_read) {
-  if (!run({"sh", "-c", "command -v script && script --version"}).ok())
+  if (!shell("command -v script && script --version").ok())
     SKIP("there is no script(1) here to make a terminal");
-  const test::Meeting meeting;
-  std::ofstream(meeting.file(0)) << "[ -t 1 ] && echo rank $RANK prints to a terminal\n"
-                                    "[ $RANK = 1 ] || { read word; echo and was told $word; }\n";
+  const test::Folder folder;
+  const std::string script = folder.file("script");
+  std::ofstream(script) << "[ -t 1 ] && echo rank $RANK prints to a terminal\n"
+                           "[ $RANK = 1 ] || { read word; echo and was told $word; }\n";
   const std::string command =
       text("(sleep 0.3; echo something; sleep 0.3) | script -qec '%s -n 2 sh %s' /dev/null",
-           launch_program().c_str(), meeting.file(0).c_str());
-  const RunResult result = run({"sh", "-c", command}, {.timeout_s = 10});
+           test::tool_path("launch").c_str(), script.c_str());
+  const RunResult result = shell(command, {.timeout_s = 10});
   check_ends(t, result, 0);
   for (const char* part :
        {"rank 0 prints to a terminal", "rank 1 prints to a terminal", "and was told something"})
@@ -175,7 +174,7 @@ RINGSIDE_TEST(launch, ring_allreduce_prints_what_it_prints_with_threads) {
     }
     return kept;
   };
-  const std::string tool = test::program_path("tools/ring_allreduce");
+  const std::string tool = test::tool_path("ring_allreduce");
   const Words by_launch = results_of(launch(4, {}, {tool, "-e", "4K"}));
   const Words by_threads = results_of({tool, "--threads", "4", "-e", "4K"});
   CHECK(by_launch.size() > 30);
@@ -186,7 +185,7 @@ RINGSIDE_TEST(launch, ring_allreduce_prints_what_it_prints_with_threads) {
 }
 
 RINGSIDE_TEST(launch, options_of_the_program_are_its_own) {
-  const std::string tool = test::program_path("tools/ring_allreduce");
+  const std::string tool = test::tool_path("ring_allreduce");
   const RunResult wrong = run(launch(3, {}, {tool, "--no-such-option"}));
   check_ends(t, wrong, 2);
   CHECK(contains(wrong.err, "ring_allreduce: there is no option --no-such-option"));

@@ -2,14 +2,12 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
+#include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
 namespace ringside::test {
-
-using Words = std::vector<std::string>;
 
 // Why tests of tools that calibrate the model on this machine are skipped where kUnderTsan.
 inline constexpr const char* kCalibratesTooSlowly =
@@ -22,20 +20,12 @@ Words launch(int ranks, const Words& options, const Words& program);
 // The same, with ranks that each run a shell script.
 Words launch_scripts(int ranks, const Words& options, const std::string& script);
 
-std::string launch_program();
-
-Words lines_of(const std::string& text);
-bool contains(const std::string& text, const std::string& part);
-
 // The exit status, and that it came within a time that is long for what has to happen at once.
 void check_ends(Context& t, const RunResult& result, int status, double within_s = 10);
 
 // A folder in which each rank leaves a file once it is ready; gone afterwards.
 class Meeting {
  public:
-  Meeting();
-  ~Meeting();
-
   // For a script: leaves the rank's file, with some words in it.
   std::string arrive(const std::string& words) const;
   // Waits for the files of ranks 0 to ranks − 1, and removes nothing.
@@ -44,7 +34,7 @@ class Meeting {
   std::string file(int rank) const;
 
  private:
-  std::string path_;
+  Folder folder_;
 };
 
 }  // namespace ringside::test

@@ -7,18 +7,13 @@
 // What the ranks do when they are threads is covered by other tests; here each outcome is looked at
 // from where the user stands, who sees sentences on a terminal and a shell's $?.
 #include <signal.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
-#include <thread>
-#include <vector>
 
-#include "comm/error.h"
+#include "tests/support/folder.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -26,55 +21,27 @@
 namespace ringside {
 namespace {
 
-using namespace std::chrono_literals;
+using test::check_says;
+using test::contains;
 using test::Job;
 using test::launchers;
+using test::ReadyFile;
 using test::RunResult;
-using Words = std::vector<std::string>;
-
-// For what has to happen at once. mpirun itself takes up to a second to end the others.
-constexpr double kAtOnce_s = 10 * test::kSlack;
+using test::with;
+using test::Words;
 
 std::string rank_program() { return test::program_path("tests/programs/rank_program"); }
 
-Words command(Words argv, const Words& arguments) {
-  argv.push_back(rank_program());
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return argv;
+Words command(const Words& launcher, const Words& arguments) {
+  return with(with(launcher, {rank_program()}), arguments);
 }
 
 // One rank has another environment than the rest.
-Words with_on_rank(Words argv, int rank, const char* assignment) {
+Words with_on_rank(const Words& launcher, int rank, const char* assignment) {
   const std::string script =
       text("[ ${RANK:-$OMPI_COMM_WORLD_RANK} != %d ] || export %s; exec %s ok", rank, assignment,
            rank_program().c_str());
-  argv.insert(argv.end(), {"sh", "-c", script});
-  return argv;
-}
-
-// The line that a rank has printed to stderr; mpirun's own words are not of this form.
-std::string line_of(const RunResult& result, int rank) {
-  const std::string start = text("rank %d: ", rank);
-  const std::string lines = "\n" + result.err;
-  const std::size_t at = lines.find("\n" + start);
-  if (at == std::string::npos) return "";
-  return lines.substr(at + 1, lines.find('\n', at + 1) - at - 1);
-}
-
-void check_says(test::Context& t, const RunResult& result, int rank, const Words& parts) {
-  const std::string line = line_of(result, rank);
-  for (const std::string& part : parts)
-    CHECK_MSG(line.find(part) != std::string::npos, "rank %d does not say '%s' but '%s'; all: %s",
-              rank, part.c_str(), line.c_str(), result.err.c_str());
-}
-
-void check_fails_cleanly(test::Context& t, const Job& job, const RunResult& result,
-                         double within_s = kAtOnce_s) {
-  CHECK_MSG(result.exit_code > 0, "exit status %d", result.exit_code);
-  CHECK(!result.timed_out);
-  CHECK_MSG(result.seconds < within_s, "it took %.1f s", result.seconds);
-  const std::string left = job.retired_windows();
-  CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
+  return with(launcher, {"sh", "-c", script});
 }
 
 // All but `victim` must say, each by itself, that it has died.
@@ -85,18 +52,6 @@ void check_death_is_told(test::Context& t, const RunResult& result, int ranks, i
           t, result, rank,
           {text("rank %d, in all_reduce #", rank), text("rank %d (pid ", victim), "has died"});
 }
-
-// A file that rank_program makes once its ranks are running, and that is gone afterwards.
-struct ReadyFile {
-  std::string path = text("/tmp/ringside-test-ready-%d", static_cast<int>(::getpid()));
-  ReadyFile() { std::remove(path.c_str()); }
-  ~ReadyFile() { std::remove(path.c_str()); }
-  bool wait() const {
-    for (int i = 0; i < 1000; ++i, std::this_thread::sleep_for(10ms))
-      if (std::ifstream(path).good()) return true;
-    return false;
-  }
-};
 
 // Each launcher, 2 to 4 ranks, and each of them in turn.
 template <class Body>
@@ -128,7 +83,7 @@ RINGSIDE_TEST(processes, rank_that_kills_itself_is_named) {
                 {.timeout_s = 30});
     check_fails_cleanly(t, job, result);
     check_death_is_told(t, result, ranks, victim);
-    CHECK_EQ(line_of(result, victim), "");
+    CHECK_EQ(line_of(result, text("rank %d: ", victim)), "");
   });
 }
 
@@ -150,7 +105,7 @@ RINGSIDE_TEST(processes, rank_killed_from_outside_is_named) {
     bool killed = false;
     std::size_t sockets_seen = 0;
     const RunResult result =
-        job.run(command(launcher, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
+        job.run(command(launcher, {"loop", "--ready", ready.path()}), {.timeout_s = 30}, [&] {
           if (!ready.wait()) return;
           sockets_seen = job.look_at_sockets();
           const std::optional<pid_t> pid = job.rank(victim);
@@ -171,7 +126,7 @@ RINGSIDE_TEST(processes, job_that_is_stopped_leaves_nothing) {
     const ReadyFile ready;
     pid_t parent = -1;
     const RunResult result =
-        job.run(command(launcher, {"loop", "--ready", ready.path}), {.timeout_s = 30}, [&] {
+        job.run(command(launcher, {"loop", "--ready", ready.path()}), {.timeout_s = 30}, [&] {
           if (!ready.wait()) return;
           const std::optional<pid_t> rank = job.rank(0);
           if (!rank) return;
@@ -230,7 +185,7 @@ RINGSIDE_TEST(processes, straggler_is_reported_once_on_stderr) {
     check_fails_cleanly(t, job, result);
     const std::size_t warning = result.err.find("ringside: rank ");
     CHECK_MSG(warning != std::string::npos && warning == result.err.rfind("ringside: rank ") &&
-                  result.err.find("goes on waiting; rank 1 (pid ") != std::string::npos,
+                  contains(result.err, "goes on waiting; rank 1 (pid "),
               "not one warning: %s", result.err.c_str());
   }
 }
@@ -240,7 +195,7 @@ RINGSIDE_TEST(processes, rank_that_is_stopped_is_no_mere_straggler) {
   for (const Words& launcher : launchers(3)) {
     Job job;
     const ReadyFile ready;
-    const RunResult result = job.run(command(launcher, {"loop", "--ready", ready.path}),
+    const RunResult result = job.run(command(launcher, {"loop", "--ready", ready.path()}),
                                      {.environment = {"RINGSIDE_TIMEOUT=1"}, .timeout_s = 30}, [&] {
                                        if (!ready.wait()) return;
                                        if (const std::optional<pid_t> pid = job.rank(1))
@@ -281,26 +236,23 @@ RINGSIDE_TEST(processes, twenty_starts_leave_nothing) {
       const RunResult result = job.run(command(launcher, {"ok"}), {.timeout_s = 30});
       CHECK_EQ(result.exit_code, 0);
       CHECK_EQ(result.err, "");
-      const std::string left = job.retired_windows();
-      CHECK_MSG(left.empty(), "cycle %d left behind: %s", cycle, left.c_str());
+      check_nothing_left(t, job);
     }
   }
 }
 
 // The watch itself must see something when there is something to see.
 RINGSIDE_TEST(processes_mutants, what_is_left_behind_is_seen) {
-  const std::string folder = text("/tmp/ringside-test-%d", static_cast<int>(::getpid()));
-  std::filesystem::create_directory(folder);
-  Job job(folder);
-  job.run({"sh", "-c", "setsid sleep 20 & : >" + folder + "/segment; sleep 0.1; echo"});
+  const test::Folder folder;
+  const std::string segment = folder.file("segment");
+  Job job(folder.path());
+  job.run({"sh", "-c", "setsid sleep 20 & : >" + segment + "; sleep 0.1; echo"});
   const std::string left = job.retired_windows(0);
-  CHECK_MSG(left.find("(sleep 20 )") != std::string::npos, "the process is not seen: %s",
-            left.c_str());
-  CHECK_MSG(left.find(folder + "/segment") != std::string::npos, "the file is not seen: %s",
-            left.c_str());
+  CHECK_MSG(contains(left, "(sleep 20 )"), "the process is not seen: %s", left.c_str());
+  CHECK_MSG(contains(left, segment), "the file is not seen: %s", left.c_str());
   for (const pid_t pid : job.processes()) ::kill(pid, SIGKILL);
-  std::filesystem::remove_all(folder);
-  CHECK_EQ(job.retired_windows(), "");
+  std::filesystem::remove(segment);
+  check_nothing_left(t, job);
 }
 
 }  // namespace ringside

@@ -1,24 +1,26 @@
-// A folder for a test's files; gone afterwards, with all that is in it.
+// A folder for a test's files; gone afterwards, with all that is in it. And what is in a file.
 #pragma once
 
 #include <stdlib.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 namespace ringside::test {
 
 class Folder {
  public:
-  Folder() {
-    char name[] = "/tmp/ringside-test-XXXXXX";
-    if (::mkdtemp(name) == nullptr)
+  explicit Folder(const std::string& name = "ringside-test") : path_("/tmp/" + name + "-XXXXXX") {
+    if (::mkdtemp(path_.data()) == nullptr)
       throw std::system_error(errno, std::generic_category(), "cannot make a folder in /tmp");
-    path_ = name;
   }
   ~Folder() {
     std::error_code ignored;
@@ -41,6 +43,27 @@ class Folder {
 
  private:
   std::string path_;
+};
+
+// Empty if there is no such file.
+inline std::string contents_of(const std::string& path) {
+  std::ostringstream contents;
+  contents << std::ifstream(path).rdbuf();
+  return contents.str();
+}
+
+// A file that a program makes once it is ready, and that is gone afterwards.
+class ReadyFile {
+ public:
+  std::string path() const { return folder_.file("ready"); }
+  bool wait() const {
+    for (int i = 0; i < 3000; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(10)))
+      if (std::filesystem::exists(path())) return true;
+    return false;
+  }
+
+ private:
+  const Folder folder_;
 };
 
 }  // namespace ringside::test

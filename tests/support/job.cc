@@ -84,8 +84,7 @@ Job::Job(std::string shm_folder) : shm_folder_(std::move(shm_folder)) {
   mark_ = "RINGSIDE_TEST_JOB=" + std::to_string(::getpid()) + "." + std::to_string(next++);
 }
 
-RunResult Job::run(const std::vector<std::string>& argv, RunOptions options,
-                   const std::function<void()>& meanwhile) {
+RunResult Job::run(const Words& argv, RunOptions options, const std::function<void()>& meanwhile) {
   options.environment.push_back(mark_);
   shm_before_ = entries_of(shm_folder_);
   sockets_.clear();
@@ -160,6 +159,29 @@ std::string Job::retired_windows(double patience_s) const {
     if (words.empty() || waited.count() > patience_s) return words;
     std::this_thread::sleep_for(20ms);
   }
+}
+
+void check_nothing_left(Context& t, const Job& job) {
+  const std::string left = job.retired_windows();
+  CHECK_MSG(left.empty(), "left behind: %s", left.c_str());
+}
+
+void check_fails_cleanly(Context& t, const Job& job, const RunResult& result, double within_s) {
+  CHECK_MSG(result.exit_code > 0 && !result.timed_out, "exit status %d", result.exit_code);
+  CHECK_MSG(result.seconds < within_s, "it took %.1f s", result.seconds);
+  check_nothing_left(t, job);
+}
+
+void check_refused(Context& t, const std::string& tool, const Words& argv,
+                   const std::string& part) {
+  Job job;
+  const RunResult result = job.run(argv, {.timeout_s = 20});
+  CHECK_MSG(result.exit_code == 2, "%s: exit status %d", part.c_str(), result.exit_code);
+  CHECK_EQ(lines_from(result.err, tool + ":"), 1u);
+  CHECK_MSG(contains(result.err, part), "no '%s' in: %s", part.c_str(), result.err.c_str());
+  CHECK_EQ(result.out, "");
+  CHECK(result.seconds < 10 * kSlack);
+  check_nothing_left(t, job);
 }
 
 }  // namespace ringside::test

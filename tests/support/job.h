@@ -31,7 +31,7 @@ class Job {
   explicit Job(std::string shm_folder = "/dev/shm");
 
   // Runs the command, with `meanwhile` on another thread once it has started.
-  RunResult run(const std::vector<std::string>& argv, RunOptions options = {},
+  RunResult run(const Words& argv, RunOptions options = {},
                 const std::function<void()>& meanwhile = {});
 
   // What the last run left behind, in words; empty when nothing is. Waits up to `patience_s` for
@@ -59,5 +59,16 @@ class Job {
   std::mutex mutex_;
   std::set<std::string> sockets_;  // inodes; guarded by mutex_ while the job runs
 };
+
+void check_nothing_left(Context& t, const Job& job);
+
+// It has failed by itself within a time that is long for what has to happen at once, and has left
+// nothing behind. (mpirun itself takes up to a second to end the others.)
+void check_fails_cleanly(Context& t, const Job& job, const RunResult& result,
+                         double within_s = 10 * kSlack);
+
+// Runs a tool, and it refuses: one sentence from one rank on stderr, and status 2. (Launchers add
+// words of their own, but none that begin like ours.)
+void check_refused(Context& t, const std::string& tool, const Words& argv, const std::string& part);
 
 }  // namespace ringside::test

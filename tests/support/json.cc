@@ -28,8 +28,7 @@ class Reader {
     const std::string_view before = std::string_view(text_).substr(0, at_);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const std::size_t column = at_ - (before.rfind('\n') + 1) + 1;
-    throw std::runtime_error(
-        formatted("line %d, column %zu: %s", static_cast<int>(line), column, why));
+    throw std::runtime_error(text("line %d, column %zu: %s", static_cast<int>(line), column, why));
   }
 
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }

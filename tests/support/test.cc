@@ -4,8 +4,6 @@
 
 #include <unistd.h>
 
-#include <cstdarg>
-#include <cstdio>
 #include <exception>
 
 namespace ringside::test {
@@ -19,7 +17,7 @@ std::vector<Test>& registry() {
 void Context::fail(const char* file, int line, const std::string& what) {
   std::lock_guard lock(mutex_);
   if (failure_count_++ >= kFailuresKept) return;
-  first_failures_ += formatted("  %s:%d: %s\n", file, line, what.c_str());
+  first_failures_ += text("  %s:%d: %s\n", file, line, what.c_str());
 }
 
 void Context::require_failed(const char* file, int line, const std::string& what) {
@@ -35,7 +33,7 @@ int Context::failure_count() const {
 std::string Context::summary() const {
   std::lock_guard lock(mutex_);
   if (failure_count_ <= kFailuresKept) return first_failures_;
-  return first_failures_ + formatted("  and %d more\n", failure_count_ - kFailuresKept);
+  return first_failures_ + text("  and %d more\n", failure_count_ - kFailuresKept);
 }
 
 Outcome run_test(const Test& test) {
@@ -55,25 +53,13 @@ Outcome run_test(const Test& test) {
   return {Outcome::failed, context.summary()};
 }
 
-std::string formatted(const char* format, ...) {
-  va_list arguments, again;
-  va_start(arguments, format);
-  va_copy(again, arguments);
-  const int length = std::vsnprintf(nullptr, 0, format, arguments);
-  std::string text(static_cast<std::size_t>(length > 0 ? length : 0), '\0');
-  std::vsnprintf(text.data(), text.size() + 1, format, again);
-  va_end(again);
-  va_end(arguments);
-  return text;
-}
-
 #ifdef RINGSIDE_HAVE_CRITERION
 void run_under_criterion(const char* suite, const char* name, Body body) {
   const Outcome outcome = run_test({suite, name, suite, 0, body});
   if (outcome.kind == Outcome::skipped) {
     // Criterion's count has no place for a skipped test, so it is said here, in one write, because
     // several tests run at once.
-    const std::string line = formatted("SKIPPED %s.%s: %s\n", suite, name, outcome.text.c_str());
+    const std::string line = text("SKIPPED %s.%s: %s\n", suite, name, outcome.text.c_str());
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
   }
   cr_assert(outcome.kind != Outcome::failed, "%s.%s\n%s", suite, name, outcome.text.c_str());

@@ -26,6 +26,8 @@
 #include <criterion/criterion.h>
 #endif
 
+#include "comm/error.h"
+
 namespace ringside::test {
 
 // Thrown by SKIP and by REQUIRE to leave the body; the runner alone catches them.
@@ -81,7 +83,10 @@ Outcome run_test(const Test& test);
 void run_under_criterion(const char* suite, const char* name, Body body);
 #endif
 
-[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...);
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+inline std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 template <typename A, typename B>
 std::string describe_pair(const char* text, const A& a, const B& b) {
@@ -141,7 +146,7 @@ inline constexpr double kSlack = kSanitized ? 4 : 1;
   ((condition) ? void() : t.fail(__FILE__, __LINE__, "CHECK(" #condition ")"))
 
 #define CHECK_MSG(condition, ...) \
-  ((condition) ? void() : t.fail(__FILE__, __LINE__, ::ringside::test::formatted(__VA_ARGS__)))
+  ((condition) ? void() : t.fail(__FILE__, __LINE__, ::ringside::text(__VA_ARGS__)))
 
 #define CHECK_EQ(a, b)                                                                           \
   [&](const auto& ringside_a, const auto& ringside_b) {                                          \

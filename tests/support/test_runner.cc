@@ -12,6 +12,7 @@
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
+using ringside::test::contains;
 using ringside::test::Context;
 using ringside::test::Outcome;
 using ringside::test::Registered;
@@ -22,10 +23,6 @@ namespace {
 
 Outcome outcome_of(ringside::test::Body body) {
   return ringside::test::run_test({"made_up", "test", "file.cc", 1, body});
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // The mutants exist only where this variable asks for them, in a child of ours.

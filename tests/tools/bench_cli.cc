@@ -1,18 +1,14 @@
 // tools/bench, as it is used from a shell: its tables, its JSON, its refusals. That a
 // wrong result would be seen is shown in bench.cc.
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <fstream>
-#include <sstream>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "comm/error.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/job.h"
+#include "tests/support/json.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
@@ -21,23 +17,16 @@ namespace {
 
 using test::contains;
 using test::Job;
+using test::Json;
 using test::lines_of;
 using test::RunResult;
+using test::with;
 using test::Words;
 
-std::string bench() { return test::program_path("tools/bench"); }
+std::string bench() { return test::tool_path("bench"); }
 
-Words with(Words argv, const Words& more) {
-  argv.insert(argv.end(), more.begin(), more.end());
-  return argv;
-}
-
-// Every way to start so many ranks that there is here.
 std::vector<Words> all_ways(int ranks, const Words& arguments) {
-  std::vector<Words> ways = {with({bench(), "--threads", std::to_string(ranks)}, arguments),
-                             test::launch(ranks, {}, with({bench()}, arguments))};
-  if (test::have_mpi()) ways.push_back(with(with(test::mpirun_argv(ranks), {bench()}), arguments));
-  return ways;
+  return test::all_ways("bench", ranks, arguments);
 }
 
 // The rows of a table as words, without the bars between its parts.
@@ -45,10 +34,8 @@ std::vector<Words> rows_of(const std::string& out) {
   std::vector<Words> rows;
   for (const std::string& line : lines_of(out)) {
     if (line.empty() || line[0] == '#') continue;
-    std::istringstream stream(line);
-    rows.emplace_back();
-    for (std::string word; stream >> word;)
-      if (word != "|") rows.back().push_back(word);
+    rows.push_back(test::words_of(line));
+    std::erase(rows.back(), "|");
   }
   return rows;
 }
@@ -69,17 +56,8 @@ void check_good(test::Context& t, const RunResult& result) {
 
 const Words kFew = {"-n", "3", "-w", "1"};
 
-// One sentence from one rank on stderr, and status 2.
 void check_refused(test::Context& t, const Words& argv, const std::string& part) {
-  Job job;
-  const RunResult result = job.run(argv, {.timeout_s = 20});
-  CHECK_MSG(result.exit_code == 2, "%s: exit status %d", part.c_str(), result.exit_code);
-  std::size_t sentences = 0;
-  for (const std::string& line : lines_of(result.err)) sentences += line.starts_with("bench: ");
-  CHECK_EQ(sentences, 1u);
-  CHECK_MSG(contains(result.err, part), "no '%s' in: %s", part.c_str(), result.err.c_str());
-  CHECK_EQ(result.out, "");
-  CHECK_EQ(job.retired_windows(), "");
+  test::check_refused(t, "bench", argv, part);
 }
 
 // What is in no build's way of starting must be a sentence; what is there must work.
@@ -206,31 +184,29 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
     CHECK_MSG(contains(result.out, name), "no %s in: %s", name, result.out.c_str());
   for (const char* name : {"\"ratio_25\"", "\"baseline_geomean\"", "\"baseline_worst\""})
     CHECK_EQ(contains(result.out, name), test::have_mpi());
-  const std::string path = text("/tmp/ringside-bench-%d.json", static_cast<int>(::getpid()));
-  std::ofstream(path) << result.out;
-  const RunResult parsed = test::run(
-      {"sh", "-c",
-       "command -v python3 >/dev/null || exit 0; python3 -c \"import json; "
-       "run = json.load(open('" +
-           path +
-           "')); rows = run['rows']; "
-           "assert [row['size_bytes'] for row in rows] == [1024, 2048, 4096], rows; "
-           "assert all(row['out_of_place']['time_us'] > 0 and row['lower_bound']['distance'] > 0 "
-           "for row in rows), rows; "
-           "all_of = [row['lower_bound']['distance'] for row in rows]; worst = "
-           "run['lower_bound_worst']; "
-           "assert abs(worst['factor'] - max(all_of)) < 1e-3 and worst['op'] == 'all_reduce', run; "
-           "assert min(all_of) - 1e-3 < run['lower_bound_geomean'] < max(all_of) + 1e-3, run; "
-           "busbw = sum(row['out_of_place']['busbw_gbs'] for row in rows) / 3; "
-           "assert abs(run['avg_busbw_gbs'] - busbw) < 1e-3, run; assert run['status_ns'] > 0, "
-           "run; "
-           "assert run['options']['memory'] == 'allocate', run; "
-           "assert run['probe_before']['cores'] in "
-           "('one_core', 'one_cache', 'apart', 'in_turns'), run; "
-           "assert run['wrong'] == 0 and "
-           "run['world_size'] == 2\""});
-  std::remove(path.c_str());
-  CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
+  const Json run = test::parse_json(result.out);
+  const std::vector<Json>& rows = run.at("rows").items;
+  REQUIRE(rows.size() == 3);
+  double busbw = 0, least = HUGE_VAL, worst = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK_EQ(rows[i].at("size_bytes").number, static_cast<double>(1024 << i));
+    const double distance = rows[i].at("lower_bound").at("distance").number;
+    CHECK(rows[i].at("out_of_place").at("time_us").number > 0 && distance > 0);
+    busbw += rows[i].at("out_of_place").at("busbw_gbs").number / 3;
+    least = std::min(least, distance);
+    worst = std::max(worst, distance);
+  }
+  CHECK(std::abs(run.at("lower_bound_worst").at("factor").number - worst) < 1e-3);
+  CHECK_EQ(run.at("lower_bound_worst").at("op").words, "all_reduce");
+  const double mean = run.at("lower_bound_geomean").number;
+  CHECK(least - 1e-3 < mean && mean < worst + 1e-3);
+  CHECK(std::abs(run.at("avg_busbw_gbs").number - busbw) < 1e-3);
+  CHECK(run.at("status_ns").number > 0);
+  CHECK_EQ(run.at("options").at("memory").words, "allocate");
+  const std::string cores = run.at("probe_before").at("cores").words;
+  CHECK_MSG(cores == "one_core" || cores == "one_cache" || cores == "apart" || cores == "in_turns",
+            "%s", cores.c_str());
+  CHECK(run.at("wrong").number == 0 && run.at("world_size").number == 2);
 }
 
 RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
@@ -251,31 +227,35 @@ RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
 
 RINGSIDE_TEST(bench_tool, explain_in_json_adds_up) {
   if (test::kUnderTsan) SKIP(test::kCalibratesTooSlowly);
-  if (!test::run({"sh", "-c", "command -v python3"}).ok()) SKIP("there is no python3 here");
   const Words arguments =
       with({"--explain", "--json", "--op", "all", "--memory", "allocate", "-b", "64K", "-e", "64K"},
            kFew);
   const RunResult result = test::run(all_ways(3, arguments).front(), {.timeout_s = 60});
   CHECK_EQ(result.exit_code, 0);
-  const std::string path = text("/tmp/ringside-explain-%d.json", static_cast<int>(::getpid()));
-  std::ofstream(path) << result.out;
-  const RunResult parsed = test::run(
-      {"python3", "-c",
-       "import json; run = json.load(open('" + path +
-           "'))\n"
-           "assert run['calibrated_ns']['call'] >= 0 and len(run['rows']) == 12, run\n"
-           "for row in run['rows']:\n"
-           "  it = row['explain']; time = row['out_of_place']['time_us']\n"
-           "  assert abs(sum(it['lower_bound_us'].values()) - row['lower_bound']['time_us']) < "
-           "1e-2, row\n"
-           "  if 'unpredicted' in it: assert row['op'] == 'send_recv', row; continue\n"
-           "  total = it['predicted_total_us']\n"
-           "  assert abs(sum(it['predicted_us'].values()) - total) < 1e-2, row\n"
-           "  assert abs(total + it['unexplained_us'] - time) < 1e-2, row\n"
-           "  exposed = it['sent']['exposed']['bytes'] > 0\n"
-           "  assert exposed == (row['op'] != 'barrier'), row\n"});
-  std::remove(path.c_str());
-  CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
+  const Json run = test::parse_json(result.out);
+  CHECK(run.at("calibrated_ns").at("call").number >= 0);
+  CHECK_EQ(run.at("rows").items.size(), 12u);
+  const auto sum_of = [](const Json& terms) {
+    double sum = 0;
+    for (const auto& [term, us] : terms.members) sum += us.number;
+    return sum;
+  };
+  for (const Json& row : run.at("rows").items) {
+    const Json& it = row.at("explain");
+    const std::string op = row.at("op").words;
+    const double bound_us = row.at("lower_bound").at("time_us").number;
+    CHECK_MSG(std::abs(sum_of(it.at("lower_bound_us")) - bound_us) < 1e-2, "%s", op.c_str());
+    if (it.find("unpredicted") != nullptr) {
+      CHECK_EQ(op, "send_recv");
+      continue;
+    }
+    const double total_us = it.at("predicted_total_us").number;
+    const double time_us = row.at("out_of_place").at("time_us").number;
+    CHECK_MSG(std::abs(sum_of(it.at("predicted_us")) - total_us) < 1e-2, "%s", op.c_str());
+    CHECK_MSG(std::abs(total_us + it.at("unexplained_us").number - time_us) < 1e-2, "%s",
+              op.c_str());
+    CHECK_EQ(it.at("sent").at("exposed").at("bytes").number > 0, op != "barrier");
+  }
 }
 
 RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
@@ -312,22 +292,21 @@ RINGSIDE_TEST(bench_tool, help_is_printed_once) {
 
 RINGSIDE_TEST(bench_tool, help_that_could_not_be_written_is_a_failure) {
   for (const char* tool : {"bench", "ring_allreduce", "stress", "launch"}) {
-    const std::string path = test::program_path(text("tools/%s", tool));
-    const RunResult result = test::run({"sh", "-c", path + " --help >/dev/full"});
+    const RunResult result = test::shell(test::tool_path(tool) + " --help >/dev/full");
     CHECK_MSG(result.exit_code == 1, "%s: exit status %d", tool, result.exit_code);
     CHECK_EQ(result.err, text("%s: the output could not be written\n", tool));
   }
 }
 
 RINGSIDE_TEST(bench_tool, colour_is_for_terminals_that_want_it) {
-  if (!test::run({"sh", "-c", "command -v script && script --version"}).ok())
+  if (!test::shell("command -v script && script --version").ok())
     SKIP("there is no script(1) here to make a terminal");
   const auto on_terminal = [&](const char* before) {
     const std::string command = text(
         "script -qec '%s %s --threads 2 --lower-bound -b 8 -e 8 -n 3' "
         "/dev/null </dev/null",
         before, bench().c_str());
-    return test::run({"sh", "-c", command}).out;
+    return test::shell(command).out;
   };
   CHECK(contains(on_terminal(""), "probing the machine"));  // progress, then the line that wipes it
   CHECK(!contains(on_terminal("NO_COLOR=1"), "\033[31m"));

@@ -1,12 +1,11 @@
 // --explain's pure part (tools/cost/explain.h): that its terms add up, that it names the
 // algorithm and the path that the communicator takes, and what is said of both.
 #include <cmath>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "comm/cost/predict.h"
-#include "tests/launcher/launched.h"
+#include "tests/support/process.h"
 #include "tests/support/test.h"
 #include "tools/report/explain_table.h"
 #include "tools/support/call.h"
@@ -68,8 +67,8 @@ std::vector<double> numbers_of(const std::string& words, const std::string& name
   std::vector<double> numbers;
   for (const std::string& line : lines_of(words)) {
     if (!line.starts_with("#   " + name + " ")) continue;
-    std::istringstream stream(line.substr(4 + name.size()));
-    for (std::string word; stream >> word;) numbers.push_back(word == "-" ? 0 : std::stod(word));
+    for (const std::string& word : test::words_of(line.substr(4 + name.size())))
+      numbers.push_back(word == "-" ? 0 : std::stod(word));
   }
   return numbers;
 }

@@ -2,8 +2,6 @@
 // the steps have said.
 #include <string>
 
-#include "tests/faults/flight_files.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -13,10 +11,8 @@ namespace {
 
 using test::contains;
 using test::Folder;
-using test::have_python;
 using test::RunResult;
-
-RunResult shell(const std::string& command) { return test::run({"sh", "-c", command}); }
+using test::shell;
 
 RunResult gpu_check(const std::string& words) {
   return shell(test::program_path("../../tools/gpu_check.sh") + " " + words);

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "tests/launcher/launched.h"
 #include "tests/support/json.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -17,9 +16,7 @@ using test::RunResult;
 using test::Words;
 
 RunResult run_bench(const Words& arguments) {
-  Words argv = {test::program_path("tools/kernel_bench")};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return test::run(argv);
+  return test::run(test::with({test::tool_path("kernel_bench")}, arguments));
 }
 
 RINGSIDE_TEST(processes_kernels, every_kernel_has_a_row_on_the_cpu) {
@@ -29,13 +26,10 @@ RINGSIDE_TEST(processes_kernels, every_kernel_has_a_row_on_the_cpu) {
   CHECK_EQ(result.err, "");
   for (const char* const name : {"memcpy", "copy", "reduce", "divide", "gelu", "gelu_gradient",
                                  "bias_gelu", "bias_gradient", "adamw", "gemm nt 64"}) {
-    std::size_t rows = 0;
-    for (const std::string& line : test::lines_of(result.out)) {
-      rows += line.starts_with(std::string(name) + " ") ? 1 : 0;
-      CHECK(line.size() <= 110);
-    }
+    const std::size_t rows = test::lines_from(result.out, text("%s ", name));
     CHECK_MSG(rows == 2, "%s has %zu rows, and there are two types", name, rows);
   }
+  for (const std::string& line : test::lines_of(result.out)) CHECK(line.size() <= 110);
 }
 
 RINGSIDE_TEST(processes_kernels, json_holds_what_the_table_does) {

@@ -3,8 +3,8 @@
 // a matter for a test: the machine is shared, and a wrong rate is no wrong program.
 #include <sched.h>
 
+#include <cmath>
 #include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -12,6 +12,8 @@
 #include "comm/cost/predict.h"
 #include "comm/error.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/folder.h"
+#include "tests/support/json.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 #include "tools/cost/calibrate.h"
@@ -22,40 +24,28 @@ namespace {
 
 using test::check_ends;
 using test::contains;
+using test::Folder;
+using test::Json;
 using test::launch;
 using test::lines_of;
+using test::parse_json;
 using test::run;
 using test::RunResult;
+using test::with;
 using test::Words;
 
-std::string tool() { return test::program_path("tools/price"); }
-
-Words with(Words argv, const Words& more) {
-  argv.insert(argv.end(), more.begin(), more.end());
-  return argv;
-}
+std::string tool() { return test::tool_path("price"); }
 
 // Rows of a table: lines that begin with a number.
 std::vector<Words> rows_of(const std::string& out) {
   std::vector<Words> rows;
   for (const std::string& line : lines_of(out)) {
-    std::istringstream stream(line);
-    Words row;
-    for (std::string word; stream >> word;) row.push_back(word);
+    const Words row = test::words_of(line);
     if (!row.empty() && row[0].find_first_not_of("0123456789") == std::string::npos)
       rows.push_back(row);
   }
   return rows;
 }
-
-void check_is_json(test::Context& t, const std::string& out) {
-  const test::Meeting meeting;
-  std::ofstream(meeting.file(0)) << out;
-  const RunResult result = run({"python3", "-m", "json.tool", meeting.file(0)});
-  CHECK_MSG(result.exit_code == 0, "%s%s", result.err.c_str(), out.c_str());
-}
-
-bool have_python() { return run({"sh", "-c", "command -v python3"}).ok(); }
 
 }  // namespace
 
@@ -121,27 +111,25 @@ RINGSIDE_TEST(predict, a_description_can_be_taken_and_changed) {
   const RunResult shown = run({tool(), "--machine", "2x8xH200", "--show-machine"});
   check_ends(t, shown, 0);
   CHECK_EQ(shown.out, tools::machine_text("2x8xH200"));
-  const test::Meeting meeting;
-  std::ofstream(meeting.file(0)) << shown.out << "speed 3\n";
-  const RunResult wrong = run({tool(), "--machine", meeting.file(0)});
+  const Folder folder;
+  const std::string path = folder.file("machine");
+  std::ofstream(path) << shown.out << "speed 3\n";
+  const RunResult wrong = run({tool(), "--machine", path});
   check_ends(t, wrong, 2);
   const std::size_t line = lines_of(shown.out).size() + 1;
-  CHECK(wrong.err.starts_with("price: " + meeting.file(0) +
-                              text(", line %zu: there is no fact", line)));
+  CHECK(wrong.err.starts_with("price: " + path + text(", line %zu: there is no fact", line)));
   CHECK_EQ(lines_of(wrong.err).size(), 1u);
 }
 
 RINGSIDE_TEST(predict, json_is_json) {
-  if (!have_python()) SKIP("there is no python3 here to read JSON");
   const RunResult described =
       run({tool(), "--machine", "2x8xH200", "--op", "all", "--json", "-e", "1M"});
   check_ends(t, described, 0);
-  check_is_json(t, described.out);
+  parse_json(described.out);
   const RunResult here =
       run({tool(), "--threads", "2", "--json", "--op", "all", "-b", "8", "-e", "4K", "-f", "512"},
           {.timeout_s = 60});
   check_ends(t, here, 0, 60);
-  check_is_json(t, here.out);
   for (const char* part : {"\"measured_us\": ", "\"residual\": ", "\"calibrated_on\": [",
                            "\"flag_ns\": ", "\"copy\": [", "\"reduce\": [", "\"calibrated_ns\": {",
                            "\"message\": ", "\"furthest_off\": {",
@@ -149,30 +137,27 @@ RINGSIDE_TEST(predict, json_is_json) {
     CHECK_MSG(contains(here.out, part), "no %s", part);
   // Time and bandwidth of a row are one prediction (to the digits that are printed), and messages
   // those of one call.
-  const test::Meeting meeting;
-  std::ofstream(meeting.file(0)) << here.out;
-  const RunResult agree = run({"python3", "-c", R"(
-import json, sys
-for table in json.load(open(sys.argv[1]))["tables"]:
-    for row in table["rows"]:
-        for call in row["calls"]:
-            gbs = row["size_bytes"] / call["predicted_us"] / 1e3
-            share = call["busbw_gbs"] / gbs
-            assert min(abs(share - 1), abs(share - 0.5)) < 1e-4, (table["op"], row)
-            if table["op"] == "all_reduce":
-                assert call["messages"] == (4 if call["algorithm"] == "ring" else 2)
-)",
-                               meeting.file(0)});
-  CHECK_MSG(agree.ok(), "%s", agree.err.c_str());
+  const Json written = parse_json(here.out);
+  for (const Json& table : written.at("tables").items)
+    for (const Json& row : table.at("rows").items)
+      for (const Json& call : row.at("calls").items) {
+        const double gbs = row.at("size_bytes").number / call.at("predicted_us").number / 1e3;
+        const double share = call.at("busbw_gbs").number / gbs;
+        const std::string& op = table.at("op").words;
+        CHECK_MSG(std::min(std::abs(share - 1), std::abs(share - 0.5)) < 1e-4, "%s", op.c_str());
+        if (op == "all_reduce")
+          CHECK_EQ(call.at("messages").number, call.at("algorithm").words == "ring" ? 4.0 : 2.0);
+      }
 }
 
 // All rows have a predicted time, a measured one, and the difference; the machine that was found
 // can be read.
 RINGSIDE_TEST(predict, this_machine_under_launch) {
   if (test::kUnderTsan) SKIP(test::kCalibratesTooSlowly);
-  const test::Meeting meeting;
+  const Folder folder;
+  const std::string path = folder.file("machine");
   const RunResult result =
-      run(launch(2, {}, {tool(), "-b", "8", "-e", "64K", "-f", "64", "--write", meeting.file(0)}),
+      run(launch(2, {}, {tool(), "-b", "8", "-e", "64K", "-f", "64", "--write", path}),
           {.timeout_s = 60});
   check_ends(t, result, 0, 60);
   cpu_set_t cores;
@@ -187,24 +172,25 @@ RINGSIDE_TEST(predict, this_machine_under_launch) {
     REQUIRE(row.size() == 8);
     for (const std::size_t i : {1, 2, 4, 5}) CHECK(std::stod(row[i]) > 0);
   }
-  const Machine found = parse_machine(tools::machine_text(meeting.file(0)), "found");
+  const Machine found = parse_machine(tools::machine_text(path), "found");
   CHECK_EQ(found.ranks(), 2);
   CHECK(found.same_host.latency_ns > 0);
-  const RunResult again = run({tool(), "--machine", meeting.file(0), "-e", "1K"});
+  const RunResult again = run({tool(), "--machine", path, "-e", "1K"});
   check_ends(t, again, 0);
 }
 
 // On a machine that takes no time there is no bandwidth, and in JSON no inf.
 RINGSIDE_TEST(predict, a_machine_of_no_time) {
-  const test::Meeting meeting;
-  std::ofstream(meeting.file(0)) << "name z\nranks-per-host 2\nlink same-host latency 0ns\n";
-  const Words argv = {tool(), "--machine", meeting.file(0), "-b", "1", "-e", "64"};
+  const Folder folder;
+  const std::string path = folder.file("machine");
+  std::ofstream(path) << "name z\nranks-per-host 2\nlink same-host latency 0ns\n";
+  const Words argv = {tool(), "--machine", path, "-b", "1", "-e", "64"};
   const RunResult table = run(argv), json = run(with(argv, {"--json"}));
   check_ends(t, table, 0);
   check_ends(t, json, 0);
   for (const std::string& out : {table.out, json.out})
     CHECK(!contains(out, "inf") && !contains(out, "nan"));
-  if (have_python()) check_is_json(t, json.out);
+  parse_json(json.out);
 }
 
 // Each size once, and none at which a rank has nothing.
@@ -268,7 +254,7 @@ RINGSIDE_TEST(predict, what_makes_no_sense_is_refused_in_one_sentence) {
                   lines_of(result.err).size() == 1,
               "no '%s' in: %s", part.c_str(), result.err.c_str());
   }
-  const RunResult full = run({"sh", "-c", tool() + " --machine 8xH200 -e 64 >/dev/full"});
+  const RunResult full = test::shell(tool() + " --machine 8xH200 -e 64 >/dev/full");
   check_ends(t, full, 1);
   CHECK_EQ(full.err, "price: the output could not be written\n");
   const RunResult alone = run(launch(1, {}, {tool()}));

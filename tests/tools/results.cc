@@ -1,11 +1,7 @@
 // tools/results: that its tables say what the runs said, that it takes up where it was stopped, and
 // that a run which fails is reported.
-#include <fstream>
-#include <sstream>
 #include <string>
 
-#include "tests/faults/flight_files.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/folder.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -14,29 +10,17 @@ namespace ringside {
 namespace {
 
 using test::contains;
+using test::contents_of;
 using test::Folder;
-using test::have_python;
+using test::lines_with;
 using test::RunResult;
+using test::shell;
 
 // The two-rank default of Open MPI alone: a few seconds.
 std::string one_case(const Folder& folder, const std::string& operation) {
   return test::program_path("../../tools/results") +
          " --quick --memory allocate --only '^mpirun -n 2 (--oversubscribe )?./tools/bench' --op " +
          operation + " --name some --out " + folder.path();
-}
-
-RunResult shell(const std::string& command) { return test::run({"sh", "-c", command}); }
-
-std::string contents_of(const std::string& path) {
-  std::ostringstream all;
-  all << std::ifstream(path).rdbuf();
-  return all.str();
-}
-
-std::size_t lines_with(const std::string& all, const std::string& part) {
-  std::size_t count = 0;
-  for (const std::string& line : test::lines_of(all)) count += contains(line, part);
-  return count;
 }
 
 }  // namespace

@@ -2,19 +2,16 @@
 // and in which order, and with which status it ends. What it measures is judged by itself, in the
 // #wrong columns; that those can be trusted is the business of the tool's own oracle.
 #include <signal.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "comm/error.h"
 #include "tests/support/job.h"
+#include "tests/support/json.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
 
@@ -22,41 +19,25 @@ namespace ringside {
 namespace {
 
 using namespace std::chrono_literals;
+using test::contains;
 using test::Job;
 using test::launchers;
+using test::lines_from;
+using test::lines_of;
 using test::RunResult;
-using Words = std::vector<std::string>;
+using test::with;
+using test::Words;
 
-std::string tool() { return test::program_path("tools/ring_allreduce"); }
+std::string tool() { return test::tool_path("ring_allreduce"); }
 
-Words with(Words argv, const Words& arguments) {
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return argv;
-}
 Words under(const Words& launcher, const Words& arguments) {
   return with(with(launcher, {tool()}), arguments);
 }
 Words as_threads(int ranks, const Words& arguments) {
   return with({tool(), "--threads", std::to_string(ranks)}, arguments);
 }
-// Every way to start three ranks that there is.
 std::vector<Words> all_ways(const Words& arguments) {
-  std::vector<Words> ways = {as_threads(3, arguments)};
-  for (const Words& launcher : launchers(3)) ways.push_back(under(launcher, arguments));
-  return ways;
-}
-
-Words lines_of(const std::string& words) {
-  Words lines;
-  std::istringstream stream(words);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
-
-std::size_t lines_with(const std::string& words, const std::string& start) {
-  std::size_t found = 0;
-  for (const std::string& line : lines_of(words)) found += line.starts_with(start) ? 1 : 0;
-  return found;
+  return test::all_ways("ring_allreduce", 3, arguments);
 }
 
 // size count type redop root | time algbw busbw #wrong | time algbw busbw #wrong
@@ -68,12 +49,9 @@ std::vector<TableRow> table_of(const std::string& out) {
   std::vector<TableRow> rows;
   bool inside = false;
   for (const std::string& line : lines_of(out)) {
-    inside = inside || line.find("#wrong") != std::string::npos;
+    inside = inside || contains(line, "#wrong");
     if (!inside || line.starts_with("#")) continue;
-    std::istringstream stream(line);
-    TableRow row;
-    for (std::string word; stream >> word;) row.push_back(word);
-    rows.push_back(row);
+    rows.push_back(test::words_of(line));
   }
   return rows;
 }
@@ -89,14 +67,14 @@ void check_table(test::Context& t, const RunResult& result, std::size_t rows_exp
     // What can only be done in place, or only out of it, has dashes on the other side.
     CHECK(row[12] == "0" || row[12] == "-");
   }
-  CHECK_EQ(lines_with(result.out, "# Out of bounds values : 0 OK"), 1u);
+  CHECK_EQ(lines_from(result.out, "# Out of bounds values : 0 OK"), 1u);
 }
 
 // "    rank 2   before [2 3 4 5]  after …": each demo shows the ranks from 0 up.
 void check_demo_in_rank_order(test::Context& t, const RunResult& result, int ranks) {
   int shown = 0;
   for (const std::string& line : lines_of(result.out)) {
-    if (line.find(" before [") == std::string::npos) continue;
+    if (!contains(line, " before [")) continue;
     CHECK_MSG(line.starts_with(text("    rank %d ", shown % ranks)), "out of order: %s",
               line.c_str());
     ++shown;
@@ -104,25 +82,14 @@ void check_demo_in_rank_order(test::Context& t, const RunResult& result, int ran
   CHECK_MSG(shown > 0 && shown % ranks == 0, "%d lines of %d ranks", shown, ranks);
 }
 
-// One sentence, from one rank, on stderr, and status 2. Launchers add words of their own, but none
-// that begin like ours.
 void check_refused(test::Context& t, const Words& argv, const std::string& part) {
-  Job job;
-  const RunResult result = job.run(argv, {.timeout_s = 20});
-  CHECK_MSG(result.exit_code == 2, "%s: exit status %d", part.c_str(), result.exit_code);
-  CHECK_EQ(lines_with(result.err, "ring_allreduce:"), 1u);
-  CHECK_MSG(result.err.find(part) != std::string::npos, "no '%s' in: %s", part.c_str(),
-            result.err.c_str());
-  CHECK_EQ(result.out, "");
-  CHECK(result.seconds < 10);
-  CHECK_EQ(job.retired_windows(), "");
+  test::check_refused(t, "ring_allreduce", argv, part);
 }
 
 bool has_mapped_windows(pid_t pid, int windows) {
   std::ifstream maps(text("/proc/%d/maps", pid));
   int found = 0;
-  for (std::string line; std::getline(maps, line);)
-    found += line.find("memfd:") != std::string::npos ? 1 : 0;
+  for (std::string line; std::getline(maps, line);) found += contains(line, "memfd:");
   return found >= windows;
 }
 
@@ -160,7 +127,7 @@ RINGSIDE_TEST(ring_allreduce, every_type_reduction_and_operation) {
     const std::vector<TableRow> rows = table_of(result.out);
     CHECK_EQ(rows.size(), 7u * (3 * 5 + 5));  // three reduce, five only move
     for (const TableRow& row : rows) CHECK(row.size() == kColumns && row[8] == "0");
-    CHECK(result.out.find(" before [") == std::string::npos);
+    CHECK(!contains(result.out, " before ["));
   }
 }
 
@@ -170,14 +137,7 @@ RINGSIDE_TEST(ring_allreduce, json_is_json) {
     CHECK_EQ(result.exit_code, 0);
     CHECK_EQ(result.err, "");
     CHECK(result.out.starts_with("{"));
-    const std::string path = text("/tmp/ringside-test-%d.json", static_cast<int>(::getpid()));
-    std::ofstream(path) << result.out;
-    const RunResult parsed = test::run({"sh", "-c",
-                                        "command -v python3 >/dev/null || exit 0; "
-                                        "python3 -m json.tool " +
-                                            path});
-    std::remove(path.c_str());
-    CHECK_MSG(parsed.exit_code == 0, "%s in: %s", parsed.err.c_str(), result.out.c_str());
+    test::parse_json(result.out);
   }
 }
 
@@ -209,7 +169,7 @@ RINGSIDE_TEST(ring_allreduce, environment_that_makes_no_sense_on_one_rank_hangs_
     const RunResult result = job.run(with(launcher, {"sh", "-c", script}), {.timeout_s = 20});
     CHECK(!result.timed_out);
     CHECK(result.exit_code > 0);
-    CHECK_MSG(result.err.find("RINGSIDE_SLOT_COUNT=many makes no sense") != std::string::npos,
+    CHECK_MSG(contains(result.err, "RINGSIDE_SLOT_COUNT=many makes no sense"),
               "nobody says what is wrong: %s", result.err.c_str());
     CHECK_EQ(job.retired_windows(), "");
   }
@@ -219,8 +179,8 @@ RINGSIDE_TEST(ring_allreduce, help_is_printed_once) {
   for (const Words& argv : all_ways({"--help"})) {
     const RunResult result = test::run(argv);
     CHECK_EQ(result.exit_code, 0);
-    CHECK_EQ(lines_with(result.out, "ring_allreduce:"), 1u);
-    CHECK_EQ(lines_with(result.out, "  --no-demo"), 1u);
+    CHECK_EQ(lines_from(result.out, "ring_allreduce:"), 1u);
+    CHECK_EQ(lines_from(result.out, "  --no-demo"), 1u);
     CHECK_EQ(result.err, "");
   }
 }
@@ -255,11 +215,11 @@ RINGSIDE_TEST(ring_allreduce, rank_killed_in_the_table_is_named) {
     CHECK(result.exit_code > 0 && !result.timed_out);
     for (const int rank : {0, 2}) {
       const std::string start = text("ring_allreduce: rank %d, in ", rank);
-      CHECK_MSG(lines_with(result.err, start) == 1, "rank %d is silent: %s", rank,
+      CHECK_MSG(lines_from(result.err, start) == 1, "rank %d is silent: %s", rank,
                 result.err.c_str());
     }
-    CHECK(result.err.find("rank 1 (pid ") != std::string::npos);
-    CHECK(result.err.find("has died") != std::string::npos);
+    CHECK(contains(result.err, "rank 1 (pid "));
+    CHECK(contains(result.err, "has died"));
     CHECK_EQ(job.retired_windows(), "");
   }
 }

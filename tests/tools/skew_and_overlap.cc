@@ -5,7 +5,6 @@
 
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -15,6 +14,7 @@
 namespace ringside {
 namespace {
 
+using test::with;
 using tools::Arguments;
 
 constexpr int kSoLong_us = 200'000;
@@ -121,11 +121,8 @@ RINGSIDE_TEST(bench_circumstances, a_baseline_is_asked_the_same_and_the_head_say
   if (!test::have_mpi()) SKIP(test::kNoMpi);
   const test::Words few = {"--baseline", "mpi", "-b", "4K", "-e", "4K", "-n", "3", "-w", "1"};
   const auto bench = [&](const test::Words& words) {
-    test::Words argv = test::mpirun_argv(2);
-    argv.push_back(test::program_path("tools/bench"));
-    argv.insert(argv.end(), few.begin(), few.end());
-    argv.insert(argv.end(), words.begin(), words.end());
-    return test::run(argv);
+    const test::Words argv = with(test::mpirun_argv(2), {test::tool_path("bench")});
+    return test::run(with(with(argv, few), words));
   };
   const test::RunResult skew = bench({"--skew", "100", "--op", "all"});
   CHECK_MSG(skew.exit_code == 0 && test::contains(skew.out, " 100 us after the others"), "%s",
@@ -150,9 +147,8 @@ RINGSIDE_TEST(bench_circumstances, what_makes_no_sense_is_refused) {
                             {{"--skew", "1", "--lower-bound"}, "no lower bound"},
                             {{"--overlap", "1", "--explain"}, "no lower bound"},
                             {{"--overlap", "1", "--memory", "device"}, "the host's memory"}}) {
-    test::Words argv = {test::program_path("tools/bench"), "--threads", "2"};
-    argv.insert(argv.end(), it.words.begin(), it.words.end());
-    const test::RunResult result = test::run(argv);
+    const test::RunResult result =
+        test::run(with({test::tool_path("bench"), "--threads", "2"}, it.words));
     CHECK_MSG(result.exit_code == 2 && test::contains(result.err, it.part), "%s: %s",
               it.part.c_str(), result.err.c_str());
   }

@@ -18,14 +18,13 @@ using test::contains;
 using test::lines_of;
 using test::run;
 using test::RunResult;
+using test::with;
 using test::Words;
 
-std::string tool() { return test::program_path("tools/stress"); }
+std::string tool() { return test::tool_path("stress"); }
 
 Words stress(int threads, int seed, const Words& more) {
-  Words argv = {tool(), "--threads", std::to_string(threads), "--seed", std::to_string(seed)};
-  argv.insert(argv.end(), more.begin(), more.end());
-  return argv;
+  return with({tool(), "--threads", std::to_string(threads), "--seed", std::to_string(seed)}, more);
 }
 
 void check_all_right(test::Context& t, const RunResult& result, int ranks) {
@@ -72,9 +71,8 @@ RINGSIDE_TEST(stress, random_programs_on_processes) {
       3);
   CHECK_EQ(job.retired_windows(), "");
   if (!test::have_mpi()) return;
-  Words argv = test::mpirun_argv(2);
-  argv.insert(argv.end(), {tool(), "--seed", "12", "--ops", "200"});
-  check_all_right(t, job.run(argv), 2);
+  const Words more = {tool(), "--seed", "12", "--ops", "200"};
+  check_all_right(t, job.run(with(test::mpirun_argv(2), more)), 2);
   CHECK_EQ(job.retired_windows(), "");
 }
 
@@ -105,9 +103,7 @@ RINGSIDE_TEST(stress_mutants, one_wrong_bit_is_noticed) {
 RINGSIDE_TEST(stress_mutants, what_is_not_given_back_is_noticed) {
   const Words enough = {"--ops", "300", "--max-bytes", "4K", "--leak"};
   for (const char* what : {"windows", "descriptors", "threads", "memory"}) {
-    Words more = enough;
-    more.push_back(what);
-    const RunResult result = run(stress(2, 5, more));
+    const RunResult result = run(stress(2, 5, with(enough, {what})));
     if (contains(result.out, "not judged") && std::string(what) == "memory") continue;
     check_noticed(t, result, what);
   }
@@ -123,9 +119,7 @@ RINGSIDE_TEST(stress, what_makes_no_sense_is_refused_in_one_sentence) {
                                                {"--ops", "100", "--leak", "threads"},
                                                {"--bogus"},
                                                {"12"}}) {
-    Words argv = {tool()};
-    argv.insert(argv.end(), wrong.begin(), wrong.end());
-    const RunResult result = run(argv);
+    const RunResult result = run(with({tool()}, wrong));
     check_ends(t, result, 2);
     CHECK_EQ(lines_of(result.err).size(), 1u);
     CHECK_MSG(result.err.starts_with("stress: ") && contains(result.err, wrong[0]), "%s",

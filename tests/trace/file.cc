@@ -13,7 +13,8 @@
 
 #include "comm/diagnostics/trace.h"
 #include "comm/error.h"
-#include "tests/launcher/launched.h"
+#include "tests/errors/endings.h"
+#include "tests/support/folder.h"
 #include "tests/support/test.h"
 #include "tests/trace/timeline.h"
 #include "tools/report/trace_file.h"
@@ -47,12 +48,8 @@ TracedSpan batch(std::int64_t begin_ns, std::int64_t end_ns) {
 }
 
 std::string sentence_of(const std::function<void()>& body, Fault fault) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.fault() == fault ? error.what() : "another fault";
-  }
-  return "no error";
+  const Ending ending = ending_of(body);
+  return ending.failed && ending.fault != fault ? "another fault" : ending.sentence;
 }
 
 }  // namespace
@@ -96,10 +93,10 @@ RINGSIDE_TEST(trace_file, messages_are_distinguished) {
 // the while.
 RINGSIDE_TEST(trace_file, ranks_that_write_at_once_lose_nothing) {
   constexpr int kRanks = 4, kCalls = 3000;
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
   tools::create_trace_file("test", path);
-  CHECK_EQ(parse_json(file_words(path)).at("traceEvents").items.size(), 1u);
+  CHECK_EQ(parse_json(contents_of(path)).at("traceEvents").items.size(), 1u);
   const std::int64_t start_ns = Trace::now_ns();
   std::vector<std::thread> threads;
   for (int rank = 0; rank < kRanks; ++rank)
@@ -110,35 +107,35 @@ RINGSIDE_TEST(trace_file, ranks_that_write_at_once_lose_nothing) {
       tools::append_trace(path, rank, trace);
     });
   for (std::thread& thread : threads) thread.join();
-  const Timeline it = read_timeline(file_words(path));
+  const Timeline it = read_timeline(contents_of(path));
   CHECK(it.findings.empty());
   REQUIRE(it.ranks.size() == kRanks);
   for (const auto& [rank, track] : it.ranks)
     CHECK_EQ(track.slices.size(), static_cast<std::size_t>(kCalls));
-  CHECK(file_words(path).size() > 4 * (std::size_t{256} << 10));
+  CHECK(contents_of(path).size() > 4 * (std::size_t{256} << 10));
 }
 
 // What a lock is for would show only now and then; that it is heeded always does.
 RINGSIDE_TEST(trace_file, nobody_writes_while_another_does) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
   tools::create_trace_file("test", path);
-  const std::string before = file_words(path);
+  const std::string before = contents_of(path);
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   REQUIRE(fd >= 0 && ::flock(fd, LOCK_EX) == 0);
   Trace trace;
   trace.note(call(1, Trace::now_ns(), Trace::now_ns()));
   std::thread writer([&] { tools::append_trace(path, 0, trace); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  CHECK_EQ(file_words(path), before);
+  nap_ms(100);
+  CHECK_EQ(contents_of(path), before);
   ::close(fd);
   writer.join();
-  CHECK_EQ(read_timeline(file_words(path)).ranks.at(0).slices.size(), 1u);
+  CHECK_EQ(read_timeline(contents_of(path)).ranks.at(0).slices.size(), 1u);
 }
 
 RINGSIDE_TEST(trace_file, what_cannot_be_had_is_said) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
   const auto create = [](const std::string& where) {
     return sentence_of([&] { tools::create_trace_file("test", where); }, Fault::usage);
   };
@@ -156,7 +153,7 @@ RINGSIDE_TEST(trace_file, what_cannot_be_had_is_said) {
   for (const char* words : {"", "notes of mine\n", "{\"clock_base_ns\": 5}"}) {
     std::ofstream(path) << words;
     CHECK_EQ(append(), "the trace file " + path + " has been changed by somebody else meanwhile");
-    CHECK_EQ(file_words(path), words);
+    CHECK_EQ(contents_of(path), words);
   }
 }
 

@@ -4,8 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/error.h"
-#include "tests/launcher/launched.h"
+#include "tests/support/folder.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -15,41 +14,28 @@ namespace ringside {
 namespace {
 
 using test::contains;
+using test::Folder;
 using test::Job;
 using test::launchers;
 using test::lines_of;
-using test::Meeting;
 using test::read_timeline;
 using test::RunResult;
 using test::Slice;
 using test::Timeline;
+using test::tool_path;
 using test::Track;
+using test::with;
 using test::Words;
 
-Words with(Words argv, const Words& more) {
-  argv.insert(argv.end(), more.begin(), more.end());
-  return argv;
-}
-
-std::string program(const std::string& tool) { return test::program_path("tools/" + tool); }
-
 // A short run of ring_allreduce on three ranks, each way in which it can be started.
-std::vector<Words> all_ways(const Words& arguments) {
-  const Words tool = {
-      program("ring_allreduce"), "--no-demo", "-b", "1M", "-e", "1M", "-n", "2", "-w", "1"};
-  std::vector<Words> ways = {with(with(tool, {"--threads", "3"}), arguments)};
-  for (const Words& launcher : launchers(3)) ways.push_back(with(with(launcher, tool), arguments));
-  return ways;
-}
-
-std::size_t lines_with(const std::string& words, const std::string& part) {
-  std::size_t found = 0;
-  for (const std::string& line : lines_of(words)) found += contains(line, part) ? 1 : 0;
-  return found;
+std::vector<Words> short_runs(const std::string& path) {
+  return test::all_ways(
+      "ring_allreduce", 3,
+      {"--no-demo", "-b", "1M", "-e", "1M", "-n", "2", "-w", "1", "--trace", path});
 }
 
 Timeline read(test::Context& t, const std::string& path, std::size_t ranks) {
-  Timeline it = read_timeline(test::file_words(path));
+  Timeline it = read_timeline(test::contents_of(path));
   for (const std::string& finding : it.findings) CHECK_MSG(false, "%s", finding.c_str());
   CHECK_EQ(it.ranks.size(), ranks);
   return it;
@@ -58,9 +44,9 @@ Timeline read(test::Context& t, const std::string& path, std::size_t ranks) {
 }  // namespace
 
 RINGSIDE_TEST(trace_processes, a_run_is_a_track_a_rank) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
-  for (const Words& argv : all_ways({"--trace", path})) {
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
+  for (const Words& argv : short_runs(path)) {
     std::ofstream(path) << "what an earlier run has left";
     Job job;
     const RunResult result = job.run(argv, {.timeout_s = 30});
@@ -86,19 +72,16 @@ RINGSIDE_TEST(trace_processes, a_run_is_a_track_a_rank) {
     }
     CHECK_EQ(job.retired_windows(), "");
   }
-  const RunResult python = test::run({"sh", "-c",
-                                      "command -v python3 >/dev/null || exit 0; "
-                                      "python3 -m json.tool " +
-                                          path});
-  CHECK_EQ(python.exit_code, 0);
+  if (test::have_program("python3"))  // a reader that is not ours
+    CHECK_EQ(test::run({"python3", "-m", "json.tool", path}).exit_code, 0);
 }
 
 // More calls than are kept, in json too, whose output is to stay whole.
 RINGSIDE_TEST(trace_processes, the_bench_keeps_the_end) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
-  const RunResult result = test::run({program("bench"), "--threads", "2", "--json", "-b", "8", "-e",
-                                      "8", "-n", "20000", "-w", "1", "--trace", path});
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
+  const RunResult result = test::run({tool_path("bench"), "--threads", "2", "--json", "-b", "8",
+                                      "-e", "8", "-n", "20000", "-w", "1", "--trace", path});
   CHECK_EQ(result.exit_code, 0);
   CHECK_EQ(test::parse_json(result.out).at("tool").words, "bench");
   CHECK_EQ(lines_of(result.err).size(), 1u);
@@ -117,11 +100,11 @@ RINGSIDE_TEST(trace_processes, the_bench_keeps_the_end) {
 // Four ranks that fail; the third is the reason. Each has a track that ends where it stood.
 RINGSIDE_TEST(trace_processes, a_stalled_rank_is_what_the_others_wait_for) {
   for (const Words& launcher : launchers(4)) {
-    const Meeting meeting;
-    const std::string path = meeting.file(0);
+    const Folder folder;
+    const std::string path = folder.file("trace.json");
     Job job;
     const RunResult result =
-        job.run(with(launcher, {program("ring_allreduce"), "--no-demo", "-b", "1K", "-e", "1K",
+        job.run(with(launcher, {tool_path("ring_allreduce"), "--no-demo", "-b", "1K", "-e", "1K",
                                 "-n", "3", "--fault", "stall:rank=2,op=5", "--trace", path}),
                 {.environment = {"RINGSIDE_TIMEOUT=1"}, .timeout_s = 30});
     CHECK_EQ(result.exit_code, 1);
@@ -145,10 +128,10 @@ RINGSIDE_TEST(trace_processes, a_stalled_rank_is_what_the_others_wait_for) {
 }
 
 RINGSIDE_TEST(trace_processes, who_is_killed_has_no_track_and_spoils_nothing) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
   const RunResult result = test::run(
-      with(test::launch_argv(3), {program("ring_allreduce"), "--no-demo", "-b", "1K", "-e", "1K",
+      with(test::launch_argv(3), {tool_path("ring_allreduce"), "--no-demo", "-b", "1K", "-e", "1K",
                                   "--fault", "die:rank=2,op=6", "--trace", path}));
   CHECK(result.exit_code > 0);
   const Timeline it = read(t, path, 2);
@@ -156,39 +139,32 @@ RINGSIDE_TEST(trace_processes, who_is_killed_has_no_track_and_spoils_nothing) {
 }
 
 RINGSIDE_TEST(trace_processes, a_file_that_cannot_be_made_is_refused_once) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0) + "/trace.json";
-  for (const Words& argv : all_ways({"--trace", path})) {
-    Job job;
-    const RunResult result = job.run(argv, {.timeout_s = 30});
-    CHECK_EQ(result.exit_code, 2);
-    CHECK_EQ(lines_with(result.err, "ring_allreduce:"), 1u);
-    CHECK_MSG(contains(result.err, "cannot open the trace file " + path + ": No such file"), "%s",
-              result.err.c_str());
-    CHECK_EQ(result.out, "");
-    CHECK_EQ(job.retired_windows(), "");
-  }
-  const RunResult nothing = test::run({program("bench"), "--threads", "2", "--trace", ""});
+  const Folder folder;
+  const std::string path = folder.file("none/trace.json");
+  for (const Words& argv : short_runs(path))
+    check_refused(t, "ring_allreduce", argv,
+                  "cannot open the trace file " + path + ": No such file");
+  const RunResult nothing = test::run({tool_path("bench"), "--threads", "2", "--trace", ""});
   CHECK_EQ(nothing.exit_code, 2);
   CHECK_EQ(nothing.err, "bench: --trace wants the name of a file\n");
   // Tools that measure nothing have no timeline.
   for (const char* tool : {"stress", "price"})
-    CHECK_EQ(test::run({program(tool), "--trace", "/tmp/x"}).exit_code, 2);
+    CHECK_EQ(test::run({tool_path(tool), "--trace", "/tmp/x"}).exit_code, 2);
 }
 
 // A limit on files' sizes, as a full disk would be: the ranks are right, the file is not there, and
 // what could be written is whole. (Shared memory counts too, so slots are small.)
 RINGSIDE_TEST(trace_processes, a_file_that_cannot_be_written_is_an_error) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
-  const std::string command = "trap '' XFSZ; ulimit -f 1024; exec " + program("ring_allreduce") +
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
+  const std::string command = "trap '' XFSZ; ulimit -f 1024; exec " + tool_path("ring_allreduce") +
                               " --threads 2 --no-demo -b 8 -e 8 -n 20000 --trace " + path;
-  const RunResult result = test::run({"sh", "-c", command},
-                                     {.environment = {"RINGSIDE_SLOT_BYTES=1K"}, .timeout_s = 30});
+  const RunResult result =
+      test::shell(command, {.environment = {"RINGSIDE_SLOT_BYTES=1K"}, .timeout_s = 30});
   CHECK_EQ(result.exit_code, 1);
   CHECK_MSG(contains(result.err, "cannot write the trace file " + path + ": File too large"), "%s",
             result.err.c_str());
-  const Timeline it = read_timeline(test::file_words(path));
+  const Timeline it = read_timeline(test::contents_of(path));
   CHECK(!it.ranks.empty());
 }
 

@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <optional>
-#include <sstream>
 
 #include "tests/support/test.h"
 
@@ -29,7 +27,7 @@ class Builder {
   explicit Builder(const Json& file) {
     for (const Json& event : file.at("traceEvents").items) take(event);
     for (const auto& [rank, name] : names_) {
-      if (name != formatted("rank %d", rank)) find("rank %d's track is named %s", rank, name);
+      if (name != text("rank %d", rank)) find("rank %d's track is named %s", rank, name);
       it_.ranks[rank];
     }
     int expected = 0;
@@ -45,7 +43,7 @@ class Builder {
 
  private:
   [[gnu::format(printf, 2, 0)]] void find(const char* format, int rank, const std::string& name) {
-    it_.findings.push_back(formatted(format, rank, name.c_str()));
+    it_.findings.push_back(text(format, rank, name.c_str()));
   }
 
   void take(const Json& event) {
@@ -112,8 +110,7 @@ class Builder {
     for (const auto& [id, start] : starts_) {
       const auto stop = stops_.find(id);
       if (stop == stops_.end()) {
-        it_.half_arrows.push_back(
-            formatted("arrow %s of rank %d does not end", id.c_str(), start.rank));
+        it_.half_arrows.push_back(text("arrow %s of rank %d does not end", id.c_str(), start.rank));
         continue;
       }
       ++it_.arrows;
@@ -129,7 +126,7 @@ class Builder {
     for (const auto& [id, stop] : stops_)
       if (starts_.count(id) == 0)
         it_.half_arrows.push_back(
-            formatted("arrow %s to rank %d does not begin", id.c_str(), stop.rank));
+            text("arrow %s to rank %d does not begin", id.c_str(), stop.rank));
   }
 
   static constexpr std::size_t kFewEnoughToLook = 5000;  // each arrow looks through its track
@@ -165,12 +162,5 @@ std::vector<const Slice*> Track::last() const {
 }
 
 Timeline read_timeline(const std::string& text) { return Builder(parse_json(text)).result(); }
-
-std::string file_words(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream words;
-  words << file.rdbuf();
-  return words.str();
-}
 
 }  // namespace ringside::test

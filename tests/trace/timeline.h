@@ -46,7 +46,4 @@ struct Timeline {
 // Throws std::runtime_error if the text is not JSON, or not of this format.
 Timeline read_timeline(const std::string& text);
 
-// The words of a file; empty if there is none.
-std::string file_words(const std::string& path);
-
 }  // namespace ringside::test

@@ -14,7 +14,7 @@
 #include "comm/error.h"
 #include "tests/collectives/collective_case.h"
 #include "tests/collectives/hash_cases.h"
-#include "tests/launcher/launched.h"
+#include "tests/support/folder.h"
 #include "tests/trace/timeline.h"
 #include "tests/verify/algorithms.h"
 #include "tools/report/trace_file.h"
@@ -30,8 +30,8 @@ using RankBody = std::function<void(Communicator&)>;
 // The file that these ranks make. With a fault every rank is to fail, and writes what it has.
 std::string traced(Context& t, int ranks, const Options& options, const RankBody& body,
                    const std::optional<Injection>& fault = std::nullopt) {
-  const Meeting meeting;
-  const std::string path = meeting.file(0);
+  const Folder folder;
+  const std::string path = folder.file("trace.json");
   run_as_threads(ranks, [&](Bootstrap& bootstrap) {
     Options mine = options;
     if (fault) inject(mine, *fault, bootstrap);
@@ -49,7 +49,7 @@ std::string traced(Context& t, int ranks, const Options& options, const RankBody
     tools::append_trace(path, bootstrap.rank(), trace);
     CHECK_EQ(failed, fault.has_value());
   });
-  return file_words(path);
+  return contents_of(path);
 }
 
 // Several slices of each chunk, and collectives of a few bytes by the ring.
@@ -299,10 +299,7 @@ RINGSIDE_TEST(trace, no_bit_is_another_one) {
       if (list == &with) {
         CHECK(!traced(t, ranks, test_options(), body).empty());
       } else {
-        run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-          Communicator comm(bootstrap, test_options());
-          body(comm);
-        });
+        on_ranks(ranks, test_options(), [&](Communicator& comm) { body(comm); });
       }
     }
     CHECK(without.size() > 50 && without == with);
