@@ -180,8 +180,7 @@ namespace {
 
 // A stream stays in this call until the gate is open.
 void wait_for_gate(void* gate) {
-  while (!static_cast<std::atomic<bool>*>(gate)->load())
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (!static_cast<std::atomic<bool>*>(gate)->load()) nap_ms(1);
 }
 
 // With nothing but what a program has: a cudaStream_t, its copies, and its synchronisation.

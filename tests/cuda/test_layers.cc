@@ -20,25 +20,10 @@ namespace ringside {
 namespace {
 
 using test::DeviceBytes;
+using test::equal;
 using test::need_device;
+using test::normal_values;
 using test::Stream;
-
-template <class T>
-std::vector<T> normal_values(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<T> values(count);
-  for (T& it : values) it = from_float<T>(normal(random) * 2);
-  return values;
-}
-
-template <class T>
-bool equal(const std::vector<T>& got, const std::vector<T>& expected) {
-  if (got.size() != expected.size()) return false;
-  for (std::size_t i = 0; i < got.size(); ++i)
-    if (!test::same(got[i], expected[i])) return false;
-  return true;
-}
 
 // Normal numbers, and then every special one.
 template <class T>

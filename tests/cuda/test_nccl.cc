@@ -79,12 +79,8 @@ Both ask_both(Communicator& comm, tools::Baseline& nccl, tools::Gpu& gpu, std::b
     gpu.set(recv, 0xa5, out_bytes);
     if (by_nccl)
       nccl.call(what, {send, recv});
-    else if (gathers)
-      comm.all_gather(send, recv, what.count, what.dtype);
-    else if (what.kind == Kind::reduce_scatter)
-      comm.reduce_scatter(send, recv, what.count, what.dtype, what.reduction);
     else
-      comm.all_reduce(send, recv, what.count, what.dtype, what.reduction);
+      test::make_call(comm, {.what = what}, send, recv);
     gpu.read(into.data(), recv, out_bytes);
   }
   // Of a reduce-scatter this rank has its own part alone.

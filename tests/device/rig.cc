@@ -10,18 +10,12 @@
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "tests/errors/endings.h"
+#include "tools/support/call.h"
 
 namespace ringside::test {
 namespace {
 
-constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter,   Kind::all_gather,
-                           Kind::broadcast,  Kind::reduce_scatter_v, Kind::all_gather_v,
-                           Kind::reduce,     Kind::gather,           Kind::scatter,
-                           Kind::all_to_all, Kind::send_recv,        Kind::barrier};
-
 constexpr std::size_t kMany = 3000;
-
-void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 
 // Of values that do not matter.
 void all_reduce(const Rig& rig, Communicator& comm, std::size_t count = kMany) {
@@ -67,7 +61,7 @@ std::vector<Case> cases_for(int ranks, Kind kind, const std::vector<std::size_t>
 
 std::vector<Case> cases_for_all(int ranks, const std::vector<std::size_t>& counts) {
   std::vector<Case> all;
-  for (const Kind kind : kKinds) {
+  for (const Kind kind : tools::kMeasuredKinds) {
     const std::vector<Case> cases = cases_for(ranks, kind, counts);
     all.insert(all.end(), cases.begin(), cases.end());
   }
@@ -106,7 +100,7 @@ void check_writing_at_once(Context& t, const Rig& rig, const std::vector<int>& r
 void check_zero_copy(Context& t, const Rig& rig) {
   for (const std::size_t from : {std::size_t{1}, std::size_t{200}, SIZE_MAX})
     for (const int ranks : {2, 3})
-      for (const Kind kind : kKinds) {
+      for (const Kind kind : tools::kMeasuredKinds) {
         Options options = rig.options(ExecutorChoice::device);
         options.zero_copy_from_bytes = from;
         run_kind(t, rig, ranks, options, kind);
@@ -211,10 +205,7 @@ void check_a_rank_that_has_left(Context& t, const Rig& rig) {
       if (comm.rank() == 1) return;
       endings[0] = ending_of([&] { all_reduce(rig, comm); });
     });
-    CHECK_MSG(endings[0].failed && endings[0].fault == Fault::left &&
-                  contains(endings[0].sentence, "rank 1 ") &&
-                  contains(endings[0].sentence, "has left"),
-              "%s", endings[0].sentence.c_str());
+    check_fault(t, endings[0], Fault::left, {"rank 1 ", "has left"});
   }
 }
 
@@ -233,9 +224,8 @@ void check_abort(Context& t, const Rig& rig) {
         // Rank 0 waits for rank 1, which never comes.
         if (comm.rank() == 0) {
           const Ending ending = ending_of([&] { all_reduce(rig, comm); });
-          CHECK_MSG(ending.failed && ending.fault == Fault::aborted && ending.seconds < 5 &&
-                        contains(ending.sentence, "the loss is not a number"),
-                    "after %g s: %s", ending.seconds, ending.sentence.c_str());
+          check_fault(t, ending, Fault::aborted, {"the loss is not a number"});
+          CHECK(ending.seconds < 5);
         }
         together.arrive_and_wait();
         if (other.joinable()) other.join();

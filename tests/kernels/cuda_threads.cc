@@ -85,8 +85,8 @@ std::string find_fault(Reduction reduction, const auto& op) {
           std::memcpy(&got, static_cast<unsigned char*>(target) + i * sizeof(T), sizeof(T));
           std::memcpy(&wanted, expected.data() + i * sizeof(T), sizeof(T));
           if (!test::same(got, wanted))
-            return test::formatted("element %zu of %zu at offsets %zu, %zu, %zu", i, count,
-                                   offset.out, offset.a, offset.b);
+            return text("element %zu of %zu at offsets %zu, %zu, %zu", i, count, offset.out,
+                        offset.a, offset.b);
         }
         if (!out.guards_intact()) return "wrote outside";
       }

@@ -32,10 +32,10 @@ std::string compare(GuardedBytes& out, const std::vector<T>& expected, std::size
     T got;
     std::memcpy(&got, out.data() + i * sizeof(T), sizeof got);
     if (!test::same(got, expected[i])) {
-      return test::formatted("%s, element %zu of %zu is wrong", how, i, count);
+      return text("%s, element %zu of %zu is wrong", how, i, count);
     }
   }
-  if (!out.guards_intact()) return test::formatted("%s, count %zu: wrote outside", how, count);
+  if (!out.guards_intact()) return text("%s, count %zu: wrote outside", how, count);
   return "";
 }
 
@@ -79,7 +79,7 @@ std::string find_fault(DivideLoop loop) {
       GuardedBytes data(inputs.a.data(), count * sizeof(T), count % 4);
       loop(data.data(), count, divisor);
       const std::string fault = compare(data, expected, count, "divide");
-      if (!fault.empty()) return test::formatted("by %d: %s", divisor, fault.c_str());
+      if (!fault.empty()) return text("by %d: %s", divisor, fault.c_str());
     }
   }
   return "";

@@ -3,6 +3,7 @@
 // (kernels/reduction.h) and not from its code.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -133,6 +134,21 @@ Inputs<T> make_inputs(std::size_t count_at_least) {
     inputs.b.push_back(random_value());
   }
   return inputs;
+}
+
+template <class T>
+std::vector<T> normal_values(std::size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<T> values(count);
+  for (T& it : values) it = from_float<T>(normal(random) * 2);
+  return values;
+}
+
+// In the sense of same().
+template <class T>
+bool equal(const std::vector<T>& a, const std::vector<T>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same<T>);
 }
 
 // A buffer of bytes that lies `offset` bytes away from an aligned address, between guards.

@@ -5,19 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "comm/bootstrap/threads.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/test.h"
+#include "tests/tools/bench.h"
 #include "tools/measure/measure.h"
 #include "tools/measure/pin.h"
-#include "tools/report/bench.h"
 #include "tools/support/buffers.h"
 #include "tools/support/command_line.h"
 #include "tools/support/faulty_transport.h"
@@ -26,6 +23,7 @@
 namespace ringside {
 namespace {
 
+using test::BenchResult;
 using test::contains;
 using tools::Arguments;
 
@@ -58,37 +56,10 @@ class SpoilsOne : public tools::Ringside {
   bool exact_;
 };
 
-struct BenchResult {
-  int status = -1;
-  std::string words;
-};
-
-BenchResult bench_with_threads(int ranks, const Arguments& arguments,
-                               const Options::Decorate& decorate) {
-  char* words = nullptr;
-  std::size_t bytes = 0;
-  std::FILE* const out = ::open_memstream(&words, &bytes);
-  BenchResult result;
-  run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-    Options options;
-    options.decorate = decorate;
-    const int status = tools::run_bench(bootstrap, arguments, options, out);
-    if (bootstrap.rank() == 0) result.status = status;
-  });
-  std::fclose(out);
-  result.words = words;
-  std::free(words);
-  return result;
-}
-
-// No estimates: how often to call is agreed upon by a collective, which would be spoiled too.
-Arguments few_calls(Kind kind) {
-  Arguments arguments;
-  arguments.kinds = {kind};
-  arguments.begin_bytes = arguments.end_bytes = 4096;
-  arguments.iterations = 3;
-  arguments.warmup = 0;
-  return arguments;
+BenchResult bench_with(const Arguments& arguments, const Options::Decorate& decorate) {
+  Options options;
+  options.decorate = decorate;
+  return test::bench_with_threads(2, arguments, options);
 }
 
 }  // namespace
@@ -97,11 +68,11 @@ RINGSIDE_TEST(bench_mutants, spoiled_messages_are_counted_and_end_in_status_1) {
   for (const Kind kind :
        {Kind::all_reduce, Kind::reduce_scatter, Kind::all_gather, Kind::broadcast, Kind::all_to_all,
         Kind::send_recv, Kind::reduce_scatter_v, Kind::all_gather_v}) {
-    const Arguments arguments = few_calls(kind);
-    const BenchResult good = bench_with_threads(2, arguments, unmapped());
+    const Arguments arguments = test::few_calls(kind, 4096);
+    const BenchResult good = bench_with(arguments, unmapped());
     CHECK_EQ(good.status, 0);
     CHECK(contains(good.words, "# Out of bounds values : 0 OK"));
-    const BenchResult bad = bench_with_threads(2, arguments, decorate_with<SpoiledPut>());
+    const BenchResult bad = bench_with(arguments, decorate_with<SpoiledPut>());
     CHECK_MSG(bad.status == 1, "%s: status %d", tools::row_name(kind), bad.status);
     CHECK_MSG(contains(bad.words, " FAILED") && !contains(bad.words, "0 OK"), "%s",
               bad.words.c_str());

@@ -2,75 +2,36 @@
 // header, the check of every bit, the lower bound, the explanation, and what is refused. What a
 // real GPU adds is tools/support/gpu_cuda.cc, which is run in tests/cuda alone.
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <utility>
 
-#include "comm/bootstrap/threads.h"
 #include "comm/error.h"
 #include "tests/device/cpu_device.h"
-#include "tests/launcher/launched.h"
 #include "tests/support/test.h"
-#include "tests/tools/host_gpu.h"
+#include "tests/tools/bench.h"
 #include "tools/limits/gpu_lower_bound.h"
-#include "tools/report/bench.h"
 
 namespace ringside {
 namespace {
 
+using test::BenchResult;
 using test::contains;
 using test::HostGpuOptions;
 using tools::Arguments;
 using tools::Memory;
 
-struct Result {
-  int status = -1;
-  std::string words, refused;
-};
-
 using GpuOfRank = std::function<HostGpuOptions(int rank)>;
 
-Result bench(int ranks, Arguments arguments, const GpuOfRank& gpu_of = {},
-             ExecutorChoice executor = ExecutorChoice::automatic) {
-  char* words = nullptr;
-  std::size_t bytes = 0;
-  std::FILE* const out = ::open_memstream(&words, &bytes);
+BenchResult bench(int ranks, Arguments arguments, const GpuOfRank& gpu_of = {},
+                  ExecutorChoice executor = ExecutorChoice::automatic) {
   arguments.memory = Memory::device;
-  Result result;
-  run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-    Options options;
-    options.executor = executor;
-    options.device = [] { return test::make_cpu_device(); };
-    const auto make = [&](int) -> std::shared_ptr<tools::Gpu> {
-      return std::make_shared<test::HostGpu>(gpu_of ? gpu_of(bootstrap.rank()) : HostGpuOptions{});
-    };
-    try {
-      const int status = tools::run_bench(bootstrap, arguments, options, out, make);
-      if (bootstrap.rank() == 0) result.status = status;
-    } catch (const Error& error) {
-      if (bootstrap.rank() == 0) result.refused = error.what();
-    }
-  });
-  std::fclose(out);
-  result.words = words;
-  std::free(words);
-  return result;
+  Options options;
+  options.executor = executor;
+  options.device = [] { return test::make_cpu_device(); };
+  return test::bench_with_threads(ranks, arguments, options, gpu_of);
 }
 
-Arguments few_calls(Kind kind, std::size_t bytes) {
-  Arguments arguments;
-  arguments.kinds = {kind};
-  arguments.begin_bytes = arguments.end_bytes = bytes;
-  arguments.iterations = 3;
-  arguments.warmup = 1;
-  return arguments;
-}
-
-constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter,   Kind::all_gather,
-                           Kind::broadcast,  Kind::reduce,           Kind::gather,
-                           Kind::scatter,    Kind::all_to_all,       Kind::send_recv,
-                           Kind::barrier,    Kind::reduce_scatter_v, Kind::all_gather_v};
+Arguments few_calls(Kind kind, std::size_t bytes) { return test::few_calls(kind, bytes, 1); }
 
 std::vector<int> all_ranks(int size) {
   std::vector<int> ranks;
@@ -81,18 +42,17 @@ std::vector<int> all_ranks(int size) {
 }  // namespace
 
 RINGSIDE_TEST(bench_gpu, every_operation_is_right_on_every_executor_and_a_spoiled_read_is_counted) {
-  HostGpuOptions spoiled;
-  spoiled.spoils_reads = true;
+  const HostGpuOptions spoiled{.spoils_reads = true};
   for (const ExecutorChoice executor :
        {ExecutorChoice::host, ExecutorChoice::stream, ExecutorChoice::device})
-    for (const Kind kind : kKinds) {
-      const Result good = bench(2, few_calls(kind, 6000), {}, executor);
+    for (const Kind kind : tools::kMeasuredKinds) {
+      const BenchResult good = bench(2, few_calls(kind, 6000), {}, executor);
       CHECK_MSG(good.status == 0 && contains(good.words, "0 OK"), "%s: %s", tools::row_name(kind),
                 (good.words + good.refused).c_str());
       CHECK_MSG(contains(good.words, std::string("# executor: ") + name_of(executor) + "; "), "%s",
                 good.words.c_str());
       if (kind == Kind::barrier) continue;
-      const Result bad = bench(
+      const BenchResult bad = bench(
           2, few_calls(kind, 6000), [&](int) { return spoiled; }, executor);
       CHECK_MSG(bad.status == 1 && contains(bad.words, " FAILED"), "%s: %s", tools::row_name(kind),
                 (bad.words + bad.refused).c_str());
@@ -104,16 +64,12 @@ RINGSIDE_TEST(bench_gpu, the_header_says_whose_memory_and_how_many_share_it) {
   CHECK(contains(bench(1, arguments).words, "# memory: of a GPU that the host plays\n"));
   CHECK(contains(bench(3, arguments).words, "host plays, 3 ranks share one\n"));
   const auto own = [](int rank) {
-    HostGpuOptions it;
-    it.uuid = static_cast<unsigned char>(rank + 1);
-    return it;
+    return HostGpuOptions{.uuid = static_cast<unsigned char>(rank + 1)};
   };
   CHECK(contains(bench(2, arguments, own).words,
                  "# memory: of 2 GPUs (a GPU that the host plays), one for each rank\n"));
   const auto two = [](int rank) {
-    HostGpuOptions it;
-    it.uuid = static_cast<unsigned char>(rank == 0 ? 1 : 2);
-    return it;
+    return HostGpuOptions{.uuid = static_cast<unsigned char>(rank == 0 ? 1 : 2)};
   };
   CHECK(contains(bench(3, arguments, two).words, "up to 2 ranks share one\n"));
 }
@@ -157,7 +113,7 @@ RINGSIDE_TEST(bench_gpu, the_lower_bound_is_bytes_at_the_measured_rate_of_the_bu
 RINGSIDE_TEST(bench_gpu, lower_bound_and_explain_show_lower_bound_executor_and_bytes) {
   Arguments arguments = few_calls(Kind::all_reduce, 1 << 20);
   arguments.lower_bound = arguments.explain = true;
-  const Result table = bench(2, arguments, {}, ExecutorChoice::stream);
+  const BenchResult table = bench(2, arguments, {}, ExecutorChoice::stream);
   CHECK_EQ(table.status, 0);
   CHECK_MSG(
       contains(table.words, "xbound") && contains(table.words, "1000.0@16M") &&
@@ -165,7 +121,7 @@ RINGSIDE_TEST(bench_gpu, lower_bound_and_explain_show_lower_bound_executor_and_b
           contains(table.words, "#   moves 4M bytes at least, 4.19 us at 1000 GB/s"),
       "%s", table.words.c_str());
   arguments.kinds = {Kind::gather};
-  const Result gather = bench(2, arguments, {}, ExecutorChoice::stream);
+  const BenchResult gather = bench(2, arguments, {}, ExecutorChoice::stream);
   CHECK_MSG(contains(gather.words,
                      "by the host executor: the stream executor has the ring's primitives alone"),
             "%s", gather.words.c_str());
@@ -173,12 +129,12 @@ RINGSIDE_TEST(bench_gpu, lower_bound_and_explain_show_lower_bound_executor_and_b
   for (const auto& [bytes, way] : {std::pair{64, "one-shot"}, {1 << 18, "two-shot"}}) {
     Arguments three = few_calls(Kind::all_reduce, static_cast<std::size_t>(bytes));
     three.lower_bound = three.explain = true;
-    const Result result = bench(3, three);
+    const BenchResult result = bench(3, three);
     CHECK_MSG(contains(result.words, text("#   %s, by the device executor: ", way)), "%s",
               result.words.c_str());
   }
   arguments.json = true;
-  const Result json = bench(2, arguments);
+  const BenchResult json = bench(2, arguments);
   for (const char* part :
        {"\"memory\": \"device\"", "\"ranks_on_busiest_gpu\": 2", "\"executor\": \"device\"",
         "\"moved_bytes\": 2097152", "\"gpu_copy\": [", "\"gbs\": "})
@@ -191,7 +147,7 @@ RINGSIDE_TEST(bench_gpu, buffers_that_do_not_fit_are_refused_on_all_ranks) {
     if (rank == 1) it.free_bytes = 10'000;
     return it;
   };
-  const Result result = bench(2, few_calls(Kind::all_reduce, 8192), little);
+  const BenchResult result = bench(2, few_calls(Kind::all_reduce, 8192), little);
   CHECK_EQ(result.status, -1);
   CHECK_MSG(contains(result.refused, "some GPU has not that much free"), "%s",
             result.refused.c_str());

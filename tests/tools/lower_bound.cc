@@ -16,11 +16,6 @@ using tools::lower_bound_us;
 using tools::MachineProbe;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-constexpr Kind kKinds[] = {Kind::all_reduce, Kind::reduce_scatter,   Kind::all_gather,
-                           Kind::broadcast,  Kind::barrier,          Kind::send_recv,
-                           Kind::reduce,     Kind::gather,           Kind::scatter,
-                           Kind::all_to_all, Kind::reduce_scatter_v, Kind::all_gather_v};
-
 // 100 ns a flag; 10 bytes copied a ns, 5 reduced, at any size.
 MachineProbe flat_machine() { return {100, 0, {{4096, 10.0}}, {{4096, 5.0}}}; }
 
@@ -54,7 +49,7 @@ RINGSIDE_TEST(lower_bound, least_work_is_that_of_the_table) {
       {Kind::reduce_scatter_v, {{1, 3 * (s - 2'516'582), 0}}},
       {Kind::all_gather_v, {{1, 0, s - 419'430}}},
   };
-  CHECK_EQ(std::size(of_four), std::size(kKinds));
+  CHECK_EQ(std::size(of_four), tools::kMeasuredKinds.size());
   for (const Line& line : of_four) {
     const std::vector<LeastWork> ways = tools::least_work(line.kind, 4, s);
     CHECK_EQ(ways.size(), line.ways.size());
@@ -84,7 +79,7 @@ RINGSIDE_TEST(lower_bound, small_all_reduces_save_a_flag_and_large_ones_save_byt
 RINGSIDE_TEST(lower_bound, one_rank_needs_no_flag_and_nothing_is_divided_by_zero) {
   MachineProbe machine = flat_machine();
   machine.flag_ns = 0;
-  for (const Kind kind : kKinds)
+  for (const Kind kind : tools::kMeasuredKinds)
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{8}, kMiB}) {
       const tools::LowerBound lower_bound = lower_bound_of(kind, 1, bytes, machine);
       CHECK_EQ(lower_bound.work.flags, 0);
@@ -95,7 +90,7 @@ RINGSIDE_TEST(lower_bound, one_rank_needs_no_flag_and_nothing_is_divided_by_zero
 }
 
 RINGSIDE_TEST(lower_bound, more_bytes_never_take_less_time) {
-  for (const Kind kind : kKinds)
+  for (const Kind kind : tools::kMeasuredKinds)
     for (const int ranks : {1, 2, 3, 8}) {
       double before = 0;
       for (std::size_t bytes = 0; bytes <= kMiB; bytes += 4096 * 7) {
