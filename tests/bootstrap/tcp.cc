@@ -19,10 +19,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::check_all_well;
-using test::check_says;
-using test::end_of;
+using test::check_fault;
+using test::Ending;
+using test::ending_of;
 using test::soon;
-using test::TcpEnd;
 using test::TcpJob;
 
 // A byte that only this rank has in this exchange at this place.
@@ -97,8 +97,8 @@ RINGSIDE_TEST(bootstrap_tcp, addresses_of_both_kinds) {
     TcpJob job{.size = 3};
     job.change = [&](TcpOptions& options) { options.address = address; };
     job.body = [&](TcpBootstrap& bootstrap) { exchange(t, bootstrap, 0, 100); };
-    if (const TcpEnd end = end_of([&] { listen_on(resolve(address, 0)); }); !end.well) {
-      std::printf("%s is left out: %s\n", address, end.words.c_str());
+    if (const Ending end = ending_of([&] { listen_on(resolve(address, 0)); }); end.failed) {
+      std::printf("%s is left out: %s\n", address, end.sentence.c_str());
       continue;
     }
     check_all_well(t, job.run());
@@ -107,17 +107,17 @@ RINGSIDE_TEST(bootstrap_tcp, addresses_of_both_kinds) {
 
 RINGSIDE_TEST(bootstrap_tcp, who_is_missing_is_named_by_all) {
   TcpJob job{.size = 5, .timeout_s = 0.5};
-  const std::vector<TcpEnd> ends = job.run({0, 1, 4});
-  check_says(t, ends[0], Fault::timeout, "for ranks 2, 3");
-  for (const TcpEnd& end : ends) CHECK(!end.well);
+  const std::vector<Ending> ends = job.run({0, 1, 4});
+  check_fault(t, ends[0], Fault::timeout, {"for ranks 2, 3"});
+  for (const Ending& end : ends) CHECK(end.failed);
 }
 
 RINGSIDE_TEST(bootstrap_tcp, nobody_listens_until_the_deadline) {
   TcpJob job{.size = 2};
   TcpOptions options = job.options(1, test::free_port());
   const double seconds = seconds_of([&] {
-    check_says(t, end_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(0.3)); }),
-               Fault::timeout, "rank 1 tried to reach rank 0 (127.0.0.1:");
+    check_fault(t, ending_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(0.3)); }),
+                Fault::timeout, {"rank 1 tried to reach rank 0 (127.0.0.1:"});
   });
   CHECK_MSG(seconds < 2 * test::kSlack, "it took %.1f s", seconds);
 }
@@ -129,10 +129,10 @@ RINGSIDE_TEST(bootstrap_tcp, a_straggler_is_named) {
     if (bootstrap.rank() == 2) std::this_thread::sleep_for(700ms);
     bootstrap.barrier(Deadline::after_seconds(0.3));
   };
-  const std::vector<TcpEnd> ends = job.run();
-  check_says(t, ends[0], Fault::timeout, "rank 0, in start-up exchange #2, waited for rank 2");
-  CHECK(!ends[1].well && ends[1].fault == Fault::timeout);
-  CHECK(!ends[2].well);
+  const std::vector<Ending> ends = job.run();
+  check_fault(t, ends[0], Fault::timeout, {"rank 0, in start-up exchange #2, waited for rank 2"});
+  CHECK(ends[1].failed && ends[1].fault == Fault::timeout);
+  CHECK(ends[2].failed);
 }
 
 RINGSIDE_TEST(bootstrap_tcp, a_rank_that_leaves_is_named_at_once) {
@@ -143,14 +143,14 @@ RINGSIDE_TEST(bootstrap_tcp, a_rank_that_leaves_is_named_at_once) {
       if (bootstrap.rank() == leaver) return;
       exchange(t, bootstrap, 1, 10);
     };
-    std::vector<TcpEnd> ends;
+    std::vector<Ending> ends;
     const double seconds = seconds_of([&] { ends = job.run(); });
     CHECK_MSG(seconds < 5 * test::kSlack, "it took %.1f s", seconds);
     for (int rank = 0; rank < 3; ++rank)
       if (rank != leaver)
-        check_says(t, ends[static_cast<std::size_t>(rank)], Fault::left,
-                   text("rank %d has left", leaver));
-    CHECK(ends[static_cast<std::size_t>(leaver)].well);
+        check_fault(t, ends[static_cast<std::size_t>(rank)], Fault::left,
+                    {text("rank %d has left", leaver)});
+    CHECK(!ends[static_cast<std::size_t>(leaver)].failed);
   }
 }
 
@@ -160,18 +160,18 @@ RINGSIDE_TEST(bootstrap_tcp, different_lengths_are_reported_to_all) {
   job.body = [&](TcpBootstrap& bootstrap) {
     exchange(t, bootstrap, 0, bootstrap.rank() == 2 ? 2 << 20 : 1 << 20);
   };
-  for (const TcpEnd& end : job.run())
-    check_says(t, end, Fault::mismatch, "rank 2 brings 2097152 bytes and rank 0 brings 1048576");
+  for (const Ending& end : job.run())
+    check_fault(t, end, Fault::mismatch, {"rank 2 brings 2097152 bytes and rank 0 brings 1048576"});
 }
 
 RINGSIDE_TEST(bootstrap_tcp, what_is_broken_stays_broken) {
   TcpJob job{.size = 2};
   job.body = [&](TcpBootstrap& bootstrap) {
     if (bootstrap.rank() == 1) return;
-    const TcpEnd first = end_of([&] { bootstrap.barrier(soon()); });
-    const TcpEnd second = end_of([&] { bootstrap.barrier(soon()); });
-    check_says(t, first, Fault::left, "rank 1 has left");
-    CHECK_EQ(first.words, second.words);
+    const Ending first = ending_of([&] { bootstrap.barrier(soon()); });
+    const Ending second = ending_of([&] { bootstrap.barrier(soon()); });
+    check_fault(t, first, Fault::left, {"rank 1 has left"});
+    CHECK_EQ(first.sentence, second.sentence);
   };
   check_all_well(t, job.run());
 }
@@ -186,18 +186,18 @@ RINGSIDE_TEST(bootstrap_tcp, a_rank_asked_to_stop_stops_and_says_so_to_all) {
     std::this_thread::sleep_for(200ms);
     signal = 15;
   });
-  const std::vector<TcpEnd> ends = job.run({0, 1});
+  const std::vector<Ending> ends = job.run({0, 1});
   user.join();
-  for (const TcpEnd& end : ends)
-    check_says(t, end, Fault::interrupted, "for rank 2, and was stopped by signal 15");
+  for (const Ending& end : ends)
+    check_fault(t, end, Fault::interrupted, {"for rank 2, and was stopped by signal 15"});
 }
 
 RINGSIDE_TEST(bootstrap_tcp, a_port_in_use_says_what_to_try) {
   const UniqueFd other = listen_on(resolve("127.0.0.1", 0));
   TcpJob job{.size = 2};
   const TcpOptions options = job.options(0, local_address(other.get()).port());
-  check_says(t, end_of([&] { TcpBootstrap::start(options, soon()); }), Fault::system,
-             "choose another MASTER_PORT");
+  check_fault(t, ending_of([&] { TcpBootstrap::start(options, soon()); }), Fault::system,
+              {"choose another MASTER_PORT"});
 }
 
 RINGSIDE_TEST(bootstrap_tcp, ranks_are_listed_in_few_words) {

@@ -10,17 +10,6 @@
 
 namespace ringside::test {
 
-TcpEnd end_of(const std::function<void()>& action) {
-  try {
-    action();
-    return {};
-  } catch (const Error& error) {
-    return {false, error.fault(), error.what()};
-  } catch (const std::exception& error) {
-    return {false, Fault::system, std::string("no ringside::Error: ") + error.what()};
-  }
-}
-
 TcpOptions TcpJob::options(int rank, int its_port) const {
   TcpOptions it;
   it.rank = rank;
@@ -30,7 +19,7 @@ TcpOptions TcpJob::options(int rank, int its_port) const {
   return it;
 }
 
-std::vector<TcpEnd> TcpJob::run(std::vector<int> ranks) const {
+std::vector<Ending> TcpJob::run(std::vector<int> ranks) const {
   if (ranks.empty()) {
     ranks.resize(static_cast<std::size_t>(size));
     std::iota(ranks.begin(), ranks.end(), 0);
@@ -52,11 +41,11 @@ std::vector<TcpEnd> TcpJob::run(std::vector<int> ranks) const {
     const auto bootstrap = TcpBootstrap::start(it, Deadline::after_seconds(timeout_s));
     body(*bootstrap);
   };
-  std::vector<TcpEnd> ends(ranks.size());
+  std::vector<Ending> ends(ranks.size());
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < ranks.size(); ++i)
     threads.emplace_back([&, i] {
-      ends[i] = end_of([&] { be(ranks[i]); });
+      ends[i] = ending_of([&] { be(ranks[i]); });
       if (ranks[i] == 0) tell(1);  // had it failed before it listened, the others would wait
     });
   for (std::thread& thread : threads) thread.join();
@@ -91,14 +80,8 @@ bool Stranger::is_sent_away(double seconds) {
   return false;
 }
 
-void check_all_well(Context& t, const std::vector<TcpEnd>& ends) {
-  for (const TcpEnd& end : ends) CHECK_MSG(end.well, "%s", end.words.c_str());
-}
-
-void check_says(Context& t, const TcpEnd& end, Fault fault, const std::string& part) {
-  CHECK_MSG(!end.well && end.fault == fault && end.says(part), "not %s '%s' but %s '%s'",
-            name_of(fault), part.c_str(), end.well ? "well" : name_of(end.fault),
-            end.words.c_str());
+void check_all_well(Context& t, const std::vector<Ending>& ends) {
+  for (const Ending& end : ends) CHECK_MSG(!end.failed, "%s", end.sentence.c_str());
 }
 
 }  // namespace ringside::test

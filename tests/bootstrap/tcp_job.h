@@ -9,18 +9,9 @@
 #include "comm/bootstrap/tcp.h"
 #include "comm/error.h"
 #include "comm/util/tcp_socket.h"
-#include "tests/support/test.h"
+#include "tests/errors/endings.h"
 
 namespace ringside::test {
-
-// How a rank has ended: well, or by an Error.
-struct TcpEnd {
-  bool well = true;
-  Fault fault = Fault::system;
-  std::string words;
-
-  bool says(const std::string& part) const { return words.find(part) != std::string::npos; }
-};
 
 struct TcpJob {
   int size = 2;
@@ -38,15 +29,10 @@ struct TcpJob {
   TcpOptions options(int rank, int its_port) const;
 
   // Runs one thread for each of `ranks`, by default 0 to size − 1; the ends in the same order.
-  std::vector<TcpEnd> run(std::vector<int> ranks = {}) const;
+  std::vector<Ending> run(std::vector<int> ranks = {}) const;
 };
 
-// Runs `action` and says how it ended.
-TcpEnd end_of(const std::function<void()>& action);
-
-// Checks that all have ended well, or that one has ended by this fault, saying `part`.
-void check_all_well(Context& t, const std::vector<TcpEnd>& ends);
-void check_says(Context& t, const TcpEnd& end, Fault fault, const std::string& part);
+void check_all_well(Context& t, const std::vector<Ending>& ends);
 
 // A deadline that only a hang meets.
 inline Deadline soon() { return Deadline::after_seconds(20); }

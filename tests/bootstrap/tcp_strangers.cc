@@ -5,10 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <fstream>
-#include <map>
 #include <optional>
 #include <string>
 #include <thread>
@@ -16,17 +13,21 @@
 
 #include "comm/bootstrap/tcp.h"
 #include "tests/bootstrap/tcp_job.h"
+#include "tests/support/environment.h"
+#include "tests/support/folder.h"
 #include "tests/support/test.h"
 
 namespace ringside {
 namespace {
 
 using test::check_all_well;
-using test::check_says;
-using test::end_of;
+using test::check_fault;
+using test::contains;
+using test::Ending;
+using test::ending_of;
+using test::Environment;
 using test::soon;
 using test::Stranger;
-using test::TcpEnd;
 using test::TcpJob;
 
 std::string digits_of(const Secret& secret) {
@@ -35,41 +36,19 @@ std::string digits_of(const Secret& secret) {
   return digits;
 }
 
-// Variables for the length of a scope; what was there before comes back.
-class Environment {
- public:
-  explicit Environment(const std::map<std::string, std::string>& variables) {
-    for (const char* name : {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RINGSIDE_SECRET",
-                             "RINGSIDE_SECRET_FILE"}) {
-      const char* value = std::getenv(name);
-      before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
-      ::unsetenv(name);
-    }
-    for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
-  }
-  ~Environment() {
-    for (const auto& [name, value] : before_) {
-      if (value)
-        ::setenv(name.c_str(), value->c_str(), 1);
-      else
-        ::unsetenv(name.c_str());
-    }
-  }
+const Environment::Variables kRight = {{"RANK", "1"},
+                                       {"WORLD_SIZE", "4"},
+                                       {"MASTER_ADDR", "127.0.0.1"},
+                                       {"MASTER_PORT", "29500"},
+                                       {"RINGSIDE_SECRET", std::nullopt},
+                                       {"RINGSIDE_SECRET_FILE", std::nullopt}};
 
- private:
-  std::map<std::string, std::optional<std::string>> before_;
-};
-
-const std::map<std::string, std::string> kRight = {
-    {"RANK", "1"}, {"WORLD_SIZE", "4"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "29500"}};
-
-// `kRight`, but for one variable; null: without it.
-TcpEnd environment_with(const std::string& name, const char* value) {
-  std::map<std::string, std::string> variables = kRight;
-  variables.erase(name);
-  if (value != nullptr) variables[name] = value;
+// `kRight`, but for one variable.
+Ending environment_with(const std::string& name, const std::optional<std::string>& value) {
+  Environment::Variables variables = kRight;
+  variables[name] = value;
   const Environment environment(variables);
-  return end_of([] { TcpOptions::from_environment(); });
+  return ending_of([] { TcpOptions::from_environment(); });
 }
 
 }  // namespace
@@ -79,14 +58,14 @@ TcpEnd environment_with(const std::string& name, const char* value) {
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_wrong_secret_is_refused_and_the_job_goes_on) {
   for (const bool has_one : {true, false}) {
     TcpJob job{.size = 3};
-    TcpEnd intruder;
+    Ending intruder;
     std::thread thread;
     job.on_listening = [&](int port) {
       // The intruder comes first, as rank 1, and the real rank 1 after it has been sent away.
       TcpOptions options = job.options(1, port);
       options.secret = has_one ? std::optional(draw_secret()) : std::nullopt;
       thread = std::thread([&, options] {
-        intruder = end_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(5)); });
+        intruder = ending_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(5)); });
       });
     };
     job.change = [&](TcpOptions& options) {
@@ -94,7 +73,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, a_wrong_secret_is_refused_and_the_job_goe
     };
     job.body = [](TcpBootstrap& bootstrap) { bootstrap.barrier(soon()); };
     check_all_well(t, job.run());
-    check_says(t, intruder, Fault::left, "is RINGSIDE_SECRET the same for all ranks");
+    check_fault(t, intruder, Fault::left, {"is RINGSIDE_SECRET the same for all ranks"});
   }
 }
 
@@ -104,9 +83,9 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, one_wrong_bit_is_a_wrong_secret) {
     job.change = [&](TcpOptions& options) {
       if (options.rank == 1) (*options.secret)[bit / 8] ^= std::byte{1} << (bit % 8);
     };
-    const std::vector<TcpEnd> ends = job.run();
-    check_says(t, ends[0], Fault::timeout, "for rank 1");
-    check_says(t, ends[1], Fault::left, "closed it without a word");
+    const std::vector<Ending> ends = job.run();
+    check_fault(t, ends[0], Fault::timeout, {"for rank 1"});
+    check_fault(t, ends[1], Fault::left, {"closed it without a word"});
   }
 }
 
@@ -117,7 +96,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, one_wrong_bit_in_the_answer_is_noticed) {
     job.change = [&](TcpOptions& options) {
       if (options.rank == 1) (*options.secret)[bit / 8] ^= std::byte{1} << (bit % 8);
     };
-    check_says(t, job.run()[1], Fault::protocol, "does not know this job's secret");
+    check_fault(t, job.run()[1], Fault::protocol, {"does not know this job's secret"});
   }
 }
 
@@ -126,10 +105,10 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, one_wrong_bit_in_the_answer_is_noticed) {
 RINGSIDE_TEST(bootstrap_tcp_strangers, who_listens_in_rank_0s_place_is_found_out) {
   const UniqueFd listener = listen_on(resolve("127.0.0.1", 0));
   TcpJob job{.size = 2};
-  TcpEnd end;
+  Ending end;
   std::thread rank([&] {
     const TcpOptions options = job.options(1, local_address(listener.get()).port());
-    end = end_of([&] { TcpBootstrap::start(options, soon()); });
+    end = ending_of([&] { TcpBootstrap::start(options, soon()); });
   });
   UniqueFd connection;
   while (!connection) connection = accept_one(listener.get());
@@ -140,7 +119,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, who_listens_in_rank_0s_place_is_found_out
   std::copy(heard.begin(), heard.end(), answer.begin());
   send_some(connection.get(), answer.data(), answer.size(), sent);
   rank.join();
-  check_says(t, end, Fault::protocol, "does not know this job's secret");
+  check_fault(t, end, Fault::protocol, {"does not know this job's secret"});
   const auto middle = job.secret.begin() + job.secret.size() / 2;
   CHECK(std::search(heard.begin(), heard.end(), middle, job.secret.end()) == heard.end());
   CHECK(std::search(heard.begin(), heard.end(), job.secret.begin(), middle) != heard.end());
@@ -183,14 +162,15 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, a_crowd_of_silent_ones_is_sent_away) {
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_rank_that_does_not_fit_is_named_on_both_sides) {
   TcpJob twice{.size = 3};
-  for (const TcpEnd& end : twice.run({0, 1, 1}))
-    CHECK_MSG(end.says("two processes say that they are rank 1"), "%s", end.words.c_str());
+  for (const Ending& end : twice.run({0, 1, 1}))
+    CHECK_MSG(contains(end.sentence, "two processes say that they are rank 1"), "%s",
+              end.sentence.c_str());
 
   TcpJob smaller{.size = 3};
   smaller.change = [](TcpOptions& options) { options.size = options.rank == 2 ? 4 : 3; };
-  for (const TcpEnd& end : smaller.run({0, 2}))
-    check_says(t, end, Fault::mismatch,
-               "rank 2 was started with WORLD_SIZE=4 and rank 0 with WORLD_SIZE=3");
+  for (const Ending& end : smaller.run({0, 2}))
+    check_fault(t, end, Fault::mismatch,
+                {"rank 2 was started with WORLD_SIZE=4 and rank 0 with WORLD_SIZE=3"});
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, without_a_secret_only_loopback_is_used) {
@@ -199,16 +179,16 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, without_a_secret_only_loopback_is_used) {
     TcpOptions options = job.options(rank, 1);
     options.address = address;
     if (!with_secret) options.secret.reset();
-    return end_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(0.2)); });
+    return ending_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(0.2)); });
   };
   for (const int rank : {0, 1}) {
     // An address kept free for documents (RFC 5737), so no host has it.
-    check_says(t, start_at("192.0.2.77", false, rank), Fault::usage, "RINGSIDE_SECRET");
-    check_says(t, start_at("0.0.0.0", true, rank), Fault::usage, "every interface");
-    check_says(t, start_at("::", true, rank), Fault::usage, "every interface");
-    check_says(t, start_at("no such host", true, rank), Fault::usage, "cannot be looked up");
+    check_fault(t, start_at("192.0.2.77", false, rank), Fault::usage, {"RINGSIDE_SECRET"});
+    check_fault(t, start_at("0.0.0.0", true, rank), Fault::usage, {"every interface"});
+    check_fault(t, start_at("::", true, rank), Fault::usage, {"every interface"});
+    check_fault(t, start_at("no such host", true, rank), Fault::usage, {"cannot be looked up"});
   }
-  check_says(t, start_at("192.0.2.77", true, 0), Fault::system, "this host has no such address");
+  check_fault(t, start_at("192.0.2.77", true, 0), Fault::system, {"this host has no such address"});
 
   TcpJob job{.size = 2};
   job.change = [](TcpOptions& options) { options.secret.reset(); };
@@ -216,19 +196,20 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, without_a_secret_only_loopback_is_used) {
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, variables_are_read_strictly) {
-  CHECK(environment_with("RANK", "1").well);
+  CHECK(!environment_with("RANK", "1").failed);
   for (const char* name : {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
-    check_says(t, environment_with(name, nullptr), Fault::usage, text("%s is not set", name));
+    check_fault(t, environment_with(name, std::nullopt), Fault::usage,
+                {text("%s is not set", name)});
   for (const char* value : {"", "x", "-1", "1x", " 1", "99999999999"}) {
-    check_says(t, environment_with("RANK", value), Fault::usage, "RANK");
-    check_says(t, environment_with("WORLD_SIZE", value), Fault::usage, "WORLD_SIZE");
-    check_says(t, environment_with("MASTER_PORT", value), Fault::usage, "MASTER_PORT");
+    check_fault(t, environment_with("RANK", value), Fault::usage, {"RANK"});
+    check_fault(t, environment_with("WORLD_SIZE", value), Fault::usage, {"WORLD_SIZE"});
+    check_fault(t, environment_with("MASTER_PORT", value), Fault::usage, {"MASTER_PORT"});
   }
-  check_says(t, environment_with("RANK", "4"), Fault::usage, "RANK=4 with WORLD_SIZE=4");
-  check_says(t, environment_with("WORLD_SIZE", "0"), Fault::usage, "WORLD_SIZE=0");
-  check_says(t, environment_with("MASTER_PORT", "65536"), Fault::usage, "MASTER_PORT=65536");
+  check_fault(t, environment_with("RANK", "4"), Fault::usage, {"RANK=4 with WORLD_SIZE=4"});
+  check_fault(t, environment_with("WORLD_SIZE", "0"), Fault::usage, {"WORLD_SIZE=0"});
+  check_fault(t, environment_with("MASTER_PORT", "65536"), Fault::usage, {"MASTER_PORT=65536"});
   {
-    const Environment only_one(std::map<std::string, std::string>{{"RANK", "1"}});
+    const Environment only_one(Environment::Variables{{"RANK", "1"}, {"WORLD_SIZE", std::nullopt}});
     CHECK(!started_by_environment());
   }
   const Environment environment(kRight);
@@ -238,33 +219,33 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, variables_are_read_strictly) {
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_secret_comes_by_variable_or_private_file) {
   const Secret secret = draw_secret();
   const std::string digits = digits_of(secret);
-  const auto secret_with = [&](std::map<std::string, std::string> variables) {
+  const auto secret_with = [&](Environment::Variables variables) {
     variables.insert(kRight.begin(), kRight.end());
     const Environment environment(variables);
     return TcpOptions::from_environment().secret;
   };
   CHECK(!secret_with({}));
   CHECK(secret_with({{"RINGSIDE_SECRET", digits}}) == secret);
-  const TcpEnd garbled = environment_with("RINGSIDE_SECRET", digits.substr(1).c_str());
-  check_says(t, garbled, Fault::usage, "64 hexadecimal digits");
-  CHECK(!garbled.says(digits.substr(1, 8)));  // not even a wrong one is printed
-  check_says(t, environment_with("RINGSIDE_SECRET", ("g" + digits.substr(1)).c_str()), Fault::usage,
-             "64 hexadecimal digits");
+  const Ending garbled = environment_with("RINGSIDE_SECRET", digits.substr(1));
+  check_fault(t, garbled, Fault::usage, {"64 hexadecimal digits"});
+  CHECK(!contains(garbled.sentence, digits.substr(1, 8)));  // not even a wrong one is printed
+  check_fault(t, environment_with("RINGSIDE_SECRET", "g" + digits.substr(1)), Fault::usage,
+              {"64 hexadecimal digits"});
 
-  const std::string path = text("/tmp/ringside-test-secret-%d", static_cast<int>(::getpid()));
+  const test::Folder folder;
+  const std::string path = folder.file("secret");
   std::ofstream(path) << digits << '\n';
   ::chmod(path.c_str(), 0600);
   CHECK(secret_with({{"RINGSIDE_SECRET_FILE", path}}) == secret);
   for (const mode_t mode : {0640, 0604, 0666}) {
     ::chmod(path.c_str(), mode);
-    check_says(t, environment_with("RINGSIDE_SECRET_FILE", path.c_str()), Fault::usage,
-               "is open to others");
+    check_fault(t, environment_with("RINGSIDE_SECRET_FILE", path), Fault::usage,
+                {"is open to others"});
   }
   ::unlink(path.c_str());
-  check_says(t, environment_with("RINGSIDE_SECRET_FILE", path.c_str()), Fault::usage,
-             "cannot be read");
-  check_says(t, environment_with("RINGSIDE_SECRET_FILE", "/dev/null"), Fault::usage,
-             "is no regular file");
+  check_fault(t, environment_with("RINGSIDE_SECRET_FILE", path), Fault::usage, {"cannot be read"});
+  check_fault(t, environment_with("RINGSIDE_SECRET_FILE", "/dev/null"), Fault::usage,
+              {"is no regular file"});
 }
 
 }  // namespace ringside

@@ -22,21 +22,6 @@ namespace {
 constexpr DType kI64 = DType::i64;
 constexpr Reduction kSum = Reduction::sum;
 
-Options with_timeout(double timeout_s) {
-  Options options = test_options();
-  options.timeout_s = timeout_s;
-  return options;
-}
-
-Options with_slots(std::size_t slot_bytes, int slot_count) {
-  Options options = test_options();
-  options.slot_bytes = slot_bytes;
-  options.slot_count = slot_count;
-  return options;
-}
-
-void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
-
 // Element i of what `rank` gives to call k. No two calls, ranks or neighbouring elements are alike.
 std::int64_t given(int k, int rank, std::size_t i) {
   return 1'000'003 * (k + 1) + 1009 * (rank + 1) + static_cast<std::int64_t>(i % 997);
@@ -101,8 +86,7 @@ struct Small {
 RINGSIDE_TEST(async, fifty_calls_in_flight) {
   for (int ranks = 1; ranks <= 5; ++ranks)
     for (const Options& options : {with_slots(64, 1), test_options()})
-      run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-        Communicator comm(bootstrap, options);
+      on_ranks(ranks, options, [&](Communicator& comm) {
         std::vector<std::unique_ptr<Pending>> calls;
         for (int k = 0; k < 50; ++k) calls.push_back(std::make_unique<Pending>(comm, k));
         // Waited for from both ends: the order of waiting is the caller's own affair.
@@ -115,8 +99,7 @@ RINGSIDE_TEST(async, fifty_calls_in_flight) {
 
 // The counts are the caller's only until the call returns.
 RINGSIDE_TEST(async, ragged_counts_are_copied) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     const auto mine = index(comm.rank());
     const std::vector<std::int64_t> given = {1, 10, 100, 1000};
     std::vector<std::int64_t> part(2, -1), whole(4, -1);
@@ -137,8 +120,7 @@ RINGSIDE_TEST(async, ragged_counts_are_copied) {
 // Each call works on what the one before it left behind: any other order gives another number.
 RINGSIDE_TEST(async, calls_are_carried_out_in_the_order_in_which_they_were_made) {
   for (const int ranks : {1, 2, 4})
-    run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, test_options());
+    on_ranks(ranks, test_options(), [&](Communicator& comm) {
       std::int64_t value = comm.rank() + 1, expected = ranks * (ranks + 1) / 2;
       Work last = comm.all_reduce_async(&value, &value, 1, kI64, kSum);
       for (int round = 0; round < 10; ++round) {
@@ -153,8 +135,7 @@ RINGSIDE_TEST(async, calls_are_carried_out_in_the_order_in_which_they_were_made)
 }
 
 RINGSIDE_TEST(async, a_blocking_call_takes_its_turn) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, with_slots(64, 2));
+  on_ranks(3, with_slots(64, 2), [&](Communicator& comm) {
     for (int round = 0; round < 20; ++round) {
       Pending before(comm, 3 * round);
       std::int64_t total = 0;
@@ -170,8 +151,7 @@ RINGSIDE_TEST(async, a_blocking_call_takes_its_turn) {
 // Rank 1 comes only when rank 0 has asked thrice in vain. If asking waited, both would time out.
 RINGSIDE_TEST(async, test_never_waits_and_is_true_in_the_end) {
   std::barrier asked(2);
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, with_timeout(10));
+  on_ranks(2, test_options(10), [&](Communicator& comm) {
     if (comm.rank() == 1) asked.arrive_and_wait();
     Work work = comm.barrier_async();
     if (comm.rank() == 0) {
@@ -189,8 +169,7 @@ RINGSIDE_TEST(async, a_work_can_be_copied_moved_and_empty) {
   Work nothing;
   CHECK(nothing.test());
   nothing.wait();
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     Small small;
     Work work = small.start(comm);
     Work copy = work;
@@ -211,8 +190,7 @@ RINGSIDE_TEST(async, a_work_can_be_copied_moved_and_empty) {
 
 // The buffers live on: freeing them would be the caller's mistake, which nobody here can see.
 RINGSIDE_TEST(async, a_work_may_be_dropped) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, with_slots(64, 1));
+  on_ranks(3, with_slots(64, 1), [&](Communicator& comm) {
     std::vector<std::unique_ptr<Pending>> calls;
     for (int k = 0; k < 10; ++k) {
       calls.push_back(std::make_unique<Pending>(comm, k));
@@ -241,25 +219,19 @@ RINGSIDE_TEST(async, a_communicator_ends_when_its_calls_have_ended) {
 
 RINGSIDE_TEST(async, an_error_comes_out_of_the_work_each_time) {
   std::barrier together(2);
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     std::vector<float> buffer(8, 1.0f);
     Work wrong = comm.all_reduce_async(buffer.data(), buffer.data(), 4 + index(comm.rank()),
                                        DType::f32, kSum);
     Small small;
     Work behind = small.start(comm);
     const Ending first = ending_of([&] { wrong.wait(); });
-    CHECK_MSG(first.failed && first.fault == Fault::mismatch &&
-                  contains(first.sentence, "the count differs"),
-              "rank %d: %s: %s", comm.rank(), name_of(first.fault), first.sentence.c_str());
+    check_fault(t, first, Fault::mismatch, {"the count differs"});
     CHECK(first.seconds < 5 * test::kSlack);
     const auto fails_alike = [&](const char* how, const auto& action) {
       const Ending ending = ending_of(action);
-      CHECK_MSG(ending.failed && ending.fault == Fault::mismatch &&
-                    ending.seconds < 0.5 * test::kSlack &&
-                    contains(ending.sentence, first.sentence),
-                "%s: %s after %g s: %s", how, name_of(ending.fault), ending.seconds,
-                ending.sentence.c_str());
+      check_fault(t, ending, Fault::mismatch, {first.sentence}, how);
+      CHECK(ending.seconds < 0.5 * test::kSlack);
     };
     Work copy = wrong;
     fails_alike("waiting again", [&] { wrong.wait(); });
@@ -278,27 +250,22 @@ RINGSIDE_TEST(async, an_error_comes_out_of_the_work_each_time) {
 
 // Nobody waits for the Work that fails. The failure is not lost with it: the next call throws.
 RINGSIDE_TEST(async, a_failure_whose_work_was_dropped_comes_out_of_the_next_call) {
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     std::vector<float> buffer(8, 1.0f);
     comm.all_reduce_async(buffer.data(), buffer.data(), 4 + index(comm.rank()), DType::f32, kSum);
     const Ending ending = ending_of([&] { comm.barrier(); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::mismatch &&
-                  ending.seconds < 5 * test::kSlack &&
-                  contains(ending.sentence, "the count differs"),
-              "rank %d: %s", comm.rank(), ending.sentence.c_str());
+    check_fault(t, ending, Fault::mismatch, {"the count differs"});
+    CHECK(ending.seconds < 5 * test::kSlack);
   });
 }
 
 RINGSIDE_TEST(async, usage_errors_are_thrown_by_the_call_itself) {
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     float a[8] = {}, b[8] = {};
     const int me = comm.rank();
     const auto refused = [&](const char* words, const auto& action) {
       const Ending ending = ending_of(action);
-      CHECK_MSG(ending.failed && ending.fault == Fault::usage && contains(ending.sentence, words),
-                "wanted '%s', got '%s'", words, ending.sentence.c_str());
+      check_fault(t, ending, Fault::usage, {words});
     };
     const DType f32 = DType::f32;
     refused("null", [&] { comm.all_reduce_async(nullptr, b, 4, f32, kSum); });
@@ -322,16 +289,12 @@ RINGSIDE_TEST(async, usage_errors_are_thrown_by_the_call_itself) {
 
 RINGSIDE_TEST(async, a_straggler_ends_the_work_by_its_deadline) {
   std::barrier together(2);
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, with_timeout(0.3));
+  on_ranks(2, test_options(0.3), [&](Communicator& comm) {
     if (comm.rank() == 1) nap_ms(900);
     Small small;
     Work work = small.start(comm);
     const Ending ending = ending_of([&] { work.wait(); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::timeout &&
-                  contains(ending.sentence, "rank 1 ") &&
-                  contains(ending.sentence, "has not entered any call yet"),
-              "rank %d: %s: %s", comm.rank(), name_of(ending.fault), ending.sentence.c_str());
+    check_fault(t, ending, Fault::timeout, {"rank 1 ", "has not entered any call yet"});
     CHECK_MSG(ending.seconds < 1.3 * test::kSlack, "rank %d: %g s", comm.rank(), ending.seconds);
     together.arrive_and_wait();
   });
@@ -358,13 +321,11 @@ RINGSIDE_TEST(async, two_communicators_need_not_be_ordered_alike) {
 RINGSIDE_TEST(async_mutants, blocking_calls_must_be_ordered_alike) {
   std::barrier together(2);
   run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator a(bootstrap, with_timeout(0.3)), b(bootstrap, with_timeout(0.3));
+    Communicator a(bootstrap, test_options(0.3)), b(bootstrap, test_options(0.3));
     const bool even = bootstrap.rank() == 0;
     const Ending ending = ending_of([&] { (even ? a : b).barrier(); });
-    CHECK_MSG(
-        ending.failed && ending.fault == Fault::timeout && ending.seconds < 1.3 * test::kSlack,
-        "rank %d: %s after %g s: %s", bootstrap.rank(), name_of(ending.fault), ending.seconds,
-        ending.sentence.c_str());
+    check_fault(t, ending, Fault::timeout, {});
+    CHECK(ending.seconds < 1.3 * test::kSlack);
     together.arrive_and_wait();
   });
 }
@@ -373,14 +334,14 @@ RINGSIDE_TEST(async_mutants, blocking_calls_must_be_ordered_alike) {
 // first, so neither ever comes to its send; exchange() is what does both at once.
 RINGSIDE_TEST(async_mutants, asynchronous_is_not_at_the_same_time) {
   std::barrier together(2);
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, with_timeout(0.3));
+  on_ranks(2, test_options(0.3), [&](Communicator& comm) {
     std::int64_t mine = comm.rank(), theirs = -1;
     const int other = 1 - comm.rank();
     Work receive = comm.recv_async(&theirs, 1, kI64, other);
     Work send = comm.send_async(&mine, 1, kI64, other);
     const Ending ending = ending_of([&] { receive.wait(); });
-    CHECK(ending.failed && ending.fault == Fault::timeout && ending.seconds < 1.3 * test::kSlack);
+    check_fault(t, ending, Fault::timeout, {});
+    CHECK(ending.seconds < 1.3 * test::kSlack);
     CHECK_EQ(theirs, -1);
     CHECK(ending_of([&] { send.wait(); }).failed);
     together.arrive_and_wait();

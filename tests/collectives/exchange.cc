@@ -21,9 +21,7 @@ constexpr DType kI32 = DType::i32;
 constexpr std::size_t kMebibyte = (std::size_t{1} << 20) / sizeof(std::int32_t);
 
 Options narrow(double timeout_s = 20) {
-  Options options = test_options();
-  options.slot_bytes = 64;
-  options.slot_count = 1;
+  Options options = with_slots(64, 1);
   options.timeout_s = timeout_s;
   return options;
 }
@@ -76,8 +74,7 @@ class Distracted : public PeerWindowAround {
 // Two ranks: each is the other's neighbour on both sides, two messages each way, matched in order.
 RINGSIDE_TEST(exchange, neighbours_swap_a_mebibyte_through_one_slot_of_64_bytes) {
   for (const int ranks : {2, 3})
-    run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, narrow());
+    on_ranks(ranks, narrow(), [&](Communicator& comm) {
       const std::size_t count = kMebibyte / (kUnderTsan || ranks > 2 || OverRig::routes() ? 16 : 1);
       const int me = comm.rank(), right = (me + 1) % ranks, left = (me + ranks - 1) % ranks;
       Correspondence r(me, right, 0, count, count), l(me, left, 0, count, count);
@@ -87,8 +84,7 @@ RINGSIDE_TEST(exchange, neighbours_swap_a_mebibyte_through_one_slot_of_64_bytes)
 }
 
 RINGSIDE_TEST(exchange, batches_under_way) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, narrow());
+  on_ranks(3, narrow(), [&](Communicator& comm) {
     const int me = comm.rank(), right = (me + 1) % 3, left = (me + 2) % 3;
     Correspondence r(me, right, 0, 5000, 5000), l(me, left, 0, 5000, 5000);
     Correspondence again(me, right, 1, 70, 70), back(me, left, 1, 70, 70);
@@ -103,8 +99,7 @@ RINGSIDE_TEST(exchange, batches_under_way) {
 RINGSIDE_TEST(exchange, all_pairs_at_once) {
   for (const Options& options : {narrow(), test_options()})
     for (const int ranks : {2, 4, 6})
-      run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-        Communicator comm(bootstrap, options);
+      on_ranks(ranks, options, [&](Communicator& comm) {
         const int me = comm.rank();
         // From a to b go a·100 + b elements: no two messages are equally long.
         std::vector<Correspondence> all;
@@ -123,8 +118,7 @@ RINGSIDE_TEST(exchange, all_pairs_at_once) {
 }
 
 RINGSIDE_TEST(exchange, messages_of_a_pair_stay_in_order) {
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, narrow());
+  on_ranks(2, narrow(), [&](Communicator& comm) {
     const int me = comm.rank(), other = 1 - me;
     std::vector<Correspondence> all;
     for (int nth = 0; nth < 40; ++nth) all.emplace_back(me, other, nth, 33, 33);
@@ -147,8 +141,7 @@ RINGSIDE_TEST(exchange, messages_of_a_pair_stay_in_order) {
 }
 
 RINGSIDE_TEST(exchange, empty_messages_and_empty_batches) {
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, narrow());
+  on_ranks(2, narrow(), [&](Communicator& comm) {
     const int other = 1 - comm.rank();
     std::int32_t mine = comm.rank(), theirs = -1;
     comm.exchange({});
@@ -175,16 +168,13 @@ RINGSIDE_TEST(exchange, different_counts_are_reported_to_both) {
 }
 
 RINGSIDE_TEST(exchange, what_makes_no_sense_is_refused) {
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     const int me = comm.rank(), other = 1 - me;
     std::int32_t mine = me, theirs = -1;
     const Message good = Message::to(other, &mine, 1, kI32);
     const auto refused = [&](const char* words, const Message& bad) {
       const Ending ending = ending_of([&] { comm.exchange({good, bad}); });
-      CHECK_MSG(ending.failed && ending.fault == Fault::usage && contains(ending.sentence, words) &&
-                    contains(ending.sentence, formatted("rank %d: ", me)),
-                "wanted '%s', got '%s'", words, ending.sentence.c_str());
+      check_fault(t, ending, Fault::usage, {words, text("rank %d: ", me)});
     };
     refused("rank 2 does not exist", Message::to(2, &mine, 1, kI32));
     refused("rank -1 does not exist", Message::from(-1, &theirs, 1, kI32));

@@ -8,6 +8,7 @@
 #include "comm/communicator.h"
 #include "kernels/loops.h"
 #include "tests/collectives/collective_case.h"
+#include "tests/errors/endings.h"
 #include "tests/support/test.h"
 
 using namespace ringside;
@@ -128,17 +129,11 @@ RINGSIDE_TEST(collectives_mutants, another_order_than_the_hierarchical_is_caught
 }
 
 RINGSIDE_TEST(collectives, groups_that_do_not_divide_the_ranks_are_refused) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, groups_of(2));
+  on_ranks(3, groups_of(2), [&](Communicator& comm) {
     float value = 1;
-    std::string sentence;
-    try {
-      comm.all_reduce(&value, &value, 1, DType::f32, Reduction::sum);
-    } catch (const Error& error) {
-      if (error.fault() == Fault::usage) sentence = error.what();
-    }
-    CHECK_MSG(sentence.find("3 ranks cannot be cut into groups of 2") != std::string::npos, "'%s'",
-              sentence.c_str());
+    const Ending ending =
+        ending_of([&] { comm.all_reduce(&value, &value, 1, DType::f32, Reduction::sum); });
+    check_fault(t, ending, Fault::usage, {"3 ranks cannot be cut into groups of 2"});
     comm.barrier();
   });
 }

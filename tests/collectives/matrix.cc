@@ -208,9 +208,7 @@ void run_matrix(Context& t, int ranks, std::size_t keep = 1) {
       chosen.push_back(cases.list[i]);
       expected.push_back(all[i]);
     }
-    Options options = test_options();
-    options.slot_bytes = shape.slot_bytes;
-    options.slot_count = shape.slot_count;
+    Options options = with_slots(shape.slot_bytes, shape.slot_count);
     options.algorithm = shape.algorithm;
     if (shape.streams) options.stream_from_bytes = 0;
     if (!shape.mapped) options.decorate = unmapped();

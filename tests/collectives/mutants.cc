@@ -15,6 +15,7 @@
 #include "comm/host/executor.h"
 #include "comm/peers/peers.h"
 #include "tests/collectives/collective_case.h"
+#include "tests/errors/endings.h"
 #include "tests/support/process.h"
 #include "tests/transport/contract.h"
 #include "tools/support/faulty_transport.h"
@@ -155,49 +156,35 @@ RINGSIDE_TEST(mutants, dropped_credit_is_caught_by_the_flag) {
 
 // The same in a collective: a receiver that returns more credit than it has, and is then slow.
 RINGSIDE_TEST(mutants, excess_credit_is_an_error_on_all_ranks) {
-  Options options = test_options();
-  options.slot_bytes = 64;
-  options.slot_count = 2;
-  std::atomic<int> protocol_errors{0};
   run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Options mine = options;
+    Options mine = with_slots(64, 2);
     if (bootstrap.rank() == 1) mine.decorate = generous_credit(WindowLayout::kRingCreditCell);
     Communicator comm(bootstrap, mine);
     std::vector<float> data(16 * 64);  // 64 messages
-    try {
+    const Ending ending = ending_of([&] {
       comm.broadcast(data.data(), data.size(), DType::f32, 0);
       comm.barrier();
-    } catch (const Error& error) {
-      const std::string sentence = error.what();
-      protocol_errors += error.fault() == Fault::protocol &&
-                         sentence.find("rank 1") != std::string::npos &&
-                         sentence.find("overwritten before they were read") != std::string::npos;
-      CHECK_MSG(error.fault() == Fault::protocol, "%s", error.what());
-    }
+    });
+    check_fault(t, ending, Fault::protocol, {"rank 1", "overwritten before they were read"});
     bootstrap.barrier(Deadline::after_seconds(20));
   });
-  CHECK_EQ(protocol_errors.load(), 2);
 }
 
 RINGSIDE_TEST(mutants, signal_before_its_put_is_caught_by_the_contract) {
-  const TransportUnderTest honest = {
-      "unmapped", [](const Secret& secret) { return unmapped()(shm_of_threads().make(secret)); }};
-  const TransportUnderTest faulty = {
-      "late put", [](const Secret& secret) { return late_put()(shm_of_threads().make(secret)); }};
+  const TransportUnderTest honest = around("unmapped", unmapped());
+  const TransportUnderTest faulty = around("late put", late_put());
   CHECK_EQ(check_signal_after_put(honest, 50), "");
   CHECK_EQ(check_put_lands_exactly(honest), "");
   const std::string verdict = check_signal_after_put(faulty, 50);
-  CHECK_MSG(verdict.find("was seen before") != std::string::npos, "verdict: '%s'", verdict.c_str());
+  CHECK_MSG(contains(verdict, "was seen before"), "verdict: '%s'", verdict.c_str());
   CHECK(!check_put_lands_exactly(faulty).empty());
 }
 
 RINGSIDE_TEST(mutants, a_source_that_is_copied_late_is_caught_by_the_contract) {
-  const TransportUnderTest faulty = {
-      "late copy", [](const Secret& secret) { return late_copy()(shm_of_threads().make(secret)); }};
+  const TransportUnderTest faulty = around("late copy", late_copy());
   CHECK_EQ(check_put_lands_exactly(faulty), "");
   const std::string verdict = check_put_frees_source(faulty, 1);
-  CHECK_MSG(verdict.find("into a source after its put") != std::string::npos, "verdict: '%s'",
-            verdict.c_str());
+  CHECK_MSG(contains(verdict, "into a source after its put"), "verdict: '%s'", verdict.c_str());
 }
 
 RINGSIDE_TEST(mutants, relaxed_release_is_caught_by_thread_sanitizer) {
@@ -205,7 +192,7 @@ RINGSIDE_TEST(mutants, relaxed_release_is_caught_by_thread_sanitizer) {
   const std::string program = program_path("tests/programs/relaxed_release");
   const RunResult relaxed = run({program, "relaxed"});
   CHECK(relaxed.exit_code != 0);
-  CHECK_MSG(relaxed.err.find("data race") != std::string::npos, "%s", relaxed.err.c_str());
+  CHECK_MSG(contains(relaxed.err, "data race"), "%s", relaxed.err.c_str());
   const RunResult release = run({program, "release"});
   CHECK_MSG(release.exit_code == 0, "%s", release.err.c_str());
 }

@@ -115,8 +115,7 @@ int messages_of(int ranks, Algorithm algorithm, std::size_t bytes) {
   Options options = with_algorithm(algorithm);
   options.slot_count = 64;
   options.decorate = decorate_with<Counted>(&signals);
-  run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, options);
+  on_ranks(ranks, options, [&](Communicator& comm) {
     Bytes data(bytes);
     comm.all_reduce(data.data(), data.data(), bytes, DType::u8, Reduction::sum);
   });

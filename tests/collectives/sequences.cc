@@ -42,13 +42,6 @@ std::vector<Case> random_cases(std::uint64_t seed, int ranks, int count) {
   return cases;
 }
 
-Options with_slots(std::size_t slot_bytes, int slot_count) {
-  Options options = test_options();
-  options.slot_bytes = slot_bytes;
-  options.slot_count = slot_count;
-  return options;
-}
-
 // Makes one call and notes what is wrong with it.
 void perform_checked(Context& t, Communicator& comm, const Case& it, const Expectation& expected) {
   RankMemory memory(Exposing::in_turn);
@@ -69,14 +62,6 @@ void compare_halves(Context& t, Communicator& comm, DType dtype, Reduction reduc
   const std::string wrong = difference(gathered.data(), whole.data(), count, dtype);
   CHECK_MSG(wrong.empty(), "%s %s of %d: %s", name_of(dtype), name_of(reduction), comm.size(),
             wrong.c_str());
-}
-
-// The lengths of the chunks that all_reduce makes: dealt out one by one, which is not how the
-// library works them out.
-std::vector<std::size_t> dealt(std::size_t count, int ranks) {
-  std::vector<std::size_t> counts(static_cast<std::size_t>(ranks));
-  for (std::size_t i = 0; i < count; ++i) ++counts[i % counts.size()];
-  return counts;
 }
 
 // How many of `count` elements differ between all_reduce and its ragged halves.
@@ -110,8 +95,7 @@ RINGSIDE_TEST(collectives, hundreds_of_mixed_calls_on_one_communicator) {
 RINGSIDE_TEST(collectives, barrier_holds_everyone_back) {
   for (const int ranks : {1, 2, 5, 8}) {
     std::atomic<int> entered{0};
-    run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, with_slots(64, 1));
+    on_ranks(ranks, with_slots(64, 1), [&](Communicator& comm) {
       for (int round = 1; round <= 100; ++round) {
         // Relaxed: only a barrier that synchronises makes the others' steps visible.
         entered.fetch_add(1, std::memory_order_relaxed);
@@ -129,8 +113,7 @@ RINGSIDE_TEST(collectives, barrier_holds_everyone_back) {
 RINGSIDE_TEST(collectives, barrier_orders_plain_memory) {
   constexpr int kRanks = 4;
   std::vector<int> plain(kRanks, 0);
-  run_as_threads(kRanks, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(kRanks, test_options(), [&](Communicator& comm) {
     for (int round = 1; round <= 50; ++round) {
       plain[static_cast<std::size_t>(comm.rank())] = round;
       comm.barrier();
@@ -143,8 +126,7 @@ RINGSIDE_TEST(collectives, barrier_orders_plain_memory) {
 RINGSIDE_TEST(collectives, all_reduce_has_the_bits_of_its_two_halves) {
   for (const int ranks : {1, 2, 3, 5, 8})
     for (const Options& options : {with_slots(8, 1), with_slots(64, 2), test_options()})
-      run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-        Communicator comm(bootstrap, options);
+      on_ranks(ranks, options, [&](Communicator& comm) {
         for (const DType dtype : kAllDTypes)
           for (const Reduction reduction : kAllReductions)
             for (const bool special : {false, true})
@@ -158,13 +140,12 @@ RINGSIDE_TEST(collectives, all_reduce_has_the_bits_of_its_two_halves) {
 RINGSIDE_TEST(collectives, all_reduce_has_the_bits_of_its_ragged_halves) {
   for (const int ranks : {1, 2, 3, 5, 8})
     for (const Options& options : {with_slots(8, 1), with_slots(64, 2), test_options()})
-      run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-        Communicator comm(bootstrap, options);
+      on_ranks(ranks, options, [&](Communicator& comm) {
         for (const std::size_t count : {0, 1, 4, 7, 101})
           for (const DType dtype : {DType::f32, DType::bf16, DType::u8})
             for (const Reduction reduction : {Reduction::sum, Reduction::avg}) {
               const std::string wrong =
-                  compare_ragged_halves(comm, dealt(count, ranks), count, dtype, reduction);
+                  compare_ragged_halves(comm, tools::dealt(count, ranks), count, dtype, reduction);
               CHECK_MSG(wrong.empty(), "%s %s × %zu of %d: %s", name_of(dtype), name_of(reduction),
                         count, comm.size(), wrong.c_str());
             }
@@ -174,8 +155,7 @@ RINGSIDE_TEST(collectives, all_reduce_has_the_bits_of_its_ragged_halves) {
 
 // The control: other lengths are other chunks, whose sums begin with other ranks.
 RINGSIDE_TEST(collectives, other_chunks_have_other_bits) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     const std::vector<std::size_t> reversed = {33, 33, 35};
     CHECK(!compare_ragged_halves(comm, reversed, 101, DType::f32, Reduction::sum).empty());
     comm.barrier();
@@ -216,8 +196,7 @@ RINGSIDE_TEST(collectives, two_communicators_at_once) {
 
 // Everyone sends first and receives later: the slots between two ranks hold that much.
 RINGSIDE_TEST(collectives, sends_wait_in_slots_of_their_own) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, with_slots(1024, 2));
+  on_ranks(3, with_slots(1024, 2), [&](Communicator& comm) {
     const int right = (comm.rank() + 1) % 3, left = (comm.rank() + 2) % 3;
     for (int round = 0; round < 50; ++round) {
       const std::int32_t first = comm.rank() * 1000 + round, second = ~first;

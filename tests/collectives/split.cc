@@ -33,7 +33,7 @@ std::int32_t sum_of(Communicator& group, std::int32_t value) {
 
 void check_members(Context& t, std::optional<Communicator>& group, int rank_in_parent,
                    const std::vector<std::int32_t>& expected) {
-  if (!group) return t.fail(__FILE__, __LINE__, formatted("rank %d has no group", rank_in_parent));
+  if (!group) return t.fail(__FILE__, __LINE__, text("rank %d has no group", rank_in_parent));
   CHECK_MSG(group->size() == static_cast<int>(expected.size()), "rank %d: %d members, not %zu",
             rank_in_parent, group->size(), expected.size());
   const std::vector<std::int32_t> members = members_of(*group, rank_in_parent);
@@ -49,8 +49,7 @@ void check_members(Context& t, std::optional<Communicator>& group, int rank_in_p
 RINGSIDE_TEST(split, equal_colours_form_a_group) {
   for (int ranks = 2; ranks <= 6; ++ranks)
     for (const int colours : {1, 2, 3})
-      run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-        Communicator comm(bootstrap, test_options());
+      on_ranks(ranks, test_options(), [&](Communicator& comm) {
         const int colour = comm.rank() % colours;
         std::vector<std::int32_t> expected;
         for (int rank = colour; rank < ranks; rank += colours) expected.push_back(rank);
@@ -63,8 +62,7 @@ RINGSIDE_TEST(split, equal_colours_form_a_group) {
 }
 
 RINGSIDE_TEST(split, keys_decide_the_order) {
-  run_as_threads(5, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(5, test_options(), [&](Communicator& comm) {
     const int me = comm.rank();
     std::optional<Communicator> reversed = comm.split(0, -me);
     check_members(t, reversed, me, {4, 3, 2, 1, 0});
@@ -79,8 +77,7 @@ RINGSIDE_TEST(split, keys_decide_the_order) {
 
 RINGSIDE_TEST(split, without_a_colour_there_is_no_group) {
   for (int ranks = 2; ranks <= 4; ++ranks)
-    run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, test_options());
+    on_ranks(ranks, test_options(), [&](Communicator& comm) {
       const int me = comm.rank();
       std::optional<Communicator> group = comm.split(me == 0 ? kNoColor : 5, 0);
       CHECK_EQ(group.has_value(), me != 0);
@@ -91,8 +88,7 @@ RINGSIDE_TEST(split, without_a_colour_there_is_no_group) {
 }
 
 RINGSIDE_TEST(split, a_group_of_one) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     std::optional<Communicator> alone = comm.split(comm.rank(), 0);
     check_members(t, alone, comm.rank(), {comm.rank()});
     CHECK_EQ(sum_of(*alone, 17), 17);
@@ -104,8 +100,7 @@ RINGSIDE_TEST(split, a_group_of_one) {
 
 // Rows and columns of a grid, as data and tensor parallelism use them; then a split of a row.
 RINGSIDE_TEST(split, a_grid_of_groups) {
-  run_as_threads(6, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(6, test_options(), [&](Communicator& comm) {
     const int me = comm.rank(), row = me / 3, column = me % 3;
     std::optional<Communicator> in_row = comm.split(row, column);
     std::optional<Communicator> in_column = comm.split(column, row);
@@ -136,8 +131,7 @@ RINGSIDE_TEST(split, a_group_outlives_its_parent) {
 
 // Each rank has its own order of parent and child; within each communicator all have the same.
 RINGSIDE_TEST(split, parent_and_child_at_once) {
-  run_as_threads(4, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(4, test_options(), [&](Communicator& comm) {
     std::optional<Communicator> group = comm.split(comm.rank() / 2, 0);
     constexpr int kRounds = 40;
     std::vector<std::int32_t> in_parent(kRounds, 0), in_child(kRounds, 0);
@@ -167,8 +161,7 @@ RINGSIDE_TEST(split, parent_and_child_at_once) {
 
 // Splitting takes its turn behind the calls that are under way.
 RINGSIDE_TEST(split, with_calls_under_way) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     std::vector<std::int32_t> values(5000, comm.rank() + 1);
     Work work = comm.all_reduce_async(values.data(), values.data(), values.size(), kI32, kSum);
     std::optional<Communicator> group = comm.split(0, -comm.rank());
@@ -181,8 +174,7 @@ RINGSIDE_TEST(split, with_calls_under_way) {
 
 RINGSIDE_TEST(split, an_error_stays_in_its_group) {
   std::barrier together(4);
-  run_as_threads(4, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(4, test_options(), [&](Communicator& comm) {
     const int me = comm.rank();
     std::optional<Communicator> group = comm.split(me % 2, 0);
     const bool broken_one = me % 2 == 1;
@@ -191,7 +183,7 @@ RINGSIDE_TEST(split, an_error_stays_in_its_group) {
       const Ending ending = ending_of([&] {
         group->all_reduce(values.data(), values.data(), me == 1 ? 4 : 5, DType::f32, kSum);
       });
-      CHECK(ending.failed && ending.fault == Fault::mismatch);
+      check_fault(t, ending, Fault::mismatch, {});
       CHECK(group->broken() && !comm.broken());
     }
     together.arrive_and_wait();
@@ -208,8 +200,7 @@ RINGSIDE_TEST(split, an_error_stays_in_its_group) {
 
 RINGSIDE_TEST(split, a_broken_parent_leaves_its_groups_alone) {
   std::barrier together(4);
-  run_as_threads(4, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(4, test_options(), [&](Communicator& comm) {
     const int me = comm.rank();
     std::optional<Communicator> group = comm.split(me / 2, 0);
     together.arrive_and_wait();  // or a rank might still be splitting when the parent breaks
@@ -220,7 +211,7 @@ RINGSIDE_TEST(split, a_broken_parent_leaves_its_groups_alone) {
       else
         comm.all_reduce(&value, &value, 1, DType::f32, kSum);
     });
-    CHECK(ending.failed && ending.fault == Fault::mismatch);
+    check_fault(t, ending, Fault::mismatch, {});
     CHECK(ending_of([&] { comm.split(0, 0); }).fault == Fault::mismatch);
     CHECK_EQ(sum_of(*group, me), me < 2 ? 1 : 5);
     together.arrive_and_wait();
@@ -246,8 +237,7 @@ RINGSIDE_TEST(split, splitting_is_a_call_that_all_must_make) {
 RINGSIDE_TEST(split, a_call_in_the_wrong_group_ends_at_the_deadline) {
   std::barrier together(4);
   run_as_threads(4, [&](Bootstrap& bootstrap) {
-    Options options = test_options();
-    options.timeout_s = 0.5;
+    const Options options = test_options(0.5);
     Communicator comm(bootstrap, options);
     const int me = comm.rank();
     std::optional<Communicator> row = comm.split(me / 2, 0), column = comm.split(me % 2, 0);
@@ -278,10 +268,8 @@ RINGSIDE_TEST(split, a_group_inherits_each_ranks_own_patience) {
     if (me == 2) ending = ending_of([&] { pair->barrier(); });
     together.arrive_and_wait();
     if (me == 1) ending = ending_of([&] { pair->barrier(); });
-    if (me > 0)
-      CHECK_MSG(ending.failed && ending.fault == Fault::timeout && ending.seconds < 1.5 &&
-                    contains(ending.sentence, "RINGSIDE_TIMEOUT=0.5"),
-                "rank %d: %s", me, ending.sentence.c_str());
+    if (me > 0) check_fault(t, ending, Fault::timeout, {"RINGSIDE_TIMEOUT=0.5"});
+    CHECK(ending.seconds < 1.5);
     if (me == 0) pair->barrier();
     CHECK_EQ(sum_of(comm, 1), 3);
     together.arrive_and_wait();
@@ -301,8 +289,7 @@ RINGSIDE_TEST(split, a_start_that_fails_at_the_very_end_is_a_leaving) {
     });
     CHECK_EQ(failing.meetings(), kMeetingsOfACommunicator);
     const Fault wanted = bootstrap.rank() == 0 ? Fault::system : Fault::left;
-    CHECK_MSG(ending.failed && ending.fault == wanted && ending.seconds < 5,
-              "rank %d: %s after %g s: %s", bootstrap.rank(), name_of(ending.fault), ending.seconds,
-              ending.sentence.c_str());
+    check_fault(t, ending, wanted, {});
+    CHECK(ending.seconds < 5);
   });
 }

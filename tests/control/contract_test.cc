@@ -118,11 +118,9 @@ RINGSIDE_TEST(control, ranks_choose_alike) {
     Options options = test_options();
     options.control = choices[bootstrap.rank()];
     const Ending ending = ending_of([&] { Communicator comm(bootstrap, options); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
-                  contains(ending.sentence,
-                           "rank 1 chose the control channel shared and rank 0 socket; set "
-                           "RINGSIDE_CONTROL alike on all ranks"),
-              "%s", ending.sentence.c_str());
+    check_fault(t, ending, Fault::usage,
+                {"rank 1 chose the control channel shared and rank 0 socket; set "
+                 "RINGSIDE_CONTROL alike on all ranks"});
   });
   std::vector<PeerInfo> hosts(2);
   for (PeerInfo& it : hosts) it.process = static_cast<std::uint64_t>(&it - hosts.data());

@@ -100,8 +100,7 @@ RINGSIDE_TEST(device, cutting_changes_no_bit) {
 RINGSIDE_TEST(device, the_executor_is_what_the_devices_allow) {
   const auto executor_of = [](const Options& options) {
     ExecutorInUse executor{};
-    run_as_threads(2, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, options);
+    on_ranks(2, options, [&](Communicator& comm) {
       std::vector<float> values(1000, 1);
       comm.all_reduce(values.data(), values.data(), values.size(), DType::f32, Reduction::sum);
       if (values[999] != 2) throw Error(Fault::protocol, "a wrong sum");
@@ -150,10 +149,7 @@ RINGSIDE_TEST(device, memory_of_another_kind_is_a_mismatch) {
       endings[index(comm.rank())] = ending_of([&] { all_reduce(comm); });
       together.arrive_and_wait();
     });
-    for (const Ending& it : endings)
-      CHECK_MSG(
-          it.failed && it.fault == Fault::mismatch && contains(it.sentence, "the memory differs: "),
-          "%s", it.sentence.c_str());
+    for (const Ending& it : endings) check_fault(t, it, Fault::mismatch, {"the memory differs: "});
   }
 }
 
@@ -189,17 +185,14 @@ RINGSIDE_TEST(device, calls_on_a_stream_are_in_its_order_and_do_not_wait) {
 }
 
 RINGSIDE_TEST(device, a_stream_on_which_ranks_could_wait_for_each_other_is_refused) {
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, on_device(ExecutorChoice::device, {.is_blocking = true}));
+  on_ranks(2, on_device(ExecutorChoice::device, {.is_blocking = true}), [&](Communicator& comm) {
     const std::shared_ptr<Device> device = make_cpu_device();
     const Device::Stream stream = device->make_stream();
     std::vector<float> values(kMany, 1);
     const Ending ending = ending_of([&] {
       comm.all_reduce_on(stream, values.data(), values.data(), kMany, DType::f32, Reduction::sum);
     });
-    CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
-                  contains(ending.sentence, "cudaStreamNonBlocking"),
-              "%s", ending.sentence.c_str());
+    check_fault(t, ending, Fault::usage, {"cudaStreamNonBlocking"});
     all_reduce(comm);  // nothing was sent
     device->end_stream(stream);
   });
@@ -225,7 +218,7 @@ RINGSIDE_TEST(device, a_communicator_ends_with_a_failing_call_on_a_stream) {
                                         Reduction::sum);
         comm.reset();
         const Ending ending = ending_of([&] { work.wait(); });
-        CHECK_MSG(ending.failed && ending.fault == Fault::timeout, "%s", ending.sentence.c_str());
+        check_fault(t, ending, Fault::timeout, {});
       }
       together.arrive_and_wait();
     });
@@ -238,8 +231,7 @@ RINGSIDE_TEST(device, a_communicator_ends_with_a_failing_call_on_a_stream) {
 RINGSIDE_TEST(device, nothing_is_left_behind) {
   const int before = cpu_device_retired_windows();
   for (const ExecutorChoice executor : kDeviceExecutors)
-    run_as_threads(3, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, on_device(executor));
+    on_ranks(3, on_device(executor), [&](Communicator& comm) {
       all_reduce(comm);
       std::optional<Communicator> half = comm.split(comm.rank() % 2, 0);
       all_reduce(*half);

@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::size_t kMany = 3000;
 
-void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
-
 // A stream that waits here goes on when open() is called, and not before.
 class Gate {
  public:

@@ -11,13 +11,10 @@ using namespace ringside::test;
 
 namespace {
 
-void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
-
 constexpr const char* kReason = "rank 1 has aborted: the loss is not a number";
 
 void check_aborted(Context& t, int rank, const Ending& ending) {
-  CHECK_MSG(ending.failed && ending.fault == Fault::aborted && contains(ending.sentence, kReason),
-            "rank %d: %s: %s", rank, name_of(ending.fault), ending.sentence.c_str());
+  check_fault(t, ending, Fault::aborted, {kReason});
   CHECK_MSG(ending.seconds < 5 * kSlack, "rank %d: after %g s", rank, ending.seconds);
 }
 
@@ -26,8 +23,7 @@ void check_aborted(Context& t, int rank, const Ending& ending) {
 // The others wait for rank 1, which sees that it will not come.
 RINGSIDE_TEST(abort, ends_what_the_others_wait_in) {
   std::barrier together(4);
-  run_as_threads(4, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(4, test_options(), [&](Communicator& comm) {
     const bool caller = comm.rank() == 1;
     if (caller) nap_ms(100);
     if (caller) comm.abort("the loss is not a number");
@@ -41,8 +37,7 @@ RINGSIDE_TEST(abort, ends_what_the_others_wait_in) {
 // The caller's own call is under way on another thread; its peer will never come.
 RINGSIDE_TEST(abort, ends_a_call_of_its_own_rank) {
   std::barrier together(2);
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     if (comm.rank() == 1) {
       std::thread other([&] {
         nap_ms(100);
@@ -80,8 +75,7 @@ RINGSIDE_TEST(abort, fails_pending_work_and_lets_destructors_finish) {
 // What broke it first remains the cause; a second one is not reported.
 RINGSIDE_TEST(abort, does_not_hide_an_earlier_cause) {
   std::barrier together(2);
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     float value = 1;
     const Reduction mine = comm.rank() == 0 ? Reduction::sum : Reduction::max;
     CHECK(ending_of([&] { comm.all_reduce(&value, &value, 1, DType::f32, mine); }).failed);
@@ -96,8 +90,7 @@ RINGSIDE_TEST(abort, does_not_hide_an_earlier_cause) {
 // A group is a communicator of its own.
 RINGSIDE_TEST(abort, of_a_group_leaves_its_parent_alone) {
   std::barrier together(4);
-  run_as_threads(4, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(4, test_options(), [&](Communicator& comm) {
     std::optional<Communicator> pair = comm.split(comm.rank() / 2, 0);
     if (comm.rank() == 1) pair->abort("the loss is not a number");
     if (comm.rank() < 2)

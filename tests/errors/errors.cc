@@ -25,7 +25,7 @@ RINGSIDE_TEST(errors, different_options_are_refused_alike_on_all_ranks) {
       endings[index(bootstrap.rank())] = ending_of([&] { Communicator comm(bootstrap, options); });
     });
     for (const Ending& ending : endings) {
-      CHECK(ending.failed && ending.fault == Fault::usage);
+      check_fault(t, ending, Fault::usage, {});
       CHECK(contains(ending.sentence, "rank 2"));
       CHECK(contains(ending.sentence, slot_bytes_differ ? "RINGSIDE_SLOT_BYTES" : "SLOT_COUNT"));
       CHECK_EQ(ending.sentence, endings[0].sentence);
@@ -41,32 +41,25 @@ RINGSIDE_TEST(errors, different_algorithms_are_refused_alike_on_all_ranks) {
     endings[index(bootstrap.rank())] = ending_of([&] { Communicator comm(bootstrap, options); });
   });
   for (const Ending& ending : endings)
-    CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
-                  contains(ending.sentence, "rank 1") &&
-                  contains(ending.sentence, "RINGSIDE_ALGORITHM"),
-              "'%s'", ending.sentence.c_str());
+    check_fault(t, ending, Fault::usage, {"rank 1", "RINGSIDE_ALGORITHM"});
 }
 
 RINGSIDE_TEST(errors, a_rank_that_leaves_is_named) {
   std::vector<Ending> endings(3);
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     if (comm.rank() == 1) return;
     endings[index(comm.rank())] = ending_of([&] { comm.barrier(); });
   });
   for (const int rank : {0, 2}) {
     const Ending& ending = endings[index(rank)];
-    CHECK_MSG(ending.failed && ending.fault == Fault::left &&
-                  contains(ending.sentence, "rank 1 ") && contains(ending.sentence, "has left"),
-              "rank %d: %s: %s", rank, name_of(ending.fault), ending.sentence.c_str());
+    check_fault(t, ending, Fault::left, {"rank 1 ", "has left"});
     CHECK(ending.seconds < 5 * test::kSlack);
   }
 }
 
 // The rank that failed has long destroyed its communicator when another enters its next call.
 RINGSIDE_TEST(errors, the_cause_outlives_the_rank_that_wrote_it) {
-  Options impatient = test_options();
-  impatient.timeout_s = 0.3;
+  const Options impatient = test_options(0.3);
   std::vector<Ending> endings(2);
   std::barrier together(2);
   run_as_threads(2, [&](Bootstrap& bootstrap) {
@@ -77,15 +70,13 @@ RINGSIDE_TEST(errors, the_cause_outlives_the_rank_that_wrote_it) {
     }
     if (bootstrap.rank() == 0) together.arrive_and_wait();
   });
-  CHECK(endings[0].failed && endings[0].fault == Fault::timeout);
-  CHECK_MSG(endings[1].failed && endings[1].fault == Fault::timeout, "rank 1 got: %s",
-            endings[1].sentence.c_str());
+  check_fault(t, endings[0], Fault::timeout, {});
+  check_fault(t, endings[1], Fault::timeout, {});
   CHECK(contains(endings[1].sentence, endings[0].sentence));
 }
 
 RINGSIDE_TEST(errors, a_straggler_is_named_with_what_it_does) {
-  Options impatient = test_options();
-  impatient.timeout_s = 0.3;
+  const Options impatient = test_options(0.3);
   const struct {
     int calls_before;
     const char* words;
@@ -96,7 +87,7 @@ RINGSIDE_TEST(errors, a_straggler_is_named_with_what_it_does) {
       for (int i = 0; i < it.calls_before; ++i)
         comm.all_reduce(&value, &value, 1, DType::f32, Reduction::sum);
       // Late by more than the deadline, and only rank 1.
-      if (comm.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(900));
+      if (comm.rank() == 1) nap_ms(900);
       comm.broadcast(&value, 1, DType::f32, 1);
       comm.barrier();
     });
@@ -112,15 +103,14 @@ RINGSIDE_TEST(errors, a_straggler_is_named_with_what_it_does) {
 }
 
 RINGSIDE_TEST(errors, a_late_start_is_an_error_too) {
-  Options impatient = test_options();
-  impatient.timeout_s = 0.3;
+  const Options impatient = test_options(0.3);
   std::vector<Ending> endings(2);
   run_as_threads(2, [&](Bootstrap& bootstrap) {
-    if (bootstrap.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(900));
+    if (bootstrap.rank() == 1) nap_ms(900);
     endings[index(bootstrap.rank())] = ending_of([&] { Communicator comm(bootstrap, impatient); });
   });
-  CHECK(endings[0].failed && endings[0].fault == Fault::timeout &&
-        endings[0].seconds < 1.3 * test::kSlack);
+  check_fault(t, endings[0], Fault::timeout, {});
+  CHECK(endings[0].seconds < 1.3 * test::kSlack);
   CHECK(endings[1].failed);
 }
 
@@ -134,7 +124,7 @@ RINGSIDE_TEST(errors, an_interrupted_wait_ends_within_a_second) {
     if (bootstrap.rank() == 0) mine.interrupted = &interrupted;
     Communicator comm(bootstrap, mine);
     if (comm.rank() == 1) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      nap_ms(50);
       interrupted = 15;
       together.arrive_and_wait();
     }
@@ -142,7 +132,7 @@ RINGSIDE_TEST(errors, an_interrupted_wait_ends_within_a_second) {
     if (comm.rank() == 0) together.arrive_and_wait();
   });
   for (const Ending& ending : endings) {
-    CHECK(ending.failed && ending.fault == Fault::interrupted);
+    check_fault(t, ending, Fault::interrupted, {});
     CHECK(contains(ending.sentence, "rank 0") && contains(ending.sentence, "signal 15"));
     CHECK(ending.seconds < 1.05 * test::kSlack);
   }

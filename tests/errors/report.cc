@@ -21,8 +21,6 @@ namespace {
 
 constexpr DType kI32 = DType::i32;
 
-void nap_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
-
 // Whom each rank waits for, as the status pages would say it.
 struct Waits {
   std::map<int, int> list;
@@ -182,8 +180,7 @@ RINGSIDE_TEST(report, the_chain_is_followed_through_messages) {
 
 // Both receive first. Nobody is late; it is the program that is wrong.
 RINGSIDE_TEST(report, a_deadlock_is_reported_as_a_wait_cycle) {
-  Options impatient = test_options();
-  impatient.timeout_s = 1.5;
+  const Options impatient = test_options(1.5);
   const Endings endings = endings_of(2, impatient, [&](Communicator& comm) {
     std::int32_t value = 0;
     comm.recv(&value, 1, kI32, 1 - comm.rank());

@@ -1,12 +1,12 @@
 // Errors that are about the caller's own words: refused before anything is sent, and the
 // communicator goes on as if nothing had been asked.
 #include <cstdint>
-#include <cstdlib>
-#include <optional>
 
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "tests/collectives/collective_case.h"
+#include "tests/errors/endings.h"
+#include "tests/support/environment.h"
 
 using namespace ringside;
 using namespace ringside::test;
@@ -16,29 +16,12 @@ namespace {
 constexpr DType kF32 = DType::f32;
 constexpr Reduction kSum = Reduction::sum;
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-template <class Action>
-void expect_refused(Context& t, const Communicator& comm, const char* words, const Action& action) {
-  const std::string me = formatted("rank %d", comm.rank());
-  try {
-    action();
-    CHECK_MSG(false, "%s: '%s' was not refused", me.c_str(), words);
-  } catch (const Error& error) {
-    CHECK_MSG(error.fault() == Fault::usage && contains(error.what(), me) &&
-                  contains(error.what(), words),
-              "wanted '%s', got %s: %s", words, name_of(error.fault()), error.what());
-  }
-  CHECK(!comm.broken());
-}
-
 void make_every_mistake(Context& t, Communicator& comm) {
   std::vector<float> a(64), b(64);
   const int n = comm.size(), me = comm.rank();
   const auto refused = [&](const char* words, const auto& action) {
-    expect_refused(t, comm, words, action);
+    check_fault(t, ending_of(action), Fault::usage, {words, text("rank %d", me)}, words);
+    CHECK(!comm.broken());
   };
   refused("null", [&] { comm.all_reduce(nullptr, b.data(), 4, kF32, kSum); });
   refused("null", [&] { comm.all_reduce(a.data(), nullptr, 4, kF32, kSum); });
@@ -98,26 +81,10 @@ void make_every_mistake(Context& t, Communicator& comm) {
   refused("no type", [&] { comm.reduce_scatter_v(a.data(), b.data(), none, DType(99), kSum); });
 }
 
-// Sets a variable while it lives, and then puts things back: the plain main runs all tests in one
-// process.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    ::setenv(name, value, 1);
-  }
-  ~Environment() { before_ ? ::setenv(name_, before_->c_str(), 1) : ::unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
-
 }  // namespace
 
 RINGSIDE_TEST(errors, usage_errors_name_the_rank_and_leave_the_communicator_intact) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     for (int round = 0; round < 3; ++round) {
       make_every_mistake(t, comm);
       // Not in step, either: a call that was refused on one rank alone is made up for by none.
@@ -132,8 +99,7 @@ RINGSIDE_TEST(errors, usage_errors_name_the_rank_and_leave_the_communicator_inta
 }
 
 RINGSIDE_TEST(errors, null_is_a_fine_buffer_for_nothing) {
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     comm.all_reduce(nullptr, nullptr, 0, kF32, kSum);
     comm.reduce_scatter(nullptr, nullptr, 0, kF32, Reduction::avg);
     comm.all_gather(nullptr, nullptr, 0, kF32);
@@ -153,12 +119,8 @@ RINGSIDE_TEST(errors, options_out_of_range_are_refused) {
   const auto refused = [](auto&& change) {
     Options options;
     change(options);
-    try {
-      options.check();
-    } catch (const Error& error) {
-      return error.fault() == Fault::usage;
-    }
-    return false;
+    const Ending ending = ending_of([&] { options.check(); });
+    return ending.failed && ending.fault == Fault::usage;
   };
   CHECK(!refused([](Options&) {}));
   CHECK(refused([](Options& o) { o.slot_bytes = 7; }));
@@ -205,13 +167,8 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
   };
   for (const auto& [name, value] : garbage) {
     const Environment environment(name, value);
-    std::string sentence;
-    try {
-      Options::from_environment().check();
-    } catch (const Error& error) {
-      if (error.fault() == Fault::usage) sentence = error.what();
-    }
-    CHECK_MSG(!sentence.empty(), "%s='%s' was taken", name, value);
+    check_fault(t, ending_of([] { Options::from_environment().check(); }), Fault::usage, {},
+                text("%s='%s'", name, value));
   }
   const Environment slot_bytes("RINGSIDE_SLOT_BYTES", "64k"),
       slot_count("RINGSIDE_SLOT_COUNT", "7"), timeout("RINGSIDE_TIMEOUT", "2.5"),

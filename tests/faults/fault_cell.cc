@@ -2,14 +2,16 @@
 #include "tests/faults/fault_cell.h"
 
 #include <algorithm>
+#include <atomic>
 #include <barrier>
 #include <cstdlib>
 #include <memory>
+#include <thread>
 
-#include "comm/allocate.h"
 #include "comm/error.h"
 #include "comm/peers/peers.h"
 #include "tests/transport/network_transport.h"
+#include "tools/support/buffers.h"
 #include "tools/support/faulty_transport.h"
 
 namespace ringside::test {
@@ -85,26 +87,15 @@ void chain(Communicator& comm, float* send, float* recv) {
 }
 
 // What a rank gives and gets; exposed if that is asked for.
-class Buffers {
- public:
+struct Buffers {
   explicit Buffers(bool exposes)
-      : ordinary_(exposes ? 0 : 2 * kMessage),
-        exposed_(exposes ? static_cast<float*>(allocate(2 * kMessage * sizeof(float))) : nullptr),
-        send(exposes ? exposed_.get() : ordinary_.data()),
-        recv(send + kMessage) {
+      : memory(kMessage * sizeof(float), exposes ? tools::Memory::allocate : tools::Memory::any),
+        send(reinterpret_cast<float*>(memory.first())),
+        recv(reinterpret_cast<float*>(memory.second())) {
     std::fill_n(send, kMessage, 1.0f);
   }
-
- private:
-  struct Free {
-    void operator()(float* memory) const { deallocate(memory); }
-  };
-  std::vector<float> ordinary_;
-  std::unique_ptr<float, Free> exposed_;
-
- public:
-  float* const send;
-  float* const recv;
+  tools::Buffers memory;
+  float *const send, *const recv;
 };
 static_assert(kMessage >= kPart * kMostRanks);
 
@@ -233,6 +224,24 @@ std::vector<Ending> run_cell(const FaultCell& cell, double timeout_s) {
     together.arrive_and_wait();
   });
   return endings;
+}
+
+std::vector<Ending> patient_endings(const FaultCell& cell, double timeout_s) {
+  std::vector<Ending> endings = run_cell(cell, timeout_s);
+  if (!judge(cell, endings).empty()) endings = run_cell(cell, 10 * timeout_s);
+  return endings;
+}
+
+void for_each_cell(const std::vector<FaultCell>& cells,
+                   const std::function<void(const FaultCell&)>& body) {
+  constexpr int kAtOnce = 8;
+  std::atomic<std::size_t> next{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kAtOnce; ++i)
+    threads.emplace_back([&] {
+      for (std::size_t at = next++; at < cells.size(); at = next++) body(cells[at]);
+    });
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace ringside::test

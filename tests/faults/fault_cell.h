@@ -11,6 +11,7 @@
 // Ranks are threads here (run_cell). Deaths need processes: tests/programs/die_cells.cc.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +59,15 @@ std::vector<FaultCell> cells_of(Injection::What what, int first_step, bool has_s
 
 // Runs it. A rank that ends well has an Ending that has not failed.
 std::vector<Ending> run_cell(const FaultCell& cell, double timeout_s);
+
+// On a busy machine an innocent rank may not have run for as long as the deadline, and is then
+// rightly named. So a cell that is not as it should be is tried once more with ten times the time;
+// what is wrong about the library rather than the machine is wrong then too.
+std::vector<Ending> patient_endings(const FaultCell& cell, double timeout_s);
+
+// Does it for each cell, several side by side: most only wait for a deadline.
+void for_each_cell(const std::vector<FaultCell>& cells,
+                   const std::function<void(const FaultCell&)>& body);
 
 // One rank's part. The communicator outlives it: what others see is the fault, and nobody's
 // leaving, for as long as the caller wants.

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <fstream>
 #include <optional>
-#include <sstream>
 #include <thread>
 
 #include "comm/control/status.h"
@@ -38,8 +37,7 @@ RINGSIDE_TEST(flight, a_record_holds_the_last_calls) {
   NEEDS_PYTHON();
   const Folder folder;
   constexpr int kCalls = static_cast<int>(StatusPage::kHistory) + 500;
-  run_as_threads(3, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(3, test_options(), [&](Communicator& comm) {
     for (int i = 1; i <= kCalls; ++i) sum(comm, static_cast<std::size_t>(i));
     comm.write_flight(folder.path());
     comm.barrier();
@@ -65,8 +63,7 @@ RINGSIDE_TEST(flight, a_record_holds_the_last_calls) {
 RINGSIDE_TEST(flight, every_kind_of_call_is_listed) {
   NEEDS_PYTHON();
   const Folder folder;
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     const int rank = comm.rank();
     float values[4] = {};
     float more[8] = {};
@@ -136,8 +133,7 @@ RINGSIDE_TEST(flight, a_straggler_is_named) {
 RINGSIDE_TEST(flight, messages_that_do_not_fit_are_named) {
   NEEDS_PYTHON();
   const Folder folder;
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     float values[4] = {};
     for (int i = 0; i < 3; ++i) {
       if (comm.rank() == 0) comm.send(values, 4, DType::f32, 1);
@@ -156,8 +152,7 @@ RINGSIDE_TEST(flight, messages_that_do_not_fit_are_named) {
 
 RINGSIDE_TEST(flight, nothing_is_written_unasked) {
   const Folder folder;
-  Options options = test_options();
-  options.timeout_s = 0.3;
+  const Options options = test_options(0.3);
   endings_of(2, options, [](Communicator& comm) {
     if (comm.rank() == 0) sum(comm, 4);
   });
@@ -170,7 +165,7 @@ RINGSIDE_TEST(flight, a_folder_that_is_none_is_refused_by_all) {
     options.flight_folder = folder;
     run_as_threads(2, [&](Bootstrap& bootstrap) {
       const Ending ending = ending_of([&] { Communicator comm(bootstrap, options); });
-      CHECK(ending.failed && ending.fault == Fault::usage);
+      check_fault(t, ending, Fault::usage, {});
       CHECK_MSG(contains(ending.sentence, text("RINGSIDE_FLIGHT=%s is no folder", folder)), "%s",
                 ending.sentence.c_str());
     });
@@ -182,10 +177,9 @@ RINGSIDE_TEST(flight, a_record_that_cannot_be_written_is_reported) {
   Options options = test_options();
   {
     const Folder folder;
-    run_as_threads(2, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, options);
+    on_ranks(2, options, [&](Communicator& comm) {
       const Ending ending = ending_of([&] { comm.write_flight(folder.file("none of this name")); });
-      CHECK(ending.failed && ending.fault == Fault::system);
+      check_fault(t, ending, Fault::system, {});
       CHECK_MSG(contains(ending.sentence, "cannot write the flight record"), "%s",
                 ending.sentence.c_str());
       comm.barrier();  // nothing is broken by it
@@ -202,8 +196,7 @@ RINGSIDE_TEST(flight, somebody_elses_handler_stays) {
   }, before{};
   mine.sa_handler = [](int) { heard = heard + 1; };
   ::sigaction(SIGUSR1, &mine, &before);
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, recording(folder));
+  on_ranks(2, recording(folder), [&](Communicator& comm) {
     comm.barrier();
     if (comm.rank() == 0) ::raise(SIGUSR1);
     comm.barrier();
@@ -218,8 +211,7 @@ RINGSIDE_TEST(flight, somebody_elses_handler_stays) {
 RINGSIDE_TEST(flight, nothing_stays_when_the_communicators_are_gone) {
   const Folder folder;
   const auto world = [&] {
-    run_as_threads(2, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, recording(folder));
+    on_ranks(2, recording(folder), [&](Communicator& comm) {
       comm.barrier();
       std::optional<Communicator> group = comm.split(comm.rank(), 0);
       group->barrier();
@@ -230,9 +222,7 @@ RINGSIDE_TEST(flight, nothing_stays_when_the_communicators_are_gone) {
   world();
   const tools::Resources before = tools::resources_held(true);
   for (int i = 0; i < 20; ++i) world();
-  const tools::Resources after = tools::resources_held(true);
-  CHECK_EQ(after.descriptors, before.descriptors);
-  CHECK_EQ(after.threads, before.threads);
+  check_nothing_kept(t, before);
   struct sigaction now {};
   ::sigaction(SIGUSR1, nullptr, &now);
   CHECK(now.sa_handler == SIG_DFL);
@@ -263,17 +253,14 @@ RINGSIDE_TEST(flight_mutants, what_is_no_record_is_refused) {
 RINGSIDE_TEST(flight_mutants, a_changed_record_is_noticed) {
   NEEDS_PYTHON();
   const Folder folder;
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     for (std::size_t i = 1; i <= 5; ++i) sum(comm, i);
     comm.write_flight(folder.path());
     comm.barrier();
   });
   CHECK_EQ(flight({folder.path()}).exit_code, 0);
   const std::string path = record_of(folder, 1);
-  std::stringstream contents;
-  contents << std::ifstream(path).rdbuf();
-  std::string words = contents.str();
+  std::string words = contents_of(path);
   const std::string count = "\"count\": 3";
   REQUIRE(contains(words, count));
   words.replace(words.find(count), count.size(), "\"count\": 4");

@@ -2,7 +2,6 @@
 // are threads. In every cell every rank must end with an error that names the rank at fault and
 // its call. (Deaths need processes: tests/faults/processes.cc.)
 #include <atomic>
-#include <functional>
 #include <thread>
 
 #include "comm/error.h"
@@ -18,8 +17,6 @@ namespace {
 
 using What = Injection::What;
 
-// Cells that only wait for a deadline run side by side.
-constexpr int kAtOnce = 8;
 // Innocent ranks must not be late by this much: they share two cores with the other cells.
 constexpr double kSoon_s = kUnderTsan ? 2 : 0.2;
 constexpr double kLater_s = 30;  // where nobody waits for a deadline
@@ -32,26 +29,6 @@ std::vector<FaultCell> cells_of(What what, int first_step, bool has_steps) {
 }
 std::vector<FaultCell> message_cells(What what, int first_step) {
   return test::cells_of(what, first_step, true, faulty_messages(), kMostRanks);
-}
-
-void for_each_cell(const std::vector<FaultCell>& cells,
-                   const std::function<void(const FaultCell&)>& body) {
-  std::atomic<std::size_t> next{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kAtOnce; ++i)
-    threads.emplace_back([&] {
-      for (std::size_t at = next++; at < cells.size(); at = next++) body(cells[at]);
-    });
-  for (std::thread& thread : threads) thread.join();
-}
-
-// On a busy machine an innocent rank may not have run for as long as the deadline, and is then
-// rightly named. So a cell that is not as it should be is tried once more with ten times the time;
-// what is wrong about the library rather than the machine is wrong then too.
-std::vector<Ending> patient_endings(const FaultCell& cell, double timeout_s) {
-  std::vector<Ending> endings = run_cell(cell, timeout_s);
-  if (!judge(cell, endings).empty()) endings = run_cell(cell, 10 * timeout_s);
-  return endings;
 }
 
 // Over pretended hosts (tests/transport/over_network.cc) a sample of the cells, another one for
@@ -156,8 +133,7 @@ RINGSIDE_TEST(faults, slow_is_warned_of) {
 // fewer calls than that.)
 RINGSIDE_TEST(faults, groups_behave) {
   run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Options options = test_options();
-    options.timeout_s = 5;
+    Options options = test_options(5);
     inject(options, parse_injection("drop-signal:rank=1,op=100"), bootstrap);
     Communicator comm(bootstrap, options);
     std::optional<Communicator> group = comm.split(0, 0);
@@ -188,15 +164,14 @@ RINGSIDE_TEST(faults, what_makes_no_sense_is_refused_in_one_sentence) {
   };
   for (const auto& it : cases) {
     const Ending ending = ending_of([&] { parse_injection(it.words); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::usage && contains(ending.sentence, it.part),
-              "%s: %s", it.words, ending.sentence.c_str());
+    check_fault(t, ending, Fault::usage, {it.part}, it.words);
   }
   for (const char* words : {"die:rank=1", "stall:rank=2"}) {
     const Injection injection = parse_injection(words);
     run_as_threads(2, [&](Bootstrap& bootstrap) {
       Options options;
       const Ending ending = ending_of([&] { inject(options, injection, bootstrap); });
-      CHECK_MSG(ending.failed && ending.fault == Fault::usage, "%s", words);
+      check_fault(t, ending, Fault::usage, {}, words);
     });
   }
 }
@@ -218,10 +193,7 @@ RINGSIDE_TEST(faults, hundreds_of_broken_worlds_leave_nothing) {
   cycle(0, kFaultyOp);
   const tools::Resources before = tools::resources_held(true);
   for (int number = 0; number < 40; ++number) cycle(number, kFaultyOp);
-  const tools::Resources after = tools::resources_held(true);
-  CHECK_EQ(after.descriptors, before.descriptors);
-  CHECK_EQ(after.windows, before.windows);
-  CHECK_EQ(after.threads, before.threads);
+  check_nothing_kept(t, before);
 }
 
 // --- mutants ---
@@ -271,8 +243,7 @@ RINGSIDE_TEST(faults_mutants, the_judge_notices_a_wrong_culprit_of_messages) {
 // A rank that sends the same to the same again and again, and is late, has lost nothing.
 RINGSIDE_TEST(faults_mutants, a_late_message_is_not_called_lost) {
   for (const int ranks : {2, 3}) {
-    Options options = test_options();
-    options.timeout_s = kSoon_s;
+    const Options options = test_options(kSoon_s);
     const Endings endings = endings_of(ranks, options, [&](Communicator& comm) {
       float value = 1;
       for (int i = 0; i < 3 && comm.rank() == 0; ++i) comm.send(&value, 1, DType::f32, 1);
@@ -280,18 +251,14 @@ RINGSIDE_TEST(faults_mutants, a_late_message_is_not_called_lost) {
       if (comm.rank() == 2) comm.barrier();
     });
     const Ending& receiver = endings.first[1];
-    CHECK_MSG(receiver.failed && receiver.fault == Fault::timeout &&
-                  contains(receiver.sentence, "rank 0 (pid ") &&
-                  contains(receiver.sentence, "is alive, and it has not entered ") &&
-                  !contains(receiver.sentence, "lost"),
-              "%s", receiver.sentence.c_str());
+    check_fault(t, receiver, Fault::timeout, {"rank 0 (pid ", "is alive, and it has not entered "});
+    CHECK(!contains(receiver.sentence, "lost"));
   }
 }
 
 // Nor one that has sent, and does not receive the large message that comes back.
 RINGSIDE_TEST(faults_mutants, what_has_come_in_an_exchange_is_not_called_lost) {
-  Options options = test_options();
-  options.timeout_s = kSoon_s;
+  const Options options = test_options(kSoon_s);
   const Endings endings = endings_of(2, options, [&](Communicator& comm) {
     float value = 1;
     std::vector<float> large(std::size_t{4} << 20, 1);
@@ -300,8 +267,6 @@ RINGSIDE_TEST(faults_mutants, what_has_come_in_an_exchange_is_not_called_lost) {
                    Message::from(0, &value, 1, DType::f32)});
   });
   const Ending& waiting = endings.first[1];
-  CHECK_MSG(waiting.failed && waiting.fault == Fault::timeout &&
-                contains(waiting.sentence, "waiting for rank 0 to make room") &&
-                !contains(waiting.sentence, "lost"),
-            "%s", waiting.sentence.c_str());
+  check_fault(t, waiting, Fault::timeout, {"waiting for rank 0 to make room"});
+  CHECK(!contains(waiting.sentence, "lost"));
 }

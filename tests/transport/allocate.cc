@@ -97,13 +97,9 @@ RINGSIDE_TEST(allocate, too_much_is_an_error_with_a_sentence) {
   for (const std::size_t bytes : {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 2 + 1, SIZE_MAX / 2,
                                   std::size_t{1} << 55, std::size_t{1} << 46}) {
     const Ending ending = ending_of([&] { allocate(bytes); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::system &&
-                  contains(ending.sentence, "bytes of shared memory"),
-              "%zu bytes: '%s'", bytes, ending.sentence.c_str());
+    check_fault(t, ending, Fault::system, {"bytes of shared memory"}, text("%zu bytes", bytes));
   }
-  const tools::Resources after = tools::resources_held(true);
-  CHECK_EQ(after.descriptors, before.descriptors);
-  CHECK_EQ(after.windows, before.windows);
+  check_nothing_kept(t, before);
 }
 
 RINGSIDE_TEST(allocate, what_is_no_allocation_is_not_given_back) {
@@ -113,9 +109,8 @@ RINGSIDE_TEST(allocate, what_is_no_allocation_is_not_given_back) {
   deallocate(nullptr);
   const auto check_refused = [&](void* what, const char* name) {
     const Ending ending = ending_of([&] { deallocate(what); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
-                  contains(ending.sentence, "is not what allocate returned, or was given back"),
-              "%s: '%s'", name, ending.sentence.c_str());
+    check_fault(t, ending, Fault::usage, {"is not what allocate returned, or was given back"},
+                name);
   };
   check_refused(memory + 1, "a byte in it");
   check_refused(memory + kPageBytes, "a page of it");
@@ -138,9 +133,7 @@ RINGSIDE_TEST(allocate, leaves_nothing_behind) {
   CHECK_EQ(held.descriptors, before.descriptors + 100);
   CHECK_EQ(held.windows, before.windows + 100);
   for (std::size_t i = 0; i < 100; ++i) deallocate(all[i * 37 % 100]);
-  const tools::Resources after = tools::resources_held(true);
-  CHECK_EQ(after.descriptors, before.descriptors);
-  CHECK_EQ(after.windows, before.windows);
+  check_nothing_kept(t, before);
 }
 
 // A reader keeps what it has mapped until it needs another mapping; that must not keep the memory.

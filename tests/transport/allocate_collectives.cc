@@ -103,8 +103,7 @@ Gathered gather_or_fail(Communicator& comm, bool gives_back) {
 void check_aborted(Context& t, int rank, const Gathered& outcome, const char* by) {
   const Ending& it = outcome.ending;
   CHECK_MSG(!outcome.wrong, "rank %d returns what was written after the failure", rank);
-  CHECK_MSG(it.failed && it.fault == Fault::aborted && contains(it.sentence, by), "rank %d: %s",
-            rank, it.failed ? it.sentence.c_str() : "returns, though its owner has failed");
+  check_fault(t, it, Fault::aborted, {by});
 }
 
 // On the edge to `peer` no alarm is passed on.
@@ -197,7 +196,7 @@ RINGSIDE_TEST(allocate_collectives, who_reads_from_a_rank_that_failed_fails) {
         Communicator comm(bootstrap, options);
         std::thread other([&] {
           if (late || rank == 1) return;
-          std::this_thread::sleep_for(milliseconds(100));
+          nap_ms(100);
           comm.abort("by hand");
         });
         const Gathered outcome = gather_or_fail(comm, gives_back);
@@ -226,7 +225,7 @@ RINGSIDE_TEST(allocate_collectives, an_alarm_is_passed_on_before_memory_is_writt
     Communicator comm(bootstrap, options);
     std::thread other([&] {
       if (rank != 2) return;
-      std::this_thread::sleep_for(milliseconds(100));
+      nap_ms(100);
       comm.abort("by hand");
     });
     const Gathered outcome = gather_or_fail(comm, false);
@@ -245,8 +244,7 @@ RINGSIDE_TEST(allocate_collectives, aborts_at_any_moment_make_nothing_wrong) {
     const std::chrono::microseconds pause(random() % 2000);
     std::vector<Gathered> outcomes(index(ranks));
     std::barrier together(ranks);
-    run_as_threads(ranks, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, zero_copy_options());
+    on_ranks(ranks, zero_copy_options(), [&](Communicator& comm) {
       const std::size_t me = index(comm.rank());
       together.arrive_and_wait();
       std::thread other([&] {

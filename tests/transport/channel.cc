@@ -25,11 +25,6 @@ namespace {
 
 constexpr std::uint32_t kFingerprint = 0xfeed;
 
-TransportUnderTest without_mapping() {
-  return {"shm without mapped()",
-          [](const Secret& secret) { return unmapped()(shm_of_threads().make(secret)); }};
-}
-
 // A channel from left to right, away from the start of the window on purpose.
 struct Line {
   explicit Line(ChannelShape chosen, const TransportUnderTest& it = shm_of_threads())
@@ -74,8 +69,8 @@ std::string receive_one(ReceiveEnd& end, std::size_t message, std::size_t slot_b
   const std::byte* at = end.message(bytes);
   for (std::size_t i = 0; i < bytes; ++i)
     if (at[i] != byte_of(message, i))
-      return formatted("message %zu: byte %zu of %zu is wrong", message, i, bytes);
-  if (end.flag().fingerprint != kFingerprint) return formatted("message %zu: fingerprint", message);
+      return text("message %zu: byte %zu of %zu is wrong", message, i, bytes);
+  if (end.flag().fingerprint != kFingerprint) return text("message %zu: fingerprint", message);
   end.release();
   return "";
 }
@@ -104,9 +99,9 @@ std::string stream_through(Line& line, std::size_t messages) {
   std::string verdict;
   for (std::size_t m = 1; m <= messages && verdict.empty(); ++m) {
     if (!wait_until([&] { return line.receive.arrived() || line.receive.overtaken(); }))
-      verdict = formatted("message %zu never came", m);
+      verdict = text("message %zu never came", m);
     else if (line.receive.overtaken())
-      verdict = formatted("message %zu was overtaken", m);
+      verdict = text("message %zu was overtaken", m);
     else
       verdict = receive_one(line.receive, m, line.shape.slot_bytes);
   }
@@ -118,7 +113,8 @@ std::string stream_through(Line& line, std::size_t messages) {
 }  // namespace
 
 RINGSIDE_TEST(channel, messages_come_whole_and_in_order) {
-  for (const TransportUnderTest& it : {shm_of_threads(), without_mapping()})
+  for (const TransportUnderTest& it :
+       {shm_of_threads(), around("shm without mapped()", unmapped())})
     for (int slots = 1; slots <= 5; ++slots)
       for (const std::size_t slot_bytes : {65, 1000}) {
         Line line({slots, slot_bytes}, it);

@@ -81,6 +81,12 @@ TransportUnderTest shm_of_threads() {
           false};
 }
 
+TransportUnderTest around(const char* name, const Options::Decorate& decorate) {
+  return {name,
+          [decorate](const Secret& secret) { return decorate(shm_of_threads().make(secret)); },
+          false};
+}
+
 Pair::Pair(const TransportUnderTest& it, std::size_t data_bytes, int cells) {
   const Secret secret = draw_secret();
   left = it.make(secret);
@@ -127,8 +133,8 @@ std::string check_put_lands_exactly(const TransportUnderTest& it) {
       if (bytes > 0) std::memcpy(expected.data() + offset, from, bytes);
       if (!pair.arrives(0, round)) return "a signal never came";
       if (std::memcmp(pair.right_window->data(), expected.data(), window_bytes) != 0)
-        return formatted("after a put of %zu bytes at %zu the window is not what it should be",
-                         bytes, offset);
+        return text("after a put of %zu bytes at %zu the window is not what it should be", bytes,
+                    offset);
     }
   return "";
 }
@@ -143,7 +149,7 @@ std::string check_payload(const TransportUnderTest& it) {
     const Cell& cell = pair.right_window->cell(3);
     if (cell.acquire().fingerprint != 0xffff'fff0u + bytes) return "another fingerprint";
     if (first_wrong(cell.payload, bytes, bytes) != bytes)
-      return formatted("a payload of %u bytes came out differently", bytes);
+      return text("a payload of %u bytes came out differently", bytes);
   }
   return all_zero(pair.right_window->data(), 64) ? "" : "a payload spilled into the data";
 }
@@ -155,7 +161,7 @@ std::string check_signal_after_put(const TransportUnderTest& it, int rounds) {
   std::thread reader([&] {
     for (std::uint32_t round = 1; round <= static_cast<std::uint32_t>(rounds); ++round) {
       if (!wait_for({pair.right.get()}, pair.right_window->cell(0), round)) {
-        verdict = formatted("signal %u never came", round);
+        verdict = text("signal %u never came", round);
         break;
       }
       const std::size_t bytes = round_bytes(round);
@@ -163,8 +169,8 @@ std::string check_signal_after_put(const TransportUnderTest& it, int rounds) {
         const std::size_t wrong =
             first_wrong(pair.right_window->data() + part * 4096, bytes, round + 1000 * part);
         if (wrong != bytes)
-          verdict = formatted("signal %u was seen before byte %zu of put %zu (of %zu bytes)", round,
-                              wrong, part, bytes);
+          verdict = text("signal %u was seen before byte %zu of put %zu (of %zu bytes)", round,
+                         wrong, part, bytes);
       }
       if (!verdict.empty()) break;
       pair.to_left->signal(0, {round, 2});
@@ -201,7 +207,7 @@ std::string check_signals_only_grow(const TransportUnderTest& it, int rounds) {
   while (seen != last && verdict.empty()) {
     pair.right->progress();
     const Signal now = pair.right_window->cell(5).acquire();
-    if (now.sequence < seen) verdict = formatted("%u after %u", now.sequence, seen);
+    if (now.sequence < seen) verdict = text("%u after %u", now.sequence, seen);
     if (now.sequence != 0 && now.fingerprint != ~now.sequence) verdict = "half of a signal";
     if (deadline.passed()) verdict = "the last signal never came";
     seen = now.sequence;
@@ -222,7 +228,7 @@ std::string check_cells_are_apart(const TransportUnderTest& it) {
     const Cell& cell = pair.right_window->cell(i);
     std::uint32_t payload = 0;
     std::memcpy(&payload, cell.payload, sizeof payload);
-    if (cell.acquire().sequence != payload) return formatted("cell %d holds another's signal", i);
+    if (cell.acquire().sequence != payload) return text("cell %d holds another's signal", i);
   }
   return "";
 }
@@ -362,9 +368,9 @@ std::string check_no_zero_copy(const TransportUnderTest& it) {
         sentence = error.what();
       }
       if (!sentence.starts_with("rank 0 ") || sentence.find(bad.part) == std::string::npos)
-        verdict = formatted("allocation %llu, %zu bytes: %s",
-                            static_cast<unsigned long long>(bad.ref.allocation), bad.bytes,
-                            sentence.c_str());
+        verdict =
+            text("allocation %llu, %zu bytes: %s",
+                 static_cast<unsigned long long>(bad.ref.allocation), bad.bytes, sentence.c_str());
     }
   read_exposed_from(*pair.to_left, {number, 0}, kBytes);
   deallocate(memory);

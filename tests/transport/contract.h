@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "comm/options.h"
 #include "comm/transport/transport.h"
 #include "comm/util/secret.h"
 
@@ -27,6 +28,8 @@ struct TransportUnderTest {
 
 // Transport `shm` between threads that share one mapping: what tests use that need some transport.
 TransportUnderTest shm_of_threads();
+// The same with something around it.
+TransportUnderTest around(const char* name, const Options::Decorate& decorate);
 
 // Drives the transports until the cell's sequence is at least `sequence`; false when that takes
 // more than 10 s. A check that plays both ends on one thread drives both.

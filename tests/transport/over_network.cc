@@ -77,8 +77,7 @@ RINGSIDE_TEST(network, faults_in_turn) { run_again(t, in_turn, {"faults."}); }
 
 RINGSIDE_TEST(network, each_pair_has_its_transport) {
   OverRig over(halves);
-  run_as_threads(4, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(4, test_options(), [&](Communicator& comm) {
     const char* expected[] = {"shm", "network", "shm", "network"};  // 0 1 | 2 3
     for (const Edge& edge : comm.ring_edges()) CHECK_EQ(edge.transport, expected[edge.from]);
     CHECK_EQ(comm.zero_copy_from_bytes(), SIZE_MAX);
@@ -92,9 +91,7 @@ RINGSIDE_TEST(network, control_cannot_be_shared_over_it) {
     options.control = ControlChoice::shared;
     run_as_threads(3, [&](Bootstrap& bootstrap) {
       const Ending ending = ending_of([&] { Communicator comm(bootstrap, options); });
-      CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
-                    contains(ending.sentence, "RINGSIDE_CONTROL=auto"),
-                "%s: '%s'", rig.name, ending.sentence.c_str());
+      check_fault(t, ending, Fault::usage, {"RINGSIDE_CONTROL=auto"}, rig.name);
     });
   }
 }
@@ -108,9 +105,7 @@ RINGSIDE_TEST(network, ranks_that_nothing_connects_are_told_why) {
                                                           all_routes()[0].make}});
   run_as_threads(2, [&](Bootstrap& bootstrap) {
     const Ending ending = ending_of([&] { Communicator comm(bootstrap, options); });
-    CHECK_MSG(ending.failed && ending.fault == Fault::usage &&
-                  contains(ending.sentence, "rank 0 and rank 1 cannot reach each other: no wings"),
-              "'%s'", ending.sentence.c_str());
+    check_fault(t, ending, Fault::usage, {"rank 0 and rank 1 cannot reach each other: no wings"});
   });
 }
 
@@ -118,8 +113,7 @@ RINGSIDE_TEST(network, ranks_that_nothing_connects_are_told_why) {
 RINGSIDE_TEST(network, what_a_call_has_sent_arrives_though_its_rank_is_busy) {
   OverRig over(alone);
   std::atomic<bool> received{false};
-  run_as_threads(2, [&](Bootstrap& bootstrap) {
-    Communicator comm(bootstrap, test_options());
+  on_ranks(2, test_options(), [&](Communicator& comm) {
     std::vector<float> data(4 * kWireBytes, 1.0f);
     if (comm.rank() == 1) {
       const Ending ending = ending_of([&] { comm.recv(data.data(), data.size(), DType::f32, 0); });
@@ -138,11 +132,10 @@ RINGSIDE_TEST(network, what_a_call_has_sent_arrives_though_its_rank_is_busy) {
 RINGSIDE_TEST(network, what_was_sent_counts_even_if_its_sender_has_left) {
   OverRig over(alone);
   for (int round = 0; round < 100; ++round)
-    run_as_threads(2, [&](Bootstrap& bootstrap) {
-      Communicator comm(bootstrap, test_options());
+    on_ranks(2, test_options(), [&](Communicator& comm) {
       std::vector<float> data(kWireBytes / 8, 1.0f);
       if (comm.rank() == 0) return comm.send(data.data(), data.size(), DType::f32, 1);
-      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+      nap_ms(3);
       const Ending ending = ending_of([&] { comm.recv(data.data(), data.size(), DType::f32, 0); });
       CHECK_MSG(!ending.failed, "%s", ending.sentence.c_str());
     });

@@ -20,6 +20,7 @@
 #include "comm/transport/shm/allocations.h"
 #include "comm/transport/shm/shm.h"
 #include "tests/collectives/collective_case.h"
+#include "tests/errors/endings.h"
 #include "tests/support/test.h"
 #include "tests/transport/contract.h"
 #include "tests/transport/network_transport.h"
@@ -60,19 +61,10 @@ void hold(Context& t, const Check& check, Arguments... arguments) {
 
 constexpr int kRounds = kUnderTsan ? 500 : 5000;
 
-// The Error that `action` throws, or an empty sentence.
+// What `action` throws, or an empty sentence.
 template <class Action>
 std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
+  return ending_of(action).sentence;
 }
 
 std::size_t descriptors_now() {
