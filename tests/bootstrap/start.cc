@@ -13,10 +13,7 @@
 namespace ringside {
 namespace {
 
-using test::run;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 // env -u of all that a launcher around these tests may have set.
 Words unlaunched(const Words& argv) {

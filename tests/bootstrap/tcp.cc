@@ -18,12 +18,7 @@ namespace ringside {
 namespace {
 
 using namespace std::chrono_literals;
-using test::check_all_well;
-using test::check_fault;
-using test::Ending;
-using test::ending_of;
-using test::soon;
-using test::TcpJob;
+using namespace test;
 
 // A byte that only this rank has in this exchange at this place.
 std::byte byte_of(int rank, int round, std::size_t place) {

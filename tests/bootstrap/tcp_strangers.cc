@@ -20,15 +20,7 @@
 namespace ringside {
 namespace {
 
-using test::check_all_well;
-using test::check_fault;
-using test::contains;
-using test::Ending;
-using test::ending_of;
-using test::Environment;
-using test::soon;
-using test::Stranger;
-using test::TcpJob;
+using namespace test;
 
 std::string digits_of(const Secret& secret) {
   std::string digits;
@@ -163,8 +155,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, a_crowd_of_silent_ones_is_sent_away) {
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_rank_that_does_not_fit_is_named_on_both_sides) {
   TcpJob twice{.size = 3};
   for (const Ending& end : twice.run({0, 1, 1}))
-    CHECK_MSG(contains(end.sentence, "two processes say that they are rank 1"), "%s",
-              end.sentence.c_str());
+    check_has(t, end.sentence, {"two processes say that they are rank 1"});
 
   TcpJob smaller{.size = 3};
   smaller.change = [](TcpOptions& options) { options.size = options.rank == 2 ? 4 : 3; };

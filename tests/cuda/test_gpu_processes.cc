@@ -18,10 +18,7 @@
 namespace ringside {
 namespace {
 
-using test::contains;
-using test::Job;
-using test::need_device;
-using test::RunResult;
+using namespace test;
 
 constexpr int kRanks = 3;
 const std::string kProgram = test::program_path("tests/programs/rank_cuda");
@@ -39,9 +36,8 @@ void check_ok(test::Context& t) {
   const RunResult result = job.run(job_argv(2, "ok"), {.timeout_s = 90});
   CHECK_MSG(result.ok(), "exit status %d: %s", result.exit_code, result.err.c_str());
   const bool mps = test::current_gpu()->facts().shared_by_processes;
-  CHECK_MSG(contains(result.out, mps ? "executor device: " : "executor stream: ") &&
-                contains(result.out, mps ? "run at once" : "without MPS"),
-            "%s", result.out.c_str());
+  check_has(t, result.out,
+            {mps ? "executor device: " : "executor stream: ", mps ? "run at once" : "without MPS"});
   check_nothing_left(t, job);
 }
 
@@ -69,7 +65,7 @@ RINGSIDE_TEST(cuda_processes, death_while_streams_wait_is_named_and_the_gpu_goes
   Job job;
   const RunResult result = job.run(job_argv(kRanks, "die"), {.timeout_s = 60});
   check_death(t, job, result);
-  CHECK_MSG(contains(result.err, "rank 1 exits 137\n"), "%s", result.err.c_str());
+  check_has(t, result.err, {"rank 1 exits 137\n"});
   CHECK_MSG(result.seconds < 30, "it took %g s", result.seconds);
   check_ok(t);
 }
@@ -89,10 +85,8 @@ RINGSIDE_TEST(cuda_processes, a_rank_that_is_killed_from_outside_is_named) {
   const std::chrono::duration<double> after = std::chrono::steady_clock::now() - killed;
   CHECK_MSG(result.exit_code == 128 + SIGKILL, "exit status %d: %s", result.exit_code,
             result.err.c_str());
-  for (const int rank : {0, 2})
-    CHECK_MSG(contains(result.err, text("rank %d: ", rank)), "%s", result.err.c_str());
-  CHECK_MSG(contains(result.err, "rank 1 (pid ") && contains(result.err, "has died"), "%s",
-            result.err.c_str());
+  for (const int rank : {0, 2}) check_has(t, result.err, {text("rank %d: ", rank)});
+  check_has(t, result.err, {"rank 1 (pid ", "has died"});
   CHECK_MSG(after.count() < 20, "it took %g s", after.count());
 }
 

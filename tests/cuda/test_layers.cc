@@ -19,11 +19,7 @@
 namespace ringside {
 namespace {
 
-using test::DeviceBytes;
-using test::equal;
-using test::need_device;
-using test::normal_values;
-using test::Stream;
+using namespace test;
 
 // Normal numbers, and then every special one.
 template <class T>

@@ -85,10 +85,8 @@ RINGSIDE_TEST(flight_processes, a_stopped_rank_is_written_by_another) {
         CHECK_EQ(asked(record_of(folder, 1), "r['process'], r['written_by'], len(r['calls']) > 0"),
                  "stopped 0 True");
         const RunResult found = flight({folder.path()});
-        CHECK_MSG(
-            contains(found.out, "the record of rank 1 was read from its status page by rank 0"),
-            "%s", found.out.c_str());
-        CHECK_MSG(contains(found.out, "     1  stopped "), "%s", found.out.c_str());
+        check_has(t, found.out, {"the record of rank 1 was read from its status page by rank 0"});
+        check_has(t, found.out, {"     1  stopped "});
         ::kill(*stopped, SIGCONT);
         for (int rank = 0; rank < 3; ++rank)
           if (const std::optional<pid_t> pid = job.rank(rank)) ::kill(*pid, SIGTERM);
@@ -112,8 +110,7 @@ RINGSIDE_TEST(flight_processes, the_record_of_a_dead_rank_is_written_by_another)
              "gone True 19");
     const RunResult found = flight({folder.path()});
     CHECK_EQ(found.exit_code, 1);
-    CHECK_MSG(contains(found.out, "rank 1 is behind: not in collective 20"), "%s",
-              found.out.c_str());
+    check_has(t, found.out, {"rank 1 is behind: not in collective 20"});
     CHECK_EQ(job.retired_windows(), "");
   }
 }

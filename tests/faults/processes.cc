@@ -14,15 +14,7 @@
 namespace ringside {
 namespace {
 
-using test::contains;
-using test::Job;
-using test::launchers;
-using test::lines_from;
-using test::lines_of;
-using test::lines_with;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 constexpr double kDeadline_s = 1;
 // The machine's part: starting four processes, and mpirun's own ways of ending them.
@@ -177,8 +169,7 @@ RINGSIDE_TEST(faults_processes, what_cannot_be_had_is_refused_once) {
     }
   const RunResult threads = test::run(faulty({}, "die:rank=1", {"--threads", "2"}));
   CHECK_EQ(threads.exit_code, 2);
-  CHECK_MSG(contains(threads.err, "a rank that is a thread cannot die alone"), "%s",
-            threads.err.c_str());
+  check_has(t, threads.err, {"a rank that is a thread cannot die alone"});
 }
 
 // The same command with a fault in a call that never comes.

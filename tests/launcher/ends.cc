@@ -17,14 +17,7 @@
 namespace ringside {
 namespace {
 
-using test::check_ends;
-using test::contains;
-using test::Job;
-using test::launch;
-using test::launch_scripts;
-using test::lines_of;
-using test::Meeting;
-using test::RunResult;
+using namespace test;
 using namespace std::chrono_literals;
 
 std::string name_of_process(pid_t pid) {
@@ -47,8 +40,7 @@ RINGSIDE_TEST(launch_ends, when_a_rank_is_killed_the_others_hear_of_it_and_end) 
       launch(4, {"--grace", "8"}, {test::program_path("tests/programs/tcp_rank"), "9", "2", "5"}));
   check_ends(t, result, 137, 6);
   CHECK(contains(result.err, "launch: rank 2 (pid "));
-  for (const int rank : {0, 1, 3})
-    CHECK_MSG(contains(result.err, text("rank %d: ", rank)), "%s", result.err.c_str());
+  for (const int rank : {0, 1, 3}) check_has(t, result.err, {text("rank %d: ", rank)});
   CHECK(contains(result.err, "in start-up exchange #5: rank 2 has died"));
   CHECK_EQ(job.retired_windows(), "");
 

@@ -22,16 +22,7 @@ namespace ringside {
 namespace {
 
 namespace fs = std::filesystem;
-using test::check_ends;
-using test::contains;
-using test::contents_of;
-using test::Context;
-using test::have_program;
-using test::lines_of;
-using test::run;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 fs::path root() { return test::program_path("../.."); }
 
@@ -130,7 +121,7 @@ RINGSIDE_TEST(install, headers_need_nothing_but_each_other) {
       CHECK_MSG(!contains(words, foreign), "%s needs what not everybody has", header.c_str());
     CHECK_MSG(!contains(words, "RINGSIDE_HAVE_"), "%s depends on how it was built", header.c_str());
   }
-  CHECK(contains(program, "comm/communicator.h") && contains(program, "comm/version.h"));
+  check_has(t, program, {"comm/communicator.h", "comm/version.h"});
   CHECK_MSG(!contains(program, "comm/peers/peers.h"), "what is private was installed");
   std::ofstream(place.folder() / "all.cc") << program << "int main() {}\n";
   const RunResult compiled =

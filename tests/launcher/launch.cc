@@ -16,15 +16,7 @@
 namespace ringside {
 namespace {
 
-using test::check_ends;
-using test::contains;
-using test::launch;
-using test::launch_scripts;
-using test::lines_of;
-using test::run;
-using test::RunResult;
-using test::shell;
-using test::Words;
+using namespace test;
 
 void check_one_line(test::Context& t, const std::string& words, const std::string& begin,
                     const std::string& end) {
@@ -155,9 +147,9 @@ RINGSIDE_TEST(launch, a_terminal_stays_a_terminal_and_can_be_read) {
            test::tool_path("launch").c_str(), script.c_str());
   const RunResult result = shell(command, {.timeout_s = 10});
   check_ends(t, result, 0);
-  for (const char* part :
-       {"rank 0 prints to a terminal", "rank 1 prints to a terminal", "and was told something"})
-    CHECK_MSG(contains(result.out, part), "%s: %s", part, result.out.c_str());
+  check_has(
+      t, result.out,
+      {"rank 0 prints to a terminal", "rank 1 prints to a terminal", "and was told something"});
 }
 
 // One program, another way to start the ranks: all that they print is the same but for who they

@@ -21,14 +21,7 @@
 namespace ringside {
 namespace {
 
-using test::check_says;
-using test::contains;
-using test::Job;
-using test::launchers;
-using test::ReadyFile;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 std::string rank_program() { return test::program_path("tests/programs/rank_program"); }
 
@@ -248,8 +241,8 @@ RINGSIDE_TEST(processes_mutants, what_is_left_behind_is_seen) {
   Job job(folder.path());
   job.run({"sh", "-c", "setsid sleep 20 & : >" + segment + "; sleep 0.1; echo"});
   const std::string left = job.retired_windows(0);
-  CHECK_MSG(contains(left, "(sleep 20 )"), "the process is not seen: %s", left.c_str());
-  CHECK_MSG(contains(left, segment), "the file is not seen: %s", left.c_str());
+  check_has(t, left, {"(sleep 20 )"});
+  check_has(t, left, {segment});
   for (const pid_t pid : job.processes()) ::kill(pid, SIGKILL);
   std::filesystem::remove(segment);
   check_nothing_left(t, job);

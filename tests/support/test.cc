@@ -53,6 +53,11 @@ Outcome run_test(const Test& test) {
   return {Outcome::failed, context.summary()};
 }
 
+void check_has(Context& t, const std::string& words, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts)
+    CHECK_MSG(contains(words, part), "no '%s' in: %s", part.c_str(), words.c_str());
+}
+
 #ifdef RINGSIDE_HAVE_CRITERION
 void run_under_criterion(const char* suite, const char* name, Body body) {
   const Outcome outcome = run_test({suite, name, suite, 0, body});

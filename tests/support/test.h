@@ -86,6 +86,8 @@ void run_under_criterion(const char* suite, const char* name, Body body);
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
+// These words have all of these parts.
+void check_has(Context& t, const std::string& words, const std::vector<std::string>& parts);
 inline std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 template <typename A, typename B>

@@ -15,13 +15,7 @@
 namespace ringside {
 namespace {
 
-using test::contains;
-using test::Job;
-using test::Json;
-using test::lines_of;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 std::string bench() { return test::tool_path("bench"); }
 
@@ -154,7 +148,7 @@ RINGSIDE_TEST(bench_tool, either_memory_is_measured_and_named_and_the_cores_are_
       const RunResult result = test::run(argv);
       check_good(t, result);
       CHECK_EQ(rows_of(result.out).size(), 12u);
-      CHECK_MSG(contains(result.out, line), "no '%s' in: %s", line.c_str(), result.out.c_str());
+      check_has(t, result.out, {line});
       CHECK(!contains(result.out, "# flag latency "));
     }
   std::vector<Words> compared = {{"--lower-bound"}};
@@ -162,9 +156,8 @@ RINGSIDE_TEST(bench_tool, either_memory_is_measured_and_named_and_the_cores_are_
   for (const Words& how : compared) {
     const RunResult result = test::run(all_ways(2, with(some, how)).back());
     check_good(t, result);
-    CHECK_MSG(contains(result.out, "# machine: flag ") && contains(result.out, "): probably "),
-              "%s", result.out.c_str());
-    CHECK(contains(result.out, "# flag latency ") && contains(result.out, " after: the CPUs "));
+    check_has(t, result.out, {"# machine: flag ", "): probably "});
+    check_has(t, result.out, {"# flag latency ", " after: the CPUs "});
     CHECK_EQ(contains(result.out, "# copy   (GB/s):"), how == Words{"--lower-bound"});
   }
 }
@@ -176,12 +169,11 @@ RINGSIDE_TEST(bench_tool, json_is_json_and_carries_what_the_table_has) {
   const RunResult result = test::run(all_ways(2, arguments).back());
   CHECK_EQ(result.exit_code, 0);
   CHECK_EQ(result.err, "");
-  for (const char* name :
-       {"\"cpu\"", "\"cores\"", "\"date\"", "\"options\"", "\"probe_before\"", "\"probe_after\"",
-        "\"flag_ns\"", "\"copy\"", "\"reduce\"", "\"time_us_25\"", "\"time_us_75\"", "\"samples\"",
-        "\"lower_bound\"", "\"distance\"", "\"cores_moved\"", "\"baseline_version\"",
-        "\"avg_busbw_gbs\""})
-    CHECK_MSG(contains(result.out, name), "no %s in: %s", name, result.out.c_str());
+  check_has(t, result.out,
+            {"\"cpu\"", "\"cores\"", "\"date\"", "\"options\"", "\"probe_before\"",
+             "\"probe_after\"", "\"flag_ns\"", "\"copy\"", "\"reduce\"", "\"time_us_25\"",
+             "\"time_us_75\"", "\"samples\"", "\"lower_bound\"", "\"distance\"", "\"cores_moved\"",
+             "\"baseline_version\"", "\"avg_busbw_gbs\""});
   for (const char* name : {"\"ratio_25\"", "\"baseline_geomean\"", "\"baseline_worst\""})
     CHECK_EQ(contains(result.out, name), test::have_mpi());
   const Json run = test::parse_json(result.out);
@@ -216,11 +208,11 @@ RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
     const RunResult result = test::run(argv, {.timeout_s = 60});
     check_good(t, result);
     CHECK_EQ(rows_of(result.out).size(), 2u);
-    for (const char* part : {"# calibrated: a call ",
-                             "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
-                             "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   bound ",
-                             "#   + gap ", "#   predicted ", "#   unexplained "})
-      CHECK_MSG(contains(result.out, part), "no '%s' in: %s", part, result.out.c_str());
+    check_has(
+        t, result.out,
+        {"# calibrated: a call ", "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
+         "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   bound ", "#   + gap ",
+         "#   predicted ", "#   unexplained "});
   }
   check_refused(t, {bench(), "--threads", "1", "--explain"}, "--explain wants at least two ranks");
 }
@@ -286,7 +278,7 @@ RINGSIDE_TEST(bench_tool, help_is_printed_once) {
     CHECK_EQ(result.exit_code, 0);
     CHECK_EQ(result.err, "");
     CHECK(result.out.find("  --baseline NAME") == result.out.rfind("  --baseline NAME"));
-    CHECK(contains(result.out, "  --baseline NAME") && contains(result.out, "xbound"));
+    check_has(t, result.out, {"  --baseline NAME", "xbound"});
   }
 }
 

@@ -49,8 +49,7 @@ RINGSIDE_TEST(bench_gpu, every_operation_is_right_on_every_executor_and_a_spoile
       const BenchResult good = bench(2, few_calls(kind, 6000), {}, executor);
       CHECK_MSG(good.status == 0 && contains(good.words, "0 OK"), "%s: %s", tools::row_name(kind),
                 (good.words + good.refused).c_str());
-      CHECK_MSG(contains(good.words, std::string("# executor: ") + name_of(executor) + "; "), "%s",
-                good.words.c_str());
+      check_has(t, good.words, {std::string("# executor: ") + name_of(executor) + "; "});
       if (kind == Kind::barrier) continue;
       const BenchResult bad = bench(
           2, few_calls(kind, 6000), [&](int) { return spoiled; }, executor);
@@ -115,30 +114,25 @@ RINGSIDE_TEST(bench_gpu, lower_bound_and_explain_show_lower_bound_executor_and_b
   arguments.lower_bound = arguments.explain = true;
   const BenchResult table = bench(2, arguments, {}, ExecutorChoice::stream);
   CHECK_EQ(table.status, 0);
-  CHECK_MSG(
-      contains(table.words, "xbound") && contains(table.words, "1000.0@16M") &&
-          contains(table.words, "#   ring, by the stream executor: RINGSIDE_EXECUTOR says so") &&
-          contains(table.words, "#   moves 4M bytes at least, 4.19 us at 1000 GB/s"),
-      "%s", table.words.c_str());
+  check_has(t, table.words,
+            {"xbound", "1000.0@16M", "#   ring, by the stream executor: RINGSIDE_EXECUTOR says so",
+             "#   moves 4M bytes at least, 4.19 us at 1000 GB/s"});
   arguments.kinds = {Kind::gather};
   const BenchResult gather = bench(2, arguments, {}, ExecutorChoice::stream);
-  CHECK_MSG(contains(gather.words,
-                     "by the host executor: the stream executor has the ring's primitives alone"),
-            "%s", gather.words.c_str());
+  check_has(t, gather.words,
+            {"by the host executor: the stream executor has the ring's primitives alone"});
   // Of three ranks: by size in one step, or in two.
   for (const auto& [bytes, way] : {std::pair{64, "one-shot"}, {1 << 18, "two-shot"}}) {
     Arguments three = few_calls(Kind::all_reduce, static_cast<std::size_t>(bytes));
     three.lower_bound = three.explain = true;
     const BenchResult result = bench(3, three);
-    CHECK_MSG(contains(result.words, text("#   %s, by the device executor: ", way)), "%s",
-              result.words.c_str());
+    check_has(t, result.words, {text("#   %s, by the device executor: ", way)});
   }
   arguments.json = true;
   const BenchResult json = bench(2, arguments);
-  for (const char* part :
-       {"\"memory\": \"device\"", "\"ranks_on_busiest_gpu\": 2", "\"executor\": \"device\"",
-        "\"moved_bytes\": 2097152", "\"gpu_copy\": [", "\"gbs\": "})
-    CHECK_MSG(contains(json.words, part), "%s is not in %s", part, json.words.c_str());
+  check_has(t, json.words,
+            {"\"memory\": \"device\"", "\"ranks_on_busiest_gpu\": 2", "\"executor\": \"device\"",
+             "\"moved_bytes\": 2097152", "\"gpu_copy\": [", "\"gbs\": "});
 }
 
 RINGSIDE_TEST(bench_gpu, buffers_that_do_not_fit_are_refused_on_all_ranks) {
@@ -149,8 +143,7 @@ RINGSIDE_TEST(bench_gpu, buffers_that_do_not_fit_are_refused_on_all_ranks) {
   };
   const BenchResult result = bench(2, few_calls(Kind::all_reduce, 8192), little);
   CHECK_EQ(result.status, -1);
-  CHECK_MSG(contains(result.refused, "some GPU has not that much free"), "%s",
-            result.refused.c_str());
+  check_has(t, result.refused, {"some GPU has not that much free"});
 }
 
 RINGSIDE_TEST(bench_gpu, one_rank_without_a_gpu_is_everybodys_refusal) {

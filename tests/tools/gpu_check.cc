@@ -9,10 +9,7 @@
 namespace ringside {
 namespace {
 
-using test::contains;
-using test::Folder;
-using test::RunResult;
-using test::shell;
+using namespace test;
 
 RunResult gpu_check(const std::string& words) {
   return shell(test::program_path("../../tools/gpu_check.sh") + " " + words);
@@ -30,7 +27,7 @@ RINGSIDE_TEST(gpu_check, without_a_gpu_says_so_in_one_sentence) {
   CHECK_EQ(result.exit_code, 3);
   CHECK_EQ(result.out, "");
   CHECK_EQ(test::lines_of(result.err).size(), std::size_t{1});
-  CHECK_MSG(contains(result.err, "gpu_check: there is no GPU here"), "%s", result.err.c_str());
+  check_has(t, result.err, {"gpu_check: there is no GPU here"});
   CHECK_MSG(folder.names().empty(), "it has written a report of nothing");
 }
 
@@ -38,17 +35,14 @@ RINGSIDE_TEST(gpu_check, dry_run_names_each_command_and_help_teaches) {
   NEEDS_PYTHON();
   const RunResult dry = gpu_check("--dry-run");
   CHECK_EQ(dry.exit_code, 0);
-  for (const char* part :
-       {"ringside_cuda_tests --plain", "cuda_collectives", "cuda_processes", "kernel_bench --json",
-        "RINGSIDE_EXECUTOR=device", "RINGSIDE_EXECUTOR=stream",
-        "--threads 4 --op all_reduce --memory device -b 1M -e 256M -f 16"})
-    CHECK_MSG(contains(dry.out, part), "no '%s' in: %s", part, dry.out.c_str());
-  for (const std::string& line : test::lines_of(dry.out))
-    CHECK_MSG(contains(line, " s  "), "no time limit: %s", line.c_str());
+  check_has(t, dry.out,
+            {"ringside_cuda_tests --plain", "cuda_collectives", "cuda_processes",
+             "kernel_bench --json", "RINGSIDE_EXECUTOR=device", "RINGSIDE_EXECUTOR=stream",
+             "--threads 4 --op all_reduce --memory device -b 1M -e 256M -f 16"});
+  for (const std::string& line : test::lines_of(dry.out)) check_has(t, line, {" s  "});
   const RunResult help = gpu_check("--help");
   CHECK_EQ(help.exit_code, 0);
-  for (const char* part : {"--dry-run", "--out FOLDER", "--minutes", "Exit status"})
-    CHECK_MSG(contains(help.out, part), "no '%s' in: %s", part, help.out.c_str());
+  check_has(t, help.out, {"--dry-run", "--out FOLDER", "--minutes", "Exit status"});
   CHECK_EQ(gpu_check("--no-such-option").exit_code, 2);
 }
 

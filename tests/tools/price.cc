@@ -22,17 +22,7 @@
 namespace ringside {
 namespace {
 
-using test::check_ends;
-using test::contains;
-using test::Folder;
-using test::Json;
-using test::launch;
-using test::lines_of;
-using test::parse_json;
-using test::run;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 std::string tool() { return test::tool_path("price"); }
 
@@ -130,11 +120,11 @@ RINGSIDE_TEST(predict, json_is_json) {
       run({tool(), "--threads", "2", "--json", "--op", "all", "-b", "8", "-e", "4K", "-f", "512"},
           {.timeout_s = 60});
   check_ends(t, here, 0, 60);
-  for (const char* part : {"\"measured_us\": ", "\"residual\": ", "\"calibrated_on\": [",
-                           "\"flag_ns\": ", "\"copy\": [", "\"reduce\": [", "\"calibrated_ns\": {",
-                           "\"message\": ", "\"furthest_off\": {",
-                           "\"bound_to_own_cores\": ", "\"that_is_a_whole_slot\": "})
-    CHECK_MSG(contains(here.out, part), "no %s", part);
+  check_has(t, here.out,
+            {"\"measured_us\": ", "\"residual\": ", "\"calibrated_on\": [",
+             "\"flag_ns\": ", "\"copy\": [", "\"reduce\": [", "\"calibrated_ns\": {",
+             "\"message\": ", "\"furthest_off\": {",
+             "\"bound_to_own_cores\": ", "\"that_is_a_whole_slot\": "});
   // Time and bandwidth of a row are one prediction (to the digits that are printed), and messages
   // those of one call.
   const Json written = parse_json(here.out);

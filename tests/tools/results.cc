@@ -9,12 +9,7 @@
 namespace ringside {
 namespace {
 
-using test::contains;
-using test::contents_of;
-using test::Folder;
-using test::lines_with;
-using test::RunResult;
-using test::shell;
+using namespace test;
 
 // The two-rank default of Open MPI alone: a few seconds.
 std::string one_case(const Folder& folder, const std::string& operation) {
@@ -64,8 +59,7 @@ RINGSIDE_TEST(results, a_run_that_fails_is_reported_with_its_sentence) {
   CHECK(shell("RINGSIDE_SLOT_COUNT=many " + one_case(folder, "all_reduce")).ok());
   const std::string page = contents_of(folder.file("some.md"));
   CHECK(contains(page, "0 runs, and 1 that failed: see [the commands](#the-commands).\n"));
-  CHECK_MSG(contains(page, "# Open MPI, 2 ranks: bench: rank 0: RINGSIDE_SLOT_COUNT="), "%s",
-            page.c_str());
+  check_has(t, page, {"# Open MPI, 2 ranks: bench: rank 0: RINGSIDE_SLOT_COUNT="});
   CHECK_EQ(lines_with(page, "### "), 0u);
 }
 

@@ -13,13 +13,7 @@
 namespace ringside {
 namespace {
 
-using test::check_ends;
-using test::contains;
-using test::lines_of;
-using test::run;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 std::string tool() { return test::tool_path("stress"); }
 
@@ -31,14 +25,14 @@ void check_all_right(test::Context& t, const RunResult& result, int ranks) {
   CHECK_MSG(result.exit_code == 0 && !result.timed_out, "%d ranks: exit status %d: %s", ranks,
             result.exit_code, result.err.c_str());
   CHECK_EQ(result.err, "");
-  CHECK(contains(result.out, text("on %d rank", ranks)) && contains(result.out, ": all right"));
+  check_has(t, result.out, {text("on %d rank", ranks), ": all right"});
 }
 
 // One sentence, with what is needed to run it again.
 void check_noticed(test::Context& t, const RunResult& result, const std::string& part) {
   CHECK_MSG(result.exit_code == 1, "exit status %d; %s", result.exit_code, part.c_str());
   CHECK_EQ(lines_of(result.err).size(), 1u);
-  CHECK_MSG(contains(result.err, part), "no '%s' in: %s", part.c_str(), result.err.c_str());
+  check_has(t, result.err, {part});
   CHECK(contains(result.err, "; again: --seed 5 --ops "));
   CHECK(contains(result.out, ": WRONG on "));
 }

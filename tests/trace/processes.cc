@@ -13,19 +13,7 @@
 namespace ringside {
 namespace {
 
-using test::contains;
-using test::Folder;
-using test::Job;
-using test::launchers;
-using test::lines_of;
-using test::read_timeline;
-using test::RunResult;
-using test::Slice;
-using test::Timeline;
-using test::tool_path;
-using test::Track;
-using test::with;
-using test::Words;
+using namespace test;
 
 // A short run of ring_allreduce on three ranks, each way in which it can be started.
 std::vector<Words> short_runs(const std::string& path) {
@@ -162,8 +150,7 @@ RINGSIDE_TEST(trace_processes, a_file_that_cannot_be_written_is_an_error) {
   const RunResult result =
       test::shell(command, {.environment = {"RINGSIDE_SLOT_BYTES=1K"}, .timeout_s = 30});
   CHECK_EQ(result.exit_code, 1);
-  CHECK_MSG(contains(result.err, "cannot write the trace file " + path + ": File too large"), "%s",
-            result.err.c_str());
+  check_has(t, result.err, {"cannot write the trace file " + path + ": File too large"});
   const Timeline it = read_timeline(test::contents_of(path));
   CHECK(!it.ranks.empty());
 }

@@ -15,12 +15,7 @@
 namespace ringside {
 namespace {
 
-using test::check_fails_cleanly;
-using test::check_says;
-using test::Job;
-using test::RunResult;
-using test::with;
-using test::Words;
+using namespace test;
 
 Words ranks_of(int ranks, const Words& arguments) {
   return with(with(test::launch_argv(ranks), {test::program_path("tests/programs/rank_program")}),

@@ -15,11 +15,7 @@
 namespace ringside {
 namespace {
 
-using test::kMostProvedRanks;
-using test::kSpecified;
-using test::one_shot_programs;
-using test::programs_of;
-using test::two_shot_programs;
+using namespace test;
 
 bool passes_sums_on(Kind kind) {
   return kind == Kind::all_reduce || kind == Kind::reduce_scatter || kind == Kind::reduce;

@@ -19,10 +19,7 @@
 namespace ringside {
 namespace {
 
-using test::kMostProvedRanks;
-using test::kSpecified;
-using test::programs_of;
-using test::show;
+using namespace test;
 
 // Messages over all edges, as a formula. Each of n ranks sends in each of n − 1 steps; a broadcast
 // crosses every edge but the one that comes back to the root.

@@ -16,11 +16,7 @@
 namespace ringside {
 namespace {
 
-using test::check_violation;
-using test::kNoRoom;
-using test::programs_of;
-using test::record_mutants;
-using test::send_then_receive;
+using namespace test;
 
 constexpr int kSize = 4;
 
