@@ -102,14 +102,14 @@ class Channel {
     Cell lines[kModelSlots] = {};
   };
   struct ToReceiver : PeerWindow {
-    explicit ToReceiver(Channel& channel) : channel(channel) {}
+    explicit ToReceiver(Channel& owner) : channel(owner) {}
     void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override;
     void signal(int cell, Signal value, const void* payload, std::size_t bytes) override;
     std::byte* mapped() const override { return channel.window_.data(); }
     Channel& channel;
   };
   struct ToSender : PeerWindow {
-    explicit ToSender(Channel& channel) : channel(channel) {}
+    explicit ToSender(Channel& owner) : channel(owner) {}
     void put(std::size_t, const void*, std::size_t) override {}
     void signal(int cell, Signal value, const void* payload, std::size_t bytes) override;
     Channel& channel;
