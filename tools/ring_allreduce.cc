@@ -108,7 +108,7 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
   for_each_operation(arguments, comm.size(), [&](const Operation& what) {
     if (rows.empty() || rows.back().what.kind != what.kind)
       show(text("# %s\n", name_of(what.kind)) + table_head());
-    Row row{measure_row(comm, nullptr, buffers, what, arguments, true)};
+    Row row{measure_row(comm, nullptr, buffers, what, arguments, true), {}, {}, {}};
     if (here && comm.rank() == 0)
       row.explanation = explain(*here, what, sides_of(buffers, what, false, 0, comm.size()));
     if (gpu != nullptr && arguments.explain)

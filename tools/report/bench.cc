@@ -55,11 +55,17 @@ class Bench {
   }
 
   int run() {
-    BenchRun run{.arguments = arguments_,
-                 .bootstrap = bootstrap_.name(),
-                 .machine = this_machine(),
-                 .baseline_version = baseline_ ? baseline_->version() : "",
-                 .gpus = gpus_ ? &*gpus_ : nullptr};
+    BenchRun run{arguments_,
+                 bootstrap_.name(),
+                 this_machine(),
+                 baseline_ ? baseline_->version() : "",
+                 {},
+                 {},
+                 {},
+                 {},
+                 {},
+                 gpus_ ? &*gpus_ : nullptr,
+                 {}};
     // On device memory the host's flags and copies are no measure of anything.
     const auto probe = [&](const char* when) -> std::optional<MachineProbe> {
       if (!compares() || gpus_) return std::nullopt;
@@ -192,7 +198,8 @@ class Bench {
         show(text("# %s\n", row_name(what.kind)) +
              (compares() ? comparison_head(look_) : table_head()));
       progress(describe(what));
-      Row row{measure_row(comm_, baseline_.get(), buffers, what, arguments_, !compares())};
+      Row row{
+          measure_row(comm_, baseline_.get(), buffers, what, arguments_, !compares()), {}, {}, {}};
       if (gpus_)
         look_at_gpu(run, row);
       else if (arguments_.lower_bound)

@@ -19,13 +19,13 @@ struct BenchRun {
   const Arguments& arguments;
   std::string bootstrap;
   Machine machine;
-  std::string baseline_version;                         // empty without a baseline
-  std::optional<MachineProbe> before = {}, after = {};  // with --baseline or --lower-bound
-  std::optional<double> status_ns = {};                 // with --lower-bound: measure.h
-  std::vector<Row> rows = {};
-  std::optional<ringside::Machine> calibrated = {};  // with --explain, on rank 0
-  const RankGpus* gpus = nullptr;                    // with --memory device
-  std::vector<Rate> gpu_copy = {};                   // with --lower-bound on device memory: gpu.h
+  std::string baseline_version;               // empty without a baseline
+  std::optional<MachineProbe> before, after;  // with --baseline or --lower-bound
+  std::optional<double> status_ns;            // with --lower-bound: measure.h
+  std::vector<Row> rows;
+  std::optional<ringside::Machine> calibrated;  // with --explain, on rank 0
+  const RankGpus* gpus = nullptr;               // with --memory device
+  std::vector<Rate> gpu_copy;                   // with --lower-bound on device memory: gpu.h
 };
 
 std::string bench_json(const BenchRun& run, const Communicator& comm);

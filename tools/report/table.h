@@ -15,9 +15,9 @@
 namespace ringside::tools {
 
 struct Row : RowTiming {
-  std::optional<LowerBound> lower_bound = {};
-  std::optional<Explanation> explanation = {};
-  std::optional<GpuExplanation> on_gpu = {};  // in its place, for device memory
+  std::optional<LowerBound> lower_bound;
+  std::optional<Explanation> explanation;
+  std::optional<GpuExplanation> on_gpu;  // in its place, for device memory
 };
 
 std::string table_head();
