@@ -152,8 +152,7 @@ struct Communicator::Impl {
     if (staging) staging->write_back();
   }
 
-  Plan plan(Operation what, const void* send, void* recv,
-            std::span<const std::size_t> counts = {}) const {
+  Plan plan(Operation what, const void* send, void* recv, const RankCounts& counts = {}) const {
     if (what.kind == Kind::all_reduce) what.root = host.settings().group_ranks;
     return make_plan(self, what, send, recv, counts);
   }

@@ -140,9 +140,8 @@ constexpr std::size_t length_of(Extent extent, bool is_root, std::size_t whole, 
 // Into how many chunks the whole is cut. A broadcast passes all of it on, as chunk 0.
 constexpr int chunks_in(Kind kind, int ranks) { return kind == Kind::broadcast ? 1 : ranks; }
 // The chunks of an operation whose ranks have no counts of their own.
-constexpr Chunks even_chunks(const Operation& what, int ranks) {
-  const auto parts = static_cast<std::size_t>(in_parts(what.kind) ? ranks : 1);
-  return {what.count * parts, chunks_in(what.kind, ranks)};
+constexpr Chunks even_chunks(Kind kind, std::size_t count, int ranks) {
+  return {count * static_cast<std::size_t>(in_parts(kind) ? ranks : 1), chunks_in(kind, ranks)};
 }
 
 // All of a call but its count, in 56 bits. What has a root has no layout.

@@ -2,7 +2,9 @@
 // the table of operation.h.
 #include "comm/host/plan.h"
 
+#include <array>
 #include <cstdint>
+#include <utility>
 
 #include "comm/error.h"
 
@@ -25,7 +27,7 @@ void check_not_null(const Ring& self, Kind kind, const void* buffer, std::size_t
 }
 
 // Of all ranks' counts; SIZE_MAX if it is more than that.
-std::size_t sum_of(const Ring& self, Kind kind, std::span<const std::size_t> counts) {
+std::size_t sum_of(const Ring& self, Kind kind, const RankCounts& counts) {
   if (counts.size() != static_cast<std::size_t>(self.size))
     refuse(self, kind,
            text("%zu counts for %d ranks; one for each is wanted", counts.size(), self.size));
@@ -78,23 +80,31 @@ void check_peer(const Ring& self, Kind kind, const char* role, int rank) {
            text("%s %d does not exist; there are ranks 0 to %d", role, rank, self.size - 1));
 }
 
-Plan make_plan(const Ring& self, const Operation& what, const void* send, void* recv,
-               std::span<const std::size_t> counts) {
-  const OperationTraits& it = traits(what.kind);
-  check_dtype(self, what.kind, what.dtype);
-  if (has_root(what.kind)) check_peer(self, what.kind, "root", what.root);
-  if (what.kind == Kind::all_reduce && what.root > 0 && self.size % what.root != 0)
-    refuse(self, what.kind,
+namespace {
+
+// What differs between operations is known when this is compiled: asking the table in every call
+// takes 20 ns, a tenth of a small all_reduce.
+template <Kind kind>
+Plan plan_of(const Ring& self, const Operation& what, const void* send, void* recv,
+             const RankCounts& counts) {
+  constexpr OperationTraits it = traits(kind);
+  check_dtype(self, kind, what.dtype);
+  if constexpr (has_root(kind)) check_peer(self, kind, "root", what.root);
+  if (kind == Kind::all_reduce && what.root > 0 && self.size % what.root != 0)
+    refuse(self, kind,
            text("%d ranks cannot be cut into groups of %d (RINGSIDE_ALGORITHM=hierarchical:%d)",
                 self.size, what.root, what.root));
   Plan plan;
   plan.what = what;
-  if (is_ragged(what.kind)) {
-    plan.what.count = sum_of(self, what.kind, counts);
+  if constexpr (is_ragged(kind)) {
+    plan.what.count = sum_of(self, kind, counts);
     plan.what.layout = layout_of(counts);
   }
-  check_count(self, what.kind, plan.what.count, what.dtype);
-  plan.chunks = is_ragged(what.kind) ? Chunks{counts} : even_chunks(what, self.size);
+  check_count(self, kind, plan.what.count, what.dtype);
+  if constexpr (is_ragged(kind))
+    plan.chunks = Chunks{counts};
+  else
+    plan.chunks = even_chunks(kind, what.count, self.size);
   plan.element_bytes = bytes_of(what.dtype);
   plan.input = static_cast<const std::byte*>(send);
   plan.output = static_cast<std::byte*>(recv);
@@ -106,11 +116,24 @@ Plan make_plan(const Ring& self, const Operation& what, const void* send, void* 
   plan.output_count = length_of(it.output, is_root, plan.chunks.total(), own.count);
   if (it.input == Extent::part) plan.input_first = own.begin;
   if (it.output == Extent::part) plan.output_first = own.begin;
-  check_not_null(self, what.kind, send, plan.input_count);
-  check_not_null(self, what.kind, recv, plan.output_count);
+  check_not_null(self, kind, send, plan.input_count);
+  check_not_null(self, kind, recv, plan.output_count);
   check_apart(self, plan);
-  if (it.reduces) add_reduction(self, plan);
+  if constexpr (it.reduces) add_reduction(self, plan);
   return plan;
+}
+
+using Planner = Plan (*)(const Ring&, const Operation&, const void*, void*, const RankCounts&);
+// By kind; no operation but has one.
+constexpr auto kPlanners = []<std::size_t... i>(std::index_sequence<i...>) {
+  return std::array<Planner, sizeof...(i)>{&plan_of<kOperations[i].kind>...};
+}(std::make_index_sequence<kOperations.size()>());
+
+}  // namespace
+
+Plan make_plan(const Ring& self, const Operation& what, const void* send, void* recv,
+               const RankCounts& counts) {
+  return kPlanners[static_cast<std::size_t>(what.kind)](self, what, send, recv, counts);
 }
 
 }  // namespace ringside

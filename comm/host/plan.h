@@ -18,6 +18,9 @@
 
 namespace ringside {
 
+// Elements of each rank, where they differ.
+using RankCounts = std::span<const std::size_t>;
+
 // `input` and `output` may be the same address.
 struct Plan {
   Operation what;
@@ -46,7 +49,7 @@ struct Plan {
 // An all_reduce in groups (hierarchical.h) has another order of additions, so that is part of what
 // the call means: `what.root` says of how many ranks they are.
 Plan make_plan(const Ring& self, const Operation& what, const void* send, void* recv,
-               std::span<const std::size_t> counts = {});
+               const RankCounts& counts = {});
 
 // The checks that send and recv share with collectives.
 void check_buffer(const Ring& self, Kind kind, const void* buffer, std::size_t count, DType dtype);
