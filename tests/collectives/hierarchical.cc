@@ -22,44 +22,11 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{1, 1}, {1, 3}, {3, 1}, {2, 2}, {2, 3}, {3, 2}, {4, 2}, {2, 4}};
 
-// One chunk's elements of several contributions, added one after the other.
-Bytes added(const std::vector<const std::byte*>& parts, std::size_t count, DType dtype,
-            Reduction reduction) {
-  Bytes sum(parts[0], parts[0] + count * bytes_of(dtype));
-  for (std::size_t i = 1; i < parts.size(); ++i)
-    reduce_loop(dtype, reduction)(sum.data(), sum.data(), parts[i], count);
-  return sum;
-}
-
-// c = ((S(g+1) + S(g+2)) + …) + S(g), and S(h) = ((x(h, p+1) + x(h, p+2)) + …) + x(h, p).
 Bytes in_groups(const std::vector<Bytes>& inputs, Shape shape, std::size_t count, DType dtype,
                 Reduction reduction) {
-  const int n = shape.ranks * shape.groups;
-  const std::size_t each = bytes_of(dtype);
-  const std::vector<std::size_t> counts = tools::dealt(count, n);
-  Bytes output(count * each);
-  std::size_t begin = 0;
-  for (int chunk = 0; chunk < n; ++chunk) {
-    const int p = chunk / shape.groups, g = chunk % shape.groups;
-    const std::size_t length = counts[static_cast<std::size_t>(chunk)];
-    std::vector<Bytes> sums;
-    for (int k = 1; k <= shape.groups; ++k) {
-      const int group = (g + k) % shape.groups;
-      std::vector<const std::byte*> parts;
-      for (int i = 1; i <= shape.ranks; ++i) {
-        const int rank = group * shape.ranks + (p + i) % shape.ranks;
-        parts.push_back(inputs[static_cast<std::size_t>(rank)].data() + begin * each);
-      }
-      sums.push_back(added(parts, length, dtype, reduction));
-    }
-    std::vector<const std::byte*> parts;
-    for (const Bytes& sum : sums) parts.push_back(sum.data());
-    const Bytes total = added(parts, length, dtype, reduction);
-    std::copy(total.begin(), total.end(), output.begin() + static_cast<long>(begin * each));
-    begin += length;
-  }
-  if (reduction == Reduction::avg) divide_loop(dtype)(output.data(), count, n);
-  return output;
+  return tools::expected_output(
+      {Kind::all_reduce, dtype, reduction, 0, count},
+      {.size = shape.ranks * shape.groups, .group_ranks = shape.ranks}, inputs);
 }
 
 Options groups_of(int ranks) {

@@ -111,6 +111,14 @@ RINGSIDE_TEST(ring_allreduce, threads_are_right_too) {
   }
 }
 
+RINGSIDE_TEST(ring_allreduce, groups_are_held_to_their_own_order) {
+  const RunResult result = test::run(as_threads(4, {"-e", "64K", "-f", "16"}),
+                                     {.environment = {"RINGSIDE_ALGORITHM=hierarchical:2"}});
+  check_table(t, result, 4);
+  CHECK(contains(result.out, "adds in an order of its own"));
+  CHECK(!contains(result.out, "DIFFER"));
+}
+
 RINGSIDE_TEST(ring_allreduce, every_type_reduction_and_operation) {
   const Words all = {"--no-demo", "-b", "6K",  "-e", "6K",  "-n",   "3",  "-w",
                      "0",         "-d", "all", "-o", "all", "--op", "all"};

@@ -67,14 +67,38 @@ void set_element(void* buffer, std::size_t index, T value) {
   std::memcpy(static_cast<std::byte*>(buffer) + index * sizeof value, &value, sizeof value);
 }
 
+// Sums of ranks' contributions, which are added in turn. Of all operations but an all_reduce in
+// groups there is one.
+using Order = std::vector<std::vector<int>>;
+
 // `brought(rank, index)` is an element of a rank's input.
 template <class T, class Brought>
-T fold(const Brought& brought, std::size_t index, const std::vector<int>& order,
-       Reduction reduction, int divisor) {
-  T value = brought(order[0], index);
+T fold(const Brought& brought, std::size_t index, const Order& order, Reduction reduction,
+       int divisor) {
+  const auto sum_of = [&](const std::vector<int>& ranks) {
+    T value = brought(ranks[0], index);
+    for (std::size_t k = 1; k < ranks.size(); ++k)
+      value = combined(reduction, value, brought(ranks[k], index));
+    return value;
+  };
+  T value = sum_of(order[0]);
   for (std::size_t k = 1; k < order.size(); ++k)
-    value = combined(reduction, value, brought(order[k], index));
+    value = combined(reduction, value, sum_of(order[k]));
   return reduction == Reduction::avg ? divided(value, divisor) : value;
+}
+
+// In groups, place p of group g folds chunk p · groups + g: place by place inside each group, and
+// then group by group, from the next one to its own.
+Order order_of(Kind kind, const Callers& callers, int chunk) {
+  if (kind != Kind::all_reduce || callers.group_ranks == 0)
+    return {rotated_order(chunk, callers.size)};
+  const int each = callers.group_ranks, groups = callers.size / each;
+  Order order;
+  for (const int group : rotated_order(chunk % groups, groups)) {
+    order.push_back(rotated_order(chunk / groups, each));
+    for (int& rank : order.back()) rank += group * each;
+  }
+  return order;
 }
 
 template <class T>
@@ -141,7 +165,7 @@ Wrong find_wrong_by(const void* output, const Operation& what, const Callers& ca
       if (!judge(element<T>(output, next), i) && wrong.count++ == 0) wrong.first = next;
   };
   const auto folded = [&](int chunk, std::size_t first, std::size_t count) {
-    const std::vector<int> order = rotated_order(chunk, callers.size);
+    const Order order = order_of(what.kind, callers, chunk);
     compare(count, [&](T found, std::size_t i) { return is_right(found, order, first + i); });
   };
   const auto copied = [&](int from, std::size_t first, std::size_t count) {
@@ -228,15 +252,18 @@ Wrong find_wrong(const void* output, const Operation& what, const Callers& calle
       return input<T>(of, callers.first + index, what.reduction);
     };
     return find_wrong_by<T>(
-        output, what, callers, [&](T found, const std::vector<int>& order, std::size_t index) {
+        output, what, callers, [&](T found, const Order& order, std::size_t index) {
           return same(found, fold<T>(brought, index, order, what.reduction, callers.size));
         });
   });
 }
 
-std::size_t count_wrong(const void* output, const Operation& what, int rank, int size) {
+std::size_t count_wrong(const void* output, const Operation& what, int rank, int size,
+                        int group_ranks) {
   const std::vector<std::size_t> counts = counts_of(what, size);
-  return find_wrong(output, what, {.rank = rank, .size = size, .counts = counts}).count;
+  const Callers callers{
+      .rank = rank, .size = size, .counts = counts, .group_ranks = group_ranks};
+  return find_wrong(output, what, callers).count;
 }
 
 std::size_t count_beyond_rounding(const void* output, const Operation& what, int rank, int size) {
@@ -247,7 +274,7 @@ std::size_t count_beyond_rounding(const void* output, const Operation& what, int
       if (adds) {
         const std::vector<std::size_t> counts = counts_of(what, size);
         return find_wrong_by<T>(output, what, {.rank = rank, .size = size, .counts = counts},
-                                [&](T found, const std::vector<int>&, std::size_t index) {
+                                [&](T found, const Order&, std::size_t index) {
                                   return is_within_rounding(found, index, what.reduction, size);
                                 })
             .count;
@@ -268,7 +295,7 @@ Bytes expected_output(const Operation& what, const Callers& callers,
       for (std::size_t i = 0; i < count; ++i) set_element(output.data(), begin + i, value(i));
     };
     const auto folded = [&](int chunk, std::size_t first, std::size_t count) {
-      const std::vector<int> order = rotated_order(chunk, callers.size);
+      const Order order = order_of(what.kind, callers, chunk);
       append(count, [&](std::size_t i) {
         return fold<T>(brought, first + i, order, what.reduction, callers.size);
       });
@@ -287,7 +314,8 @@ Bytes folded_element(const std::vector<Bytes>& inputs, std::size_t index,
   visit(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const int divisor = static_cast<int>(inputs.size());
-    set_element(result.data(), 0, fold<T>(brought_in<T>(inputs), index, order, reduction, divisor));
+    set_element(result.data(), 0,
+                fold<T>(brought_in<T>(inputs), index, {order}, reduction, divisor));
   });
   return result;
 }

@@ -2,8 +2,9 @@
 // library does. The tools ask it, and so do the tests.
 //
 // It is written from the promise and not from the code: elements are dealt out to chunks, chunk c
-// of n is the left fold of the ranks' contributions in the order c+1, c+2, …, c, and the arithmetic
-// is its own (oracle_arithmetic.h). It shares only the library's names: Operation, DType,
+// of n is the left fold of the ranks' contributions in the order c+1, c+2, …, c (of an all_reduce
+// in groups, what comm/algorithms/hierarchical.h states), and the arithmetic is its own
+// (oracle_arithmetic.h). It shares only the library's names: Operation, DType,
 // Reduction, and the two storage types.
 //
 // Inputs are numbers that any rank can compute for any other: a function of (rank, element). They
@@ -55,12 +56,14 @@ struct Callers {
   std::span<const int> inputs = {};  // rank r brought the input of inputs[r]; empty: its own
   std::size_t first = 0;             // fill_input's
   std::span<const std::size_t> counts = {};  // of the parts, where they differ
+  int group_ranks = 0;                       // of an all_reduce in groups; 0: by the ring's order
 };
 
 // How many of the elements of `output` differ from what `what` must give on `rank` of `size`, when
 // each rank's input was fill_input. `output` is all of what the call writes. Two NaNs count as the
 // same. Where each rank has a count of its own, they are ragged_counts (call.h).
-std::size_t count_wrong(const void* output, const Operation& what, int rank, int size);
+std::size_t count_wrong(const void* output, const Operation& what, int rank, int size,
+                        int group_ranks = 0);
 
 struct Wrong {
   std::size_t count = 0;
