@@ -126,7 +126,7 @@ Plan plan_of(const Ring& self, const Operation& what, const void* send, void* re
 using Planner = Plan (*)(const Ring&, const Operation&, const void*, void*, const RankCounts&);
 // By kind; no operation but has one.
 constexpr auto kPlanners = []<std::size_t... i>(std::index_sequence<i...>) {
-  return std::array<Planner, sizeof...(i)>{&plan_of<kOperations[i].kind>...};
+  return std::array<Planner, sizeof...(i)>{plan_of<kOperations[i].kind>...};
 }(std::make_index_sequence<kOperations.size()>());
 
 }  // namespace
