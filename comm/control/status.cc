@@ -9,11 +9,18 @@
 
 namespace ringside {
 
-PackedCall packed(const Call& call) {
+namespace {
+
+// In note() it must not take the way through memory that a call of packed() takes.
+[[gnu::always_inline]] inline PackedCall pack_here(const Call& call) {
   return {call.number,     call.what.count,
           pack(call.what), static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
           call.entered_ms, call.peer};
 }
+
+}  // namespace
+
+PackedCall packed(const Call& call) { return pack_here(call); }
 
 Call unpacked(const PackedCall& it) {
   Operation what;
@@ -39,7 +46,7 @@ std::int64_t coarse_now_ms() {
 }
 
 void StatusPage::note(const Call& call) {
-  const PackedCall it = packed(call);
+  const PackedCall it = pack_here(call);
   Entry& entry = history_[it.number % kHistory];
   // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that
   // acquires a new count or word therefore also sees number 0, and throws the entry away.
