@@ -147,10 +147,10 @@ void Options::check() const {
   if (traits(algorithm).chosen == Chosen::never)
     throw_error(Fault::usage, "the algorithm %s (RINGSIDE_ALGORITHM) is not one to choose",
                 name_of(algorithm));
-  if (algorithm == Algorithm::hierarchical && group_ranks < 1)
-    throw Error(
-        Fault::usage,
-        "an all_reduce in groups (RINGSIDE_ALGORITHM) wants the number of ranks of a group");
+  if ((algorithm == Algorithm::hierarchical) != (group_ranks > 0))
+    throw Error(Fault::usage,
+                "an all_reduce in groups (RINGSIDE_ALGORITHM) wants the number of ranks of a "
+                "group, and no other has groups");
   if (slot_bytes < kMinSlotBytes || slot_bytes > kMaxSlotBytes)
     throw_error(
         Fault::usage,

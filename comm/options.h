@@ -48,7 +48,7 @@ struct Options {
   // RINGSIDE_ALGORITHM=auto|ring|one-shot|two-shot, or hierarchical:4 for groups of 4 ranks, whose
   // order of additions is another (algorithms/hierarchical.h).
   Algorithm algorithm = Algorithm::automatic;
-  int group_ranks = 0;  // of hierarchical
+  int group_ranks = 0;  // of hierarchical; 0 with any other
 
   // automatic: shared where the ranks' memory is mapped, else socket. All ranks must choose alike.
   ControlChoice control = ControlChoice::automatic;  // RINGSIDE_CONTROL=auto|shared|socket

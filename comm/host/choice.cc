@@ -54,7 +54,7 @@ HostSettings settings_from(const Ring& self, const Options& options, std::size_t
           options.algorithm,
           options.stream_from_bytes,
           zero_copy_from_bytes,
-          options.algorithm == Algorithm::hierarchical ? options.group_ranks : 0};
+          options.group_ranks};
 }
 
 std::size_t one_shot_most_bytes(const HostSettings& settings) {

@@ -52,11 +52,11 @@ Way way_between(const Routes& routes, const PeerInfo& a, const PeerInfo& b) {
 ControlChoice agreed_control(const Routes& routes, const std::vector<PeerInfo>& everyone) {
   const auto choice = static_cast<ControlChoice>(everyone[0].control);
   if (choice == ControlChoice::socket) return choice;
+  const int first = way_between(routes, everyone.front(), everyone.back()).row;
   for (const PeerInfo& a : everyone)
     for (const PeerInfo& b : everyone) {
       if (&a == &b) continue;
       const Way way = way_between(routes, a, b);
-      const int first = way_between(routes, everyone[0], everyone[1]).row;
       if (way.row < 0 || (way.mapped && way.row == first)) continue;
       if (choice == ControlChoice::automatic) return ControlChoice::socket;
       throw_error(Fault::usage,

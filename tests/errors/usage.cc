@@ -127,6 +127,9 @@ RINGSIDE_TEST(errors, options_out_of_range_are_refused) {
   CHECK(refused([](Options& o) { o.slot_bytes = kMaxSlotBytes + 1; }));
   CHECK(refused([](Options& o) { o.slot_count = 0; }));
   CHECK(refused([](Options& o) { o.slot_count = kMaxSlots + 1; }));
+  CHECK(refused([](Options& o) { o.algorithm = Algorithm::hierarchical; }));
+  CHECK(refused([](Options& o) { o.group_ranks = 2; }));
+  CHECK(refused([](Options& o) { o.algorithm = Algorithm::chain; }));
   CHECK(refused([](Options& o) { o.timeout_s = -1; }));
   CHECK(refused([](Options& o) { o.timeout_s = std::numeric_limits<double>::quiet_NaN(); }));
   CHECK(refused([](Options& o) { o.timeout_s = std::numeric_limits<double>::infinity(); }));

@@ -57,6 +57,14 @@ RINGSIDE_TEST(stress, random_programs_through_the_smallest_slots) {
                   4);
 }
 
+// This seed's programs split four ranks into groups of even sizes only.
+RINGSIDE_TEST(stress, random_programs_in_groups) {
+  check_all_right(t,
+                  run(stress(4, 1, {"--ops", "100", "--max-bytes", "1M"}),
+                      {.environment = {"RINGSIDE_ALGORITHM=hierarchical:2"}}),
+                  4);
+}
+
 RINGSIDE_TEST(stress, random_programs_on_processes) {
   test::Job job;
   check_all_right(

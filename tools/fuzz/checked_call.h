@@ -38,6 +38,7 @@ class StressJob {
 
   // Makes the call, blocking or not as the step has it.
   void start(Communicator& comm) {
+    group_ranks_ = comm.options().group_ranks;
     if (step_.what == Step::What::messages)
       start_messages(comm);
     else
@@ -52,7 +53,8 @@ class StressJob {
                                .size = step_.group.size(),
                                .inputs = step_.group.members,
                                .first = it.first,
-                               .counts = step_.counts};
+                               .counts = step_.counts,
+                               .group_ranks = group_ranks_};
       const Wrong wrong = find_wrong(at(it.buffer), it.what, callers);
       if (wrong.count > 0)
         return text("%zu of %zu elements are wrong, the first is number %zu", wrong.count, it.count,
@@ -193,6 +195,7 @@ class StressJob {
 
   const Step step_;
   const int member_;
+  int group_ranks_ = 0;
   Buffer send_, recv_;            // of a collective
   std::vector<Buffer> messages_;  // of each letter that is from or to this rank
   std::vector<Output> outputs_;

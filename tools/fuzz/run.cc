@@ -32,7 +32,8 @@ std::string chosen(const Options& options) {
   if (options.slot_count != usual.slot_count)
     words += text("RINGSIDE_SLOT_COUNT=%d ", options.slot_count);
   if (options.algorithm != usual.algorithm)
-    words += text("RINGSIDE_ALGORITHM=%s ", ringside::name_of(options.algorithm));
+    words += text("RINGSIDE_ALGORITHM=%s%s ", ringside::name_of(options.algorithm),
+                  options.group_ranks > 0 ? text(":%d", options.group_ranks).c_str() : "");
   return words;
 }
 

@@ -202,8 +202,7 @@ std::size_t check_once(Communicator& comm, Library& library, Buffers& buffers,
   library.recover();
   std::vector<std::byte> room;
   const void* const output = buffers.look(at.recv, output_bytes, room);
-  const Options& options = comm.options();
-  const int group_ranks = options.algorithm == Algorithm::hierarchical ? options.group_ranks : 0;
+  const int group_ranks = comm.options().group_ranks;
   auto wrong = static_cast<std::int64_t>(library.has_our_bits()
                                              ? count_wrong(output, what, rank, size, group_ranks)
                                              : count_beyond_rounding(output, what, rank, size));
