@@ -57,6 +57,19 @@ RINGSIDE_TEST(stress, random_programs_through_the_smallest_slots) {
                   4);
 }
 
+// An error that breaks nothing comes while other calls are under way.
+RINGSIDE_TEST(stress, a_refused_call_ends_the_program_in_good_order) {
+  for (const int seed : {1, 2, 3}) {
+    const RunResult result = run(stress(3, seed, {"--ops", "60"}),
+                                 {.environment = {"RINGSIDE_ALGORITHM=hierarchical:2"}});
+    // 2 of a rank that is refused, 1 of one that was in another call; never a signal's.
+    CHECK(result.exit_code == 1 || result.exit_code == 2);
+    check_has(t, result.err,
+              {"3 ranks cannot be cut into groups of 2",
+               "; again: RINGSIDE_ALGORITHM=hierarchical:2 "});
+  }
+}
+
 // This seed's programs split four ranks into groups of even sizes only.
 RINGSIDE_TEST(stress, random_programs_in_groups) {
   check_all_right(t,

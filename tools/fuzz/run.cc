@@ -67,6 +67,7 @@ bool StressRun::run_round() {
     try {
       run_step(step);
     } catch (const Error& error) {
+      stop_all(error);
       throw Error(error.fault(), text("%s; noticed in operation %llu, %s; %s", error.what(),
                                       static_cast<ull>(step.number), describe(step).c_str(),
                                       again(step.number).c_str()));
@@ -218,6 +219,18 @@ void StressRun::fail(const Step& step, const std::string& what) {
   failure_ =
       text("rank %d, operation %llu, %s: %s; %s", world_.rank(), static_cast<ull>(step.number),
            describe(step).c_str(), what.c_str(), again(step.number).c_str());
+}
+
+// What is under way in other communicators uses buffers that are about to go. So all of it ends.
+void StressRun::stop_all(const Error& why) {
+  for (auto& [number, group] : groups_) group.abort(why.what());
+  groups_.clear();
+  world_.abort(why.what());
+  try {
+    world_.barrier();
+  } catch (const Error&) {
+    // It is refused, when its turn has come after all that was under way.
+  }
 }
 
 // How to run this program as far as that operation.

@@ -80,6 +80,7 @@ class StressRun {
   void finish_some(const Step& step);
   void judge(StressJob& job);
   void fail(const Step& step, const std::string& what);
+  void stop_all(const Error& why);
   std::string again(std::uint64_t number) const;
   void choose_victim(const Step& step);
 
