@@ -70,7 +70,7 @@ RINGSIDE_TEST(stress, a_refused_call_ends_the_program_in_good_order) {
   }
 }
 
-// This seed's programs split four ranks into groups of even sizes only.
+// No all_reduce of this seed's program is in a group of an odd number of ranks.
 RINGSIDE_TEST(stress, random_programs_in_groups) {
   check_all_right(t,
                   run(stress(4, 1, {"--ops", "100", "--max-bytes", "1M"}),
