@@ -9,19 +9,6 @@
 
 namespace ringside {
 
-namespace {
-
-// In note() it must not take the way through memory that a call of packed() takes.
-[[gnu::always_inline]] inline PackedCall pack_here(const Call& call) {
-  return {call.number,     call.what.count,
-          pack(call.what), static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
-          call.entered_ms, call.peer};
-}
-
-}  // namespace
-
-PackedCall packed(const Call& call) { return pack_here(call); }
-
 Call unpacked(const PackedCall& it) {
   Operation what;
   what.kind = static_cast<Kind>(it.words >> 48 & 0x7f);
@@ -46,7 +33,7 @@ std::int64_t coarse_now_ms() {
 }
 
 void StatusPage::note(const Call& call) {
-  const PackedCall it = pack_here(call);
+  const PackedCall it = packed(call);
   Entry& entry = history_[it.number % kHistory];
   // A seqlock with stores that are all releases: on x86 these are plain moves. A reader that
   // acquires a new count or word therefore also sees number 0, and throws the entry away.

@@ -57,7 +57,11 @@ struct PackedCall {
   std::int64_t entered_ms = 0;
   std::int64_t peer = Call::kNobody;
 };
-PackedCall packed(const Call& call);
+constexpr PackedCall packed(const Call& call) {
+  return {call.number,     call.what.count,
+          pack(call.what), static_cast<std::uint64_t>(call.fingerprint) << 32 | call.collective,
+          call.entered_ms, call.peer};
+}
 Call unpacked(const PackedCall& it);
 
 std::int64_t coarse_now_ms();

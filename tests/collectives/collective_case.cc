@@ -7,6 +7,7 @@
 #include "comm/allocate.h"
 #include "comm/bootstrap/threads.h"
 #include "tests/transport/network_transport.h"
+#include "tools/support/call.h"
 
 namespace ringside::test {
 namespace {
@@ -273,33 +274,15 @@ void on_ranks(int ranks, const Options& options, const std::function<void(Commun
 
 void make_call(Communicator& comm, const Case& it, const void* send, void* recv) {
   const Operation& what = it.what;
-  switch (what.kind) {
-    case Kind::all_reduce:
-      return comm.all_reduce(send, recv, what.count, what.dtype, what.reduction);
-    case Kind::reduce_scatter:
-      return comm.reduce_scatter(send, recv, what.count, what.dtype, what.reduction);
-    case Kind::all_gather:
-      return comm.all_gather(send, recv, what.count, what.dtype);
-    case Kind::reduce_scatter_v:
-      return comm.reduce_scatter_v(send, recv, it.counts, what.dtype, what.reduction);
-    case Kind::all_gather_v:
-      return comm.all_gather_v(send, recv, it.counts, what.dtype);
-    case Kind::broadcast:
-      return comm.broadcast(recv, what.count, what.dtype, what.root);
-    case Kind::barrier:
-      return comm.barrier();
-    case Kind::reduce:
-      return comm.reduce(send, recv, what.count, what.dtype, what.reduction, what.root);
-    case Kind::gather:
-      return comm.gather(send, recv, what.count, what.dtype, what.root);
-    case Kind::scatter:
-      return comm.scatter(send, recv, what.count, what.dtype, what.root);
-    case Kind::all_to_all:
-      return comm.all_to_all(send, recv, what.count, what.dtype);
-    case Kind::send_recv:
-      if (comm.rank() == what.root) comm.send(send, what.count, what.dtype, it.receiver);
-      if (comm.rank() == it.receiver) comm.recv(recv, what.count, what.dtype, what.root);
+  if (what.kind == Kind::send_recv) {
+    if (comm.rank() == what.root) comm.send(send, what.count, what.dtype, it.receiver);
+    if (comm.rank() == it.receiver) comm.recv(recv, what.count, what.dtype, what.root);
+    return;
   }
+  // No call writes to what it sends.
+  const tools::Sides sides = {static_cast<std::byte*>(const_cast<void*>(send)),
+                              static_cast<std::byte*>(recv)};
+  tools::make_call(comm, what, sides, it.counts, false);
 }
 
 }  // namespace ringside::test

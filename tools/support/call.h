@@ -91,8 +91,8 @@ struct Sides {
 };
 Sides sides_of(Buffers& buffers, const Operation& what, bool in_place, int rank, int size);
 
-// Makes the call. `counts`: each rank's, for the
-// operations on _v. `at_once`: by the call that returns a Work; else that is empty.
+// Makes the call. `counts`: each rank's, for the operations on _v. `at_once`: by the call that
+// returns a Work; else that is empty.
 Work make_call(Communicator& comm, const Operation& what, Sides at,
                std::span<const std::size_t> counts, bool at_once);
 
