@@ -8,7 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <string>
+#include <cstring>
 
 #include "comm/error.h"
 
@@ -19,20 +19,27 @@ std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
 
 int open_process(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
-// The kernel's letter for what a process does: R S D T t … '?' if it cannot be read.
-char state_of(int pid) {
+// What /proc says of a process: the kernel's letter for what it does, R S D T t Z …, '?' if it
+// cannot be read; and when it began, which tells it from a later one with the same number.
+struct ProcessStat {
   char state = '?';
+  unsigned long long began = 0;
+};
+
+ProcessStat stat_of(int pid) {
+  ProcessStat it;
   if (std::FILE* file = std::fopen(text("/proc/%d/stat", pid).c_str(), "re")) {
     // The name in brackets may hold anything, brackets too; the state follows the last one.
     char line[512] = {};
-    if (std::fgets(line, sizeof line, file) != nullptr) {
-      const std::string words = line;
-      const std::size_t end = words.rfind(") ");
-      if (end != std::string::npos && end + 2 < words.size()) state = words[end + 2];
+    if (std::fread(line, 1, sizeof line - 1, file) > 0) {
+      const char* const end = std::strrchr(line, ')');
+      const char* const format =  // the 3rd field, and the 22nd
+          ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu";
+      if (end != nullptr) std::sscanf(end, format, &it.state, &it.began);
     }
     std::fclose(file);
   }
-  return state;
+  return it;
 }
 
 }  // namespace
@@ -43,10 +50,13 @@ SharedControl::SharedControl(int rank, const std::vector<PeerInfo>& everyone,
       everyone_(everyone),
       windows_(windows),
       alarm_cell_(alarm_cell),
-      processes_(everyone.size()) {
-  for (std::size_t peer = 0; peer < everyone.size(); ++peer)
-    if (everyone[peer].process != everyone[index(rank)].process)
-      processes_[peer] = UniqueFd(open_process(everyone[peer].pid));
+      processes_(everyone.size()),
+      began_(everyone.size()) {
+  for (std::size_t peer = 0; peer < everyone.size(); ++peer) {
+    if (everyone[peer].process == everyone[index(rank)].process) continue;
+    processes_[peer] = UniqueFd(open_process(everyone[peer].pid));
+    began_[peer] = stat_of(everyone[peer].pid).began;
+  }
 }
 
 const StatusPage* SharedControl::status_page_of(int peer) {
@@ -59,9 +69,13 @@ bool SharedControl::process_ended(int peer) const {
     pollfd waiting{process.get(), POLLIN, 0};
     return ::poll(&waiting, 1, 0) > 0;
   }
-  // Without process descriptors (before Linux 5.3, or forbidden) a signal that is never sent tells
-  // whether there is anybody to send it to.
-  return ::kill(everyone_[index(peer)].pid, 0) != 0 && errno == ESRCH;
+  // Without process descriptors (before Linux 5.3, or forbidden) /proc is asked: whoever started
+  // the rank may leave it a zombie for long, and its number may come to be another's.
+  const pid_t pid = everyone_[index(peer)].pid;
+  const ProcessStat now = stat_of(pid);
+  if (now.state == '?') return ::kill(pid, 0) != 0 && errno == ESRCH;
+  const unsigned long long began = began_[index(peer)];
+  return now.state == 'Z' || now.state == 'X' || (began != 0 && now.began != began);
 }
 
 bool SharedControl::has_died(int peer) {
@@ -72,7 +86,7 @@ bool SharedControl::has_died(int peer) {
 }
 
 Presence SharedControl::presence(int peer) {
-  const char state = state_of(everyone_[index(peer)].pid);
+  const char state = stat_of(everyone_[index(peer)].pid).state;
   return state == 'T' || state == 't' ? Presence::stopped : Presence::runs;
 }
 

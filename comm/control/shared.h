@@ -36,7 +36,8 @@ class SharedControl : public Control {
   const std::vector<PeerInfo>& everyone_;
   const Windows& windows_;
   const int alarm_cell_;
-  std::vector<UniqueFd> processes_;  // pidfds; none for this process's own threads
+  std::vector<UniqueFd> processes_;        // pidfds; none for this process's own threads
+  std::vector<unsigned long long> began_;  // each process, as /proc counts
 };
 
 }  // namespace ringside

@@ -17,16 +17,24 @@
 //   die-having-exposed --rank R    rank R is killed right after it first exposes memory
 //   stop-having-exposed --rank R   the same with SIGSTOP; --what send: in send, not all_gather
 //
+// --no-pidfd: process descriptors are refused, as by an old kernel.
 // loop takes --memory exposed (from allocate()), or --memory fresh (the same, anew for each call).
 // An Error is printed to stderr as `rank R: SENTENCE`, and the exit status is then 1.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,7 +64,7 @@ struct Arguments {
   int rank = 1;  // the one that misbehaves
   int op = 1;
   std::size_t bytes = 4;
-  bool in_place = false;
+  bool in_place = false, no_pidfd = false;
 };
 
 Arguments parse(int argc, char** argv) {
@@ -64,8 +72,8 @@ Arguments parse(int argc, char** argv) {
   if (argc > 1) it.mode = argv[1];
   for (int i = 2; i < argc; ++i) {
     const std::string option = argv[i];
-    if (option == "--in-place") {
-      it.in_place = true;
+    if (option == "--in-place" || option == "--no-pidfd") {
+      (option == "--in-place" ? it.in_place : it.no_pidfd) = true;
       continue;
     }
     const char* value = i + 1 < argc ? argv[++i] : "";
@@ -86,6 +94,20 @@ Arguments parse(int argc, char** argv) {
     }
   }
   return it;
+}
+
+void forbid_pidfd() {
+  sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(rules), rules};
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0 ||
+      ::syscall(SYS_pidfd_open, ::getpid(), 0) >= 0)
+    throw_system("process descriptors cannot be refused");
 }
 
 // mpirun kills the other ranks as soon as two have ended: its pause of a second before SIGKILL is a
@@ -279,6 +301,7 @@ int run(Bootstrap& bootstrap, const Arguments& arguments) {
 }
 
 int run_world(const Arguments& arguments) {
+  if (arguments.no_pidfd) forbid_pidfd();
   ::signal(SIGTERM, note_signal);
   if (arguments.threads == 0 && launcher() != Launcher::none) {
     const std::unique_ptr<Bootstrap> bootstrap = start_bootstrap(&stopped_by);

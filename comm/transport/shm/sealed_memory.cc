@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -49,6 +50,12 @@ SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_
     errno = ENOMEM;
     throw_system(
         text("%zu bytes of shared memory are more than this machine has left; %s", bytes, advice));
+  }
+  // Asked first: beyond the limit ftruncate() ends the process.
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur) {
+    errno = EFBIG;
+    throw_system(text("cannot make a memory file of %zu bytes", bytes));
   }
   UniqueFd fd = make_file(0);
   if (!fd) throw_system("cannot make a memory file (memfd_create)");
