@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "comm/error.h"
+#include "kernels/loops.h"
 
 namespace ringside {
 namespace {
@@ -33,6 +34,8 @@ void read_seconds(const char* variable, const char* wanted, double& seconds) {
 
 constexpr std::array kControlNames = {"auto", "shared", "socket"};
 constexpr std::array kExecutorNames = {"auto", "host", "stream", "device"};
+constexpr std::array kIsaNames = {"baseline", "avx2", "avx512"};
+static_assert(kIsaNames.size() == kAllIsas.size());
 // Null for those that cannot be chosen by their name alone.
 constexpr auto kAlgorithmNames = [] {
   std::array<const char*, kAlgorithms.size()> names{};
@@ -104,6 +107,9 @@ void read_environment(Options& options) {
   read_algorithm(options);
   read_choice("RINGSIDE_CONTROL", kControlNames, options.control);
   read_choice("RINGSIDE_EXECUTOR", kExecutorNames, options.executor);
+  // The loops read it for themselves, once a process (kernels/loops.h); here it is checked.
+  Isa checked{};
+  read_choice("RINGSIDE_ISA", kIsaNames, checked);
 }
 
 bool is_writable_folder(const std::string& path) {

@@ -62,7 +62,7 @@ const char* name_of(Isa isa);
 
 // What the machine and the build have in common, at best. Looked up once. The environment variable
 // RINGSIDE_ISA=baseline|avx2|avx512 can lower it, to compare or to rule out a suspect; it cannot
-// raise it, and any other value is ignored.
+// raise it, and for any other value Options::from_environment has an error.
 Isa best_isa();
 
 // For tests and measurements: nullptr where `isa` is not available here.

@@ -139,7 +139,8 @@ int main(int argc, char** argv) {
   KernelOptions options;
   try {
     options = parse_kernel_options(argc, argv);
-    if (options.help) return print_once(kTool, kernel_help());
+    if (options.request != Request::none)
+      return print_once(kTool, answer(options.request, kTool, kernel_help));
     return bench(options);
   } catch (const Error& error) {
     return refuse(kTool, error.what());

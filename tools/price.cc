@@ -272,7 +272,8 @@ int main(int argc, char** argv) {
   PriceOptions options;
   try {
     options = parse_price_options(argc, argv);
-    if (options.help) return print_once(kTool, price_help());
+    if (options.request != Request::none)
+      return print_once(kTool, answer(options.request, kTool, price_help));
     if (!options.machine.empty()) return print_once(kTool, describe_prices(options));
   } catch (const Error& error) {
     return refuse(kTool, error.what());

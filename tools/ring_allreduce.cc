@@ -108,6 +108,7 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
   const auto show = [&](const std::string& words) {
     if (!arguments.json) print(comm, words);
   };
+  show(arguments.notes);
   if (here) show(explain_head(here->machine));
   for_each_operation(arguments, comm.size(), [&](const Operation& what) {
     if (rows.empty() || rows.back().what.kind != what.kind)

@@ -167,6 +167,8 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
       {"RINGSIDE_ALGORITHM", "hierarchical:many"},
       {"RINGSIDE_CONTROL", ""},
       {"RINGSIDE_CONTROL", "sockets"},
+      {"RINGSIDE_ISA", "sse9"},
+      {"RINGSIDE_ISA", "AVX2"},
   };
   for (const auto& [name, value] : garbage) {
     const Environment environment(name, value);

@@ -89,7 +89,8 @@ void chain(Communicator& comm, float* send, float* recv) {
 // What a rank gives and gets; exposed if that is asked for.
 struct Buffers {
   explicit Buffers(bool exposes)
-      : memory(kMessage * sizeof(float), exposes ? tools::Memory::allocate : tools::Memory::any),
+      : memory(kMessage * sizeof(float),
+               exposes ? tools::Memory::allocate : tools::Memory::ordinary),
         send(reinterpret_cast<float*>(memory.first())),
         recv(reinterpret_cast<float*>(memory.second())) {
     std::fill_n(send, kMessage, 1.0f);

@@ -1,11 +1,13 @@
 // tools/bench, as it is used from a shell: its tables, its JSON, its refusals. That a
 // wrong result would be seen is shown in bench.cc.
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "comm/version.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/job.h"
 #include "tests/support/json.h"
@@ -142,7 +144,7 @@ RINGSIDE_TEST(bench_tool, either_memory_is_measured_and_named_and_the_cores_are_
   const Words some = with({"--op", "all", "-b", "64K", "-e", "64K"}, kFew);
   for (const auto& [more, line] : std::vector<std::pair<Words, std::string>>{
            {{}, "# memory: ordinary\n"},
-           {{"--memory", "any"}, "# memory: ordinary\n"},
+           {{"--memory", "ordinary"}, "# memory: ordinary\n"},
            {{"--memory", "allocate"}, "# memory: from ringside::allocate; "}})
     for (const Words& argv : all_ways(2, with(some, more))) {
       const RunResult result = test::run(argv);
@@ -258,11 +260,51 @@ RINGSIDE_TEST(bench_tool, what_makes_no_sense_is_refused_once) {
   check_refused(t, with(it, {"--op", "send/recv"}),
                 "send_recv, reduce_scatter_v, all_gather_v, barrier and all");
   check_refused(t, with(it, {"--memory", "pinned"}),
-                "--memory pinned is not known; there are any, allocate and device");
+                "--memory pinned is not known; there are ordinary, allocate and device");
   check_refused(t, with(it, {"--no-demo"}), "there is no option --no-demo");
   // Ranks that mpirun has not started cannot join it, and a build may not know it at all.
   check_refused(t, with(it, {"--baseline", "mpi"}), "--baseline mpi ");
   check_refused(t, test::launch(2, {}, {bench(), "--baseline", "mpi"}), "--baseline mpi ");
+}
+
+// Commands of nccl-tests' users: each letter does what it does there, or says what it does not.
+RINGSIDE_TEST(bench_tool, takes_the_letters_of_nccl_tests) {
+  for (const char* tool : {"bench", "ring_allreduce"}) {
+    const Words begin = {test::tool_path(tool), "-b", "64", "-e", "256", "-n", "3", "-w", "1"};
+    const RunResult steps = test::run(with(begin, {"-i", "64", "-t", "3", "-g", "1", "-c", "1"}));
+    CHECK_EQ(steps.exit_code, 0);
+    CHECK(contains(steps.out, "3 ranks") && !contains(steps.out, "# -"));
+    Words sizes;
+    for (const std::string& line : lines_of(steps.out)) {
+      const Words words = words_of(line);
+      if (words.size() == 13 && std::isdigit(static_cast<unsigned char>(words[0][0])) != 0)
+        sizes.push_back(words[0]);
+    }
+    CHECK(sizes == (Words{"64", "128", "192", "256"}));
+    const RunResult gpus = test::run(with(begin, {"-g", "2", "-c", "0"}));
+    CHECK_EQ(gpus.exit_code, 0);
+    check_has(t, gpus.out,
+              {"2 ranks", "# -g 2: ranks on the host's memory; for GPUs add --memory",
+               "# -c 0: every element is checked all the same\n"});
+  }
+  const Words it = {bench()};
+  check_refused(t, with(it, {"-g", "2", "--threads", "2"}), "leave one of them out");
+  check_refused(t, with(it, {"-t", "9", "-g", "8"}), "-t 9 -g 8 are 72 ranks");
+  check_refused(t, test::launch(2, {}, {bench(), "-g", "2"}), "--threads (or -t, -g) makes ranks");
+}
+
+RINGSIDE_TEST(bench_tool, every_tool_says_its_version) {
+  for (const char* tool :
+       {"bench", "ring_allreduce", "stress", "launch", "price", "kernel_bench"}) {
+    const RunResult result = test::run({test::tool_path(tool), "--version"});
+    CHECK_EQ(result.exit_code, 0);
+    CHECK_EQ(result.out, text("%s of ringside %s\n", tool, kVersion));
+  }
+  NEEDS_PYTHON();
+  for (const char* script : {"flight", "results"}) {
+    const RunResult result = test::run({test::program_path("../../tools/") + script, "--version"});
+    CHECK_EQ(result.out, text("%s of ringside %s\n", script, kVersion));
+  }
 }
 
 RINGSIDE_TEST(bench_tool, one_rank_has_no_neighbour_and_that_is_said) {

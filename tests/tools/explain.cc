@@ -45,7 +45,7 @@ Surroundings here(int ranks, Algorithm algorithm = Algorithm::automatic) {
 }
 
 Explanation explained(const Surroundings& around, Kind kind, std::size_t bytes,
-                      Memory memory = Memory::any, DType dtype = DType::f32) {
+                      Memory memory = Memory::ordinary, DType dtype = DType::f32) {
   const int ranks = around.settings.self.size;
   tools::Buffers buffers(bytes, memory);
   const Operation what = tools::operation_of(kind, dtype, Reduction::sum, bytes, ranks);
@@ -184,9 +184,10 @@ RINGSIDE_TEST(explain, what_has_no_prediction_says_so) {
 }
 
 RINGSIDE_TEST(explain, elements_of_any_length) {
-  const Explanation bytes = explained(here(3), Kind::all_gather, 48 * kKiB, Memory::any, DType::u8);
+  const Explanation bytes =
+      explained(here(3), Kind::all_gather, 48 * kKiB, Memory::ordinary, DType::u8);
   const Explanation doubles =
-      explained(here(3), Kind::all_gather, 48 * kKiB, Memory::any, DType::f64);
+      explained(here(3), Kind::all_gather, 48 * kKiB, Memory::ordinary, DType::f64);
   CHECK(about(total_us(bytes.predicted), total_us(doubles.predicted)));
 }
 

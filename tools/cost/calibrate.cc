@@ -198,7 +198,7 @@ Calibration calibrate(Bootstrap& bootstrap, const Options& options, const Asked&
   const bool exposes = std::any_of(questions.begin(), questions.end(), [](const Question& it) {
     return it.zero_copy_from_bytes != SIZE_MAX;
   });
-  Caller caller(bootstrap, options, most_bytes, exposes ? Memory::allocate : Memory::any);
+  Caller caller(bootstrap, options, most_bytes, exposes ? Memory::allocate : Memory::ordinary);
   for (int round = 0; round < kRounds; ++round) {
     if (round < kProbes) probes.push_back(probe_machine(bootstrap, probing));
     for (std::size_t i = 0; i < questions.size(); ++i)

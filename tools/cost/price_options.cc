@@ -3,7 +3,6 @@
 
 #include "comm/cost/simulate.h"
 #include "tools/support/call.h"
-#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -31,16 +30,18 @@ std::vector<OptionRow> options_of(PriceOptions& it, bool& here) {
       {"--threads", "N", "here: N ranks that are threads (4, where no launcher made any ranks)",
        to_number(it.threads, 2, 64)},
       {"--memory", "M",
-       "any, or allocate: from ringside::allocate, read where it lies (by stores; what goes over "
+       "ordinary, or allocate: from ringside::allocate, read where it lies (by stores; what goes "
+       "over "
        "wires is copied all the same). Here, the loops that are timed never change their input: "
-       "what is exposed may be found in a cache (any)",
+       "what is exposed may be found in a cache (ordinary)",
        to_one(it.memory, kAllMemory)},
       {"What is shown"},
       {"--write", "FILE", "writes the machine that was calibrated here as a description",
        to_name(it.write_file)},
       {"--show-machine", "", "the described machine, and nothing else", to_true(it.show_machine)},
       {"--json", "", "one JSON object, for machines", to_true(it.json)},
-      {"-h, --help", "", "print this", to_true(it.help)},
+      help_row(it.request),
+      version_row(it.request),
   };
 }
 
@@ -67,7 +68,7 @@ PriceOptions parse_price_options(int argc, char** argv) {
   PriceOptions it;
   bool here = false;
   read_options(argc, argv, options_of(it, here));
-  if (it.help) return it;
+  if (it.request != Request::none) return it;
   check(it, here);
   const bool described = !it.machine.empty();
   if (it.end_bytes == 0) it.end_bytes = described ? std::size_t{1} << 30 : std::size_t{16} << 20;

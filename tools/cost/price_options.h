@@ -7,6 +7,7 @@
 
 #include "comm/algorithms/operation.h"
 #include "tools/support/buffers.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 
@@ -19,10 +20,10 @@ struct PriceOptions {
   std::string machine;     // a name or a file; empty: here
   std::string write_file;
   int threads = 0;
-  Memory memory = Memory::any;  // what the buffers are
+  Memory memory = Memory::ordinary;  // what the buffers are
   bool show_machine = false;
   bool json = false;
-  bool help = false;
+  Request request = Request::none;
 };
 
 // Reads argv. Throws Error{usage} with one sentence.

@@ -50,7 +50,7 @@ void write_call(JsonWriter& json, const PredictedCall& it, bool best) {
 
 void write_table(JsonWriter& json, const PriceTable& table) {
   json.object().field("op", name_of(table.kind), "ranks", table.ranks, "memory",
-                      name_of(exposes(table) ? Memory::allocate : Memory::any));
+                      name_of(exposes(table) ? Memory::allocate : Memory::ordinary));
   if (table.crossover)
     json.field("one_shot_pays_up_to_bytes", table.crossover->predicted_bytes,
                "that_is_a_whole_slot", table.crossover->reaches_the_slot,

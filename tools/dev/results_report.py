@@ -228,7 +228,7 @@ def groups(runs):
                          []).append(run)
     order = ["all_reduce", "reduce_scatter", "all_gather"]
     return sorted(found.items(), key=lambda it: (*it[0][:2], order.index(it[0][2]),
-                                                 it[0][3] != "any"))
+                                                 it[0][3] != "ordinary"))
 
 
 def summary(runs):
@@ -280,7 +280,7 @@ def report(about, runs):
              "Written by `tools/results`, which runs the bench as [08](../08-measuring.md)",
              "describes: in each run ringside and a baseline make the same calls on the same",
              "buffers in turns, times are medians, and a ratio is the median over pairs of",
-             "samples. *any* is ordinary memory, *allocate* is memory from `ringside::allocate`.",
+             "samples. Memory is *ordinary* or from `ringside::allocate` (*allocate*).",
              "f32, sum, out of place. Where a baseline is ahead the ratio is bold. A run in which",
              "ringside's time differed from that in the others of its table by more than a factor",
              f"of {DISTURBED}, either way, was repeated once, and the second time counts.", ""]
@@ -320,7 +320,7 @@ def made_up(configuration, ratios, moved=False, **more):
              "reduce": []}
     bench = {"rows": rows, "date": "", "baseline_version": configuration, "cores_moved": moved,
              "status_ns": 8.0, "probe_before": probe, "probe_after": {**probe, "flag_ns": 60.0}}
-    return {"op": "all_reduce", "memory": "any", "ranks": 2, "baseline": "mpi",
+    return {"op": "all_reduce", "memory": "ordinary", "ranks": 2, "baseline": "mpi",
             "configuration": configuration, "command": f"bench {configuration}",
             **measured_by(bench), **more}
 
@@ -344,7 +344,7 @@ def self_test():
         "| 64M | 2.00 | 8.00 | 4.00 [3.90, 4.10] | - | - | 1.00 | 2.00 |",
         "| 8 | 2.00 | 40.00 | 20.0 [19.90, 20.10] | 1.00 | 2.00 |",
         # 2·2·4 to the third; 1.5·0.5·4 to the third
-        "| all_reduce, any, 2 ranks | 2.52 | 2.00 at 8 | 1.44 | **0.50** at 2K, UCX | 1 of 3 "
+        "| all_reduce, ordinary, 2 ranks | 2.52 | 2.00 at 8 | 1.44 | **0.50** at 2K, UCX | 1 of 3 "
         "| 2.00, at most 2.00 at 8 |",
         "## 4 ranks on 2 cores",
         "## 2 ranks, against Gloo over TCP",

@@ -5,7 +5,6 @@
 
 #include "comm/options.h"
 #include "tools/fuzz/random_program.h"
-#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -31,7 +30,8 @@ std::vector<OptionRow> options_of(StressOptions& it) {
       {"--threads", "N", "ranks are N threads of this process (as the launcher says)",
        to_number(it.threads, 1, 64)},
       {"--json", "", "one JSON object, for machines", to_true(it.json)},
-      {"-h, --help", "", "print this", to_true(it.help)},
+      help_row(it.request),
+      version_row(it.request),
       {"To see that mistakes are noticed"},
       {"--spoil", "K",
        "one bit of the result of operation K (or the next that has a result) is changed",

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tools/fuzz/resources.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 
@@ -18,7 +19,7 @@ struct StressOptions {
   std::uint64_t spoil = 0;                       // 0: nothing
   Leak leak = Leak::none;
   bool json = false;
-  bool help = false;
+  Request request = Request::none;
 };
 
 // Reads argv. Throws Error{usage} with one sentence.

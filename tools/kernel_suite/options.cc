@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "tools/support/command_line.h"
+#include "comm/options.h"
 
 namespace ringside::tools {
 namespace {
@@ -36,7 +36,8 @@ std::vector<OptionRow> options_of(KernelOptions& it) {
       {"--tf32", "", "cuBLAS may take f32 factors to tensor cores", to_true(it.tf32)},
       {"--host", "", "on the CPU", to_true(it.host)},
       {"--json", "", "one JSON object, for machines", to_true(it.json)},
-      {"-h, --help", "", "print this", to_true(it.help)},
+      help_row(it.request),
+      version_row(it.request),
   };
 }
 
@@ -52,7 +53,8 @@ const char* name_of(Kernel kernel) {
 KernelOptions parse_kernel_options(int argc, char** argv) {
   KernelOptions it;
   read_options(argc, argv, options_of(it));
-  if (it.help) return it;
+  if (it.request != Request::none) return it;
+  Options::from_environment().check();  // RINGSIDE_ISA
   if (it.host && (it.blocks > 0 || it.tf32))
     throw Error(Fault::usage, "--blocks and --tf32 are for a GPU; leave them out, or --host");
   if (it.begin_bytes == 0) it.begin_bytes = std::size_t{it.host ? 64u : 1024u} << 10;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/dtype.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 
@@ -45,7 +46,7 @@ struct KernelOptions {
   bool warm = false;
   bool tf32 = false;
   bool json = false;
-  bool help = false;
+  Request request = Request::none;
 };
 
 // Reads argv. Throws Error{usage} with one sentence.

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "tools/support/command_line.h"
+
 namespace ringside::tools {
 
 struct LaunchOptions {
@@ -10,7 +12,7 @@ struct LaunchOptions {
   bool prefix = false;
   double timeout_s = 0;  // 0: none
   double grace_s = 3;
-  bool help = false;
+  Request request = Request::none;
   char** program = nullptr;  // PROGRAM ARGS… and a null, as main() got them
 };
 

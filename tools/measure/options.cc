@@ -10,7 +10,7 @@
 namespace ringside::tools {
 namespace {
 
-constexpr std::array kMemory = {Memory::any, Memory::allocate, Memory::device};
+constexpr std::array kMemory = {Memory::ordinary, Memory::allocate, Memory::device};
 constexpr std::array kExecutors = {ExecutorChoice::automatic, ExecutorChoice::host,
                                    ExecutorChoice::stream, ExecutorChoice::device};
 
@@ -29,6 +29,8 @@ Rows rows_of_what_is_measured(Arguments& it, Tool tool) {
       {"-e, --maxbytes", "SIZE", "last size (64M)", to_bytes(it.end_bytes)},
       {"-f, --stepfactor", "FACTOR", "each size is the one before times FACTOR (2)",
        to_number(it.factor, 2, 1 << 20)},
+      {"-i, --stepbytes", "SIZE", "each size is the one before plus SIZE, in place of times FACTOR",
+       to_bytes(it.step_bytes)},
       {"-n, --iters", "COUNT",
        std::string("timed calls a row (what 20 ms allow") +
            (tool == Tool::bench ? ", 60 ms with --baseline)" : ")"),
@@ -49,16 +51,39 @@ Rows rows_of_memory(Arguments& it, Tool tool) {
       {"On what memory, by which ranks"},
       {"--memory", "M",
        tool == Tool::bench
-           ? "any: ordinary memory; allocate: ringside::allocate's, which the other ranks may read "
+           ? "ordinary: from anywhere; allocate: ringside::allocate's, which the other ranks may "
+             "read "
              "where it lies (comm/allocate.h); device: a GPU's, rank r takes GPU r modulo their "
-             "number. The baseline gets the same (any)"
-           : "any: ordinary memory; device: a GPU's. Rank r takes GPU r modulo their number (any)",
+             "number. The baseline gets the same (ordinary)"
+           : "ordinary: from anywhere; device: a GPU's. Rank r takes GPU r modulo their number "
+             "(ordinary)",
        to_one(it.memory, kMemory)},
       {"--executor", "E",
        "who carries calls on device memory out: " + list_choices(kExecutors) + " (auto)",
        to_one(it.executor, kExecutors)},
       {"--threads", "N", "ranks are N threads of this process", to_number(it.threads, 1, 64)},
+      {"As nccl-tests has them"},
+      {"-t, --nthreads", "N", "threads of this process", to_number(it.nccl_threads, 1, 64)},
+      {"-g, --ngpus", "N", "ranks on each of these threads: -t N -g M is --threads N×M",
+       to_number(it.nccl_gpus, 1, 64)},
+      {"-c, --check", "N", "nothing: every element of every call is checked",
+       to_number(it.nccl_check, 0, 1'000'000)},
   };
+}
+
+// What nccl-tests' letters come to here, and a sentence for each that means less than it says.
+void read_nccl_letters(Arguments& it) {
+  const int ranks = it.nccl_threads * it.nccl_gpus;
+  if (ranks > 1 && it.threads > 0)
+    refuse("--threads says how many ranks there are, and so do -t and -g; leave one of them out");
+  if (ranks > 64)
+    refuse(text("-t %d -g %d are %d ranks; at most 64 can be threads of one process",
+                it.nccl_threads, it.nccl_gpus, ranks));
+  if (ranks > 1) it.threads = ranks;
+  if (it.nccl_gpus > 1 && it.memory != Memory::device)
+    it.notes +=
+        text("# -g %d: ranks on the host's memory; for GPUs add --memory device\n", it.nccl_gpus);
+  if (it.nccl_check == 0) it.notes += "# -c 0: every element is checked all the same\n";
 }
 
 // bench alone.
@@ -103,7 +128,8 @@ Rows rows_of_output(Arguments& it, Tool tool) {
                         : "below each row what its time is made of; ask for few sizes",
                   set_explain});
   rows.push_back({"--json", "", "one JSON object, for machines", to_true(it.json)});
-  rows.push_back({"-h, --help", "", "print this", to_true(it.help)});
+  rows.push_back(help_row(it.request));
+  rows.push_back(version_row(it.request));
   return rows;
 }
 
@@ -137,7 +163,7 @@ void check_memory_words(const Arguments& it, Tool tool) {
   if (it.executor && it.memory != Memory::device)
     refuse("--executor is about device memory; add --memory device");
   if (tool == Tool::ring_allreduce && it.memory == Memory::allocate)
-    refuse("--memory allocate is bench's; here there are any and device");
+    refuse("--memory allocate is bench's; here there are ordinary and device");
   if (it.baseline == "nccl" && it.memory != Memory::device)
     refuse("--baseline nccl knows device memory alone; add --memory device");
   if (!it.baseline.empty() && it.baseline != "nccl" && it.memory == Memory::device)
@@ -172,6 +198,7 @@ std::vector<OptionRow> options_of(Arguments& it, Tool tool) {
 Arguments parse_arguments(int argc, char** argv, Tool tool) {
   Arguments it;
   read_options(argc, argv, options_of(it, tool));
+  read_nccl_letters(it);
   check_sizes(it.begin_bytes, it.end_bytes, std::size_t{16} << 30);
   check_memory_words(it, tool);
   check_circumstances(it);

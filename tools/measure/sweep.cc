@@ -17,7 +17,8 @@ void for_each_operation(const Arguments& arguments, int size,
     for (const DType dtype : arguments.dtypes)
       for (std::size_t r = 0; r < reductions; ++r)
         for (std::size_t bytes = arguments.begin_bytes; bytes <= arguments.end_bytes;
-             bytes *= arguments.factor)
+             bytes = arguments.step_bytes > 0 ? bytes + arguments.step_bytes
+                                              : bytes * arguments.factor)
           use(operation_of(kind, dtype, arguments.reductions[r], bytes, size));
   }
 }

@@ -144,9 +144,10 @@ class Bench {
       words += gpu_words(*gpus_, comm_.device_executor());
     else
       words +=
-          arguments_.memory == Memory::any
+          arguments_.memory == Memory::ordinary
               ? "# memory: ordinary\n"
               : "# memory: from ringside::allocate; the other ranks may read it where it lies\n";
+    words += arguments_.notes;
     if (baseline_)
       words += text("# baseline %s: %s%s\n", baseline_->name(), run.baseline_version.c_str(),
                     baseline_->takes_part() ? "; the same processes and buffers, in turns" : "");

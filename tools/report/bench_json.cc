@@ -31,7 +31,8 @@ void write_probe(JsonWriter& json, const char* key, const std::optional<MachineP
 void write_options(JsonWriter& json, const Arguments& it) {
   json.object("options")
       .field("begin_bytes", it.begin_bytes, "end_bytes", it.end_bytes, "factor", it.factor,
-             "iterations", it.iterations, "warmup", it.warmup, "threads", it.threads)
+             "step_bytes", it.step_bytes, "iterations", it.iterations, "warmup", it.warmup,
+             "threads", it.threads)
       .array("ops");
   for (const Kind kind : it.kinds) json.item(row_name(kind));
   json.end().array("types");

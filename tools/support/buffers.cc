@@ -10,7 +10,9 @@
 namespace ringside::tools {
 
 const char* name_of(Memory memory) {
-  return memory == Memory::any ? "any" : memory == Memory::allocate ? "allocate" : "device";
+  return memory == Memory::ordinary   ? "ordinary"
+         : memory == Memory::allocate ? "allocate"
+                                      : "device";
 }
 
 Buffers::Buffers(std::size_t bytes, Memory memory)
@@ -25,7 +27,7 @@ Buffers::Buffers(std::size_t bytes, std::shared_ptr<Gpu> gpu)
     : gpu_(std::move(gpu)), first_(make(bytes, gpu_)), second_(make(bytes, gpu_)) {}
 
 Buffers::Buffer Buffers::make(std::size_t bytes, Memory memory) {
-  if (memory == Memory::any) return {new std::byte[bytes], [](std::byte* it) { delete[] it; }};
+  if (memory == Memory::ordinary) return {new std::byte[bytes], [](std::byte* it) { delete[] it; }};
   return {static_cast<std::byte*>(allocate(bytes)), [](std::byte* it) { deallocate(it); }};
 }
 

@@ -17,18 +17,18 @@
 
 namespace ringside::tools {
 
-enum class Memory { any, allocate, device };
+enum class Memory { ordinary, allocate, device };
 
-// "any", "allocate", "device": as the option --memory has it.
+// "ordinary", "allocate", "device": as the option --memory has it.
 const char* name_of(Memory memory);
 // The host's.
-inline constexpr Memory kAllMemory[] = {Memory::any, Memory::allocate};
+inline constexpr Memory kAllMemory[] = {Memory::ordinary, Memory::allocate};
 
 // Two buffers, made and touched once for the largest size. Throws Error{system}, std::bad_alloc,
 // and what the GPU reports.
 class Buffers {
  public:
-  explicit Buffers(std::size_t bytes, Memory memory = Memory::any);
+  explicit Buffers(std::size_t bytes, Memory memory = Memory::ordinary);
   // In the memory of a GPU.
   Buffers(std::size_t bytes, std::shared_ptr<Gpu> gpu);
   std::byte* first() { return first_.get(); }

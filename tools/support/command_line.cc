@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "comm/options.h"
+#include "comm/version.h"
 
 namespace ringside::tools {
 namespace {
@@ -83,7 +84,7 @@ int read_options(int argc, char** argv, const std::vector<OptionRow>& table, boo
                               kFirstLong + static_cast<int>(i)});
   long_options.push_back({nullptr, 0, nullptr, 0});
   opterr = 0;  // getopt's own messages would come from every rank
-  optind = 1;
+  optind = 0;  // from the start, whatever an earlier reading may have ended in
   // The colon in `letters` makes getopt tell a missing value (':') from an unknown option ('?').
   for (int found;
        (found = ::getopt_long(argc, argv, letters.c_str(), long_options.data(), nullptr)) != -1;) {
@@ -124,6 +125,20 @@ std::string options_help(const std::vector<OptionRow>& table) {
     words += padded(usage_of(row), indent) + wrapped(row.help, indent);
   }
   return words;
+}
+
+OptionRow help_row(Request& target) {
+  return {"-h, --help", "", "print this",
+          [&target](const char*, const std::string&) { target = Request::help; }};
+}
+
+OptionRow version_row(Request& target) {
+  return {"--version", "", "print which version this is",
+          [&target](const char*, const std::string&) { target = Request::version; }};
+}
+
+std::string answer(Request request, const char* tool, const std::function<std::string()>& help) {
+  return request == Request::help ? help() : text("%s of ringside %s\n", tool, kVersion);
 }
 
 OptionSetter to_true(bool& target) {

@@ -40,6 +40,12 @@ int read_options(int argc, char** argv, const std::vector<OptionRow>& table,
 // The table as --help shows it, at most 100 columns wide.
 std::string options_help(const std::vector<OptionRow>& table);
 
+// What a tool is asked in place of its work, by the two rows that every table has; and its answer.
+enum class Request { none, help, version };
+OptionRow help_row(Request& target);
+OptionRow version_row(Request& target);
+std::string answer(Request request, const char* tool, const std::function<std::string()>& help);
+
 // --- Setters ---
 OptionSetter to_true(bool& target);
 OptionSetter to_name(std::string& target);   // not empty
