@@ -1,6 +1,8 @@
 // The sentences' plumbing: printf into a string, errno into words.
 #include "comm/error.h"
 
+#include <sys/resource.h>
+
 #include <array>
 #include <cerrno>
 #include <cstdarg>
@@ -33,6 +35,26 @@ const char* name_of(Fault fault) {
   return number < kFaults.size() ? kFaults[number] : "unknown";
 }
 
+std::string limit_words(int error) {
+  struct Row {
+    int error;
+    decltype(RLIMIT_NOFILE) resource;
+    char option;
+    const char* what;
+  };
+  constexpr Row kLimits[] = {{EMFILE, RLIMIT_NOFILE, 'n', "open files"},
+                             {EAGAIN, RLIMIT_NPROC, 'u', "processes and threads of this user"},
+                             {EFBIG, RLIMIT_FSIZE, 'f', "bytes in a file"},
+                             {ENOMEM, RLIMIT_AS, 'v', "bytes of addresses"}};
+  rlimit limit{};
+  for (const Row& it : kLimits)
+    if (it.error == error && ::getrlimit(it.resource, &limit) == 0 &&
+        limit.rlim_cur != RLIM_INFINITY)
+      return text(" (ulimit -%c allows %llu %s)", it.option,
+                  static_cast<unsigned long long>(limit.rlim_cur), it.what);
+  return "";
+}
+
 std::string text(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -51,7 +73,9 @@ void throw_error(Fault fault, const char* format, ...) {
 
 void throw_system(const std::string& what_failed) {
   const int code = errno;
-  throw Error(Fault::system, what_failed + ": " + std::strerror(code));
+  const std::string sentence = what_failed + ": " + std::strerror(code), limit = limit_words(code);
+  if (!limit.empty()) throw LimitError(Fault::system, sentence + limit);
+  throw Error(Fault::system, sentence);
 }
 
 }  // namespace ringside

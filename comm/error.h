@@ -34,13 +34,24 @@ class Error : public std::runtime_error {
   Fault fault_;
 };
 
+// Fault::system, because of a limit that this process was started with (ulimit).
+class LimitError : public Error {
+ public:
+  using Error::Error;
+};
+
+// The limit that an errno speaks of, for the end of a sentence: " (ulimit -n allows 1024 open
+// files)". Empty where there is none.
+std::string limit_words(int error);
+
 // printf into a std::string. (g++ 12 has no <format>, and a sentence is no hot path.)
 [[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...);
 
 // Throws an Error with the sentence, as text() makes it.
 [[noreturn, gnu::format(printf, 2, 3)]] void throw_error(Fault fault, const char* format, ...);
 
-// Throws Fault::system with the sentence, followed by what errno says.
+// Throws Fault::system with the sentence, followed by what errno says, and by the limit that it
+// speaks of: then it is a LimitError.
 [[noreturn]] void throw_system(const std::string& what_failed);
 
 }  // namespace ringside

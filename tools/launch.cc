@@ -2,7 +2,7 @@
 //
 //     launch ──fork, exec──▶ rank 0 … rank N−1    each leads a process group
 //        │                      ▲
-//        │ signals, in order:   │ what launch itself gets (SIGINT, SIGTERM, SIGHUP; SIGUSR1)
+//        │ signals, in order:   │ what launch itself gets (SIGINT, SIGTERM, SIGTSTP, SIGUSR1 …)
 //        │                      │ SIGTERM, a grace after the first rank failed
 //        │                      │ SIGKILL, a second after that
 //        └──one poll()────── its own signals (signalfd), the ranks' lines, the terminal
@@ -18,6 +18,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,12 +36,14 @@
 #include "comm/util/secret.h"
 #include "comm/util/tcp_socket.h"
 #include "tools/launcher/first_failure.h"
+#include "tools/launcher/group_members.h"
 #include "tools/launcher/options.h"
 #include "tools/launcher/output_relay.h"
 #include "tools/launcher/rank_process.h"
 #include "tools/launcher/reaper.h"
 #include "tools/launcher/signal_reader.h"
 #include "tools/launcher/terminal_stdin.h"
+#include "tools/support/die_by_signal.h"
 
 namespace {
 
@@ -49,6 +52,7 @@ using namespace ringside::tools;
 
 constexpr double kKill_s = 1;  // from SIGTERM to SIGKILL
 constexpr int kHourMs = 3'600'000;
+constexpr rlim_t kOtherFiles = 16;  // at most open at once, beside the ranks' pipes
 constexpr int kTimeoutStatus = 124, kCannotStartStatus = 126, kNotFoundStatus = 127;
 
 // A free port for rank 0, bound here and never listened on: so the kernel gives it to nobody who
@@ -81,36 +85,48 @@ std::string hexadecimal(const Secret& secret) {
 
 class Job {
  public:
-  explicit Job(const LaunchOptions& options)
-      : options_(options), ends_(Deadline::after_seconds(options.timeout_s)) {}
+  Job(const LaunchOptions& options, char** argv)
+      : options_(options), ends_(Deadline::after_seconds(options.timeout_s)), reaper_(argv) {}
+
+  ~Job() { end_ranks(); }  // of a job that could not be started whole
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
 
   int run() {
     if (!start_all()) return status_;
     for (bool running = true; running;) {
       wait_for_something(ms_until_next_deed());
-      while (const auto arrival = signals_.next()) take(*arrival);
+      take_signals();
+      reaper_.keep_alive(groups());
       stdin_.step();
       stdout_.step();
       stderr_.step();
+      check_output();
       for (const auto& rank : ranks_) judge(*rank);
       running = count_running() > 0;
       announce(first_failure_.decide(!running));
       keep_time();
     }
-    ranks_.clear();  // and with them whatever is left in their groups
+    end_ranks();
     print_the_rest();
     return status_;
   }
 
+  // The signal that ended the job in place of a status; 0: none did.
+  int ended_by() const { return ended_by_; }
+
  private:
   // False, with a sentence, if PROGRAM cannot be started.
   bool start_all() {
+    if (options_.prefix) check_open_files();
     const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     const std::string secret = hexadecimal(draw_secret());
     for (int rank = 0; rank < options_.ranks; ++rank) {
       RankPlan plan{.program = options_.program,
+                    .ranks = options_.ranks,
                     .environment = environment_of(rank, options_.ranks, port_.port(), secret),
                     .in = rank == 0 ? stdin_.for_rank_0() : nothing.get(),
+                    .reaper = reaper_,
                     .signal_mask = signals_.mask_before()};
       UniqueFd out, err;
       if (options_.prefix) {
@@ -125,13 +141,25 @@ class Job {
       if (error != 0) {
         say(text("cannot start %s: %s", options_.program[0], std::strerror(error)));
         status_ = error == ENOENT || error == ENOTDIR ? kNotFoundStatus : kCannotStartStatus;
-        ranks_.clear();
+        end_ranks();
         print_the_rest();
         return false;
       }
-      reaper_.add_group(ranks_.back()->pid());
+      reaper_.keep_alive(groups());
     }
     return true;
+  }
+
+  void check_open_files() const {
+    const rlim_t needed = 2 * static_cast<rlim_t>(options_.ranks) + kOtherFiles;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < needed)
+      throw_error(Fault::usage,
+                  "--prefix takes two open files a rank, %llu with launch's own, and %llu are "
+                  "allowed: say ulimit -n %llu or more first",
+                  static_cast<unsigned long long>(needed),
+                  static_cast<unsigned long long>(limit.rlim_cur),
+                  static_cast<unsigned long long>(needed));
   }
 
   // A pipe into `lines`; the end for the rank to write to.
@@ -141,6 +169,19 @@ class Job {
     ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
     lines.add(rank, UniqueFd(ends[0]));
     return UniqueFd(ends[1]);
+  }
+
+  std::vector<pid_t> groups() const {
+    std::vector<pid_t> all;
+    for (const auto& rank : ranks_) all.push_back(rank->pid());
+    return all;
+  }
+
+  // And with them whatever is left in their groups. Rank 0 goes last: the others wait for it at the
+  // start, and would blame it.
+  void end_ranks() {
+    for (auto rank = ranks_.rbegin(); rank != ranks_.rend(); ++rank) (*rank)->signal_group(SIGKILL);
+    ranks_.clear();
   }
 
   int count_running() const {
@@ -169,16 +210,36 @@ class Job {
     return most_ms;
   }
 
-  void take(const SignalReader::Arrival& arrival) {
-    if (arrival.signal == SIGCHLD) {
-      for (const auto& rank : ranks_)
-        if (rank->pid() == arrival.child) judge(*rank);
-      return;
+  // All signals that have come. True: to stop was one of them.
+  bool take_signals() {
+    bool told = false;
+    while (const auto arrival = signals_.next()) told |= take(*arrival);
+    return told;
+  }
+
+  bool take(const SignalReader::Arrival& arrival) {
+    switch (arrival.signal) {
+      case SIGCHLD:
+        for (const auto& rank : ranks_)
+          if (rank->pid() == arrival.child) judge(*rank);
+        return false;
+      case SIGUSR1:
+      case SIGUSR2:
+        ask_groups(groups(), arrival.signal);
+        return false;
+      case SIGTSTP:  // Ctrl-Z, of which the ranks, in groups of their own, have not heard
+        signal_all(SIGTSTP);
+        ::raise(SIGSTOP);  // until somebody sends SIGCONT
+        return false;
+      case SIGCONT:
+        signal_all(SIGCONT);
+        return false;
+      default:
+        told_to_stop_ = arrival.signal;
+        signal_all(arrival.signal);
+        end_within(options_.grace_s);
+        return true;
     }
-    if (arrival.signal == SIGUSR1) return signal_all(SIGUSR1);  // a question, not an end
-    told_to_stop_ = true;
-    signal_all(arrival.signal);
-    end_within(options_.grace_s);
   }
 
   void judge(RankProcess& rank) {
@@ -191,7 +252,34 @@ class Job {
   void announce(const RankProcess* guilty) {
     if (guilty == nullptr || status_ != 0) return;
     status_ = guilty->status();
+    if (told_to_stop_ != 0 && (guilty->was_killed() || status_ == 128 + told_to_stop_)) {
+      ended_by_ = told_to_stop_;
+      say(text("told to stop by signal %d (%s), and so were the ranks", ended_by_,
+               ::strsignal(ended_by_)));
+      return;
+    }
+    // As pipelines end (launch | head), without a word.
+    if (status_ == 128 + SIGPIPE && (nobody_reads(STDOUT_FILENO) || nobody_reads(STDERR_FILENO))) {
+      ended_by_ = SIGPIPE;
+      return;
+    }
     say(text("rank %d (pid %d) %s", guilty->rank(), guilty->pid(), guilty->how_it_ended().c_str()));
+  }
+
+  static bool nobody_reads(int fd) {
+    pollfd it{fd, POLLOUT, 0};
+    return ::poll(&it, 1, 0) > 0 && (it.revents & (POLLERR | POLLHUP)) != 0;
+  }
+
+  // Whether what the ranks print has somewhere to go. Their own ends, by SIGPIPE, follow from this.
+  void check_output() {
+    for (const LineRelay* it : {&stdout_, &stderr_}) {
+      const int error = it->failure();
+      if (error == 0 || error == EPIPE || status_ != 0) continue;
+      status_ = 1;
+      say(text("what the ranks print cannot be written: %s", std::strerror(error)));
+      end_within(options_.grace_s);
+    }
   }
 
   void end_within(double seconds) {
@@ -229,14 +317,13 @@ class Job {
   void print_the_rest() {
     stdout_.finish();
     stderr_.finish();
-    const Deadline until = told_to_stop_ || timed_out_ ? at_in(kKill_s) : ends_;
+    const Deadline until = told_to_stop_ != 0 || timed_out_ ? at_in(kKill_s) : ends_;
     for (;;) {
       stdout_.step();
       stderr_.step();
       if (stdout_.is_empty() && stderr_.is_empty()) return;
-      while (const auto arrival = signals_.next())
-        if (arrival->signal != SIGCHLD && arrival->signal != SIGUSR1) return;
-      if (until.passed()) return;
+      if (take_signals()) ended_by_ = told_to_stop_;
+      if (ended_by_ != 0 || until.passed()) return;
       wait_for_something(until.poll_ms(kHourMs));
     }
   }
@@ -244,15 +331,18 @@ class Job {
   const LaunchOptions& options_;
   const Deadline ends_;
   const SignalReader signals_;
-  const Reaper reaper_;
+  Reaper reaper_;
   const PortHold port_;
   TerminalStdin stdin_;
-  LineRelay stdout_{STDOUT_FILENO};
-  LineRelay stderr_{STDERR_FILENO};
+  const LineRelay *stdout_line_ = nullptr, *stderr_line_ = nullptr;
+  LineRelay stdout_{STDOUT_FILENO, stdout_line_};
+  LineRelay stderr_{STDERR_FILENO,
+                    same_place(STDOUT_FILENO, STDERR_FILENO) ? stdout_line_ : stderr_line_};
   std::vector<std::unique_ptr<RankProcess>> ranks_;
   FirstFailure first_failure_;  // one of ranks_
   int status_ = 0;
-  bool timed_out_ = false, told_to_stop_ = false;
+  int told_to_stop_ = 0, ended_by_ = 0;  // signals
+  bool timed_out_ = false;
   std::optional<Deadline> terminate_at_, kill_at_;
 };
 
@@ -264,14 +354,26 @@ void open_standard_descriptors() {
   ::close(fd);
 }
 
+int run(const LaunchOptions& options, char** argv) {
+  int status = 0, signal = 0;
+  {
+    Job job(options, argv);
+    status = job.run();
+    signal = job.ended_by();
+  }
+  if (signal != 0) die_by_signal(signal);
+  return status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
     open_standard_descriptors();
     const LaunchOptions options = parse_launch_options(argc, argv);
-    if (!options.help) return Job(options).run();
-    std::fputs(launch_help(argv[0]).c_str(), stdout);
+    if (options.request == Request::none) return run(options, argv);
+    const auto help = [&] { return launch_help(argv[0]); };
+    std::fputs(answer(options.request, "launch", help).c_str(), stdout);
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
     throw Error(Fault::system, "the output could not be written");
   } catch (const Error& error) {

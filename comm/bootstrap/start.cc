@@ -1,6 +1,8 @@
 // Choosing among the bootstraps.
 #include "comm/bootstrap/start.h"
 
+#include <sys/resource.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -25,6 +27,7 @@ class LoneBootstrap : public Bootstrap {
 std::unique_ptr<Bootstrap> start_tcp(const std::atomic<int>* interrupted) {
   TcpOptions options = TcpOptions::from_environment();
   options.interrupted = interrupted;
+  check_open_files(options.size);
   return TcpBootstrap::start(options,
                              Deadline::after_seconds(Options::from_environment().timeout_s));
 }
@@ -62,6 +65,19 @@ Launcher launcher() {
   for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMIX_RANK"})
     if (std::getenv(variable) != nullptr) return Launcher::mpi;
   return Launcher::none;
+}
+
+void check_open_files(int ranks) {
+  constexpr rlim_t kOthers = 8;
+  const rlim_t needed = 2 * static_cast<rlim_t>(ranks) + kOthers;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
+  throw_error(Fault::usage,
+              "%d ranks open up to %llu files each to start, and %llu are allowed: "
+              "say ulimit -n %llu or more first",
+              ranks, static_cast<unsigned long long>(needed),
+              static_cast<unsigned long long>(limit.rlim_cur),
+              static_cast<unsigned long long>(needed));
 }
 
 std::unique_ptr<Bootstrap> start_bootstrap(const std::atomic<int>* interrupted) {

@@ -22,10 +22,15 @@ enum class Launcher { none, environment, mpi };
 // RANK and WORLD_SIZE go first; tools/launch hides an outer mpirun from its ranks.
 Launcher launcher();
 
+// That this process may open as many files as a rank of so many needs at the start: rank 0 has a
+// connection to each other one, and every rank a descriptor of each other process. All ranks ask,
+// so that all end with one sentence. Throws Error{usage}.
+void check_open_files(int ranks);
+
 // Collective: returns when all ranks are there; waits at most RINGSIDE_TIMEOUT seconds (tcp), and
 // ends with Error{interrupted} once `interrupted`, if given, is not 0 (Options::interrupted).
-// Throws what TcpBootstrap::start and MpiBootstrap::start throw, and Error{usage} if mpirun started
-// several ranks and MPI knows of one.
+// Throws what TcpBootstrap::start, check_open_files and MpiBootstrap::start throw, and Error{usage}
+// if mpirun started several ranks and MPI knows of one.
 std::unique_ptr<Bootstrap> start_bootstrap(const std::atomic<int>* interrupted = nullptr);
 
 }  // namespace ringside

@@ -1,6 +1,7 @@
 // Ranks as threads: a meeting point in memory; the interface is in threads.h.
 #include "comm/bootstrap/threads.h"
 
+#include <cerrno>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
@@ -117,9 +118,9 @@ void run_as_threads(int size, const std::function<void(Bootstrap&)>& body) {
     for (int rank = 0; rank < size; ++rank) start(rank);
   } catch (const std::exception& error) {
     meeting.abandon();  // those that run must not wait for those that never will
-    not_started = std::make_exception_ptr(Error(
-        Fault::system,
-        text("thread %zu of %d could not be started: %s", threads.size() + 1, size, error.what())));
+    not_started = std::make_exception_ptr(
+        Error(Fault::system, text("thread %zu of %d could not be started: %s%s", threads.size() + 1,
+                                  size, error.what(), limit_words(EAGAIN).c_str())));
   }
   for (std::thread& thread : threads) thread.join();
   if (not_started) std::rethrow_exception(not_started);

@@ -11,6 +11,7 @@
 
 #include "comm/error.h"
 #include "comm/util/deadline.h"
+#include "comm/util/start_thread.h"
 
 namespace ringside {
 namespace {
@@ -36,7 +37,7 @@ SocketControl::SocketControl(int rank, std::vector<UniqueFd> connections, const 
   }
   wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_) throw_system("cannot make an eventfd");
-  if (peers_.size() > 1) thread_ = std::thread([this] { serve(); });
+  if (peers_.size() > 1) thread_ = start_thread([this] { serve(); });
 }
 
 SocketControl::~SocketControl() {

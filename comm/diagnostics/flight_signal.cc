@@ -18,6 +18,7 @@
 #include "comm/diagnostics/flight_record.h"
 #include "comm/error.h"
 #include "comm/util/fd.h"
+#include "comm/util/start_thread.h"
 
 namespace ringside {
 namespace {
@@ -61,7 +62,7 @@ class Listener {
     sigset_t all, before;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { listen(); });
+    thread_ = start_thread([this] { listen(); });
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     bell.store(bell_.get(), std::memory_order_relaxed);
     struct sigaction action {};

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "comm/util/start_thread.h"
+
 namespace ringside {
 
 void Work::wait() {
@@ -35,7 +37,7 @@ bool WorkState::test() {
 // standard library's own counting makes safe, and that the thread sanitizer cannot see.
 void WorkState::fail() const { throw Error(error_->fault(), error_->what()); }
 
-WorkQueue::WorkQueue() : thread_([this] { serve(); }) {}
+WorkQueue::WorkQueue() : thread_(start_thread([this] { serve(); })) {}
 
 WorkQueue::~WorkQueue() {
   {

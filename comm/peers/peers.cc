@@ -23,7 +23,9 @@ void attempt(Outcome& outcome, const Body& body) {
     body();
     return;
   } catch (const Error& error) {
-    outcome.fault = error.fault();
+    // A limit is everybody's, and to be changed by whoever starts the ranks.
+    const bool is_limit = dynamic_cast<const LimitError*>(&error) != nullptr;
+    outcome.fault = is_limit ? Fault::usage : error.fault();
     std::snprintf(outcome.sentence, sizeof outcome.sentence, "%s", error.what());
   } catch (const std::exception& error) {
     std::snprintf(outcome.sentence, sizeof outcome.sentence, "%s", error.what());

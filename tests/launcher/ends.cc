@@ -10,6 +10,7 @@
 
 #include "comm/error.h"
 #include "tests/launcher/launched.h"
+#include "tests/support/folder.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
@@ -87,18 +88,53 @@ RINGSIDE_TEST(launch_ends, kill_9_of_launch_leaves_nothing) {
   CHECK_EQ(job.retired_windows(), "");
 }
 
-RINGSIDE_TEST(launch_ends, ranks_end_with_launch_even_without_its_helper) {
+// Whenever it comes: while ranks are started too.
+RINGSIDE_TEST(launch_ends, kill_9_in_the_first_moments_leaves_nothing) {
+  for (int i = 0; i < 24; ++i) {
+    Job job;
+    const RunResult result =
+        job.run(launch_scripts(4, {}, "sleep 30 & sleep 30 & sleep 30; true"), {}, [&] {
+          std::this_thread::sleep_for(i * kSlack * 400us);
+          ::kill(job.command(), SIGKILL);
+        });
+    CHECK_EQ(result.signal, SIGKILL);
+    CHECK_EQ(job.retired_windows(), "");
+  }
+}
+
+RINGSIDE_TEST(launch_ends, a_helper_that_is_killed_is_replaced) {
   const Meeting meeting;
   Job job;
-  const RunResult result =
-      job.run(launch_scripts(3, {}, meeting.arrive("$PPID") + "exec sleep 30"), {}, [&] {
+  const auto helper = [&] {
+    for (const pid_t pid : job.processes())
+      if (name_of_process(pid) == "ringside-reaper") return pid;
+    return -1;
+  };
+  const RunResult result = job.run(
+      launch_scripts(3, {}, "sleep 30 & " + meeting.arrive("$PPID") + "sleep 30; true"), {}, [&] {
         if (!meeting.wait_for(3)) return;
-        for (const pid_t pid : job.processes())
-          if (name_of_process(pid) == "launch-helper") ::kill(pid, SIGKILL);
-        std::this_thread::sleep_for(50ms);
+        const pid_t first = helper();
+        CHECK(first > 0 && ::kill(first, SIGKILL) == 0);
+        for (int i = 0; i < 1000 && (helper() == first || helper() < 0); ++i)
+          std::this_thread::sleep_for(5ms);
         signal_launch(meeting, SIGKILL);
       });
   CHECK_EQ(result.signal, SIGKILL);
+  CHECK_EQ(job.retired_windows(), "");
+}
+
+// Both by one name: nobody means the helper, who has another.
+RINGSIDE_TEST(launch_ends, kill_9_by_name_leaves_nothing) {
+  const Meeting meeting;
+  Job job;
+  job.run(launch_scripts(2, {}, "sleep 30 & " + meeting.arrive("$PPID") + "sleep 30; true"), {},
+          [&] {
+            if (!meeting.wait_for(2)) return;
+            for (const pid_t pid : job.processes())
+              if (contains(name_of_process(pid), "launch") ||
+                  contains(contents_of(text("/proc/%d/cmdline", pid)), "launch"))
+                ::kill(pid, SIGKILL);
+          });
   CHECK_EQ(job.retired_windows(), "");
 }
 
@@ -128,6 +164,21 @@ RINGSIDE_TEST(launch_ends, a_reader_who_does_not_read_holds_up_nobody) {
   const RunResult result = job.run({"sh", "-c", script});
   CHECK_EQ(result.out, "124\n");
   CHECK_EQ(job.retired_windows(), "");
+}
+
+RINGSIDE_TEST(launch_ends, output_that_cannot_be_written_is_said) {
+  for (const char* where : {">/dev/full", "2>/dev/full"}) {
+    Job job;
+    const RunResult result =
+        job.run({"sh", "-c",
+                 text("%s -n 2 --prefix sh -c 'while :; do echo x; echo x >&2; done' %s",
+                      test::tool_path("launch").c_str(), where)});
+    check_ends(t, result, 1);
+    if (where[0] == '>')
+      CHECK(contains(result.err,
+                     "launch: what the ranks print cannot be written: No space left on device\n"));
+    CHECK_EQ(job.retired_windows(), "");
+  }
 }
 
 RINGSIDE_TEST(launch_ends, launches_in_launches) {

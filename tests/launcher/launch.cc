@@ -71,6 +71,8 @@ RINGSIDE_TEST(launch, what_makes_no_sense_is_refused_in_one_sentence) {
       CHECK_MSG(result.err.starts_with("launch: ") && lines_of(result.err).size() == 1, "%s",
                 result.err.c_str());
     }
+  check_one_line(t, run({it, "-np", "2", "true"}).err,
+                 "launch: -np is mpirun's; say -n here: ", "launch -n 4 PROGRAM");
   const RunResult help = run({it, "--help"});
   check_ends(t, help, 0);
   CHECK(contains(help.out, "--grace SECONDS"));
@@ -118,6 +120,23 @@ RINGSIDE_TEST(launch, lines_stay_whole_and_say_whose_they_are) {
   for (const char* rank : {"0", "1", "2", "3"}) {
     CHECK_EQ(next_out[rank], 201);
     CHECK_EQ(next_err[rank], 200);
+  }
+}
+
+// Much longer than a pipe holds, and with the other stream going to the same place.
+RINGSIDE_TEST(launch, a_long_line_stays_whole) {
+  constexpr std::size_t kLong = 3'000'000;
+  const RunResult result =
+      shell(text("%s -n 2 --prefix sh -c 'for i in $(seq 200); do echo short >&2; done & "
+                 "head -c %zu /dev/zero | tr \"\\0\" x; echo; wait' 2>&1",
+                 test::tool_path("launch").c_str(), kLong));
+  check_ends(t, result, 0, 10 * kSlack);
+  std::map<std::string, int> seen;
+  for (const std::string& line : lines_of(result.out)) ++seen[line];
+  CHECK_EQ(seen.size(), 4u);
+  for (const char* rank : {"[0] ", "[1] "}) {
+    CHECK_EQ(seen[std::string(rank) + "short"], 200);
+    CHECK_EQ(seen[std::string(rank) + std::string(kLong, 'x')], 1);
   }
 }
 

@@ -11,12 +11,13 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "comm/error.h"
@@ -24,9 +25,19 @@
 
 namespace ringside::tools {
 
+// Whether two descriptors lead to one place (2>&1).
+inline bool same_place(int a, int b) {
+  struct stat one {
+  }, other{};
+  return ::fstat(a, &one) == 0 && ::fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
+}
+
 class LineRelay {
  public:
-  explicit LineRelay(int target) : target_(target) {}
+  // `in_line`: which relay has begun a line at the target, and has not ended it. Relays to one
+  // place share it, so that a line stays whole that takes more than one write.
+  LineRelay(int target, const LineRelay*& in_line) : target_(target), in_line_(in_line) {}
 
   // From now on `source` (a non-blocking pipe) is read.
   void add(int rank, UniqueFd source) { sources_.push_back({rank, std::move(source), ""}); }
@@ -38,7 +49,7 @@ class LineRelay {
   void add_to(std::vector<pollfd>& waiting) const {
     for (const Source& source : sources_)
       if (has_room() && source.pipe) waiting.push_back({source.pipe.get(), POLLIN, 0});
-    if (!queue_.empty()) waiting.push_back({target_, POLLOUT, 0});
+    if (may_write()) waiting.push_back({target_, POLLOUT, 0});
   }
   void step() {
     for (Source& source : sources_)
@@ -57,10 +68,13 @@ class LineRelay {
   }
   bool is_empty() const { return queue_.empty(); }
 
+  // Why the target took no more, as an errno; 0 while it does. EPIPE: nobody reads any more.
+  int failure() const { return failure_; }
+
  private:
   // More is not read before some of it is written.
   static constexpr std::size_t kQueueBytes = 64 << 10;
-  static constexpr std::size_t kLineBytes = 64 << 10;  // a longer line is passed on in pieces
+  static constexpr std::size_t kLineBytes = 16 << 20;  // a longer line is passed on in pieces
   static constexpr std::size_t kPieceBytes = 4096;
   static constexpr int kPiecesInPipe = 64;  // no more than that fits into a pipe
 
@@ -70,7 +84,8 @@ class LineRelay {
     std::string line;  // the beginning of one
   };
 
-  bool has_room() const { return queue_.size() < kQueueBytes; }
+  bool has_room() const { return queue_.size() - written_ < kQueueBytes; }
+  bool may_write() const { return !queue_.empty() && (in_line_ == nullptr || in_line_ == this); }
 
   void read(Source& source) {
     char piece[kPieceBytes];
@@ -91,7 +106,7 @@ class LineRelay {
 
   // `line` is the rest of what source.line began.
   void queue_line(Source& source, std::string_view line) {
-    if (!target_gone_) {
+    if (failure_ == 0) {
       queue_ += text("[%d] ", source.rank);
       queue_ += source.line;
       queue_ += line;
@@ -101,33 +116,41 @@ class LineRelay {
   }
 
   void write() {
-    while (!queue_.empty()) {
+    while (may_write()) {
       // A pipe that is ready takes PIPE_BUF bytes without blocking. (O_NONBLOCK would do as well,
-      // but it would hold for everybody who shares this stdout.) Lines are kept together where they
-      // fit, since the other stream may go to the same place.
+      // but it would hold for everybody who shares this stdout.)
       pollfd ready{target_, POLLOUT, 0};
       if (::poll(&ready, 1, 0) <= 0) return;
-      std::size_t bytes = std::min<std::size_t>(queue_.size(), PIPE_BUF);
-      const std::size_t end = queue_.rfind('\n', bytes - 1);
-      if (end != std::string::npos) bytes = end + 1;
-      const ssize_t written = ::write(target_, queue_.data(), bytes);
-      if (written < 0 && (errno == EAGAIN || errno == EINTR)) return;
-      if (written < 0) {
-        // Nobody reads any more (launch | head). Closing the pipes ends the ranks as they
-        // would have ended without launch: by SIGPIPE.
-        target_gone_ = true;
-        for (Source& source : sources_) source.pipe = UniqueFd();
-        queue_.clear();
-        return;
-      }
-      queue_.erase(0, static_cast<std::size_t>(written));
+      // Whole lines where they fit: others may write to the same place.
+      const std::string_view rest = std::string_view(queue_).substr(written_, PIPE_BUF);
+      const std::size_t end = rest.rfind('\n');
+      const std::size_t bytes = end == std::string_view::npos ? rest.size() : end + 1;
+      const ssize_t now = ::write(target_, rest.data(), bytes);
+      if (now < 0 && (errno == EAGAIN || errno == EINTR)) return;
+      if (now < 0) return give_up(errno);
+      written_ += static_cast<std::size_t>(now);
+      in_line_ = queue_[written_ - 1] == '\n' ? nullptr : this;
+      if (written_ < queue_.size() / 2) continue;  // what is written goes in large pieces
+      queue_.erase(0, std::exchange(written_, 0));
     }
   }
 
+  // Nobody reads any more (launch | head), or a disk is full. Closing the pipes ends the ranks as
+  // they would have ended without launch: by SIGPIPE.
+  void give_up(int error) {
+    failure_ = error;
+    if (in_line_ == this) in_line_ = nullptr;
+    for (Source& source : sources_) source.pipe = UniqueFd();
+    queue_.clear();
+    written_ = 0;
+  }
+
   const int target_;
-  bool target_gone_ = false;
+  const LineRelay*& in_line_;
+  int failure_ = 0;
   std::vector<Source> sources_;
   std::string queue_;
+  std::size_t written_ = 0;  // of it
 };
 
 }  // namespace ringside::tools

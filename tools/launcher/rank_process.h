@@ -19,6 +19,7 @@
 
 #include "comm/error.h"
 #include "comm/util/fd.h"
+#include "tools/launcher/reaper.h"
 
 extern char** environ;
 
@@ -27,8 +28,10 @@ namespace ringside::tools {
 // What a rank is started with. Descriptors are the caller's; -1: inherit launch's.
 struct RankPlan {
   char** program;                        // argv
+  int ranks;                             // of the job
   std::vector<std::string> environment;  // NAME=value
   int in = -1, out = -1, err = -1;
+  const Reaper& reaper;  // shall know its group
   sigset_t signal_mask;  // launch's own, as it was before launch blocked some
 };
 
@@ -71,7 +74,9 @@ class RankProcess {
     const std::vector<char*> environment = pointers_to(plan.environment);
     const pid_t launch = ::getpid();
     pid_ = ::fork();
-    if (pid_ < 0) throw_system(text("cannot start rank %d", rank));
+    if (pid_ < 0)
+      throw_system(text("cannot start rank %d of a job of %d, which takes at least %d processes",
+                        rank, plan.ranks, plan.ranks + 2));
     if (pid_ == 0) {
       become(plan, launch, const_cast<char**>(environment.data()));
       const int why = errno;
@@ -131,6 +136,7 @@ class RankProcess {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     // If launch has died before that call nobody will send the signal any more.
     if (::getppid() != launch) ::_exit(127);
+    plan.reaper.add_group(::getpid());
     if (plan.in >= 0) ::dup2(plan.in, STDIN_FILENO);
     if (plan.out >= 0) ::dup2(plan.out, STDOUT_FILENO);
     if (plan.err >= 0) ::dup2(plan.err, STDERR_FILENO);

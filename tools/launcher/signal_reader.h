@@ -15,18 +15,20 @@ namespace ringside::tools {
 
 class SignalReader {
  public:
-  // Takes over SIGINT, SIGTERM, SIGHUP, SIGUSR1 (each unless it is ignored: nohup means what it
-  // says) and SIGCHLD. Blocks SIGPIPE, SIGTTIN and SIGTTOU too: errno reports the same.
+  // Takes over what ends a program, SIGUSR1 and SIGUSR2, SIGTSTP and SIGCONT (each unless it is
+  // ignored: nohup means what it says) and SIGCHLD. Blocks SIGPIPE, SIGXFSZ, SIGTTIN and SIGTTOU
+  // too: errno reports the same.
   SignalReader() {
     // Somebody who ignores SIGCHLD cannot ask how a child has ended.
     ::signal(SIGCHLD, SIG_DFL);
     sigset_t taken;
     sigemptyset(&taken);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD})
+    for (const int signal :
+         {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD})
       if (!is_ignored(signal)) sigaddset(&taken, signal);
     fd_ = UniqueFd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!fd_) throw_system("cannot listen to signals");
-    for (const int signal : {SIGPIPE, SIGTTIN, SIGTTOU}) sigaddset(&taken, signal);
+    for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTIN, SIGTTOU}) sigaddset(&taken, signal);
     ::sigprocmask(SIG_BLOCK, &taken, &before_);
   }
 

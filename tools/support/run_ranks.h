@@ -9,6 +9,7 @@
 #include "comm/bootstrap/bootstrap.h"
 #include "comm/communicator.h"
 #include "comm/error.h"
+#include "tools/support/command_line.h"
 #include "tools/support/fault_injection.h"
 
 namespace ringside::tools {
@@ -18,7 +19,8 @@ namespace ringside::tools {
 //   tools/launch or torchrun), or under mpirun, this process is one rank. Otherwise: 4 threads.
 // A rank whose body throws prints its sentence and makes the program exit with 1, or with 2 for
 // Fault::usage. SIGTERM and SIGINT end waits with a sentence, since mpirun sends SIGTERM to all
-// when one rank dies.
+// when one rank dies; then, but for mpirun's ranks, the program dies of the signal, so that a
+// shell's loop ends too. If nobody reads what rank 0 prints (launch | head), all end quietly.
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body);
 
 // What run_ranks does with each rank: what `body` throws becomes a sentence on stderr and a status.
@@ -40,7 +42,8 @@ int run_tool(const char* tool, const Parse& parse, const Help& help, const Body&
   } catch (const Error& error) {
     return refuse(tool, error.what());
   }
-  if (options.help) return print_once(tool, help());
+  if (options.request != Request::none)
+    return print_once(tool, answer(options.request, tool, help));
   return run_ranks(tool, options.threads,
                    [&](Bootstrap& bootstrap) { return body(bootstrap, options); });
 }

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "comm/transport/shm/allocations.h"
+#include "comm/util/start_thread.h"
 
 namespace ringside {
 namespace {
@@ -104,7 +105,7 @@ FdServer::FdServer(const Secret& secret) : secret_(secret) {
   stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
   spare_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
   if (!stop_ || !spare_) throw_system("cannot make an eventfd");
-  thread_ = std::thread([this] { serve(); });
+  thread_ = start_thread([this] { serve(); });
 }
 
 FdServer::~FdServer() {
