@@ -27,11 +27,12 @@ CXX_SOURCES = find $(ROOMS) docs/example -name '*.h' -o -name '*.cc' -o -name '*
 .NOTPARALLEL:
 .PHONY: all run test deps deps-once docs docs-check style format format-check tidy clean help
 .PHONY: install uninstall build-install
-.PHONY: asan ubsan tsan odr build-release build-asan build-ubsan build-tsan build-odr
+.PHONY: asan ubsan tsan odr fuzz
+.PHONY: build-release build-asan build-ubsan build-tsan build-odr build-fuzz
 
 all: build-release  ## build everything into build/release, and links to the tools into tools/
 
-build-release build-asan build-ubsan build-tsan build-odr: build-%:
+build-release build-asan build-ubsan build-tsan build-odr build-fuzz: build-%:
 	@command -v $(NINJA) >/dev/null || { echo "ninja is missing: run 'make deps'" >&2; exit 1; }
 	@tools/dev/configure.sh $*
 	@$(NINJA) -f build/$*/build.ninja $(ONLY)
@@ -86,6 +87,9 @@ odr: deps-once  ## check that no two files define a type differently (a build of
 	@if $(or $(CXX),g++) --version | grep -q 'Free Software Foundation'; then \
 	  $(MAKE) --no-print-directory build-odr && tools/dev/odr.sh; \
 	else echo "odr: $(CXX) does not compare definitions; GCC does"; fi
+
+fuzz: deps-once  ## give every reader of input damaged input, SECONDS=60 for each
+	@tests/fuzz/run.sh $(or $(SECONDS),60)
 
 # Only what is installed is built: no tests.
 build-install: deps-once

@@ -11,6 +11,8 @@
 # The flavours: release; asan, ubsan and tsan, the sanitizers; odr, where the linker compares what
 # the sources say of each type (tools/dev/odr.sh).
 #
+# And fuzz, for libFuzzer (tests/fuzz/run.sh).
+#
 # Read from the environment: CXX, CUDA_HOME, CUDA_ARCH_FLAGS, NCCL_HOME, MPICXX, WERROR=1.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -20,7 +22,7 @@ for argument; do
   case $argument in
     --verbose) verbose=1 ;;
     --missing) mode=missing ;;
-    release|asan|ubsan|tsan|odr) flavour=$argument ;;
+    release|asan|ubsan|tsan|odr|fuzz) flavour=$argument ;;
     *) echo "configure: unknown argument '$argument'" >&2; exit 2 ;;
   esac
 done
@@ -55,6 +57,7 @@ case $flavour in
   asan)  sanitize='-fsanitize=address' ;;
   ubsan) sanitize='-fsanitize=undefined -fno-sanitize-recover=all' ;;
   tsan)  sanitize='-fsanitize=thread' ;;
+  fuzz)  sanitize='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all' ;;
 esac
 if [ "$flavour" = odr ]; then
   optimize='-O0 -flto'
@@ -136,6 +139,7 @@ flags_of() {  # the extra flags of one source file
     kernels/loops_*.cc|kernels/layers_*.cc) echo '-O3' ;;
     comm/bootstrap/mpi_library.cc|tools/baselines/mpi.cc) echo "$mpi_cflags -DOMPI_SKIP_MPICXX" ;;
     tests/cuda/*) [ -z "$tested" ] || echo "$tested" ;;
+    tests/programs/fuzz.cc) [ "$flavour" != fuzz ] || echo '-DRINGSIDE_LIBFUZZER=1' ;;
     tests/*) echo "$test_flags" ;;
   esac
 }
@@ -298,8 +302,9 @@ write_targets() {
   for program in tests/programs/*.cc; do
     if [ ! -e "$program" ] || left_out "$program"; then continue; fi
     compile "$program"
-    link_program "${program%.cc}" "$objects$support_archive$tool_objects" \
-      "-Wl,--as-needed $criterion_library"
+    more=$criterion_library
+    [ "$flavour $program" != 'fuzz tests/programs/fuzz.cc' ] || more=-fsanitize=fuzzer
+    link_program "${program%.cc}" "$objects$support_archive$tool_objects" "-Wl,--as-needed $more"
   done
 
   compile tests/tools/fake_nccl.cc  # tests have the bench load it in NCCL's place
