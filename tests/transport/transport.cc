@@ -198,8 +198,9 @@ RINGSIDE_TEST(transport, memory_that_cannot_be_had_is_an_error) {
 RINGSIDE_TEST(shm, strangers_get_nothing_and_stop_nobody) {
   if (kUnderTsan) SKIP("ThreadSanitizer does not see through two mappings of one page");
   const Secret secret = draw_secret();
-  const auto owner = kShmSocket.make(secret), other = kShmSocket.make(secret);
-  const auto window = owner->expose(64, 1);
+  auto owner = kShmSocket.make(secret);
+  const auto other = kShmSocket.make(secret);
+  auto window = owner->expose(64, 1);
   MismatchedMessage silent(window->handle()), rude(window->handle()), brief(window->handle());
   REQUIRE(silent.connected && rude.connected && brief.connected);
   rude.say(std::vector<std::byte>(100'000, std::byte{0x5a}));
@@ -212,6 +213,8 @@ RINGSIDE_TEST(shm, strangers_get_nothing_and_stop_nobody) {
   CHECK(wait_for({owner.get()}, window->cell(0), 1));
   CHECK(rude.listen() <= 0);
   CHECK(brief.listen() <= 0);
+  window.reset();  // until its owner ends the silent one may stay
+  owner.reset();
   CHECK(silent.listen() <= 0);
 }
 

@@ -4,12 +4,12 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 
 #include "comm/transport/shm/allocations.h"
 #include "comm/util/start_thread.h"
@@ -23,9 +23,17 @@ struct Request {
   std::uint64_t number;
 };
 
+// `full`: the owner has no descriptor left to answer with; it may have one later.
 struct Reply {
-  std::uint32_t ok;
+  enum Kind : std::uint32_t { gone, here, full };
+  Kind kind;
 };
+
+// Those who are connected and have not asked yet. When there are more, the one who has been silent
+// the longest has to go; a peer that was merely slow comes again.
+constexpr std::size_t kSilentMax = 256;
+// An owner that is out of descriptors for so long will stay so.
+constexpr double kFull_s = 5;
 
 struct Address {
   sockaddr_un un{};
@@ -66,7 +74,8 @@ bool send_with_fd(int connection, const Reply& reply, int fd) {
   return ::sendmsg(connection, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof reply);
 }
 
-UniqueFd receive_with_fd(int connection, Reply& reply, int owner) {
+// What recvmsg(2) returns, with the descriptor that came along, if one did.
+ssize_t receive_with_fd(int connection, Reply& reply, UniqueFd& fd, int owner) {
   iovec data{&reply, sizeof reply};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
@@ -74,23 +83,23 @@ UniqueFd receive_with_fd(int connection, Reply& reply, int owner) {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  if (::recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof reply))
-    throw_error(Fault::system,
-                "rank %d refused to hand out its shared memory and hung up: wrong secret, or it "
-                "has run out of file descriptors (ulimit -n)",
-                owner);
+  const ssize_t received = ::recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
+  if (received < 0) return received;
   if ((message.msg_flags & MSG_CTRUNC) != 0)
     throw_error(Fault::system,
                 "no room for the descriptor of rank %d's shared memory; allow more (ulimit -n)",
                 owner);
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-      header->cmsg_len != CMSG_LEN(sizeof(int)))
-    return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return UniqueFd(fd);
+  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+      header->cmsg_len == CMSG_LEN(sizeof(int))) {
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(header), sizeof number);
+    fd = UniqueFd(number);
+  }
+  return received;
 }
+
+bool out_of_descriptors(int error) { return error == EMFILE || error == ENFILE; }
 
 }  // namespace
 
@@ -125,57 +134,73 @@ void FdServer::withdraw(std::uint32_t window) {
 }
 
 void FdServer::serve() {
+  std::vector<UniqueFd> silent;  // in the order in which they have come
   for (;;) {
-    pollfd waiting[2] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-    if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return;
-    if (waiting[1].revents != 0) return;
-    const UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (connection) {
-      if (same_user(connection.get())) answer(connection.get());
-    } else if (errno == EMFILE || errno == ENFILE) {
-      turn_away();
+    std::vector<pollfd> waiting = {{stop_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    for (const UniqueFd& it : silent) waiting.push_back({it.get(), POLLIN, 0});
+    if (::poll(waiting.data(), waiting.size(), -1) < 0) {
+      if (errno != EINTR) ::usleep(10'000);  // the kernel is out of memory for the moment
+      continue;
     }
+    if (waiting[0].revents != 0) return;
+    for (std::size_t i = 0; i < silent.size(); ++i)
+      if (waiting[2 + i].revents != 0 && answer(silent[i].get())) silent[i] = UniqueFd();
+    std::erase_if(silent, [](const UniqueFd& it) { return !it; });
+    if (waiting[1].revents != 0) take_in(silent);
   }
 }
 
+void FdServer::take_in(std::vector<UniqueFd>& silent) {
+  UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const bool full = !connection && out_of_descriptors(errno);
+  if (full && silent.empty()) return turn_away();
+  if (full || silent.size() >= kSilentMax) silent.erase(silent.begin());
+  if (connection && same_user(connection.get())) silent.push_back(std::move(connection));
+}
+
 // Out of descriptors: the peer would wait for an answer until its deadline. With the spare one it
-// is taken in and hung up on, and can say what happened.
+// is taken in and told so.
 void FdServer::turn_away() {
   spare_ = UniqueFd();
-  { const UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+  {
+    const UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (connection) send_with_fd(connection.get(), Reply{Reply::full}, -1);
+  }
   spare_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
   ::usleep(10'000);  // should even that have failed, poll would return again at once
 }
 
-void FdServer::answer(int connection) {
-  // A stranger who connects and says nothing holds up the others for this long. (A peer sends its
-  // request in the same breath as it connects.)
-  const timeval stop{0, 200'000};
-  ::setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &stop, sizeof stop);
+// True once there is nothing more to say to this one.
+bool FdServer::answer(int connection) {
   Request request{};
-  if (::recv(connection, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request))
-    return;
-  if (!same_secret(request.secret, secret_)) return;
+  const ssize_t received = ::recv(connection, &request, sizeof request, 0);
+  if (received < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (received != static_cast<ssize_t>(sizeof request)) return true;
+  if (!same_secret(request.secret, secret_)) return true;
   if (request.kind == Shared::allocation) {
+    errno = 0;
     const UniqueFd fd = Allocations::of_this_process().descriptor(request.number);
-    send_with_fd(connection, Reply{fd ? 1u : 0u}, fd.get());
-    return;
+    const Reply::Kind without = out_of_descriptors(errno) ? Reply::full : Reply::gone;
+    send_with_fd(connection, Reply{fd ? Reply::here : without}, fd.get());
+    return true;
   }
   const std::lock_guard lock(mutex_);
   const auto found = offered_.find(static_cast<std::uint32_t>(request.number));
   const bool known = found != offered_.end();
-  send_with_fd(connection, Reply{known ? 1u : 0u}, known ? found->second : -1);
+  send_with_fd(connection, Reply{known ? Reply::here : Reply::gone}, known ? found->second : -1);
+  return true;
 }
 
 FdRequest::FdRequest(const SocketName& name, const Secret& secret, Shared kind,
                      std::uint64_t number, int owner)
-    : name_(name),
-      secret_(secret),
-      kind_(kind),
-      number_(number),
-      owner_(owner),
-      socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    : name_(name), secret_(secret), kind_(kind), number_(number), owner_(owner) {
+  start_anew();
+}
+
+void FdRequest::start_anew() {
+  socket_ = UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_) throw_system("cannot make a Unix socket");
+  stage_ = Stage::calls;
 }
 
 // False while the owner's queue of connections is full.
@@ -189,28 +214,55 @@ bool FdRequest::ask() {
   const Request request{secret_, kind_, number_};
   if (!same_user(socket_.get()))
     throw_error(Fault::protocol, "what answers for rank %d belongs to another user", owner_);
-  if (::send(socket_.get(), &request, sizeof request, MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(sizeof request))
-    throw_system(text("cannot ask rank %d for its shared memory", owner_));
+  // If it fails the owner has hung up already, and what it said before is still to be read.
+  const bool sent = ::send(socket_.get(), &request, sizeof request, MSG_NOSIGNAL) > 0;
+  stage_ = sent ? Stage::has_asked : Stage::was_too_slow;
   return true;
 }
 
 UniqueFd FdRequest::poll(int wait_ms) {
-  if (!asked_) asked_ = ask();
-  if (!asked_) {
+  if (stage_ == Stage::calls && !ask()) {
     if (wait_ms > 0) ::usleep(1000);
     return {};
   }
   pollfd waiting{socket_.get(), POLLIN, 0};
   if (::poll(&waiting, 1, wait_ms) <= 0) return {};
   Reply reply{};
-  UniqueFd fd = receive_with_fd(socket_.get(), reply, owner_);
+  UniqueFd fd;
+  ssize_t received = receive_with_fd(socket_.get(), reply, fd, owner_);
+  // Hung up on before the request was read. It comes before what was said, which may follow.
+  const bool unread = received < 0 && errno == ECONNRESET;
+  if (unread) received = receive_with_fd(socket_.get(), reply, fd, owner_);
+  if (received < 0 && (errno == EAGAIN || errno == EINTR)) return {};
+  const bool answered = received == static_cast<ssize_t>(sizeof reply);
+  if (answered && reply.kind != Reply::full) return checked(std::move(fd));
+  if (!answered && !unread && stage_ == Stage::has_asked)
+    throw_error(Fault::system,
+                "rank %d has read the request for its shared memory and hung up: it does not know "
+                "this secret, or it has just ended",
+                owner_);
+  if (answered) throw_if_full_for_long();
+  if (wait_ms > 0) ::usleep(1000);
+  start_anew();
+  return {};
+}
+
+UniqueFd FdRequest::checked(UniqueFd fd) const {
   if (!fd)
     throw_error(Fault::system,
                 "rank %d refused to hand out %s %llu of its shared memory: it is gone", owner_,
                 kind_ == Shared::window ? "window" : "allocation",
                 static_cast<unsigned long long>(number_));
   return fd;
+}
+
+void FdRequest::throw_if_full_for_long() {
+  if (!full_until_) full_until_ = Deadline::after_seconds(kFull_s);
+  if (full_until_->passed())
+    throw_error(Fault::system,
+                "rank %d cannot hand out its shared memory: it has run out of file descriptors; "
+                "allow more (ulimit -n)",
+                owner_);
 }
 
 UniqueFd fetch_fd(const SocketName& name, const Secret& secret, Shared kind, std::uint64_t number,

@@ -11,13 +11,19 @@
 //
 // Why a thread: opening a window is one-sided, its owner may be busy computing. The thread sleeps
 // in poll(2) and costs nothing until somebody connects.
+//
+// Nobody is hung up on for being slow: a peer on a busy machine may be kept from running between
+// any two of its lines. Those who are connected and silent wait beside each other, and when they
+// are too many the oldest goes. Who was hung up on before it was heard comes again.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "comm/util/deadline.h"
 #include "comm/util/fd.h"
@@ -46,8 +52,9 @@ class FdServer {
 
  private:
   void serve();
+  void take_in(std::vector<UniqueFd>& silent);
   void turn_away();
-  void answer(int connection);
+  bool answer(int connection);
 
   Secret secret_;
   SocketName name_;
@@ -76,7 +83,11 @@ class FdRequest {
   std::uint64_t number() const { return number_; }
 
  private:
+  enum class Stage { calls, has_asked, was_too_slow };
+  void start_anew();
   bool ask();
+  UniqueFd checked(UniqueFd fd) const;
+  void throw_if_full_for_long();
 
   SocketName name_;
   Secret secret_;
@@ -84,7 +95,8 @@ class FdRequest {
   std::uint64_t number_;
   int owner_;
   UniqueFd socket_;
-  bool asked_ = false;
+  Stage stage_ = Stage::calls;
+  std::optional<Deadline> full_until_;  // since the owner said that it is
 };
 
 // The same, and waits for the answer. Throws Error{system, protocol, timeout}.
