@@ -1,6 +1,7 @@
 // The sentences' plumbing: printf into a string, errno into words.
 #include "comm/error.h"
 
+#include <locale.h>
 #include <sys/resource.h>
 
 #include <array>
@@ -13,7 +14,23 @@
 namespace ringside {
 namespace {
 
+// This thread prints as in C.
+class PlainNumbers {
+ public:
+  PlainNumbers() {
+    static const locale_t plain = ::newlocale(LC_ALL_MASK, "C", nullptr);
+    before_ = ::uselocale(plain);
+  }
+  ~PlainNumbers() { ::uselocale(before_); }
+  PlainNumbers(const PlainNumbers&) = delete;
+  PlainNumbers& operator=(const PlainNumbers&) = delete;
+
+ private:
+  locale_t before_;
+};
+
 [[gnu::format(printf, 1, 0)]] std::string formatted(const char* format, va_list arguments) {
+  const PlainNumbers plain;
   va_list again;
   va_copy(again, arguments);
   const int length = std::vsnprintf(nullptr, 0, format, again);

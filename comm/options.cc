@@ -6,15 +6,16 @@
 #include <unistd.h>
 
 #include <array>
-#include <cctype>
 #include <cerrno>
 #include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "comm/error.h"
+#include "comm/util/number.h"
 #include "kernels/loops.h"
 
 namespace ringside {
@@ -27,9 +28,9 @@ namespace {
 void read_seconds(const char* variable, const char* wanted, double& seconds) {
   const char* value = std::getenv(variable);
   if (value == nullptr) return;
-  char* rest = nullptr;
-  seconds = std::strtod(value, &rest);
-  if (rest == value || *rest != '\0') refuse(variable, value, wanted);
+  const std::optional<NumberRead> read = leading_number(value);
+  if (!read || !read->rest.empty()) refuse(variable, value, wanted);
+  seconds = read->value;
 }
 
 constexpr std::array kControlNames = {"auto", "shared", "socket"};
@@ -135,10 +136,10 @@ bool parse_bytes(const char* words, std::size_t& bytes) {
   if (errno != 0) return false;
   int shift = 0;
   if (*rest != '\0') {
-    const char* units = "KMGT";
-    const char* unit = std::isalpha(*rest) ? std::strchr(units, *rest & ~0x20) : nullptr;
+    const char* units = "KMGTkmgt";
+    const char* unit = std::strchr(units, *rest);
     if (unit == nullptr) return false;
-    shift = 10 * static_cast<int>(unit - units + 1);
+    shift = 10 * static_cast<int>((unit - units) % 4 + 1);
     ++rest;
     if (std::strcmp(rest, "iB") == 0) rest += 2;
     if (*rest != '\0') return false;

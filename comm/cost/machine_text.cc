@@ -6,11 +6,13 @@
 #include <cstdlib>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <sstream>
 
 #include "comm/error.h"
 #include "comm/options.h"
+#include "comm/util/number.h"
 
 namespace ringside {
 namespace {
@@ -141,12 +143,10 @@ class Reader {
 
   template <std::size_t N>
   double quantity(const std::string& words, const Unit (&units)[N], const char* wanted) const {
-    char* rest = nullptr;
-    const double value = std::strtod(words.c_str(), &rest);
+    const std::optional<NumberRead> read = leading_number(words);
     for (const Unit& unit : units)
-      if (rest != words.c_str() && std::string(rest) == unit.name && std::isfinite(value) &&
-          value >= 0)
-        return value * unit.factor;
+      if (read && read->rest == unit.name && std::isfinite(read->value) && read->value >= 0)
+        return read->value * unit.factor;
     refuse("'" + words + "' is not " + wanted);
   }
   double time_ns(const Words& words, std::size_t at) const {

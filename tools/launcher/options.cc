@@ -2,7 +2,10 @@
 #include "tools/launcher/options.h"
 
 #include <cmath>
-#include <cstdlib>
+#include <optional>
+
+#include "comm/util/number.h"
+#include "tools/support/command_line.h"
 
 namespace ringside::tools {
 namespace {
@@ -11,9 +14,9 @@ constexpr int kMostRanks = 1024;
 
 OptionSetter to_seconds(double& target) {
   return [&target](const char* option, const std::string& value) {
-    char* rest = nullptr;
-    target = std::strtod(value.c_str(), &rest);
-    if (value.empty() || *rest != '\0' || !std::isfinite(target) || target < 0)
+    const std::optional<NumberRead> read = leading_number(value);
+    target = read ? read->value : -1;
+    if (!read || !read->rest.empty() || !std::isfinite(target) || target < 0)
       throw Error(Fault::usage,
                   text("%s %s: a number of seconds is wanted", option, value.c_str()));
   };
