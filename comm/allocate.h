@@ -14,6 +14,10 @@
 //
 // The first call with a new allocation maps it into the readers, which takes about as long as
 // touching it once; later ones find it mapped. So allocate early, and keep what you have.
+//
+// A forked child has no copy of it but sees the same bytes, and each sees what the other writes. It
+// remains the parent's: in the child deallocate() leaves it alone, and for calls of the child's own
+// communicators it is memory like any other.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +31,7 @@ void* allocate(std::size_t bytes);
 
 // Gives back what allocate() returned; null does nothing. No call may be using it any more. The
 // memory is free at once, even if a rank that read it has died or sleeps. Throws Error{usage} if it
-// is not the start of an allocation.
+// is not the start of an allocation (not in a child whose parent may have made it).
 void deallocate(void* memory);
 
 }  // namespace ringside

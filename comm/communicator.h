@@ -14,7 +14,8 @@
 // the storage type after every addition. all_reduce(x) equals all_gather(reduce_scatter(x)) bit for
 // bit where the ranks divide the count; with the chunks that all_reduce makes (as equal as can be,
 // the longer ones first) all_gather_v(reduce_scatter_v(x)) does so for any count. AVG divides once,
-// at the end.
+// at the end: so what overflows is the sum. Of 10000 in f16 on 8 ranks the average is infinite (the
+// largest f16 is 65504), and integers wrap around. Scale such values first, or average them in f32.
 //
 // Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
 // Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does
@@ -36,7 +37,14 @@
 // the communicator must live until they return, and not be moved meanwhile. A Work may be waited
 // for and tested by any thread, and its copies by several at once; it may outlive the communicator.
 // Options::on_warning is called by the thread that waits (the caller's, or a communicator's own),
-// so by several at once if several communicators wait.
+// so by several at once if several communicators wait. Whatever floating-point mode a thread is in
+// (flushed denormals, another rounding, traps), calls compute in the default one, and leave the
+// thread in its own.
+//
+// Processes. A communicator is its maker's. In a forked child each call, and each Work that it has
+// inherited, throws Error{usage}; destroying them there touches nothing. The child may make
+// communicators of its own, of a bootstrap of its own. One at namespace scope is ended like any
+// other when the program exits; so it may outlive main.
 #pragma once
 
 #include <cstddef>
@@ -69,6 +77,7 @@ struct RankInfo {
   std::string host;
   int pid;
   std::string device;  // "cpu", "NVIDIA H200"
+  int world_rank;      // in the communicator that its groups were split off from, first of all
 };
 
 // split(): a rank with this colour, or any other negative one, gets no communicator.
@@ -136,7 +145,7 @@ class Communicator {
   void recv(void* buffer, std::size_t count, DType dtype, int from);
 
   // Several messages at once, none of which waits for another: neighbours may exchange both ways.
-  // Returns when all are done.
+  // Returns when all are done. What one receives may overlap with no other message's buffer.
   void exchange(const std::vector<Message>& messages);
 
   // The same calls, but they return at once (work.h). Calls of one communicator are carried out in
@@ -207,8 +216,14 @@ class Communicator {
   std::optional<std::string> broken() const;
 
  private:
+  // Each rank's bytes to all, in the name of split().
+  void gather_for_split(const void* mine, void* all, std::size_t bytes);
+
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  struct End {
+    void operator()(Impl* impl) const noexcept;
+  };
+  std::unique_ptr<Impl, End> impl_;
 };
 
 }  // namespace ringside

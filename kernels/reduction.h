@@ -10,7 +10,8 @@
 //                depend on how many operations one kernel happens to fuse.
 //     min, max   a NaN on either side gives a NaN, as a lost NaN hides a broken run; −0 < +0.
 //                Commutative to the bit. (fmin breaks the first rule, `a < b ? a : b` all three.)
-//     avg        folds as sum; the last step divides, once, by the number of contributions.
+//     avg        folds as sum; the last step divides, once, by the number of contributions. So the
+//                sum must fit: f16 is infinite beyond 65504, and integers wrap around.
 //
 // Not promised: *which* NaN. The payload and the sign of a NaN may differ between instruction sets.
 //

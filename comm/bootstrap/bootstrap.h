@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/util/deadline.h"
+#include "comm/util/process.h"
 
 namespace ringside {
 
@@ -19,6 +20,8 @@ class Bootstrap {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual const char* name() const = 0;
+  // This rank's number before any group was split off (Communicator::split), for sentences.
+  virtual int world_rank() const { return rank(); }
 
   // The address of this host by which the ranks reach it ("10.0.0.7"); empty: not known. Only ranks
   // on several hosts ask.
@@ -36,12 +39,16 @@ class Bootstrap {
   template <class T>
   std::vector<T> all_gather(const T& mine, Deadline deadline) {
     static_assert(std::is_trivially_copyable_v<T>);
+    maker_.check("the bootstrap");
     std::vector<T> all(static_cast<std::size_t>(size()));
     all_gather_bytes(&mine, sizeof mine, all.data(), deadline);
     return all;
   }
 
   void barrier(Deadline deadline) { all_gather(char{0}, deadline); }
+
+ protected:
+  const Maker maker_;  // a forked child must not part from the others in its parent's name
 };
 
 }  // namespace ringside

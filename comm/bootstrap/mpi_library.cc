@@ -33,7 +33,8 @@ class MpiBootstrapImpl : public MpiBootstrap {
   }
 
   ~MpiBootstrapImpl() override {
-    if (finalise_ && std::uncaught_exceptions() == exceptions_at_start_) MPI_Finalize();
+    if (finalise_ && maker_.is_this_process() && std::uncaught_exceptions() == exceptions_at_start_)
+      MPI_Finalize();
   }
 
   int rank() const override { return rank_; }

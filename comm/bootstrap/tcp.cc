@@ -69,7 +69,9 @@ TcpBootstrap::TcpBootstrap(const TcpOptions& options, std::vector<UniqueFd> link
       interrupted_(options.interrupted),
       links_(std::move(links)) {}
 
-TcpBootstrap::~TcpBootstrap() { say_last_words(nullptr); }
+TcpBootstrap::~TcpBootstrap() {
+  if (maker_.is_this_process()) say_last_words(nullptr);
+}
 
 void TcpBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void* all,
                                     Deadline deadline) {

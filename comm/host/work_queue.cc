@@ -22,12 +22,14 @@ void WorkState::finish(const std::optional<Error>& error) {
 
 // No deadline of its own: the call that is waited for has one, and ends by it.
 void WorkState::wait() {
+  maker_.check("the call");
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return finished_; });
   if (error_) fail();
 }
 
 bool WorkState::test() {
+  maker_.check("the call");
   const std::lock_guard lock(mutex_);
   if (finished_ && error_) fail();
   return finished_;

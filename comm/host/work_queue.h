@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "comm/error.h"
+#include "comm/util/process.h"
 #include "comm/work.h"
 
 namespace ringside {
@@ -30,6 +31,7 @@ class WorkState {
  private:
   [[noreturn]] void fail() const;
 
+  const Maker maker_;  // a thread of this process will finish it
   std::mutex mutex_;
   std::condition_variable changed_;
   bool finished_ = false;

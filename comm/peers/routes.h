@@ -38,7 +38,7 @@ struct Route {
 using Routes = std::vector<Route>;
 inline constexpr std::size_t kMostRoutes = 4;
 
-const Routes& all_routes();
+Routes all_routes();
 
 struct Way {
   int row = -1;                    // of the table; −1: no transport reaches

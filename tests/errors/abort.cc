@@ -1,4 +1,6 @@
 // Communicator::abort: every rank that waits gets an error with the reason, at once. Nothing hangs.
+#include <pthread.h>
+
 #include <barrier>
 #include <chrono>
 #include <thread>
@@ -99,6 +101,24 @@ RINGSIDE_TEST(abort, of_a_group_leaves_its_parent_alone) {
       pair->barrier();
     comm.barrier();
     CHECK(!comm.broken());
+    together.arrive_and_wait();
+  });
+}
+
+// A thread that is cancelled has left its call half made, and says nothing by itself.
+RINGSIDE_TEST(abort, by_cancelling_the_thread_of_a_call) {
+  std::barrier together(2);
+  on_ranks(2, test_options(), [&](Communicator& comm) {
+    if (comm.rank() == 1) {
+      std::thread inside([&] { comm.barrier(); });
+      nap_ms(50);
+      ::pthread_cancel(inside.native_handle());
+      inside.join();
+      CHECK(comm.broken() && contains(*comm.broken(), "pthread_cancel"));
+    }
+    together.arrive_and_wait();
+    check_fault(t, ending_of([&] { comm.barrier(); }), Fault::aborted,
+                {"rank 1, in barrier #1: its thread was ended"});
     together.arrive_and_wait();
   });
 }

@@ -12,7 +12,7 @@ FLOORS = {room: [floor.split() for floor in floors.split(" < ")] for room, floor
             " < comm/message comm/work comm/allocate < comm/transport < comm/transport/shm"
             " < comm/options < comm/bootstrap"
             " < comm/control < comm/peers < comm/diagnostics < comm/host < comm/device/kernel"
-            " < comm/device < comm/device/cuda < comm/communicator comm/split"
+            " < comm/device < comm/device/cuda < comm/core < comm/communicator comm/split"
             " < comm/verify comm/cost < comm/verify/model",
     "tools": "tools/support < tools/baselines tools/limits < tools/measure < tools/cost"
              " < tools/report < tools/demo tools/launcher tools/fuzz tools/kernel_suite < tools",

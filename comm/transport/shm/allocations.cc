@@ -9,6 +9,7 @@
 #include "comm/allocate.h"
 #include "comm/error.h"
 #include "comm/transport/signal.h"
+#include "comm/util/process.h"
 
 namespace ringside {
 namespace {
@@ -23,14 +24,11 @@ End* end_of(const Mapping& mapping) {
   return reinterpret_cast<End*>(mapping.at() + mapping.bytes() - sizeof(End));
 }
 
+constinit TableOfProcess<Allocations> allocations;
+
 }  // namespace
 
-// Never destroyed: a program's own objects may give memory back after main has returned, and a
-// server's thread may still hand out descriptors.
-Allocations& Allocations::of_this_process() {
-  static auto* const allocations = new Allocations;
-  return *allocations;
-}
+Allocations& Allocations::of_this_process() { return allocations.get(); }
 
 void* Allocations::add(std::size_t bytes) {
   if (bytes > SIZE_MAX / 2)
@@ -51,9 +49,11 @@ void* Allocations::add(std::size_t bytes) {
 void Allocations::remove(void* memory) {
   const std::lock_guard lock(mutex_);
   const auto found = by_start_.find(static_cast<std::byte*>(memory));
-  if (found == by_start_.end())
+  if (found == by_start_.end()) {
+    if (allocations.was_inherited()) return;  // the parent's, most likely, and its to give back
     throw_error(Fault::usage,
                 "deallocate: %p is not what allocate returned, or was given back before", memory);
+  }
   const SealedMemory& it = found->second.memory;
   const std::size_t end_page = it.mapping->bytes() - kPageBytes;
   if (!it.is_from_pool)
@@ -92,7 +92,8 @@ std::shared_ptr<Mapping> Allocations::mapping(std::uint64_t number) {
 UniqueFd Allocations::descriptor(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
   const Allocation* it = numbered(number);
-  return it == nullptr ? UniqueFd() : UniqueFd(::fcntl(it->memory.fd.get(), F_DUPFD_CLOEXEC, 0));
+  return it == nullptr ? UniqueFd()
+                       : UniqueFd(::fcntl(it->memory.fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
 bool was_given_back(const Mapping& mapping) {
