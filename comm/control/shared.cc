@@ -8,7 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <string>
 
 #include "comm/error.h"
 
@@ -26,19 +26,15 @@ struct ProcessStat {
   unsigned long long began = 0;
 };
 
+// The name in brackets may hold anything, brackets too; the state follows the last one.
 ProcessStat stat_of(int pid) {
   ProcessStat it;
-  if (std::FILE* file = std::fopen(text("/proc/%d/stat", pid).c_str(), "re")) {
-    // The name in brackets may hold anything, brackets too; the state follows the last one.
-    char line[512] = {};
-    if (std::fread(line, 1, sizeof line - 1, file) > 0) {
-      const char* const end = std::strrchr(line, ')');
-      const char* const format =  // the 3rd field, and the 22nd
-          ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu";
-      if (end != nullptr) std::sscanf(end, format, &it.state, &it.began);
-    }
-    std::fclose(file);
-  }
+  const std::string words = read_file(text("/proc/%d/stat", pid));
+  const std::size_t end = words.rfind(')');
+  if (end == std::string::npos) return it;
+  const char* const format =  // the 3rd field, and the 22nd
+      ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu";
+  std::sscanf(words.c_str() + end, format, &it.state, &it.began);
   return it;
 }
 

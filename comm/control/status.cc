@@ -26,6 +26,13 @@ Call unpacked(const PackedCall& it) {
           it.entered_ms, static_cast<std::int32_t>(it.peer)};
 }
 
+bool makes_sense(const PackedCall& it) {
+  const Operation what = unpacked(it).what;
+  return it.number > 0 && exists(what.kind) &&
+         static_cast<std::size_t>(what.dtype) < kAllDTypes.size() &&
+         static_cast<std::size_t>(what.reduction) < kAllReductions.size();
+}
+
 std::int64_t coarse_now_ms() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -100,7 +107,7 @@ std::optional<Call> StatusPage::read(const Entry& entry) const {
                       .entered_ms = entry.entered_ms.load(std::memory_order_acquire),
                       .peer = entry.peer.load(std::memory_order_acquire)};
   const std::uint64_t after = entry.number.load(std::memory_order_relaxed);
-  if (it.number == 0 || it.number != after) return std::nullopt;
+  if (!makes_sense(it) || it.number != after) return std::nullopt;
   return unpacked(it);
 }
 
@@ -142,7 +149,7 @@ std::optional<Call> StatusPage::find_collective(std::uint32_t collective) const 
 }
 
 std::optional<int> StatusPage::count_messages(int sender, int peer, std::uint64_t last) const {
-  if (latest_.load(std::memory_order_acquire) >= kHistory) return std::nullopt;
+  if (std::max(last, latest_.load(std::memory_order_acquire)) >= kHistory) return std::nullopt;
   int found = 0;
   for (std::uint64_t number = 1; number <= last; ++number) {
     const std::optional<Call> call = read(history_[number % kHistory]);

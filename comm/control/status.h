@@ -20,6 +20,8 @@
 //   cause     the owner, once, before state becomes broken
 #pragma once
 
+#include <string.h>
+
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -63,6 +65,8 @@ constexpr PackedCall packed(const Call& call) {
           call.entered_ms, call.peer};
 }
 Call unpacked(const PackedCall& it);
+// Whether there is such a call: memory that others write, or a wire, may hold anything.
+bool makes_sense(const PackedCall& it);
 
 std::int64_t coarse_now_ms();
 
@@ -93,7 +97,7 @@ class StatusPage {
   // --- a peer's side ---
   RankState state() const { return state_.load(std::memory_order_acquire); }
   // Valid once state() is broken.
-  Error cause() const { return Error(cause_fault_, cause_); }
+  Error cause() const { return Error(cause_fault_, {cause_, ::strnlen(cause_, kCauseBytes)}); }
   // The latest call that the rank has entered; none before the first.
   std::optional<Call> latest() const;
   // None while the rank waits for nobody.

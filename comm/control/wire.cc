@@ -68,19 +68,13 @@ Status status_of(const StatusPage& status_page, bool farewell) {
 }
 
 bool makes_sense(const Status& status, int ranks) {
-  const auto call_makes_sense = [](const PackedCall& it) {
-    const Operation what = unpacked(it).what;
-    return it.number > 0 && exists(what.kind) &&
-           static_cast<std::size_t>(what.dtype) < kAllDTypes.size() &&
-           static_cast<std::size_t>(what.reduction) < kAllReductions.size();
-  };
   return status.call_count <= kCallsReported && status.wait_peer >= -1 &&
          status.wait_peer < ranks &&
          status.state <= static_cast<std::uint32_t>(RankState::broken) &&
          status.fault <= static_cast<std::uint32_t>(Fault::system) && ends(status.cause) &&
          ends(status.wait_words) &&
          std::all_of(status.calls.begin(), status.calls.begin() + status.call_count,
-                     call_makes_sense);
+                     [](const PackedCall& it) { return makes_sense(it); });
 }
 
 // What is there already stays untouched: somebody may be reading it.

@@ -27,6 +27,7 @@ std::optional<int> awaited_by(const Peers& peers, int rank) {
   const StatusPage* status_page = peers.status_page_of(rank);
   const std::optional<WaitNote> wait = status_page == nullptr ? std::nullopt : status_page->wait();
   if (!wait || peers.presence(rank) != Presence::runs) return std::nullopt;
+  if (wait->peer < 0 || wait->peer >= peers.size()) return std::nullopt;  // a damaged page
   return wait->peer;
 }
 
@@ -94,7 +95,7 @@ std::string Report::wait_cycle() const {
     const StatusPage& status_page = *peers_.status_page_of(root_cause_.waiting[i]);
     const std::optional<Call> latest = status_page.latest();
     const std::optional<WaitNote> wait = status_page.wait();
-    words += text("%srank %d in %s, %s", i == 0 ? "" : "; ", root_cause_.waiting[i],
+    words += text("%s%s in %s, %s", i == 0 ? "" : "; ", peers_.name(root_cause_.waiting[i]).c_str(),
                   latest ? describe(latest->number, latest->what).c_str() : "no call",
                   wait ? wait->words.c_str() : "going on by now");
   }
@@ -160,9 +161,9 @@ std::string Report::lost() const {
   const std::optional<WaitNote> wait = receiver.wait();
   const std::optional<Call> call = receiver.latest();
   return text(
-      "a message of %s to rank %d was lost: rank %d is in %s, %s, and rank %d has sent that "
+      "a message of %s to %s was lost: rank %d is in %s, %s, and rank %d has sent that "
       "and gone on. It is the transport or the memory between them that failed",
-      peers_.who(loss_->sender).c_str(), loss_->receiver, loss_->receiver,
+      peers_.who(loss_->sender).c_str(), peers_.name(loss_->receiver).c_str(), loss_->receiver,
       call ? describe(call->number, call->what).c_str() : "no call",
       wait ? wait->words.c_str() : "going on by now", loss_->sender);
 }

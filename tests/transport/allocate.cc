@@ -144,7 +144,8 @@ RINGSIDE_TEST(allocate, memory_is_free_at_once_though_it_is_mapped) {
   Allocations& table = Allocations::of_this_process();
   const std::uint64_t number = number_of(memory);
   const UniqueFd fd = table.descriptor(number);
-  const std::shared_ptr<Mapping> reader = map_sealed_memory(fd.get(), Access::read, 0);
+  const std::shared_ptr<Mapping> reader =
+      map_sealed_memory(fd.get(), Access::read, 0, Deadline::never());
   const std::shared_ptr<Mapping> thread = table.mapping(number);
   CHECK(bytes_behind(fd) >= kBytes);
   CHECK(!was_given_back(*reader));
@@ -208,4 +209,12 @@ RINGSIDE_TEST(allocate, gives_back_while_a_program_ends) {
   const RunResult result = run({program_path("tests/programs/owner"), "at-exit"});
   CHECK_MSG(result.exit_code == 0 && result.err.empty(), "exit status %d, signal %d: %s",
             result.exit_code, result.signal, result.err.c_str());
+}
+
+// Where pages cannot be made in advance through the mapping, they are made by the file.
+RINGSIDE_TEST(allocate, does_without_the_newest_system_calls) {
+  const RunResult result = run({program_path("tests/programs/owner"), "no-populate"});
+  if (result.exit_code == 77) SKIP("system calls cannot be forbidden here (seccomp)");
+  CHECK_MSG(result.ok() && result.out == "rank 0: 1\n", "%d: %s", result.exit_code,
+            result.err.c_str());
 }
