@@ -10,6 +10,8 @@
 #include <cstring>
 
 #include "comm/error.h"
+#include "comm/util/fd.h"
+#include "comm/util/meminfo.h"
 #include "comm/util/secret.h"
 
 namespace ringside {
@@ -20,14 +22,6 @@ std::uint64_t inode_of(const char* path) {
   return ::stat(path, &status) == 0 ? status.st_ino : 0;
 }
 
-void read_line(const char* path, char* line, std::size_t bytes) {
-  std::FILE* file = std::fopen(path, "re");
-  if (file == nullptr) return;
-  if (std::fgets(line, static_cast<int>(bytes), file) != nullptr)
-    line[std::strcspn(line, "\n")] = '\0';
-  std::fclose(file);
-}
-
 }  // namespace
 
 PeerInfo my_peer_info(const Options& options, bool has_device) {
@@ -35,7 +29,8 @@ PeerInfo my_peer_info(const Options& options, bool has_device) {
   PeerInfo me;
   me.serial = communicators.fetch_add(1, std::memory_order_relaxed) + 1;
   ::gethostname(me.host.data(), me.host.size() - 1);
-  read_line("/proc/sys/kernel/random/boot_id", me.boot_id.data(), me.boot_id.size());
+  const std::string boot_id = read_file("/proc/sys/kernel/random/boot_id");
+  boot_id.copy(me.boot_id.data(), std::min(boot_id.find('\n'), me.boot_id.size() - 1));
   // Without /proc the host's name has to do.
   if (me.boot_id[0] == '\0') std::memcpy(me.boot_id.data(), me.host.data(), me.boot_id.size() - 1);
   me.process = process_nonce();
@@ -44,6 +39,10 @@ PeerInfo my_peer_info(const Options& options, bool has_device) {
   me.pid = ::getpid();
   me.user = ::geteuid();
   ::sched_getaffinity(0, sizeof me.cpus, &me.cpus);
+  const MemoryRoom room = memory_room();
+  me.room_bytes = room.bytes;
+  me.room_of = room.of;
+  room.words.copy(me.room_words.data(), me.room_words.size() - 1);
   me.slot_bytes = options.slot_bytes;
   me.slot_count = options.slot_count;
   me.algorithm = static_cast<std::int32_t>(options.algorithm) | options.group_ranks << 8;
@@ -110,6 +109,21 @@ HostShare share_of_host(const std::vector<PeerInfo>& everyone, int rank) {
   }
   share.cpus = CPU_COUNT(&together);
   return share;
+}
+
+void check_memory(const std::vector<PeerInfo>& everyone, std::size_t window_bytes) {
+  for (const PeerInfo& it : everyone) {
+    const auto ranks = std::count_if(everyone.begin(), everyone.end(), [&](const PeerInfo& other) {
+      return same_host(it, other) && it.room_of == other.room_of;
+    });
+    if (window_bytes > it.room_bytes / static_cast<std::size_t>(ranks))
+      throw_error(Fault::system,
+                  "%d ranks on %s need %zu bytes of shared memory each, together more than the %zu "
+                  "%s; fewer ranks, or fewer or smaller slots (RINGSIDE_SLOT_BYTES, "
+                  "RINGSIDE_SLOT_COUNT) need less",
+                  static_cast<int>(ranks), it.host.data(), window_bytes,
+                  static_cast<std::size_t>(it.room_bytes), it.room_words.data());
+  }
 }
 
 bool oversubscribed(const std::vector<PeerInfo>& everyone, int rank) {

@@ -17,6 +17,7 @@ namespace ringside {
 // Trivially copyable: it travels through the bootstrap as bytes.
 struct PeerInfo {
   int rank = 0;                     // in the communicator
+  int world_rank = 0;               // Bootstrap::world_rank()
   std::array<char, 64> host{};      // for people; never compared
   std::array<char, 40> boot_id{};   // equal on one running kernel, and nowhere else
   std::uint64_t process = 0;        // process_nonce(): equal for threads of one process
@@ -26,6 +27,9 @@ struct PeerInfo {
   std::uint32_t serial = 0;  // which communicator of its process, counted from 1
   uid_t user = 0;
   cpu_set_t cpus{};  // where this rank may run
+  // What memory_room() says, asked before any rank takes its share.
+  std::uint64_t room_bytes = 0, room_of = 0;
+  std::array<char, 160> room_words{};
   // What must be chosen alike.
   std::uint64_t slot_bytes = 0;
   std::int32_t slot_count = 0;
@@ -53,6 +57,10 @@ struct HostShare {
   int cpus = 0;
 };
 HostShare share_of_host(const std::vector<PeerInfo>& everyone, int rank);
+
+// Throws Error{system} if the windows of all ranks that share a host's memory, or a container's,
+// are more than that has room for: each by itself would find enough. The same on every rank.
+void check_memory(const std::vector<PeerInfo>& everyone, std::size_t window_bytes);
 
 // More ranks on this rank's host than processors that they may use together? Then spinning only
 // keeps the awaited rank from running.

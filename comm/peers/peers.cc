@@ -33,28 +33,24 @@ void attempt(Outcome& outcome, const Body& body) {
   outcome.failed = true;
 }
 
-void check_outcome(const Outcome& outcome, int rank) {
-  if (outcome.failed)
-    throw Error(outcome.fault, text("rank %d could not start: %s", rank, outcome.sentence));
-}
-
 }  // namespace
 
 Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
     : rank_(bootstrap.rank()),
       size_(bootstrap.size()),
-      routes_(options.routes
-                  ? options.routes
-                  : std::shared_ptr<const Routes>(std::shared_ptr<void>(), &all_routes())) {
+      routes_(options.routes ? options.routes : std::make_shared<const Routes>(all_routes())) {
   // Options that make no sense are refused by all ranks together, after the first meeting.
   PeerInfo me = my_peer_info(options, has_device);
   me.rank = rank_;
+  me.world_rank = bootstrap.world_rank();
   const double timeout_s = me.complaint[0] == '\0' ? options.timeout_s : Options{}.timeout_s;
   const Deadline deadline = Deadline::after_seconds(timeout_s);
   everyone_ = bootstrap.all_gather(me, deadline);
   check_agreement(everyone_);
   choose_routes();
   layout_ = WindowLayout::make(size_, options.slot_bytes, options.slot_count);
+  check_memory(everyone_, layout_.total_bytes() +
+                              static_cast<std::size_t>(layout_.total_cells()) * sizeof(Cell));
   const Secret secret = bootstrap.all_gather(draw_secret(), deadline)[0];
 
   // Two things can fail on one rank alone: making its own windows, and opening the others'. After
@@ -64,14 +60,16 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
   UniqueFd listener;
   Offer mine;
   attempt(mine.outcome, [&] {
-    make_windows(secret, options);
+    make_windows(secret, options, deadline);
     if (!sockets) return;
     listener = listen_on(resolve(control_host(everyone_, bootstrap), 0), text("rank %d", rank_));
     mine.control = local_address(listener.get());
   });
   for (std::size_t row = 0; row < own_.size(); ++row)
     if (own_[row].window) mine.handles[row] = own_[row].window->handle();
-  const std::vector<Offer> offers = bootstrap.all_gather(mine, deadline);
+  // A rank that waited until the deadline must still be able to say so.
+  const Deadline a_little_later = Deadline::after_seconds(timeout_s > 0 ? timeout_s + 5 : 0);
+  const std::vector<Offer> offers = bootstrap.all_gather(mine, a_little_later);
   for (int peer = 0; peer < size_; ++peer) check_outcome(offers[index(peer)].outcome, peer);
 
   Outcome opened;
@@ -82,12 +80,15 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
     make_control(offers, std::move(listener), secret, {soon, options.interrupted});
     open_windows(offers, deadline);
   });
-  // A rank that waited for another's window until the deadline must still be able to say so. This
-  // is also the barrier after which every window has been opened by all, and its owner may come and
-  // go.
-  const Deadline a_little_later = Deadline::after_seconds(timeout_s > 0 ? timeout_s + 5 : 0);
+  // This is also the barrier after which every window has been opened by all, and its owner may
+  // come and go.
   const std::vector<Outcome> outcomes = bootstrap.all_gather(opened, a_little_later);
   for (int peer = 0; peer < size_; ++peer) check_outcome(outcomes[index(peer)], peer);
+}
+
+void Peers::check_outcome(const Outcome& outcome, int rank) const {
+  if (outcome.failed)
+    throw_error(outcome.fault, "%s could not start: %s", name(rank).c_str(), outcome.sentence);
 }
 
 // Throws what every rank throws, as all know the same.
@@ -108,13 +109,13 @@ void Peers::choose_routes() {
   row_of_[index(rank_)] = size_ == 1 ? 0 : first;
 }
 
-void Peers::make_windows(const Secret& secret, const Options& options) {
+void Peers::make_windows(const Secret& secret, const Options& options, Deadline deadline) {
   for (std::size_t row = 0; row < routes_->size(); ++row) {
     if (std::find(row_of_.begin(), row_of_.end(), row) == row_of_.end()) continue;
     std::unique_ptr<Transport> transport = (*routes_)[row].make(secret, everyone_);
     if (options.decorate) transport = options.decorate(std::move(transport));
     if (transport->is_driven()) driven_.push_back(transport.get());
-    own_[row].window = transport->expose(layout_.total_bytes(), layout_.total_cells());
+    own_[row].window = transport->expose(layout_.total_bytes(), layout_.total_cells(), deadline);
     own_[row].transport = std::move(transport);
   }
   home_ = &own_window(rank_);
@@ -181,9 +182,11 @@ int Peers::alarm_origin() const {
 
 Error Peers::alarm_cause() const {
   const int origin = alarm_origin();
+  if (origin < 0 || origin >= size_)
+    return Error(Fault::protocol, "an alarm came from no rank that there is: memory is damaged");
   const StatusPage* status_page = status_page_of(origin);
   if (status_page == nullptr || status_page->state() != RankState::broken)
-    return Error(Fault::system, text("rank %d reported an error", origin));
+    return Error(Fault::system, name(origin) + " reported an error");
   return status_page->cause();
 }
 
@@ -205,8 +208,22 @@ Presence Peers::presence(int peer) const {
   return peer == rank_ ? Presence::runs : control_->presence(peer);
 }
 
+// Empty where the two numbers are the same on all ranks.
+std::string Peers::in_world(int peer) const {
+  const bool differ = std::any_of(everyone_.begin(), everyone_.end(),
+                                  [](const PeerInfo& it) { return it.rank != it.world_rank; });
+  return differ ? text("world rank %d", rank_info(peer).world_rank) : "";
+}
+
+std::string Peers::name(int peer) const {
+  const std::string more = in_world(peer);
+  return text("rank %d", peer) + (more.empty() ? "" : " (" + more + ")");
+}
+
 std::string Peers::who(int peer) const {
-  return text("rank %d (pid %d on %s)", peer, rank_info(peer).pid, rank_info(peer).host.data());
+  const std::string more = in_world(peer);
+  return text("rank %d (%s%spid %d on %s)", peer, more.c_str(), more.empty() ? "" : ", ",
+              rank_info(peer).pid, rank_info(peer).host.data());
 }
 
 }  // namespace ringside

@@ -108,13 +108,17 @@ class Peers {
   void refresh_status_pages() const { control_->refresh(); }
   // After refresh_status_pages().
   Presence presence(int peer) const;
-  std::string who(int peer) const;  // "rank 2 (pid 4711 on host)"
+  // In a group that was split off each rank has two numbers, and sentences say both.
+  std::string name(int peer) const;  // "rank 2", "rank 2 (world rank 5)"
+  std::string who(int peer) const;  // "rank 2 (pid 4711 on host)", "rank 2 (world rank 5, pid …)"
 
  private:
   int alarm_origin() const;
+  void check_outcome(const Outcome& outcome, int rank) const;
+  std::string in_world(int peer) const;
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
   void choose_routes();
-  void make_windows(const Secret& secret, const Options& options);
+  void make_windows(const Secret& secret, const Options& options, Deadline deadline);
   Window& own_window(int peer) { return *own_[row_of_[index(peer)]].window; }
   void open_windows(const std::vector<Offer>& offers, Deadline deadline);
   void make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,

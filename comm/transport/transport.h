@@ -138,8 +138,9 @@ class Transport {
 
   // Makes a zeroed window of this rank. The transport allocates the memory itself, because not
   // every kind of memory can be shown to a peer (shared memory cannot show what malloc returned).
-  // Throws Error{system} when the memory cannot be had.
-  virtual std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) = 0;
+  // Throws Error{system} when the memory cannot be had, Error{timeout} when that takes too long.
+  virtual std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count,
+                                         Deadline deadline = Deadline::never()) = 0;
 
   // Opens a peer's window from its handle. The peer keeps its Window alive until everybody has
   // opened it. Throws Error{system, timeout}.

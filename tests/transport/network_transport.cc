@@ -250,7 +250,7 @@ class NetworkPeerWindow : public PeerWindow {
 class NetworkTransport : public Transport {
  public:
   const char* name() const override { return "network"; }
-  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override {
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count, Deadline) override {
     auto port = std::make_shared<Port>(number_);
     auto window = std::make_unique<NetworkWindow>(data_bytes, cell_count, port);
     arrivals_->push_back({port, window.get(), {}});

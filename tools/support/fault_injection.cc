@@ -208,9 +208,10 @@ class InjectedTransport : public TransportAround {
                           return std::make_unique<InjectedPeerWindow>(std::move(window), injector);
                         }),
         injector_(injector) {}
-  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override {
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count,
+                                 Deadline deadline) override {
     injector_->check_expose(data_bytes);
-    std::unique_ptr<Window> window = TransportAround::expose(data_bytes, cell_count);
+    std::unique_ptr<Window> window = TransportAround::expose(data_bytes, cell_count, deadline);
     injector_->watch(*window);
     return window;
   }

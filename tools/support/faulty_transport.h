@@ -59,8 +59,9 @@ class TransportAround : public Transport {
       : inner_(std::move(inner)), wrap_(std::move(wrap)) {}
 
   const char* name() const override { return inner_->name(); }
-  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override {
-    return inner_->expose(data_bytes, cell_count);
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count,
+                                 Deadline deadline) override {
+    return inner_->expose(data_bytes, cell_count, deadline);
   }
   std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
                                    Deadline deadline) override {

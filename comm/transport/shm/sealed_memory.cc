@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "comm/error.h"
@@ -43,14 +44,41 @@ SealedMemory from_huge_page_pool(std::size_t bytes) {
   return {std::move(fd), std::move(mapping), true};
 }
 
-SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_huge_pages) {
+// In pieces, with a look at the clock before each: a machine that is short of memory may take long
+// for every one. Returns 0 or what errno would say.
+template <class Piece>
+int in_pieces(std::size_t bytes, Deadline deadline, const Piece& piece) {
+  constexpr std::size_t kPieceBytes = std::size_t{16} << 20;
+  for (std::size_t at = 0; at < bytes; at += kPieceBytes) {
+    if (deadline.passed()) return ETIMEDOUT;
+    if (const int code = piece(at, std::min(kPieceBytes, bytes - at)); code != 0) return code;
+  }
+  return 0;
+}
+
+// Makes the pages of a mapping now. Kernels before 5.14 do not know how, and sandboxes may forbid
+// it (EINVAL; ENOSYS, EPERM).
+int populate(const Mapping& mapping, int how, Deadline deadline) {
+  return in_pieces(mapping.bytes(), deadline, [&](std::size_t at, std::size_t bytes) {
+    return ::madvise(mapping.at() + at, bytes, how) == 0 ? 0 : errno;
+  });
+}
+bool is_unknown(int code) { return code == EINVAL || code == ENOSYS || code == EPERM; }
+
+[[noreturn]] void throw_late(std::size_t bytes) {
+  throw_error(Fault::timeout,
+              "%zu bytes of shared memory were not there by the deadline (RINGSIDE_TIMEOUT): this "
+              "machine is short of memory, or very slow",
+              bytes);
+}
+
+SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_huge_pages,
+                              Deadline deadline) {
   // A memory file grows until the kernel starts killing processes: asking for too much would not
   // fail, but kill some process later.
-  if (bytes > available_bytes()) {
-    errno = ENOMEM;
-    throw_system(
-        text("%zu bytes of shared memory are more than this machine has left; %s", bytes, advice));
-  }
+  if (const MemoryRoom room = memory_room(); bytes > room.bytes)
+    throw_error(Fault::system, "%zu bytes of shared memory are more than the %zu %s; %s", bytes,
+                room.bytes, room.words.c_str(), advice);
   // Asked first: beyond the limit ftruncate() ends the process.
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur) {
@@ -67,12 +95,15 @@ SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_
   // A hint, given before the first page is made: transparent huge pages (shmem_enabled=advise).
   if (wants_huge_pages) ::madvise(at, bytes, MADV_HUGEPAGE);
   // Through the mapping, so that the hint counts, and the pages lie near this thread's cores (NUMA:
-  // who touches first). Kernels before 5.14 do not know it, and allocate by the file instead.
-  int code = ::madvise(at, bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
-  if (code == EINVAL) {
-    code = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes));
-    if (code == 0) ::madvise(at, bytes, MADV_WILLNEED);
+  // who touches first). Where that cannot be had they are made by the file instead.
+  int code = populate(*mapping, MADV_POPULATE_WRITE, deadline);
+  if (is_unknown(code)) {
+    code = in_pieces(bytes, deadline, [&](std::size_t from, std::size_t count) {
+      return ::posix_fallocate(fd.get(), static_cast<off_t>(from), static_cast<off_t>(count));
+    });
+    ::madvise(at, bytes, MADV_WILLNEED);
   }
+  if (code == ETIMEDOUT) throw_late(bytes);
   if (code != 0) {
     errno = code;
     throw_system(text("cannot allocate %zu bytes of shared memory; %s", bytes, advice));
@@ -83,27 +114,31 @@ SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_
 
 }  // namespace
 
-SealedMemory make_sealed_memory(std::size_t bytes, const char* advice) {
-  return make_file_memory(bytes, advice, false);
+SealedMemory make_sealed_memory(std::size_t bytes, const char* advice, Deadline deadline) {
+  return make_file_memory(bytes, advice, false, deadline);
 }
 
 SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* advice) {
   if (bytes >= kHugePageBytes)
     if (SealedMemory memory = from_huge_page_pool(bytes); memory.fd) return memory;
-  return make_file_memory(bytes, advice, bytes >= kHugePageBytes);
+  return make_file_memory(bytes, advice, bytes >= kHugePageBytes, Deadline::never());
 }
 
-std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner) {
+std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Deadline deadline) {
   struct stat status {};
   const int seals = ::fcntl(fd, F_GET_SEALS);
   if (::fstat(fd, &status) != 0 || seals < 0 || (seals & kSeals) != kSeals || status.st_size <= 0)
     throw_error(Fault::protocol, "rank %d handed out a descriptor that is not sealed memory",
                 owner);
   const auto bytes = static_cast<std::size_t>(status.st_size);
-  const int protection = access == Access::read ? PROT_READ : PROT_READ | PROT_WRITE;
-  void* at = map(fd, bytes, protection, MAP_POPULATE);
+  const bool writes = access == Access::read_and_write;
+  void* at = map(fd, bytes, writes ? PROT_READ | PROT_WRITE : PROT_READ, 0);
   if (at == MAP_FAILED) throw_system(text("cannot map %zu bytes of shared memory", bytes));
-  return std::make_shared<Mapping>(at, bytes);
+  auto mapping = std::make_shared<Mapping>(at, bytes);
+  // What cannot be had now comes with the first collective.
+  const int how = writes ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+  if (populate(*mapping, how, deadline) == ETIMEDOUT) throw_late(bytes);
+  return mapping;
 }
 
 }  // namespace ringside

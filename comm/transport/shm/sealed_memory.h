@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "comm/util/deadline.h"
 #include "comm/util/fd.h"
 
 namespace ringside {
@@ -22,18 +23,19 @@ struct SealedMemory {
   bool is_from_pool = false;
 };
 
-// Zeroed, mapped, and no page missing. Throws Error{system}; `advice` ends the sentence when there
-// is too little memory.
-SealedMemory make_sealed_memory(std::size_t bytes, const char* advice);
+// Zeroed, mapped, and no page missing. Throws Error{system, timeout}; `advice` ends the sentence
+// when there is too little memory.
+SealedMemory make_sealed_memory(std::size_t bytes, const char* advice, Deadline deadline);
 
 // The same on huge pages, where the system keeps some ready or makes some on demand: then the
-// length is rounded up to whole ones. Else on ordinary ones.
+// length is rounded up to whole ones. Else on ordinary ones. Takes as long as it takes.
 SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* advice);
 
 enum class Access { read, read_and_write };
 
 // Maps all of what rank `owner` handed out. Page faults are taken here and not in the first
-// collective. Throws Error{protocol} if it is not sealed, Error{system} if it cannot be mapped.
-std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner);
+// collective. Throws Error{protocol} if it is not sealed, Error{system} if it cannot be mapped, and
+// Error{timeout}.
+std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Deadline deadline);
 
 }  // namespace ringside

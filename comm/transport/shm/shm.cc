@@ -16,6 +16,7 @@
 #include "comm/error.h"
 #include "comm/transport/shm/allocations.h"
 #include "comm/transport/shm/sealed_memory.h"
+#include "comm/util/process.h"
 
 namespace ringside {
 namespace {
@@ -45,10 +46,6 @@ constexpr const char* kNeedLess =
 // to the process as its address space does; the windows in it come and go.
 class LocalMappings {
  public:
-  static LocalMappings& of_this_process() {
-    static LocalMappings mappings;
-    return mappings;
-  }
   std::uint64_t add(const std::shared_ptr<Mapping>& mapping) {
     const std::lock_guard lock(mutex_);
     mappings_[++last_] = mapping;
@@ -70,14 +67,15 @@ class LocalMappings {
   std::map<std::uint64_t, std::shared_ptr<Mapping>> mappings_;
   std::uint64_t last_ = 0;
 };
+constinit TableOfProcess<LocalMappings> local_mappings;
 
 class ShmWindow : public Window {
  public:
   ShmWindow(std::size_t data_bytes, int cell_count, std::uint32_t id,
-            std::shared_ptr<FdServer> server)
+            std::shared_ptr<FdServer> server, Deadline deadline)
       : server_(std::move(server)), id_(id) {
     const std::size_t head_bytes = cells_bytes(static_cast<std::size_t>(cell_count));
-    memory_ = make_sealed_memory(head_bytes + data_bytes, kNeedLess);
+    memory_ = make_sealed_memory(head_bytes + data_bytes, kNeedLess, deadline);
     mapping_ = memory_.mapping;
     cells_ = reinterpret_cast<Cell*>(mapping_->at());
     // Fresh memory is zeroed, which is what a Cell starts as; this begins the cells' life for the
@@ -86,7 +84,7 @@ class ShmWindow : public Window {
     cell_count_ = cell_count;
     data_ = mapping_->at() + head_bytes;
     bytes_ = data_bytes;
-    number_ = LocalMappings::of_this_process().add(mapping_);
+    number_ = local_mappings.get().add(mapping_);
     ShmHandle handle{process_nonce(), number_, {}, id, static_cast<std::uint32_t>(cell_count),
                      data_bytes};
     if (server_) {
@@ -98,7 +96,7 @@ class ShmWindow : public Window {
 
   ~ShmWindow() override {
     if (server_) server_->withdraw(id_);
-    LocalMappings::of_this_process().remove(number_);
+    local_mappings.get().remove(number_);
   }
 
  private:
@@ -169,7 +167,7 @@ class ForeignMappings {
       const UniqueFd fd = question_->poll();
       if (!fd) return nullptr;
       question_.reset();
-      return map_sealed_memory(fd.get(), Access::read, owner_.rank);
+      return map_sealed_memory(fd.get(), Access::read, owner_.rank, Deadline::never());
     } catch (const Error&) {
       question_.reset();
       throw;
@@ -222,8 +220,9 @@ ShmTransport::ShmTransport(const Secret& secret, ShmOptions options)
   if (options_.serve) server_ = std::make_shared<FdServer>(secret);
 }
 
-std::unique_ptr<Window> ShmTransport::expose(std::size_t data_bytes, int cell_count) {
-  return std::make_unique<ShmWindow>(data_bytes, cell_count, next_window_++, server_);
+std::unique_ptr<Window> ShmTransport::expose(std::size_t data_bytes, int cell_count,
+                                             Deadline deadline) {
+  return std::make_unique<ShmWindow>(data_bytes, cell_count, next_window_++, server_, deadline);
 }
 
 std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& bytes,
@@ -234,12 +233,12 @@ std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& byt
   const Owner owner{peer, is_here, handle.socket, secret_};
   std::shared_ptr<Mapping> mapping;
   if (is_here) {
-    mapping = LocalMappings::of_this_process().find(handle.mapping);
+    mapping = local_mappings.get().find(handle.mapping);
     if (!mapping) throw_error(Fault::left, "rank %d's shared memory is gone", peer);
   } else {
     const UniqueFd fd =
         fetch_fd(handle.socket, secret_, Shared::window, handle.window, peer, deadline);
-    mapping = map_sealed_memory(fd.get(), Access::read_and_write, peer);
+    mapping = map_sealed_memory(fd.get(), Access::read_and_write, peer, deadline);
     if (mapping->bytes() != cells_bytes(handle.cells) + handle.data_bytes)
       throw_error(Fault::protocol,
                   "rank %d handed out %zu bytes of memory, which is not what it promised", peer,

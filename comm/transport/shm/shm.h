@@ -36,7 +36,8 @@ class ShmTransport : public Transport {
   explicit ShmTransport(const Secret& secret, ShmOptions options = {});
 
   const char* name() const override { return "shm"; }
-  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count) override;
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count,
+                                 Deadline deadline = Deadline::never()) override;
   std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
                                    Deadline deadline) override;
 
