@@ -11,22 +11,18 @@
 namespace ringside {
 namespace {
 
-// Which ranks of the parent form this rank's group: those of its color, ordered by key and then by
-// rank. Collective. Empty for a negative color.
-std::vector<int> group_of(Communicator& parent, int color, int key) {
-  struct Choice {
-    int color;
-    int key;
-  };
-  const Choice mine{color, key};
-  std::vector<Choice> all(static_cast<std::size_t>(parent.size()));
-  parent.all_gather(&mine, all.data(), sizeof mine, DType::u8);
+struct Choice {
+  int color;
+  int key;
+};
+
+// Which ranks of the parent form a group: those of its color, ordered by key and then by rank.
+// Empty for a negative color. `all`: by rank.
+std::vector<int> group_of(const std::vector<Choice>& all, int color) {
   if (color < 0) return {};
   std::vector<std::pair<int, int>> members;  // key, rank
-  for (int rank = 0; rank < parent.size(); ++rank) {
-    const Choice& it = all[static_cast<std::size_t>(rank)];
-    if (it.color == color) members.emplace_back(it.key, rank);
-  }
+  for (std::size_t rank = 0; rank < all.size(); ++rank)
+    if (all[rank].color == color) members.emplace_back(all[rank].key, static_cast<int>(rank));
   std::sort(members.begin(), members.end());
   std::vector<int> ranks;
   for (const auto& member : members) ranks.push_back(member.second);
@@ -41,6 +37,7 @@ class SplitBootstrap : public Bootstrap {
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(ranks_.size()); }
   const char* name() const override { return "split"; }
+  int world_rank() const override { return world_rank_; }
 
   // The parent's own deadline holds: its messages know no other.
   void all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline deadline) override;
@@ -49,11 +46,13 @@ class SplitBootstrap : public Bootstrap {
   Communicator& parent_;
   std::vector<int> ranks_;
   int rank_ = 0;
+  int world_rank_ = 0;
 };
 
 SplitBootstrap::SplitBootstrap(Communicator& parent, std::vector<int> ranks)
     : parent_(parent), ranks_(std::move(ranks)) {
   rank_ = static_cast<int>(std::find(ranks_.begin(), ranks_.end(), parent.rank()) - ranks_.begin());
+  world_rank_ = parent.ranks()[static_cast<std::size_t>(parent.rank())].world_rank;
 }
 
 void SplitBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline) {
@@ -74,7 +73,10 @@ void SplitBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void*
 
 // A group inherits the options, but not what belongs to one communicator alone.
 std::optional<Communicator> Communicator::split(int color, int key) {
-  std::vector<int> ranks = group_of(*this, color, key);
+  const Choice mine{color, key};
+  std::vector<Choice> all(static_cast<std::size_t>(size()));
+  gather_for_split(&mine, all.data(), sizeof mine);
+  std::vector<int> ranks = group_of(all, color);
   if (ranks.empty()) return std::nullopt;
   SplitBootstrap bootstrap(*this, std::move(ranks));
   Options inherited = options();

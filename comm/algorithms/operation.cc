@@ -13,7 +13,7 @@ void add(std::string& sentence, const std::string& part) {
 
 // " (f32 × 1048576, sum)"; a barrier has none.
 std::string details(const Operation& what) {
-  if (what.kind == Kind::barrier) return "";
+  if (what.kind == Kind::barrier || is_of_split(what)) return "";
   const auto count = static_cast<unsigned long long>(what.count);
   std::string words = text(" (%s × %llu", name_of(what.dtype), count);
   if (has_reduction(what.kind)) words += text(", %s", name_of(what.reduction));
@@ -27,17 +27,16 @@ std::string details(const Operation& what) {
 
 }  // namespace
 
-std::string describe(const Operation& what) { return name_of(what.kind) + details(what); }
+std::string describe(const Operation& what) { return name_of(what) + details(what); }
 
 std::string describe(std::uint64_t number, const Operation& what) {
   const auto n = static_cast<unsigned long long>(number);
-  return text("%s #%llu", name_of(what.kind), n) + details(what);
+  return text("%s #%llu", name_of(what), n) + details(what);
 }
 
 std::string difference(const Operation& here, const Operation& there) {
-  if (here.kind != there.kind)
-    return text("the operation differs: %s here, %s there", name_of(here.kind),
-                name_of(there.kind));
+  if (here.kind != there.kind || is_of_split(here) != is_of_split(there))
+    return text("the operation differs: %s here, %s there", name_of(here), name_of(there));
   std::string sentence;
   if (here.count != there.count)
     add(sentence, text("the count differs: %llu here, %llu there",

@@ -113,12 +113,21 @@ struct Operation {
   DType dtype = DType::u8;
   Reduction reduction = Reduction::sum;  // where the operation reduces
   // The root, where there is one; send_recv: the sender; all_reduce in groups (hierarchical.h): the
-  // ranks of a group.
+  // ranks of a group; all_gather: kOfSplit if a split makes it.
   std::int32_t root = 0;
   std::uint64_t count = 0;   // elements, of what the operation's traits say
   std::uint32_t layout = 0;  // where the ranks' counts differ: layout_of them
   bool on_device = false;    // carried out on the ranks' devices
 };
+
+// An all_gather that a split makes is another call than the caller's own, and has another name.
+inline constexpr std::int32_t kOfSplit = -1;
+constexpr bool is_of_split(const Operation& what) {
+  return what.kind == Kind::all_gather && what.root == kOfSplit;
+}
+constexpr const char* name_of(const Operation& what) {
+  return is_of_split(what) ? "split" : name_of(what.kind);
+}
 
 constexpr bool has_reduction(Kind kind) { return traits(kind).reduces; }
 // A collective in which one rank is another than the rest.

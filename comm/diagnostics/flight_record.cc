@@ -59,7 +59,7 @@ const char* process_of(const Peers& peers, int rank) {
 
 // Of a message each end has its own word for it.
 std::string kind_of(const Call& call, int rank) {
-  if (call.what.kind != Kind::send_recv) return name_of(call.what.kind);
+  if (call.what.kind != Kind::send_recv) return name_of(call.what);
   return call.what.root == rank ? "send" : "recv";
 }
 

@@ -29,16 +29,17 @@ void CallContext::enter(const Call& call) {
 }
 
 std::string CallContext::here() const {
-  return text("rank %d, in %s", peers_.rank(), describe(call_.number, call_.what).c_str());
+  return text("%s, in %s", peers_.name(peers_.rank()).c_str(),
+              describe(call_.number, call_.what).c_str());
 }
 
 void CallContext::check_flag(const ReceiveEnd& end, int from_rank, std::uint32_t wanted,
                              Where where) const {
   if (end.overtaken())
     throw_error(Fault::protocol,
-                "%s, %s: a flag from rank %d is out of sequence; its slots were overwritten before "
+                "%s, %s: a flag from %s is out of sequence; its slots were overwritten before "
                 "they were read",
-                here().c_str(), where().c_str(), from_rank);
+                here().c_str(), where().c_str(), peers_.name(from_rank).c_str());
   if (end.flag().fingerprint == wanted) [[likely]]
     return;
   throw_mismatched_message(from_rank, end.flag().fingerprint, where);

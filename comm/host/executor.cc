@@ -73,8 +73,9 @@ Half HostExecutor::wait_for_half(StepState state, const Out& out, const In& in) 
 
 std::string HostExecutor::for_what(StepState state, const Out& out, const In& in) const {
   if (awaited_half(state) == Half::receive)
-    return text(" for %s from rank %d", name_of(in.piece).c_str(), in.rank);
-  return text(" for rank %d to make room for %s", out.rank, name_of(out.piece).c_str());
+    return text(" for %s from %s", name_of(in.piece).c_str(), peers_.name(in.rank).c_str());
+  return text(" for %s to make room for %s", peers_.name(out.rank).c_str(),
+              name_of(out.piece).c_str());
 }
 
 // Where the outgoing piece is, and how long.
@@ -147,7 +148,7 @@ void HostExecutor::take(const Out& out, const In& in, Combine combine, bool sent
 // An allocation's first zero-copy message is waited for: its owner is asked for the memory.
 const std::byte* HostExecutor::message_of(const ReceiveEnd& end, int from_rank, std::size_t bytes) {
   const auto where = [&] {
-    return at_step() + text(" for memory that rank %d exposes", from_rank);
+    return at_step() + " for memory that " + peers_.name(from_rank) + " exposes";
   };
   const std::byte* message = waiter_.call().read(end, bytes, where);
   if (message == nullptr) [[unlikely]]
@@ -258,7 +259,8 @@ void HostExecutor::wait_reads_of(std::optional<SendEnd>& end, int rank) {
   if (!end || !end->has_exposed()) return;
   waiter_.wait(
       rank, [&] { return end->exposed_is_read(); },
-      [&] { return text("waiting for rank %d to read what this rank exposes", rank); }, UINT64_MAX);
+      [&] { return "waiting for " + peers_.name(rank) + " to read what this rank exposes"; },
+      UINT64_MAX);
 }
 
 void HostExecutor::check_flag(const ReceiveEnd& end, int from_rank) {

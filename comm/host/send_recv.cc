@@ -9,6 +9,19 @@
 
 namespace ringside {
 
+namespace {
+
+// Messages of a batch are under way together, so what one receives no other may have a part of.
+bool overlap(const Message& a, const Message& b) {
+  const auto begin = [](const Message& it) {
+    return reinterpret_cast<std::uintptr_t>(it.buffer());
+  };
+  const auto end = [&](const Message& it) { return begin(it) + it.count * bytes_of(it.dtype); };
+  return a.count > 0 && b.count > 0 && begin(a) < end(b) && begin(b) < end(a);
+}
+
+}  // namespace
+
 const Message& checked(const Ring& self, const Message& it) {
   const Kind kind = Kind::send_recv;
   check_buffer(self, kind, it.buffer(), it.count, it.dtype);
@@ -21,6 +34,13 @@ const Message& checked(const Ring& self, const Message& it) {
 
 const std::vector<Message>& checked(const Ring& self, const std::vector<Message>& messages) {
   for (const Message& it : messages) checked(self, it);
+  for (const Message& it : messages)
+    for (const Message& other : messages)
+      if (!it.is_send && &it != &other && overlap(it, other))
+        refuse(self, Kind::send_recv,
+               text("what comes from rank %d would be written over the buffer of the message %s "
+                    "rank %d",
+                    it.peer, other.is_send ? "to" : "from", other.peer));
   return messages;
 }
 
@@ -69,7 +89,7 @@ void MessageBatch::wait_reads() {
     waiter_.call().enter(it.call);
     waiter_.wait(
         peer, [&] { return end.exposed_is_read(); },
-        [&] { return text("waiting for rank %d to read what this rank exposes", peer); });
+        [&] { return "waiting for " + peers_.name(peer) + " to read what this rank exposes"; });
   }
 }
 
@@ -137,9 +157,9 @@ const Transfer* MessageBatch::first_unfinished() const {
 }
 
 std::string MessageBatch::where(const Transfer& transfer) const {
-  return text(transfer.message.is_send ? "waiting for rank %d to make room for slice %zu of %zu"
-                                       : "waiting for rank %d to send slice %zu of %zu",
-              transfer.message.peer, transfer.done + 1, transfer.slices);
+  return text(transfer.message.is_send ? "waiting for %s to make room for slice %zu of %zu"
+                                       : "waiting for %s to send slice %zu of %zu",
+              peers_.name(transfer.message.peer).c_str(), transfer.done + 1, transfer.slices);
 }
 
 }  // namespace ringside

@@ -124,7 +124,7 @@ void Waiter::drive_until_sent() {
     if (peer != peers_.rank())
       wait(
           peer, [&] { return peers_.all_sent_to(peer) || left(peer); },
-          [&] { return text("waiting for rank %d to take what is on its way to it", peer); },
+          [&] { return "waiting for " + peers_.name(peer) + " to take what is on its way to it"; },
           UINT64_MAX);
 }
 

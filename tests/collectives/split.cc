@@ -228,7 +228,41 @@ RINGSIDE_TEST(split, splitting_is_a_call_that_all_must_make) {
       comm.split(0, 0);
   });
   check_all_broken(t, endings, Fault::mismatch, "the ranks are doing different things");
-  for (const Ending& ending : endings.first) CHECK(ending.seconds < 5);
+  for (const Ending& ending : endings.first)
+    CHECK(ending.seconds < 5 && contains(ending.sentence, "split #1"));
+}
+
+// Not even for the very call that it makes by itself.
+RINGSIDE_TEST(split, is_no_all_gather) {
+  const Endings endings = endings_of(2, test_options(), [&](Communicator& comm) {
+    std::vector<std::uint8_t> bytes(16);
+    if (comm.rank() == 1)
+      comm.all_gather(bytes.data(), bytes.data() + 8, 8, DType::u8);
+    else
+      comm.split(0, 0);
+  });
+  check_fault(t, endings.first[0], Fault::mismatch, {"split here, all_gather there"});
+  check_fault(t, endings.first[1], Fault::mismatch, {"all_gather here, split there"});
+}
+
+// A rank has a number in its group and one in the world, by which the program's user knows it.
+RINGSIDE_TEST(split, errors_in_a_group_say_both_numbers) {
+  std::barrier together(4);
+  on_ranks(4, test_options(), [&](Communicator& comm) {
+    const int me = comm.rank();
+    std::optional<Communicator> reversed = comm.split(0, -me);      // 3, 2, 1, 0
+    std::optional<Communicator> pair = reversed->split(me % 2, 0);  // 2, 0 and 3, 1
+    CHECK_EQ(pair->ranks()[1].world_rank, me % 2);
+    if (me == 0) pair.reset();
+    if (me == 1) pair->abort("a reason");
+    if (me == 2)
+      check_fault(t, ending_of([&] { pair->barrier(); }), Fault::left,
+                  {"rank 0 (world rank 2), in barrier", "rank 1 (world rank 0, pid "});
+    if (me == 3)
+      check_fault(t, ending_of([&] { pair->barrier(); }), Fault::aborted,
+                  {"rank 0 (world rank 3), in barrier", "rank 1 (world rank 1) has aborted"});
+    together.arrive_and_wait();
+  });
 }
 
 // One rank calls in the wrong group, a grid's row in the place of its column. No message of it is

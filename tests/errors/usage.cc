@@ -81,6 +81,25 @@ void make_every_mistake(Context& t, Communicator& comm) {
   refused("no type", [&] { comm.reduce_scatter_v(a.data(), b.data(), none, DType(99), kSum); });
 }
 
+// Messages of a batch are under way together: what comes in may go nowhere that another one uses.
+void make_every_overlap(Context& t, Communicator& comm) {
+  std::vector<float> a(64);
+  const int me = comm.rank(), other = (me + 1) % comm.size(), third = (me + 2) % comm.size();
+  const auto refused = [&](const std::vector<Message>& batch) {
+    const Ending ending = ending_of([&] { comm.exchange(batch); });
+    check_fault(t, ending, Fault::usage, {"would be written over", text("rank %d: ", me)});
+  };
+  const Message in = Message::from(other, a.data(), 4, kF32);
+  refused({Message::to(other, a.data() + 3, 4, kF32), in});
+  refused({in, Message::to(other, a.data(), 1, kF32)});
+  refused({in, Message::from(third, a.data() + 1, 9, kF32)});
+  refused({in, in});
+  // Several may go out from one buffer, and what is empty is nowhere.
+  comm.exchange({Message::to(other, a.data(), 4, kF32), Message::to(third, a.data(), 3, kF32),
+                 Message::from(third, a.data() + 4, 4, kF32),
+                 Message::from(other, a.data() + 8, 3, kF32)});
+}
+
 }  // namespace
 
 RINGSIDE_TEST(errors, usage_errors_name_the_rank_and_leave_the_communicator_intact) {
@@ -93,6 +112,7 @@ RINGSIDE_TEST(errors, usage_errors_name_the_rank_and_leave_the_communicator_inta
       std::int32_t sum = 0;
       comm.all_reduce(&one, &sum, 1, DType::i32, Reduction::sum);
       CHECK_EQ(sum, 3);
+      make_every_overlap(t, comm);
     }
     comm.barrier();
   });
