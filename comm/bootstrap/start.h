@@ -19,7 +19,10 @@ namespace ringside {
 enum class Launcher { none, environment, mpi };
 
 // Who started this process, judged by the environment alone: finding out starts nothing.
-// RANK and WORLD_SIZE go first; tools/launch hides an outer mpirun from its ranks.
+// RINGSIDE_BOOTSTRAP (mpi, tcp or alone) decides where it is set. Without it, RANK and WORLD_SIZE go
+// first, if mpirun's variables say the same; tools/launch hides an outer mpirun from its ranks.
+// Throws Error{usage} with all that was found, and how to choose, where a launcher says too little
+// or two contradict each other.
 Launcher launcher();
 
 // That this process may open as many files as a rank of so many needs at the start: rank 0 has a
@@ -29,8 +32,8 @@ void check_open_files(int ranks);
 
 // Collective: returns when all ranks are there; waits at most RINGSIDE_TIMEOUT seconds (tcp), and
 // ends with Error{interrupted} once `interrupted`, if given, is not 0 (Options::interrupted).
-// Throws what TcpBootstrap::start, check_open_files and MpiBootstrap::start throw, and Error{usage}
-// if mpirun started several ranks and MPI knows of one.
+// Throws what launcher(), TcpBootstrap::start, check_open_files and MpiBootstrap::start throw, and
+// Error{usage} if mpirun started several ranks and MPI knows of one.
 std::unique_ptr<Bootstrap> start_bootstrap(const std::atomic<int>* interrupted = nullptr);
 
 }  // namespace ringside

@@ -59,9 +59,6 @@ struct TcpOptions {
   void check() const;
 };
 
-// Whether RANK and WORLD_SIZE are set, whatever they say.
-bool started_by_environment();
-
 class TcpBootstrap : public Bootstrap {
  public:
   // Collective: returns when all ranks are there. Rank 0 may come last. Throws Error{usage, system,

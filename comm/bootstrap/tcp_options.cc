@@ -96,10 +96,6 @@ std::optional<Secret> secret_from_environment() {
 
 }  // namespace
 
-bool started_by_environment() {
-  return std::getenv("RANK") != nullptr && std::getenv("WORLD_SIZE") != nullptr;
-}
-
 TcpOptions TcpOptions::from_environment() {
   TcpOptions options;
   options.size = number_in("WORLD_SIZE", 1, kMostTcpRanks);

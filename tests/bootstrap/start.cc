@@ -18,8 +18,9 @@ using namespace test;
 // env -u of all that a launcher around these tests may have set.
 Words unlaunched(const Words& argv) {
   Words all = {"env"};
-  for (const char* variable :
-       {"RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMIX_RANK"})
+  for (const char* variable : {"RINGSIDE_BOOTSTRAP", "RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_RANK",
+                               "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "PMIX_RANK",
+                               "SLURM_PROCID", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"})
     all.insert(all.end(), {"-u", variable});
   return with(all, argv);
 }
@@ -51,6 +52,75 @@ RINGSIDE_TEST(bootstrap_any, half_an_environment_is_refused) {
   const RunResult result = run(unlaunched({"env", "RANK=0", "WORLD_SIZE=2", program()}));
   CHECK_EQ(result.exit_code, 1);
   CHECK_MSG(says(result, "MASTER_ADDR is not set"), "%s", result.err.c_str());
+}
+
+// Everything that would be a silent world of one. Tools refuse it too, with status 2.
+RINGSIDE_TEST(bootstrap_any, what_launchers_leave_open_is_refused) {
+  const struct {
+    Words environment;
+    const char* found;
+  } cases[] = {
+      {{"WORLD_SIZE=2"}, "WORLD_SIZE=2 is set, but RANK is not"},
+      {{"WORLD_SIZE=1"}, "WORLD_SIZE=1 is set, but RANK is not"},
+      {{"RANK=0"}, "RANK=0 is set, but WORLD_SIZE is not"},
+      {{"RANK=1", "OMPI_COMM_WORLD_SIZE=2"}, "RANK=1 is set, but WORLD_SIZE is not"},
+      {{"RANK=0", "WORLD_SIZE=1", "OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2"},
+       "RANK=0 WORLD_SIZE=1, but OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2"},
+      {{"RANK=0", "WORLD_SIZE=2", "PMI_RANK=0", "PMI_SIZE=3"}, "PMI_RANK=0 PMI_SIZE=3"},
+      {{"RANK=0", "WORLD_SIZE=2", "PMIX_RANK=1"}, "RANK=0 WORLD_SIZE=2, but PMIX_RANK=1"},
+      {{"SLURM_NTASKS=2"}, "Slurm says SLURM_NTASKS=2"},
+      {{"SLURM_PROCID=1", "SLURM_NTASKS=2", "SLURM_STEP_NUM_TASKS=2"}, "SLURM_PROCID=1"},
+      {{"RINGSIDE_BOOTSTRAP=ucx"}, "RINGSIDE_BOOTSTRAP=ucx makes no sense"},
+      {{"RINGSIDE_BOOTSTRAP="}, "RINGSIDE_BOOTSTRAP= makes no sense"},
+  };
+  for (const auto& it : cases)
+    for (const Words& command :
+         {Words{program()}, {test::tool_path("ring_allreduce"), "-e", "8"}}) {
+      const RunResult result = run(unlaunched(with(with({"env"}, it.environment), command)));
+      CHECK_EQ(result.exit_code, command.size() == 1 ? 1 : 2);
+      CHECK_MSG(says(result, it.found) && says(result, "RINGSIDE_BOOTSTRAP chooses: tcp"), "%s%s",
+                result.out.c_str(), result.err.c_str());
+    }
+}
+
+// The negative control of the above: what is clear, or has been made so, goes on.
+RINGSIDE_TEST(bootstrap_any, what_is_clear_or_chosen_is_taken) {
+  const Words tcp = {"RANK=0", "WORLD_SIZE=1", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=29517"};
+  const Words other = {"OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2"};
+  const struct {
+    Words environment;
+    const char* bootstrap;
+  } cases[] = {
+      {with(tcp, {"PMIX_RANK=0"}), "tcp"},
+      {with(tcp, {"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=1", "SLURM_NTASKS=4"}), "tcp"},
+      {with(with(tcp, other), {"RINGSIDE_BOOTSTRAP=tcp"}), "tcp"},
+      {with(with(tcp, other), {"RINGSIDE_BOOTSTRAP=alone"}), "alone"},
+      {{"SLURM_NTASKS=2", "RINGSIDE_BOOTSTRAP=alone"}, "alone"},
+      {{"WORLD_SIZE=2", "RINGSIDE_BOOTSTRAP=alone"}, "alone"},
+      {{"SLURM_NTASKS=1", "SLURM_PROCID=0"}, "alone"},
+  };
+  for (const auto& it : cases) {
+    const RunResult result = run(unlaunched(with(with({"env"}, it.environment), {program()})));
+    CHECK_MSG(result.exit_code == 0 &&
+                  says(result, text("rank 0 of 1, bootstrap %s: sum 1\n", it.bootstrap)),
+              "%s: %s%s", it.bootstrap, result.out.c_str(), result.err.c_str());
+  }
+}
+
+RINGSIDE_TEST(bootstrap_any, a_launcher_inside_another_is_refused_or_hidden) {
+  if (!test::have_mpi()) SKIP("there is no MPI, or no mpirun, here");
+  const Words launch = {test::program_path("tools/launch"), "-n", "2"};
+  const Words mpirun_pod = with({"env", "RANK=0", "WORLD_SIZE=1"}, test::mpirun_argv(2));
+  for (const Words& argv : {with(launch, test::mpirun_argv(2)), mpirun_pod}) {
+    const RunResult result = run(unlaunched(with(argv, {program()})), {.timeout_s = 30});
+    CHECK_MSG(result.exit_code != 0 && says(result, "two launchers contradict each other"), "%s%s",
+              result.out.c_str(), result.err.c_str());
+    CHECK(!says(result, "of 1, bootstrap"));
+  }
+  const RunResult hidden = run(unlaunched(with(
+      with({"env", "RINGSIDE_BOOTSTRAP=mpi"}, with(test::mpirun_argv(1), launch)), {program()})));
+  CHECK_MSG(hidden.exit_code == 0 && says(hidden, "rank 1 of 2, bootstrap tcp: sum 3\n"), "%s%s",
+            hidden.out.c_str(), hidden.err.c_str());
 }
 
 // The mpiexec of another MPI: its variables are there, and this MPI knows nothing of them.

@@ -199,12 +199,6 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, variables_are_read_strictly) {
   check_fault(t, environment_with("RANK", "4"), Fault::usage, {"RANK=4 with WORLD_SIZE=4"});
   check_fault(t, environment_with("WORLD_SIZE", "0"), Fault::usage, {"WORLD_SIZE=0"});
   check_fault(t, environment_with("MASTER_PORT", "65536"), Fault::usage, {"MASTER_PORT=65536"});
-  {
-    const Environment only_one(Environment::Variables{{"RANK", "1"}, {"WORLD_SIZE", std::nullopt}});
-    CHECK(!started_by_environment());
-  }
-  const Environment environment(kRight);
-  CHECK(started_by_environment());
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_secret_comes_by_variable_or_private_file) {

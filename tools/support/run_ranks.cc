@@ -119,17 +119,27 @@ int run_process(const char* tool, const std::function<int(Bootstrap&)>& body) {
   return status;
 }
 
+// Nothing where the environment says no clear word: then each process speaks for itself.
+std::optional<Launcher> launcher_if_clear() {
+  try {
+    return launcher();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 // A rank that needs nobody else for what it prints does not wait for them either: RANK may come
 // from a job script, and somebody just asks for --help.
 bool another_rank_speaks() {
   const char* rank = std::getenv("RANK");
-  return launcher() == Launcher::environment && std::strcmp(rank, "0") != 0;
+  return launcher_if_clear() == Launcher::environment && rank != nullptr &&
+         std::strcmp(rank, "0") != 0;
 }
 
 // Under mpirun only MPI knows who is rank 0. Nothing, if no launcher or another one started this
 // process, or if MPI cannot be asked because this build is without it: then each process speaks.
 std::optional<int> ask_mpi(const char* tool, const std::function<int(Bootstrap&)>& body) {
-  if (launcher() != Launcher::mpi) return std::nullopt;
+  if (launcher_if_clear() != Launcher::mpi) return std::nullopt;
   try {
     return run_process(tool, body);
   } catch (const Error&) {
@@ -175,13 +185,13 @@ int run_guarded(const char* tool, int rank, const std::function<int()>& body) {
 
 int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)>& body) {
   listen_to_signals();
-  if (threads > 0 && launcher() != Launcher::none)
-    return refuse(
-        tool,
-        "--threads (or -t, -g) makes ranks of threads, but the launcher has made ranks of "
-        "processes already; leave one of them out");
   int status = 1;
   try {
+    if (threads > 0 && launcher() != Launcher::none)
+      return refuse(
+          tool,
+          "--threads (or -t, -g) makes ranks of threads, but the launcher has made ranks of "
+          "processes already; leave one of them out");
     status = check_written(tool, run_somehow(tool, threads, body));
   } catch (const Error& error) {
     if (!ends_a_pipeline(error)) complain(tool, error.what());
@@ -191,7 +201,7 @@ int run_ranks(const char* tool, int threads, const std::function<int(Bootstrap&)
   }
   // A shell looks at the signal, mpirun at the status.
   const bool of_the_signal = stopped_by != 0 && (status == 0 || status == 128 + stopped_by);
-  if (of_the_signal && launcher() != Launcher::mpi) die_by_signal(stopped_by);
+  if (of_the_signal && launcher_if_clear() != Launcher::mpi) die_by_signal(stopped_by);
   return status;
 }
 
