@@ -26,9 +26,9 @@ constexpr milliseconds kSilentAfter = kAnswersWithin * 3 / 4;
 
 }  // namespace
 
-SocketControl::SocketControl(int rank, std::vector<UniqueFd> connections, const StatusPage& own,
+SocketControl::SocketControl(std::vector<UniqueFd> connections, const StatusPage& own,
                              OnAlarm on_alarm)
-    : rank_(rank), own_(own), on_alarm_(std::move(on_alarm)) {
+    : own_(own), on_alarm_(std::move(on_alarm)) {
   for (UniqueFd& connection : connections) {
     auto peer = std::make_unique<Peer>();
     peer->link = ControlLink(std::move(connection));

@@ -48,8 +48,7 @@ class SocketControl : public Control {
 
   // `connections`: by rank, from connect_mesh. `own`: this rank's status page; it outlives this
   // object. Throws Error{system}.
-  SocketControl(int rank, std::vector<UniqueFd> connections, const StatusPage& own,
-                OnAlarm on_alarm);
+  SocketControl(std::vector<UniqueFd> connections, const StatusPage& own, OnAlarm on_alarm);
   // Says farewell, and waits at most kFarewell for the peers to receive it.
   ~SocketControl() override;
 
@@ -86,7 +85,6 @@ class SocketControl : public Control {
   void report_to_all(bool farewell);
   void part();
 
-  const int rank_;
   const StatusPage& own_;
   const OnAlarm on_alarm_;
   std::vector<std::unique_ptr<Peer>> peers_;  // by rank; this rank's own has no connection

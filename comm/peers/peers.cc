@@ -137,8 +137,7 @@ void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, co
     home_->cell(WindowLayout::kAlarmCell).release({static_cast<std::uint32_t>(origin) + 1, 1});
   };
   control_ = std::make_unique<SocketControl>(
-      rank_, connect_mesh(rank_, std::move(listener), addresses, secret, stop), *status_page_,
-      on_alarm);
+      connect_mesh(rank_, std::move(listener), addresses, secret, stop), *status_page_, on_alarm);
 }
 
 void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {

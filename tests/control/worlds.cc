@@ -132,10 +132,9 @@ SocketWorld::SocketWorld(Victim victim, const ControlUnderTest::Wrap& wrap) {
     const auto on_alarm = [this, rank](int origin) {
       alarms_[index(rank)].release({static_cast<std::uint32_t>(origin) + 1, 1});
     };
-    controls_[index(rank)] =
-        wrapped(std::make_unique<SocketControl>(rank, std::move(links[index(rank)]),
-                                                status_page(rank), on_alarm),
-                rank, wrap);
+    controls_[index(rank)] = wrapped(
+        std::make_unique<SocketControl>(std::move(links[index(rank)]), status_page(rank), on_alarm),
+        rank, wrap);
   }
 }
 

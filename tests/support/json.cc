@@ -83,7 +83,7 @@ class Reader {
       if (it.find(key) != nullptr) refuse("a name that was there already");
       skip_space();
       if (!take(':')) refuse("a colon is missing");
-      it.members.emplace_back(key, any(depth + 1));
+      it.members.push_back({key, any(depth + 1)});
       skip_space();
     } while (take(','));
     if (!take('}')) refuse("a comma or } is missing");

@@ -198,7 +198,9 @@ RINGSIDE_TEST(trace, a_two_shot_has_its_primitives_in_each_slice) {
   check_sound(t, it, kRanks);
   for (const auto& [rank, track] : it.ranks) {
     CHECK_EQ(track.all("call").at(0)->args.at("algorithm").words, "two-shot");
-    const auto steps = [&](const std::string& name) { return track.all("step", name).size(); };
+    const auto steps = [&track = track](const std::string& name) {
+      return track.all("step", name).size();
+    };
     const int own = rank, right = (rank + 1) % 3, left = (rank + 2) % 3;
     CHECK_EQ(steps(text("step 1: send chunk %d", right)), 2u);
     CHECK_EQ(steps(text("step 2: send chunk %d", left)), 2u);
@@ -229,7 +231,7 @@ RINGSIDE_TEST(trace, a_one_shot_has_its_own_primitives) {
   check_sound(t, it, kRanks);
   for (const auto& [rank, track] : it.ranks) {
     CHECK_EQ(track.all("call").at(0)->args.at("algorithm").words, "one-shot");
-    const auto step = [&](int number, const char* what, int peer) {
+    const auto step = [rank = rank, &track = track](int number, const char* what, int peer) {
       const std::string name = text("step %d: %s rank %d", number, what, (rank + peer) % 3);
       return track.all("step", name).size();
     };

@@ -158,13 +158,13 @@ std::vector<double> slopes(Machine machine, double Machine::*time,
 // linear in the times, which they nearly are. Within a step one time after the other takes the
 // value that is best while the others stand still, over and over, until they all stand still.
 Machine calibrated(Machine machine, const std::vector<Measured>& calls) {
-  constexpr int kSteps = 8, kRounds = 2000;
+  constexpr int kSteps = 8, kSweeps = 2000;
   for (double Machine::*time : kTimes) machine.*time = 0;
   for (int step = 0; step < kSteps; ++step) {
     std::vector<double> off = residuals(machine, calls);
     std::vector<std::vector<double>> columns;
     for (double Machine::*time : kTimes) columns.push_back(slopes(machine, time, calls));
-    for (std::size_t i = 0; i < kRounds * columns.size(); ++i) {
+    for (std::size_t i = 0; i < kSweeps * columns.size(); ++i) {
       const std::vector<double>& column = columns[i % columns.size()];
       double& time = machine.*kTimes[i % columns.size()];
       const double length = sum_of_products(column, column);
