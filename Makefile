@@ -7,6 +7,7 @@
 #   TEST_ARGS='...'          arguments for the test runner, e.g. --filter='ring*/*'
 #   WERROR=1                 warnings are errors
 #   CXX=clang++              another compiler; all is built anew
+#   CPPFLAGS= CXXFLAGS= LDFLAGS=   as everywhere
 #   PREFIX=/usr/local        where `make install` puts things, and DESTDIR= before it for packagers
 
 NINJA ?= ninja

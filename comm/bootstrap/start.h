@@ -19,8 +19,8 @@ namespace ringside {
 enum class Launcher { none, environment, mpi };
 
 // Who started this process, judged by the environment alone: finding out starts nothing.
-// RINGSIDE_BOOTSTRAP (mpi, tcp or alone) decides where it is set. Without it, RANK and WORLD_SIZE go
-// first, if mpirun's variables say the same; tools/launch hides an outer mpirun from its ranks.
+// RINGSIDE_BOOTSTRAP (mpi, tcp or alone) decides where it is set. Without it, RANK and WORLD_SIZE
+// go first, if mpirun's variables say the same; tools/launch hides an outer mpirun from its ranks.
 // Throws Error{usage} with all that was found, and how to choose, where a launcher says too little
 // or two contradict each other.
 Launcher launcher();

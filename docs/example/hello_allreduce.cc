@@ -1,8 +1,8 @@
 // The first program with ringside: every rank brings a number, and every rank gets the sum.
 #include <cstdio>
 
-#include "comm/bootstrap/start.h"
-#include "comm/communicator.h"
+#include <ringside/bootstrap/start.h>
+#include <ringside/communicator.h>
 
 int main() try {
   // Who am I, and who else is there? From whoever started us; alone, if nobody did.

@@ -102,16 +102,16 @@ RINGSIDE_TEST(install, the_example_builds_and_runs_with_either_library) {
     check_hello(t, run(with(test::mpirun_argv(2), {place.example()})), 2);
   }
   // To see that the check can fail: with one header missing from the set there is no program.
-  fs::remove(place.prefix() / "include/ringside/comm/work.h");
+  fs::remove(place.prefix() / "include/ringside/work.h");
   const RunResult broken = place.build_example("ringside");
-  CHECK(!broken.ok() && contains(broken.err, "comm/work.h"));
+  CHECK(!broken.ok() && contains(broken.err, "ringside/work.h"));
 }
 
 RINGSIDE_TEST(install, headers_need_nothing_but_each_other) {
   require_release();
   const Place place;
   check_ends(t, place.make("install", place.prefix()), 0, 20);
-  const fs::path include = place.prefix() / "include/ringside";
+  const fs::path include = place.prefix() / "include";
   std::string program;
   for (const std::string& header : contents(include)) {
     if (!header.ends_with(".h")) continue;
@@ -121,14 +121,83 @@ RINGSIDE_TEST(install, headers_need_nothing_but_each_other) {
       CHECK_MSG(!contains(words, foreign), "%s needs what not everybody has", header.c_str());
     CHECK_MSG(!contains(words, "RINGSIDE_HAVE_"), "%s depends on how it was built", header.c_str());
   }
-  check_has(t, program, {"comm/communicator.h", "comm/version.h"});
-  CHECK_MSG(!contains(program, "comm/peers/peers.h"), "what is private was installed");
+  check_has(t, program, {"ringside/communicator.h", "ringside/version.h"});
+  CHECK_MSG(!contains(program, "peers/peers.h"), "what is private was installed");
   std::ofstream(place.folder() / "all.cc") << program << "int main() {}\n";
   const RunResult compiled =
       run({"sh", "-c",
            "${CXX:-c++} -std=c++20 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I\"$0\" \"$1\"",
            include.string(), (place.folder() / "all.cc").string()});
   CHECK_MSG(compiled.ok(), "%s", compiled.err.c_str());
+}
+
+// A program may have files of the same names, in rooms of the same names; and a compiler that is
+// told of an older C++ says what is wrong first.
+RINGSIDE_TEST(install, headers_leave_a_programs_own_alone) {
+  require_release();
+  const Place place;
+  check_ends(t, place.make("install", place.prefix()), 0, 20);
+  for (const char* room : {"comm", "kernels"}) {
+    fs::create_directories(place.folder() / room);
+    for (const char* name : {"error.h", "dtype.h", "options.h"})
+      std::ofstream(place.folder() / room / name) << "#error not meant\n";
+  }
+  std::ofstream(place.folder() / "own.cc") << "#include <ringside/communicator.h>\nint main() {}\n";
+  const auto compiled = [&](const std::string& standard) {
+    return run({"sh", "-c",
+                "${CXX:-c++} -std=" + standard + " -fsyntax-only -I\"$0\" -I\"$1\" \"$2\"",
+                place.folder().string(), (place.prefix() / "include").string(),
+                (place.folder() / "own.cc").string()});
+  };
+  const RunResult today = compiled("c++20");
+  CHECK_MSG(today.ok(), "%s", today.err.c_str());
+  const RunResult older = compiled("c++17");
+  const std::size_t first = older.err.find("error:");
+  CHECK(!older.ok() && first != std::string::npos);
+  CHECK_MSG(contains(lines_of(older.err.substr(first))[0], "ringside needs C++20"), "%s",
+            older.err.c_str());
+}
+
+RINGSIDE_TEST(install, cmake_finds_it_in_four_ways) {
+  require_release();
+  if (!have_program("cmake") || !have_program("pkg-config")) SKIP("there is no cmake here");
+  const Place place;
+  check_ends(t, place.make("install", place.prefix()), 0, 20);
+  const fs::path source = place.folder() / "cmake", binary = place.folder() / "binary";
+  fs::create_directories(source);
+  fs::copy(root() / "docs/example/hello_allreduce.cc", source);
+  std::ofstream(source / "CMakeLists.txt") << R"(cmake_minimum_required(VERSION 3.16)
+project(hello CXX)
+find_package(ringside 0.1 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(shared REQUIRED IMPORTED_TARGET ringside)
+pkg_check_modules(static REQUIRED IMPORTED_TARGET ringside-static)
+foreach(target ringside::ringside ringside::static PkgConfig::shared PkgConfig::static)
+  string(REPLACE "::" "_" name ${target})
+  add_executable(${name} hello_allreduce.cc)
+  target_compile_features(${name} PRIVATE cxx_std_20)
+  target_link_libraries(${name} ${target})
+endforeach()
+)";
+  const RunResult built =
+      run({"env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL",
+           "PKG_CONFIG_PATH=" + (place.prefix() / "lib/pkgconfig").string(),
+           "CMAKE_PREFIX_PATH=" + place.prefix().string(), "sh", "-c",
+           "cmake -S \"$0\" -B \"$1\" && cmake --build \"$1\"", source.string(), binary.string()});
+  REQUIRE(built.ok());
+  for (const std::string name :
+       {"ringside_ringside", "ringside_static", "PkgConfig_shared", "PkgConfig_static"}) {
+    const std::string program = (binary / name).string();
+    check_hello(t, run({program}), 1);
+    CHECK_EQ(contains(run({"ldd", program}).out, "libringside.so"),
+             name == "ringside_ringside" || name == "PkgConfig_shared");
+  }
+  // To see that the version counts: another one is not found.
+  std::ofstream(source / "CMakeLists.txt") << "cmake_minimum_required(VERSION 3.16)\nproject(hello "
+                                              "CXX)\nfind_package(ringside 0.2 REQUIRED)\n";
+  const RunResult other = run({"env", "CMAKE_PREFIX_PATH=" + place.prefix().string(), "cmake", "-S",
+                               source.string(), "-B", binary.string()});
+  CHECK(!other.ok() && contains(other.err, "version: 0.1"));
 }
 
 RINGSIDE_TEST(install, uninstall_takes_away_exactly_what_was_put) {
@@ -142,15 +211,15 @@ RINGSIDE_TEST(install, uninstall_takes_away_exactly_what_was_put) {
   for (const auto& [path, mode] : {std::pair{"bin/ringside-launch", 0755u},
                                    {"bin/ringside-flight", 0755u},
                                    {"lib/libringside.a", 0644u},
-                                   {"include/ringside/comm/communicator.h", 0644u},
-                                   {"include/ringside/comm", 0755u}}) {
+                                   {"include/ringside/communicator.h", 0644u},
+                                   {"include/ringside/bootstrap", 0755u}}) {
     CHECK_EQ(::stat((prefix / path).c_str(), &status), 0);
     CHECK_EQ(status.st_mode & 07777u, mode);
   }
   // Of a file that an older version had put there, the second install leaves nothing.
   std::ofstream(prefix / "share/ringside/installed", std::ios::app)
-      << "file include/ringside/comm/old.h\n";
-  std::ofstream(prefix / "include/ringside/comm/old.h") << "// gone since\n";
+      << "file include/ringside/old.h\n";
+  std::ofstream(prefix / "include/ringside/old.h") << "// gone since\n";
   check_ends(t, place.make("install", prefix), 0, 20);
   CHECK(contents(prefix) == first);
   std::ofstream(stranger) << "mine\n";

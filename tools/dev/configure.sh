@@ -13,9 +13,10 @@
 #
 # And fuzz, for libFuzzer (tests/fuzz/run.sh).
 #
-# Read from the environment: CXX, CUDA_HOME, CUDA_ARCH_FLAGS, NCCL_HOME, MPICXX, WERROR=1.
+# Read from the environment: CXX, CPPFLAGS, CXXFLAGS, LDFLAGS, CUDA_HOME, CUDA_ARCH_FLAGS,
+# NCCL_HOME, MPICXX, WERROR=1.
 set -eu
-cd "$(dirname "$0")/../.."
+CDPATH= cd -- "$(dirname "$0")/../.."
 
 verbose=0 mode=write flavour=release
 for argument; do
@@ -88,9 +89,11 @@ pic='-fPIC -fno-semantic-interposition'
 
 # -ffp-contract=off: a fused multiply-add would round differently here and there, and equal bits
 # on every machine are a promise.  -fno-math-errno changes no bit and lets loops vectorise.
-cxxflags="-std=c++20 $optimize $warnings -ffp-contract=off -fno-math-errno -pthread $sanitize"
+# What somebody wants of their own goes behind what we would take, and before what is promised.
+cxxflags="-std=c++20 -I. $optimize $warnings ${CPPFLAGS:-} ${CXXFLAGS:-}"
+cxxflags="$cxxflags -ffp-contract=off -fno-math-errno -pthread $sanitize"
 [ -z "$sanitize" ] || defines="$defines -DRINGSIDE_SANITIZED=1"
-cxxflags="$cxxflags $pic -I. $nccl_include $cuda_flags $defines"
+cxxflags="$cxxflags $pic $nccl_include $cuda_flags $defines"
 
 # What the library itself may call; a program that links with the static one needs it too.
 library_libs=$cuda_libs
@@ -219,16 +222,17 @@ rule archive
   command = rm -f \$out && ar rcs \$out \$in
   description = LIB  \$out
 rule shared
-  command = $CXX -shared -Wl,-soname,libringside.so.$major $\
+  command = $CXX ${LDFLAGS:-} -shared -Wl,-soname,libringside.so.$major $\
     -Wl,--version-script=tools/dev/libringside.map -Wl,-z,defs -Wl,-rpath,'\$\$ORIGIN' $\
     -o \$out \$in \$libs
   description = LIB  \$out
 rule mpi_library
-  command = $CXX -shared -Wl,-soname,$mpi_library -Wl,-z,defs $\
+  command = $CXX ${LDFLAGS:-} -shared -Wl,-soname,$mpi_library -Wl,-z,defs $\
     -Wl,--version-script=tools/dev/libringside_mpi.map -o \$out \$in \$libs
   description = LIB  \$out
 rule link
-  command = $CXX $sanitize -o \$out \$in \$libs -Wl,-rpath,'\$\$ORIGIN/..:\$\$ORIGIN/../..'
+  command = $CXX ${LDFLAGS:-} $sanitize -o \$out \$in \$libs $\
+    -Wl,-rpath,'\$\$ORIGIN/..:\$\$ORIGIN/../..'
   description = LINK \$out
 rule odr
   command = $CXX -flto=2 -O0 -shared -Wl,-z,muldefs -Wodr -Werror=odr -Werror=lto-type-mismatch $\

@@ -8,7 +8,7 @@
 #   tools/dev/deps.sh           try to install all that is missing
 #   tools/dev/deps.sh --once    the same, but do not try again what was tried here before
 set -eu
-cd "$(dirname "$0")/../.."
+CDPATH= cd -- "$(dirname "$0")/../.."
 
 package_of() {
   case $1 in

@@ -27,7 +27,7 @@ find_compiler() {
     '#if __has_include(<gloo/context.h>)' '+gloo' '#endif' \
     '#if __has_include(<cublas_v2.h>)' '+cublas' '#endif' \
     '#if __has_include(<nccl.h>)' '+nccl' '#endif' |
-    $CXX -std=c++20 -E -P -x c++ ${nccl_include} - 2>/dev/null) || headers=
+    $CXX -std=c++20 ${CPPFLAGS:-} -E -P -x c++ ${nccl_include} - 2>/dev/null) || headers=
   case $headers in
     *+cxx20*) found compiler "$CXX" ;;
     *) absent compiler "no C++20 compiler: '$CXX' does not do; run 'make deps' or set CXX" ;;
@@ -36,7 +36,7 @@ find_compiler() {
 
 has() { case $headers in *"+$1"*) return 0 ;; *) return 1 ;; esac }
 
-links() { echo 'int main() {}' | $CXX -x c++ - -o /dev/null "$@" 2>/dev/null; }
+links() { echo 'int main() {}' | $CXX -x c++ - ${LDFLAGS:-} -o /dev/null "$@" 2>/dev/null; }
 
 # A header without its library (cblas.h of another BLAS, say) must not break the link later.
 # One link asks for all of them at once; only when it fails is each asked for by itself.

@@ -3,11 +3,12 @@
 #
 #   tools/dev/install.sh install|uninstall        (make install, make uninstall)
 #
-#   PREFIX/include/ringside/comm/...          the public headers, in their rooms
+#   PREFIX/include/ringside/...               the public headers: <ringside/communicator.h>
 #   PREFIX/lib/libringside.a, .so, .so.0      the library, static and shared
 #   PREFIX/lib/libringside_mpi.so.0           what it loads under mpirun, if there was an MPI
 #   PREFIX/lib/pkgconfig/ringside.pc          how to compile and link, with the shared library
 #   PREFIX/lib/pkgconfig/ringside-static.pc   the same with the static one
+#   PREFIX/lib/cmake/ringside/                both for CMake: ringside::ringside, ringside::static
 #   PREFIX/bin/ringside-launch                tools/launch: starts ranks without MPI
 #   PREFIX/bin/ringside-flight                tools/flight: reads what ranks wrote when one failed
 #   PREFIX/share/ringside/installed           what was installed, for uninstall
@@ -19,7 +20,7 @@
 # Read from the environment: PREFIX (default /usr/local), and DESTDIR (default nothing), a folder
 # before PREFIX in which a packager collects the files.
 set -eu
-cd "$(dirname "$0")/../.."
+CDPATH= cd -- "$(dirname "$0")/../.."
 
 # The public headers are these and what they include.  This is the only list.
 public_roots='comm/communicator.h comm/bootstrap/start.h comm/bootstrap/mpi.h comm/bootstrap/tcp.h
@@ -116,12 +117,27 @@ put() {  # put MODE SOURCE PATH
   install -m "$1" "$2" "$target/$3"
 }
 
+# comm/error.h becomes <ringside/error.h>, so that a program may have a comm/error.h of its own. One
+# sentence for an older C++ is better than the many that would follow.
+put_header() {  # put_header HEADER
+  sed -e 's,^\( *# *include "\)comm/,\1ringside/,' \
+    -e 's,^\( *# *include "\)kernels/,\1ringside/kernels/,' -e "/^#pragma once/r $scratch/cxx20" \
+    "$1" >"$scratch/header"
+  put 644 "$scratch/header" "include/ringside/${1#comm/}"
+}
+
+put_link() {  # put_link TO PATH
+  make_room "$2"
+  note "file $2"
+  ln -sfn "$1" "$target/$2"
+}
+
 # pkg-config splits its fields at spaces; a path's own get a backslash.
 escaped() { printf '%s' "$1" | sed 's/[ #]/\\&/g'; }
 
 package() {  # package NAME LINE...: a file for pkg-config
   echo "prefix=$(escaped "$prefix")"
-  echo "includedir=\${prefix}/include/ringside"
+  echo "includedir=\${prefix}/include"
   echo "libdir=\${prefix}/lib"
   echo
   echo "Name: $1"; shift
@@ -131,15 +147,53 @@ package() {  # package NAME LINE...: a file for pkg-config
   printf '%s\n' "$@"
 }
 
+# A program for mpirun must know the place of libringside_mpi, which CMake writes into it together
+# with that of a shared library, but not with that of a static one.
+cmake_package() {  # cmake_package STATIC_LIBS
+  cat <<END
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+get_filename_component(prefix "\${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+foreach(kind ringside static)
+  if(NOT TARGET ringside::\${kind})
+    add_library(ringside::\${kind} UNKNOWN IMPORTED)
+    set_target_properties(ringside::\${kind} PROPERTIES
+      INTERFACE_INCLUDE_DIRECTORIES "\${prefix}/include" INTERFACE_COMPILE_FEATURES cxx_std_20)
+  endif()
+endforeach()
+set_target_properties(ringside::ringside PROPERTIES
+  IMPORTED_LOCATION "\${prefix}/lib/libringside.so" INTERFACE_LINK_LIBRARIES Threads::Threads)
+set_target_properties(ringside::static PROPERTIES
+  IMPORTED_LOCATION "\${prefix}/lib/libringside.a"
+  INTERFACE_LINK_LIBRARIES "$1;Threads::Threads" INTERFACE_LINK_OPTIONS "-Wl,-rpath,\${prefix}/lib")
+END
+}
+
+# While MAJOR is 0 each version is another library.
+cmake_version() {
+  cat <<END
+set(PACKAGE_VERSION $version)
+if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+  set(PACKAGE_VERSION_EXACT TRUE)
+endif()
+string(FIND "$version." "\${PACKAGE_FIND_VERSION}." at)
+if(at EQUAL 0)
+  set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
+END
+}
+
 put_all() {
-  for header in $(public_headers); do put 644 "$header" "include/ringside/$header"; done
+  printf '#if __cplusplus < 202002L\n#error "ringside needs C++20: -std=c++20"\n#endif\n' \
+    >"$scratch/cxx20"
+  for header in $(public_headers); do put_header "$header"; done
   put 644 $built/libringside.a lib/libringside.a
   put 755 "$built/libringside.so.$major" "lib/libringside.so.$major"
   ! grep -q "^build $built/libringside_mpi.so" $built/build.ninja ||
     put 755 "$built/libringside_mpi.so.$major" "lib/libringside_mpi.so.$major"
-  make_room lib/libringside.so
-  note 'file lib/libringside.so'
-  ln -sfn "libringside.so.$major" "$target/lib/libringside.so"
+  put_link "libringside.so.$major" lib/libringside.so
+  # The linker prefers a shared library, --static or not; so the static one has a name of its own.
+  put_link libringside.a lib/libringside_static.a
   put 755 $built/tools/launch bin/ringside-launch
   put 755 tools/flight bin/ringside-flight
 
@@ -149,9 +203,12 @@ put_all() {
   # shellcheck disable=SC2016
   package ringside 'Libs: -L${libdir} -lringside -pthread' "Libs.private: $private" >"$scratch/pc"
   put 644 "$scratch/pc" lib/pkgconfig/ringside.pc
-  # The linker prefers a shared library, --static or not; so the static one has a name of its own.
-  package ringside-static "Libs: -L\${libdir} -l:libringside.a $private" >"$scratch/pc"
+  package ringside-static "Libs: -L\${libdir} -lringside_static $private" >"$scratch/pc"
   put 644 "$scratch/pc" lib/pkgconfig/ringside-static.pc
+  cmake_package "$(echo "$private" | tr ' ' ';')" >"$scratch/cmake"
+  put 644 "$scratch/cmake" lib/cmake/ringside/ringsideConfig.cmake
+  cmake_version >"$scratch/cmake"
+  put 644 "$scratch/cmake" lib/cmake/ringside/ringsideConfigVersion.cmake
 }
 
 scratch=$(mktemp -d)

@@ -6,7 +6,7 @@
 # library, tools and tests are compiled for it once more (make odr), without optimizing, as only the
 # types matter. This script then shows that the check can fail: on two small files that it plants.
 set -eu
-cd "$(dirname "$0")/../.."
+CDPATH= cd -- "$(dirname "$0")/../.."
 
 compiler=$(sed -n 's/^  command = \(.*\) -flto=.*/\1/p' build/odr/build.ninja)
 folder=$(mktemp -d)
