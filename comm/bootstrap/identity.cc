@@ -24,10 +24,14 @@ std::uint64_t inode_of(const char* path) {
 
 }  // namespace
 
-PeerInfo my_peer_info(const Options& options, bool has_device) {
+std::uint32_t next_serial() {
   static std::atomic<std::uint32_t> communicators{0};
+  return communicators.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+PeerInfo my_peer_info(const Options& options, bool has_device) {
   PeerInfo me;
-  me.serial = communicators.fetch_add(1, std::memory_order_relaxed) + 1;
+  me.serial = next_serial();
   ::gethostname(me.host.data(), me.host.size() - 1);
   const std::string boot_id = read_file("/proc/sys/kernel/random/boot_id");
   boot_id.copy(me.boot_id.data(), std::min(boot_id.find('\n'), me.boot_id.size() - 1));

@@ -40,6 +40,9 @@ struct PeerInfo {
   std::array<char, 256> complaint{};
 };
 
+// Counts the communicators of this process, from 1.
+std::uint32_t next_serial();
+
 // `has_device`: whether this rank has made a device current, or brings one of its own.
 PeerInfo my_peer_info(const Options& options, bool has_device = false);
 

@@ -47,11 +47,26 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
   const Deadline deadline = Deadline::after_seconds(timeout_s);
   everyone_ = bootstrap.all_gather(me, deadline);
   check_agreement(everyone_);
+  secret_ = bootstrap.all_gather(draw_secret(), deadline)[0];
+  connect(bootstrap, options, nullptr, timeout_s);
+}
+
+Peers::Peers(Bootstrap& bootstrap, const Options& options, Group group)
+    : rank_(bootstrap.rank()),
+      size_(bootstrap.size()),
+      everyone_(std::move(group.members)),
+      routes_(group.parent.routes_),
+      secret_(group.parent.secret_) {
+  connect(bootstrap, options, &group.parent, options.timeout_s);
+}
+
+void Peers::connect(Bootstrap& bootstrap, const Options& options, const Peers* parent,
+                    double timeout_s) {
+  const Deadline deadline = Deadline::after_seconds(timeout_s);
   choose_routes();
   layout_ = WindowLayout::make(size_, options.slot_bytes, options.slot_count);
   check_memory(everyone_, layout_.total_bytes() +
                               static_cast<std::size_t>(layout_.total_cells()) * sizeof(Cell));
-  const Secret secret = bootstrap.all_gather(draw_secret(), deadline)[0];
 
   // Two things can fail on one rank alone: making its own windows, and opening the others'. After
   // each the ranks tell each other how it went, so they go on together or stop together, with the
@@ -60,7 +75,7 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
   UniqueFd listener;
   Offer mine;
   attempt(mine.outcome, [&] {
-    make_windows(secret, options, deadline);
+    make_windows(options, parent, deadline);
     if (!sockets) return;
     listener = listen_on(resolve(control_host(everyone_, bootstrap), 0), text("rank %d", rank_));
     mine.control = local_address(listener.get());
@@ -77,7 +92,7 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
       timeout_s > 0 ? std::min(timeout_s, kControlWithin_s) : kControlWithin_s);
   attempt(opened, [&] {
     // First, and nothing that may fail on one rank alone before it: others wait for it.
-    make_control(offers, std::move(listener), secret, {soon, options.interrupted});
+    make_control(offers, std::move(listener), {soon, options.interrupted});
     open_windows(offers, deadline);
   });
   // This is also the barrier after which every window has been opened by all, and its owner may
@@ -109,10 +124,13 @@ void Peers::choose_routes() {
   row_of_[index(rank_)] = size_ == 1 ? 0 : first;
 }
 
-void Peers::make_windows(const Secret& secret, const Options& options, Deadline deadline) {
+void Peers::make_windows(const Options& options, const Peers* parent, Deadline deadline) {
   for (std::size_t row = 0; row < routes_->size(); ++row) {
     if (std::find(row_of_.begin(), row_of_.end(), row) == row_of_.end()) continue;
-    std::unique_ptr<Transport> transport = (*routes_)[row].make(secret, everyone_);
+    std::unique_ptr<Transport> transport;
+    if (parent != nullptr && parent->own_[row].transport)
+      transport = parent->own_[row].transport->for_group();
+    if (!transport) transport = (*routes_)[row].make(secret_, everyone_);
     if (options.decorate) transport = options.decorate(std::move(transport));
     if (transport->is_driven()) driven_.push_back(transport.get());
     own_[row].window = transport->expose(layout_.total_bytes(), layout_.total_cells(), deadline);
@@ -122,7 +140,7 @@ void Peers::make_windows(const Secret& secret, const Options& options, Deadline 
   status_page_.reset(new (home_->data()) StatusPage);
 }
 
-void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
+void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener,
                          const StopCondition& stop) {
   windows_.resize(index(size_));
   if (!listener) {
@@ -137,7 +155,7 @@ void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener, co
     home_->cell(WindowLayout::kAlarmCell).release({static_cast<std::uint32_t>(origin) + 1, 1});
   };
   control_ = std::make_unique<SocketControl>(
-      connect_mesh(rank_, std::move(listener), addresses, secret, stop), *status_page_, on_alarm);
+      connect_mesh(rank_, std::move(listener), addresses, secret_, stop), *status_page_, on_alarm);
 }
 
 void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {

@@ -55,9 +55,18 @@ struct Offer {
 
 class Peers {
  public:
+  // What some ranks of another communicator know of each other before they meet.
+  struct Group {
+    const Peers& parent;
+    std::vector<PeerInfo> members;  // by rank in the group
+  };
+
   // Collective: finds out who is there, makes this rank's windows and opens the others'. Either
   // every rank gets its Peers or every rank throws. Throws Error{usage, system, timeout}.
   Peers(Bootstrap& bootstrap, const Options& options, bool has_device = false);
+  // The same for a group: what its ranks could find out again is taken from the parent, and what
+  // they would set up again is shared with it (Transport::for_group). The parent may end first.
+  Peers(Bootstrap& bootstrap, const Options& options, Group group);
   Peers(const Peers&) = delete;
   Peers& operator=(const Peers&) = delete;
 
@@ -117,18 +126,19 @@ class Peers {
   void check_outcome(const Outcome& outcome, int rank) const;
   std::string in_world(int peer) const;
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
+  void connect(Bootstrap& bootstrap, const Options& options, const Peers* parent, double timeout_s);
   void choose_routes();
-  void make_windows(const Secret& secret, const Options& options, Deadline deadline);
+  void make_windows(const Options& options, const Peers* parent, Deadline deadline);
   Window& own_window(int peer) { return *own_[row_of_[index(peer)]].window; }
   void open_windows(const std::vector<Offer>& offers, Deadline deadline);
-  void make_control(const std::vector<Offer>& offers, UniqueFd listener, const Secret& secret,
-                    const StopCondition& stop);
+  void make_control(const std::vector<Offer>& offers, UniqueFd listener, const StopCondition& stop);
 
   int rank_;
   int size_;
   WindowLayout layout_;
   std::vector<PeerInfo> everyone_;
   std::shared_ptr<const Routes> routes_;
+  Secret secret_{};
   // This rank's end of each transport in use, by row of the table; null where one is not in use.
   struct Own {
     std::unique_ptr<Transport> transport;

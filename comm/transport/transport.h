@@ -147,6 +147,10 @@ class Transport {
   virtual std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
                                            Deadline deadline) = 0;
 
+  // A transport for some of these ranks, which may be used by another thread and outlive this one,
+  // and shares with it what took time to set up. Null where nothing can be shared.
+  virtual std::unique_ptr<Transport> for_group() { return nullptr; }
+
   // Does anything move in progress() alone? It does not change, so it is asked once. Memory needs
   // no help; sockets do.
   virtual bool is_driven() const { return false; }

@@ -44,9 +44,7 @@ bool all_zero(const std::byte* at, std::size_t bytes) {
   return std::all_of(at, at + bytes, [](std::byte b) { return b == std::byte{0}; });
 }
 
-bool is_on_a_line(const void* at) {
-  return reinterpret_cast<std::uintptr_t>(at) % kLineBytes == 0;
-}
+bool is_on_a_line(const void* at) { return reinterpret_cast<std::uintptr_t>(at) % kLineBytes == 0; }
 
 std::size_t round_bytes(std::uint32_t round) { return kSizes[1 + round % 7]; }  // 1 to 4096
 

@@ -36,9 +36,39 @@ const TransportUnderTest kShmSocket = {
       return std::make_unique<ShmTransport>(secret, options);
     }};
 
+// Its windows lie in the room of a file in which a communicator's window lies already.
+class OfGroup : public Transport {
+ public:
+  explicit OfGroup(std::unique_ptr<Transport> parent)
+      : first_(parent->expose(1 << 20, 100)), group_(parent->for_group()) {}
+
+  const char* name() const override { return group_->name(); }
+  std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count,
+                                 Deadline deadline) override {
+    return group_->expose(data_bytes, cell_count, deadline);
+  }
+  std::unique_ptr<PeerWindow> open(int peer, const WindowHandle& handle,
+                                   Deadline deadline) override {
+    return group_->open(peer, handle, deadline);
+  }
+
+ private:
+  std::unique_ptr<Window> first_;
+  std::unique_ptr<Transport> group_;
+};
+
+TransportUnderTest group_of(const TransportUnderTest& it, const char* name) {
+  return {
+      name,
+      [make = it.make](const Secret& secret) { return std::make_unique<OfGroup>(make(secret)); },
+      it.asks_owner};
+}
+
 std::vector<TransportUnderTest> shm_transports() {
   std::vector<TransportUnderTest> all;
   all.push_back(shm_of_threads());
+  all.push_back(group_of(all[0], "shm of threads, a group's"));
+  if (!kUnderTsan) all.push_back(group_of(kShmSocket, "shm through the socket, a group's"));
   // ThreadSanitizer takes two mappings of one page for two pages: there it sees no release and no
   // acquire, and so nothing worth looking at.
   if (!kUnderTsan) all.push_back(kShmSocket);

@@ -56,10 +56,10 @@ int in_pieces(std::size_t bytes, Deadline deadline, const Piece& piece) {
   return 0;
 }
 
-// Makes the pages of a mapping now. Kernels before 5.14 do not know how, and sandboxes may forbid
+// Makes the first pages of a mapping now. Kernels before 5.14 do not know how, and sandboxes may forbid
 // it (EINVAL; ENOSYS, EPERM).
-int populate(const Mapping& mapping, int how, Deadline deadline) {
-  return in_pieces(mapping.bytes(), deadline, [&](std::size_t at, std::size_t bytes) {
+int populate(const Mapping& mapping, std::size_t most, int how, Deadline deadline) {
+  return in_pieces(std::min(most, mapping.bytes()), deadline, [&](std::size_t at, std::size_t bytes) {
     return ::madvise(mapping.at() + at, bytes, how) == 0 ? 0 : errno;
   });
 }
@@ -73,7 +73,7 @@ bool is_unknown(int code) { return code == EINVAL || code == ENOSYS || code == E
 }
 
 SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_huge_pages,
-                              Deadline deadline) {
+                              Deadline deadline, std::size_t room_bytes = 0) {
   // A memory file grows until the kernel starts killing processes: asking for too much would not
   // fail, but kill some process later.
   if (const MemoryRoom room = memory_room(); bytes > room.bytes)
@@ -87,16 +87,17 @@ SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_
   }
   UniqueFd fd = make_file(0);
   if (!fd) throw_system("cannot make a memory file (memfd_create)");
-  if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+  const std::size_t whole = bytes + room_bytes;
+  if (::ftruncate(fd.get(), static_cast<off_t>(whole)) != 0)
     throw_system(text("cannot make a memory file of %zu bytes; %s", bytes, advice));
-  void* at = map(fd.get(), bytes, PROT_READ | PROT_WRITE, 0);
-  if (at == MAP_FAILED) throw_system(text("cannot map %zu bytes of shared memory", bytes));
-  auto mapping = std::make_shared<Mapping>(at, bytes);
+  void* at = map(fd.get(), whole, PROT_READ | PROT_WRITE, 0);
+  if (at == MAP_FAILED) throw_system(text("cannot map %zu bytes of shared memory", whole));
+  auto mapping = std::make_shared<Mapping>(at, whole);
   // A hint, given before the first page is made: transparent huge pages (shmem_enabled=advise).
   if (wants_huge_pages) ::madvise(at, bytes, MADV_HUGEPAGE);
   // Through the mapping, so that the hint counts, and the pages lie near this thread's cores (NUMA:
   // who touches first). Where that cannot be had they are made by the file instead.
-  int code = populate(*mapping, MADV_POPULATE_WRITE, deadline);
+  int code = populate(*mapping, bytes, MADV_POPULATE_WRITE, deadline);
   if (is_unknown(code)) {
     code = in_pieces(bytes, deadline, [&](std::size_t from, std::size_t count) {
       return ::posix_fallocate(fd.get(), static_cast<off_t>(from), static_cast<off_t>(count));
@@ -114,8 +115,9 @@ SealedMemory make_file_memory(std::size_t bytes, const char* advice, bool wants_
 
 }  // namespace
 
-SealedMemory make_sealed_memory(std::size_t bytes, const char* advice, Deadline deadline) {
-  return make_file_memory(bytes, advice, false, deadline);
+SealedMemory make_sealed_memory(std::size_t bytes, const char* advice, Deadline deadline,
+                                std::size_t room_bytes) {
+  return make_file_memory(bytes, advice, false, deadline, room_bytes);
 }
 
 SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* advice) {
@@ -124,7 +126,8 @@ SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* adv
   return make_file_memory(bytes, advice, bytes >= kHugePageBytes, Deadline::never());
 }
 
-std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Deadline deadline) {
+std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Deadline deadline,
+                                           std::size_t used_bytes) {
   struct stat status {};
   const int seals = ::fcntl(fd, F_GET_SEALS);
   if (::fstat(fd, &status) != 0 || seals < 0 || (seals & kSeals) != kSeals || status.st_size <= 0)
@@ -137,7 +140,7 @@ std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Dea
   auto mapping = std::make_shared<Mapping>(at, bytes);
   // What cannot be had now comes with the first collective.
   const int how = writes ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
-  if (populate(*mapping, how, deadline) == ETIMEDOUT) throw_late(bytes);
+  if (populate(*mapping, used_bytes, how, deadline) == ETIMEDOUT) throw_late(bytes);
   return mapping;
 }
 

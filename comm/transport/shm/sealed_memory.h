@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "comm/util/deadline.h"
@@ -23,9 +24,11 @@ struct SealedMemory {
   bool is_from_pool = false;
 };
 
-// Zeroed, mapped, and no page missing. Throws Error{system, timeout}; `advice` ends the sentence
-// when there is too little memory.
-SealedMemory make_sealed_memory(std::size_t bytes, const char* advice, Deadline deadline);
+// Zeroed, mapped, and no page of the first `bytes` missing; `room_bytes` more behind them are there
+// as addresses, and become memory where somebody writes. Throws Error{system, timeout}; `advice`
+// ends the sentence when there is too little memory.
+SealedMemory make_sealed_memory(std::size_t bytes, const char* advice, Deadline deadline,
+                                std::size_t room_bytes = 0);
 
 // The same on huge pages, where the system keeps some ready or makes some on demand: then the
 // length is rounded up to whole ones. Else on ordinary ones. Takes as long as it takes.
@@ -33,9 +36,10 @@ SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* adv
 
 enum class Access { read, read_and_write };
 
-// Maps all of what rank `owner` handed out. Page faults are taken here and not in the first
-// collective. Throws Error{protocol} if it is not sealed, Error{system} if it cannot be mapped, and
+// Maps all of what rank `owner` handed out. Page faults of what is used of it are taken here and not
+// in the first collective. Throws Error{protocol} if it is not sealed, Error{system} if it cannot be mapped, and
 // Error{timeout}.
-std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Deadline deadline);
+std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Deadline deadline,
+                                           std::size_t used_bytes = SIZE_MAX);
 
 }  // namespace ringside

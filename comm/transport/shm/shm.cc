@@ -16,7 +16,7 @@
 #include "comm/error.h"
 #include "comm/transport/shm/allocations.h"
 #include "comm/transport/shm/sealed_memory.h"
-#include "comm/util/process.h"
+#include "comm/transport/shm/window_file.h"
 
 namespace ringside {
 namespace {
@@ -25,86 +25,49 @@ namespace {
 // bootstrap.
 struct ShmHandle {
   std::uint64_t process;  // the owner's process_nonce()
-  std::uint64_t mapping;  // its number in that process, for threads that share it
+  std::uint64_t file;     // its number in that process, for threads that share it
   SocketName socket;
-  std::uint32_t window;
+  std::uint32_t file_id;  // its number at the socket
   std::uint32_t cells;
+  std::uint64_t offset;  // in the file
   std::uint64_t data_bytes;
 };
 static_assert(sizeof(ShmHandle) <= sizeof(WindowHandle));
 static_assert(std::is_trivially_copyable_v<ShmHandle>);
 
-// Cells first, data from the next page on. Never empty: an empty file cannot be mapped.
-constexpr std::size_t cells_bytes(std::size_t cells) {
-  return (cells * sizeof(Cell) / kPageBytes + 1) * kPageBytes;
+constexpr std::size_t whole_pages(std::size_t bytes) {
+  return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
 
-constexpr const char* kNeedLess =
-    "fewer or smaller slots (RINGSIDE_SLOT_BYTES, RINGSIDE_SLOT_COUNT) need less";
-
-// The mappings of this process's windows, by number, for ranks that are threads of it. It belongs
-// to the process as its address space does; the windows in it come and go.
-class LocalMappings {
- public:
-  std::uint64_t add(const std::shared_ptr<Mapping>& mapping) {
-    const std::lock_guard lock(mutex_);
-    mappings_[++last_] = mapping;
-    return last_;
-  }
-  void remove(std::uint64_t number) {
-    const std::lock_guard lock(mutex_);
-    mappings_.erase(number);
-  }
-  // Null when the window is gone.
-  std::shared_ptr<Mapping> find(std::uint64_t number) {
-    const std::lock_guard lock(mutex_);
-    const auto found = mappings_.find(number);
-    return found == mappings_.end() ? nullptr : found->second;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::uint64_t, std::shared_ptr<Mapping>> mappings_;
-  std::uint64_t last_ = 0;
-};
-constinit TableOfProcess<LocalMappings> local_mappings;
+// The head of the piece, the cells, and data from the next page on.
+constexpr std::size_t head_bytes(std::uint32_t cells) {
+  return whole_pages(kPieceHeadBytes + cells * sizeof(Cell));
+}
 
 class ShmWindow : public Window {
  public:
-  ShmWindow(std::size_t data_bytes, int cell_count, std::uint32_t id,
-            std::shared_ptr<FdServer> server, Deadline deadline)
-      : server_(std::move(server)), id_(id) {
-    const std::size_t head_bytes = cells_bytes(static_cast<std::size_t>(cell_count));
-    memory_ = make_sealed_memory(head_bytes + data_bytes, kNeedLess, deadline);
-    mapping_ = memory_.mapping;
-    cells_ = reinterpret_cast<Cell*>(mapping_->at());
+  ShmWindow(std::shared_ptr<WindowFile> file, std::size_t offset, std::size_t data_bytes,
+            int cell_count, const SocketName& socket)
+      : file_(std::move(file)), offset_(offset) {
+    const auto cells = static_cast<std::uint32_t>(cell_count);
+    std::byte* at = file_->mapping().at() + offset;
+    cells_ = reinterpret_cast<Cell*>(at + kPieceHeadBytes);
     // Fresh memory is zeroed, which is what a Cell starts as; this begins the cells' life for the
     // language.
     for (int i = 0; i < cell_count; ++i) new (&cells_[i]) Cell;
     cell_count_ = cell_count;
-    data_ = mapping_->at() + head_bytes;
+    data_ = at + head_bytes(cells);
     bytes_ = data_bytes;
-    number_ = local_mappings.get().add(mapping_);
-    ShmHandle handle{process_nonce(), number_, {}, id, static_cast<std::uint32_t>(cell_count),
-                     data_bytes};
-    if (server_) {
-      handle.socket = server_->name();
-      server_->offer(id, memory_.fd.get());
-    }
+    const ShmHandle handle{process_nonce(), file_->number(), socket,    file_->id(),
+                           cells,           offset,          data_bytes};
     std::memcpy(handle_.bytes.data(), &handle, sizeof handle);
   }
 
-  ~ShmWindow() override {
-    if (server_) server_->withdraw(id_);
-    local_mappings.get().remove(number_);
-  }
+  ~ShmWindow() override { file_->give_back(offset_); }
 
  private:
-  std::shared_ptr<FdServer> server_;
-  std::uint32_t id_;
-  std::uint64_t number_ = 0;
-  SealedMemory memory_;
-  std::shared_ptr<Mapping> mapping_;
+  std::shared_ptr<WindowFile> file_;
+  std::size_t offset_;
 };
 
 // Where a peer's memory comes from: a thread of this process shares it, another process is asked.
@@ -167,7 +130,7 @@ class ForeignMappings {
       const UniqueFd fd = question_->poll();
       if (!fd) return nullptr;
       question_.reset();
-      return map_sealed_memory(fd.get(), Access::read, owner_.rank, Deadline::never());
+      return map_sealed_memory(fd.get(), Access::read, owner_.rank);
     } catch (const Error&) {
       question_.reset();
       throw;
@@ -182,14 +145,15 @@ class ForeignMappings {
 
 class ShmPeerWindow : public PeerWindow {
  public:
-  ShmPeerWindow(std::shared_ptr<Mapping> mapping, std::size_t cells, const Owner& owner)
-      : mapping_(std::move(mapping)),
-        cells_(reinterpret_cast<Cell*>(mapping_->at())),
-        data_(mapping_->at() + cells_bytes(cells)),
+  ShmPeerWindow(std::shared_ptr<Mapping> mapping, const ShmHandle& handle, const Owner& owner)
+      : piece_(std::move(mapping), handle.offset, owner.rank),
+        cells_(reinterpret_cast<Cell*>(piece_.at() + kPieceHeadBytes)),
+        data_(piece_.at() + head_bytes(handle.cells)),
+        bytes_(handle.data_bytes),
         foreign_(owner) {}
 
   void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
-    assert(data_ + offset_bytes + bytes <= mapping_->at() + mapping_->bytes());
+    assert(offset_bytes + bytes <= bytes_);
     if (bytes > 0) std::memcpy(data_ + offset_bytes, source, bytes);
   }
 
@@ -207,44 +171,94 @@ class ShmPeerWindow : public PeerWindow {
   }
 
  private:
-  std::shared_ptr<Mapping> mapping_;
+  OpenPiece piece_;
   Cell* cells_;
   std::byte* data_;
+  [[maybe_unused]] std::size_t bytes_;
   ForeignMappings foreign_;
 };
 
 }  // namespace
 
+// What a communicator and the groups split off from it have in common.
+struct ShmTransport::Endpoint {
+  Secret secret;
+  ShmOptions options;
+  // Shared with the files, which withdraw their offer when they go, in whatever order.
+  std::shared_ptr<FdServer> server;
+  std::mutex mutex;                              // guards what is below
+  std::vector<std::weak_ptr<WindowFile>> files;  // each goes with the last window in it
+  std::uint32_t next_id = 0;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::weak_ptr<Mapping>> opened;  // of others
+
+  std::shared_ptr<Mapping> mapping_of(int peer, const ShmHandle& handle, Deadline deadline);
+};
+
 ShmTransport::ShmTransport(const Secret& secret, ShmOptions options)
-    : secret_(secret), options_(options) {
-  if (options_.serve) server_ = std::make_shared<FdServer>(secret);
+    : endpoint_(std::make_shared<Endpoint>()) {
+  endpoint_->secret = secret;
+  endpoint_->options = options;
+  if (options.serve) endpoint_->server = std::make_shared<FdServer>(secret);
+}
+
+std::unique_ptr<Transport> ShmTransport::for_group() {
+  return std::unique_ptr<Transport>(new ShmTransport(endpoint_));
 }
 
 std::unique_ptr<Window> ShmTransport::expose(std::size_t data_bytes, int cell_count,
                                              Deadline deadline) {
-  return std::make_unique<ShmWindow>(data_bytes, cell_count, next_window_++, server_, deadline);
+  const std::size_t bytes =
+      whole_pages(head_bytes(static_cast<std::uint32_t>(cell_count)) + data_bytes);
+  const SocketName socket = endpoint_->server ? endpoint_->server->name() : SocketName{};
+  const std::lock_guard lock(endpoint_->mutex);
+  auto& files = endpoint_->files;
+  std::erase_if(files, [](const auto& it) { return it.expired(); });
+  for (const auto& it : files) {
+    std::shared_ptr<WindowFile> file = it.lock();
+    const std::optional<std::size_t> offset = file ? file->take(bytes) : std::nullopt;
+    if (offset)
+      return std::make_unique<ShmWindow>(std::move(file), *offset, data_bytes, cell_count, socket);
+  }
+  auto file = std::make_shared<WindowFile>(bytes, endpoint_->server, endpoint_->next_id++, deadline);
+  files.push_back(file);
+  const std::size_t offset = file->take(bytes).value();
+  return std::make_unique<ShmWindow>(std::move(file), offset, data_bytes, cell_count, socket);
+}
+
+// A file that is mapped already serves all the windows in it.
+std::shared_ptr<Mapping> ShmTransport::Endpoint::mapping_of(int peer, const ShmHandle& handle,
+                                                            Deadline deadline) {
+  if (handle.process == process_nonce() && options.share_in_process) {
+    std::shared_ptr<Mapping> mapping = WindowFile::mapping_here(handle.file);
+    if (!mapping) throw_error(Fault::left, "rank %d's shared memory is gone", peer);
+    return mapping;
+  }
+  const std::lock_guard lock(mutex);
+  std::erase_if(opened, [](const auto& it) { return it.second.expired(); });
+  std::weak_ptr<Mapping>& known = opened[{handle.process, handle.file}];
+  std::shared_ptr<Mapping> mapping = known.lock();
+  if (!mapping) {
+    const UniqueFd fd =
+        fetch_fd(handle.socket, secret, Shared::window, handle.file_id, peer, deadline);
+    known = mapping = map_sealed_memory(fd.get(), Access::read_and_write, peer, deadline,
+                                        head_bytes(handle.cells) + handle.data_bytes);
+  }
+  return mapping;
 }
 
 std::unique_ptr<PeerWindow> ShmTransport::open(int peer, const WindowHandle& bytes,
                                                Deadline deadline) {
   ShmHandle handle;
   std::memcpy(&handle, bytes.bytes.data(), sizeof handle);
-  const bool is_here = handle.process == process_nonce() && options_.share_in_process;
-  const Owner owner{peer, is_here, handle.socket, secret_};
-  std::shared_ptr<Mapping> mapping;
-  if (is_here) {
-    mapping = local_mappings.get().find(handle.mapping);
-    if (!mapping) throw_error(Fault::left, "rank %d's shared memory is gone", peer);
-  } else {
-    const UniqueFd fd =
-        fetch_fd(handle.socket, secret_, Shared::window, handle.window, peer, deadline);
-    mapping = map_sealed_memory(fd.get(), Access::read_and_write, peer, deadline);
-    if (mapping->bytes() != cells_bytes(handle.cells) + handle.data_bytes)
-      throw_error(Fault::protocol,
-                  "rank %d handed out %zu bytes of memory, which is not what it promised", peer,
-                  mapping->bytes());
-  }
-  return std::make_unique<ShmPeerWindow>(std::move(mapping), handle.cells, owner);
+  std::shared_ptr<Mapping> mapping = endpoint_->mapping_of(peer, handle, deadline);
+  const std::size_t head = head_bytes(handle.cells), all = mapping->bytes();
+  if (handle.offset % kPageBytes != 0 || handle.offset > all || head > all - handle.offset ||
+      handle.data_bytes > all - handle.offset - head)
+    throw_error(Fault::protocol,
+                "rank %d handed out %zu bytes of memory, which is not what it promised", peer, all);
+  const bool is_here = handle.process == process_nonce() && endpoint_->options.share_in_process;
+  const Owner owner{peer, is_here, handle.socket, endpoint_->secret};
+  return std::make_unique<ShmPeerWindow>(std::move(mapping), handle, owner);
 }
 
 }  // namespace ringside

@@ -35,6 +35,9 @@ class ShmTransport : public Transport {
  public:
   explicit ShmTransport(const Secret& secret, ShmOptions options = {});
 
+  // Shares the memory file, its server and what is mapped of the peers' (window_file.h).
+  std::unique_ptr<Transport> for_group() override;
+
   const char* name() const override { return "shm"; }
   std::unique_ptr<Window> expose(std::size_t data_bytes, int cell_count,
                                  Deadline deadline = Deadline::never()) override;
@@ -42,11 +45,10 @@ class ShmTransport : public Transport {
                                    Deadline deadline) override;
 
  private:
-  Secret secret_;
-  ShmOptions options_;
-  // Shared with the windows, which withdraw their offer when they go, in whatever order.
-  std::shared_ptr<FdServer> server_;
-  std::uint32_t next_window_ = 0;
+  struct Endpoint;
+  explicit ShmTransport(std::shared_ptr<Endpoint> endpoint) : endpoint_(std::move(endpoint)) {}
+
+  std::shared_ptr<Endpoint> endpoint_;
 };
 
 }  // namespace ringside
