@@ -7,6 +7,7 @@
 #
 #   tools/dev/deps.sh           try to install all that is missing
 #   tools/dev/deps.sh --once    the same, but do not try again what was tried here before
+#   tools/dev/deps.sh clang …   the same, and these packages too
 set -eu
 CDPATH= cd -- "$(dirname "$0")/../.."
 
@@ -25,6 +26,7 @@ package_of() {
 }
 
 packages=
+[ "${1:-}" = --once ] || packages=" $*"
 for part in $(tools/dev/configure.sh --missing); do
   for package in $(package_of "$part"); do packages="$packages $package"; done
 done
