@@ -17,6 +17,19 @@ Communicator::Communicator(Bootstrap& bootstrap, const Options& options) {
   const FloatMode own_mode;  // deadlines are floating-point numbers, too
   impl_.reset(new Impl(bootstrap, options));
 }
+// A group inherits the options, but not what belongs to one communicator alone.
+Communicator::Communicator(Bootstrap& bootstrap, const Communicator& parent,
+                           std::vector<PeerInfo> members) {
+  const FloatMode own_mode;
+  Options inherited = parent.options();
+  inherited.on_call = nullptr;
+  inherited.on_messages = nullptr;
+  inherited.trace = nullptr;
+  impl_.reset(
+      new Impl(bootstrap, inherited, Peers::Group{parent.impl_->peers, std::move(members)}));
+}
+const PeerInfo& Communicator::peer_info(int rank) const { return impl_->peers.rank_info(rank); }
+
 // In a forked child it is left as it is, and where a leak checker finds it.
 void Communicator::End::operator()(Impl* impl) const noexcept {
   static std::atomic<Impl*> latest{nullptr};

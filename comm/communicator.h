@@ -64,6 +64,8 @@
 
 namespace ringside {
 
+struct PeerInfo;
+
 // One edge of the ring, for a table: who sends to whom, over what, and why over that.
 struct Edge {
   int from;
@@ -216,6 +218,9 @@ class Communicator {
   std::optional<std::string> broken() const;
 
  private:
+  // Of a group, whose members are known.
+  Communicator(Bootstrap& bootstrap, const Communicator& parent, std::vector<PeerInfo> members);
+  const PeerInfo& peer_info(int rank) const;
   // Each rank's bytes to all, in the name of split().
   void gather_for_split(const void* mine, void* all, std::size_t bytes);
 

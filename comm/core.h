@@ -30,9 +30,11 @@
 namespace ringside {
 
 struct CommunicatorCore {
-  CommunicatorCore(Bootstrap& bootstrap, const Options& chosen)
+  CommunicatorCore(Bootstrap& bootstrap, const Options& chosen,
+                   std::optional<Peers::Group> group = {})
       : options(chosen),
-        peers(bootstrap, options, options.device || has_current_device()),
+        peers(group ? Peers(bootstrap, options, *std::move(group))
+                    : Peers(bootstrap, options, options.device || has_current_device())),
         self{peers.rank(), peers.size()},
         context(peers, options),
         waiter(peers, context, options),

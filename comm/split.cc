@@ -1,20 +1,30 @@
 // A communicator for some of another one's ranks: a bootstrap by which they exchange their few
 // bytes as messages, everybody to everybody in one batch, a few times.
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "comm/bootstrap/bootstrap.h"
+#include "comm/bootstrap/identity.h"
 #include "comm/communicator.h"
+#include "comm/device/device.h"
+#include "comm/util/meminfo.h"
 
 namespace ringside {
 namespace {
 
+// What a rank tells the others: its wish, and what they cannot know yet of what it is to be.
 struct Choice {
-  int color;
-  int key;
+  std::int32_t color;
+  std::int32_t key;
+  std::uint32_t serial;  // as in PeerInfo, like the others
+  std::uint32_t has_device;
+  std::uint64_t room_bytes;
 };
+static_assert(std::has_unique_object_representations_v<Choice>, "it travels as bytes");
 
 // Which ranks of the parent form a group: those of its color, ordered by key and then by rank.
 // Empty for a negative color. `all`: by rank.
@@ -37,7 +47,6 @@ class SplitBootstrap : public Bootstrap {
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(ranks_.size()); }
   const char* name() const override { return "split"; }
-  int world_rank() const override { return world_rank_; }
 
   // The parent's own deadline holds: its messages know no other.
   void all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline deadline) override;
@@ -46,13 +55,11 @@ class SplitBootstrap : public Bootstrap {
   Communicator& parent_;
   std::vector<int> ranks_;
   int rank_ = 0;
-  int world_rank_ = 0;
 };
 
 SplitBootstrap::SplitBootstrap(Communicator& parent, std::vector<int> ranks)
     : parent_(parent), ranks_(std::move(ranks)) {
   rank_ = static_cast<int>(std::find(ranks_.begin(), ranks_.end(), parent.rank()) - ranks_.begin());
-  world_rank_ = parent.ranks()[static_cast<std::size_t>(parent.rank())].world_rank;
 }
 
 void SplitBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void* all, Deadline) {
@@ -71,19 +78,24 @@ void SplitBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void*
 
 }  // namespace
 
-// A group inherits the options, but not what belongs to one communicator alone.
 std::optional<Communicator> Communicator::split(int color, int key) {
-  const Choice mine{color, key};
+  const Choice mine{color, key, next_serial(), options().device || has_current_device(),
+                    available_bytes()};
   std::vector<Choice> all(static_cast<std::size_t>(size()));
   gather_for_split(&mine, all.data(), sizeof mine);
-  std::vector<int> ranks = group_of(all, color);
+  const std::vector<int> ranks = group_of(all, color);
   if (ranks.empty()) return std::nullopt;
-  SplitBootstrap bootstrap(*this, std::move(ranks));
-  Options inherited = options();
-  inherited.on_call = nullptr;
-  inherited.on_messages = nullptr;
-  inherited.trace = nullptr;
-  return Communicator(bootstrap, inherited);
+  std::vector<PeerInfo> members;
+  for (const int rank : ranks) {
+    const Choice& its = all[static_cast<std::size_t>(rank)];
+    PeerInfo& it = members.emplace_back(peer_info(rank));
+    it.rank = static_cast<int>(members.size()) - 1;
+    it.serial = its.serial;
+    it.has_device = its.has_device != 0;
+    it.room_bytes = its.room_bytes;
+  }
+  SplitBootstrap bootstrap(*this, ranks);
+  return Communicator(bootstrap, *this, std::move(members));
 }
 
 }  // namespace ringside

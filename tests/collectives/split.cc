@@ -327,3 +327,22 @@ RINGSIDE_TEST(split, a_start_that_fails_at_the_very_end_is_a_leaving) {
     CHECK(ending.seconds < 5);
   });
 }
+
+// What its ranks need is there already: groups are made by the dozen.
+RINGSIDE_TEST(split, a_group_takes_no_descriptor_no_mapping_and_no_thread) {
+  run_as_threads(4, [&](Bootstrap& bootstrap) {
+    Communicator comm(bootstrap, test_options());
+    comm.barrier();
+    tools::Resources before;
+    if (comm.rank() == 0) before = tools::resources_held(true);  // it opens a descriptor itself
+    comm.barrier();
+    std::vector<std::optional<Communicator>> groups;
+    for (int i = 0; i < 6; ++i) {
+      groups.push_back(comm.split(comm.rank() / 2, 0));
+      check_members(t, groups.back(), comm.rank(), {comm.rank() & ~1, comm.rank() | 1});
+    }
+    comm.barrier();
+    if (comm.rank() == 0) check_nothing_kept(t, before);
+    comm.barrier();
+  });
+}

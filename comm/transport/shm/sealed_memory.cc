@@ -59,9 +59,10 @@ int in_pieces(std::size_t bytes, Deadline deadline, const Piece& piece) {
 // Makes the first pages of a mapping now. Kernels before 5.14 do not know how, and sandboxes may forbid
 // it (EINVAL; ENOSYS, EPERM).
 int populate(const Mapping& mapping, std::size_t most, int how, Deadline deadline) {
-  return in_pieces(std::min(most, mapping.bytes()), deadline, [&](std::size_t at, std::size_t bytes) {
-    return ::madvise(mapping.at() + at, bytes, how) == 0 ? 0 : errno;
-  });
+  return in_pieces(std::min(most, mapping.bytes()), deadline,
+                   [&](std::size_t at, std::size_t bytes) {
+                     return ::madvise(mapping.at() + at, bytes, how) == 0 ? 0 : errno;
+                   });
 }
 bool is_unknown(int code) { return code == EINVAL || code == ENOSYS || code == EPERM; }
 

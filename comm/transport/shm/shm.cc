@@ -219,7 +219,8 @@ std::unique_ptr<Window> ShmTransport::expose(std::size_t data_bytes, int cell_co
     if (offset)
       return std::make_unique<ShmWindow>(std::move(file), *offset, data_bytes, cell_count, socket);
   }
-  auto file = std::make_shared<WindowFile>(bytes, endpoint_->server, endpoint_->next_id++, deadline);
+  auto file =
+      std::make_shared<WindowFile>(bytes, endpoint_->server, endpoint_->next_id++, deadline);
   files.push_back(file);
   const std::size_t offset = file->take(bytes).value();
   return std::make_unique<ShmWindow>(std::move(file), offset, data_bytes, cell_count, socket);
