@@ -20,8 +20,6 @@ class Bootstrap {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual const char* name() const = 0;
-  // This rank's number before any group was split off (Communicator::split), for sentences.
-  virtual int world_rank() const { return rank(); }
 
   // The address of this host by which the ranks reach it ("10.0.0.7"); empty: not known. Only ranks
   // on several hosts ask.

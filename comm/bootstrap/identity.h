@@ -17,7 +17,7 @@ namespace ringside {
 // Trivially copyable: it travels through the bootstrap as bytes.
 struct PeerInfo {
   int rank = 0;                     // in the communicator
-  int world_rank = 0;               // Bootstrap::world_rank()
+  int world_rank = 0;               // in that from which this one was split off, if any
   std::array<char, 64> host{};      // for people; never compared
   std::array<char, 40> boot_id{};   // equal on one running kernel, and nowhere else
   std::uint64_t process = 0;        // process_nonce(): equal for threads of one process

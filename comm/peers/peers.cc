@@ -42,7 +42,7 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
   // Options that make no sense are refused by all ranks together, after the first meeting.
   PeerInfo me = my_peer_info(options, has_device);
   me.rank = rank_;
-  me.world_rank = bootstrap.world_rank();
+  me.world_rank = rank_;
   const double timeout_s = me.complaint[0] == '\0' ? options.timeout_s : Options{}.timeout_s;
   const Deadline deadline = Deadline::after_seconds(timeout_s);
   everyone_ = bootstrap.all_gather(me, deadline);

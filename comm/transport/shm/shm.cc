@@ -130,7 +130,7 @@ class ForeignMappings {
       const UniqueFd fd = question_->poll();
       if (!fd) return nullptr;
       question_.reset();
-      return map_sealed_memory(fd.get(), Access::read, owner_.rank);
+      return map_sealed_memory(fd.get(), Access::read, owner_.rank, Deadline::never());
     } catch (const Error&) {
       question_.reset();
       throw;
