@@ -78,6 +78,8 @@ void WorkQueue::serve() {
       error = it;
     } catch (const std::exception& it) {
       error.emplace(Fault::system, it.what());
+    } catch (...) {
+      error.emplace(Fault::aborted, "a hook threw what is no std::exception");
     }
     // First idle, then finished: who waits for the last task finds the queue idle afterwards.
     pending_.fetch_sub(1, std::memory_order_release);

@@ -235,7 +235,7 @@ RINGSIDE_TEST(split, splitting_is_a_call_that_all_must_make) {
 // Not even for the very call that it makes by itself.
 RINGSIDE_TEST(split, is_no_all_gather) {
   const Endings endings = endings_of(2, test_options(), [&](Communicator& comm) {
-    std::vector<std::uint8_t> bytes(16);
+    std::vector<std::uint8_t> bytes(24);
     if (comm.rank() == 1)
       comm.all_gather(bytes.data(), bytes.data() + 8, 8, DType::u8);
     else

@@ -107,6 +107,7 @@ RINGSIDE_TEST(abort, of_a_group_leaves_its_parent_alone) {
 
 // A thread that is cancelled has left its call half made, and says nothing by itself.
 RINGSIDE_TEST(abort, by_cancelling_the_thread_of_a_call) {
+  if (kSanitized) SKIP("sanitizers cannot follow a thread that is cancelled");
   std::barrier together(2);
   on_ranks(2, test_options(), [&](Communicator& comm) {
     if (comm.rank() == 1) {
@@ -121,4 +122,29 @@ RINGSIDE_TEST(abort, by_cancelling_the_thread_of_a_call) {
                 {"rank 1, in barrier #1: its thread was ended"});
     together.arrive_and_wait();
   });
+}
+
+RINGSIDE_TEST(abort, by_a_hook_that_throws_what_is_no_exception) {
+  for (const bool async : {false, true}) {
+    std::barrier together(2);
+    run_as_threads(2, [&](Bootstrap& bootstrap) {
+      Options options = test_options();
+      if (bootstrap.rank() == 1)
+        options.on_call = [](std::uint64_t number, Operation&) {
+          if (number == 2) throw 42;
+        };
+      Communicator comm(bootstrap, options);
+      comm.barrier();
+      try {
+        const Ending ending =
+            ending_of([&] { async ? comm.barrier_async().wait() : comm.barrier(); });
+        CHECK(ending.failed && ending.fault == Fault::aborted);
+        CHECK(async || comm.rank() == 0);
+      } catch (int what) {
+        CHECK(what == 42 && !async && comm.rank() == 1);
+      }
+      CHECK(comm.broken() && contains(*comm.broken(), "no std::exception"));
+      together.arrive_and_wait();
+    });
+  }
 }

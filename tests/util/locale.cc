@@ -24,6 +24,7 @@ namespace {
 class DecimalComma {
  public:
   DecimalComma() : path_("LOCPATH", folder_.path()) {
+    if (kSanitized) SKIP("the C library leaks what LOCPATH says");
     const std::string words =
         "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \".\"\n"
         "grouping 3;3\nEND LC_NUMERIC\n";
