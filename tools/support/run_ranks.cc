@@ -41,13 +41,22 @@ void listen_to(int signal, unsigned flags) {
 // A write beyond ulimit -f fails, and that is said.
 void outlive_file_limit() { ::signal(SIGXFSZ, SIG_IGN); }
 
+// Nothing where the environment says no clear word: then each process speaks for itself.
+std::optional<Launcher> launcher_if_clear() {
+  try {
+    return launcher();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 void listen_to_signals() {
   // Asked twice, the process goes at once.
   listen_to(SIGTERM, SA_RESETHAND);
   listen_to(SIGINT, SA_RESETHAND);
   // Nobody reads what this rank prints any more. Threads end with it; ranks that are processes
   // would see it die and not know why.
-  if (launcher() == Launcher::environment) listen_to(SIGPIPE, 0);
+  if (launcher_if_clear() == Launcher::environment) listen_to(SIGPIPE, 0);
   outlive_file_limit();
 }
 
@@ -117,15 +126,6 @@ int run_process(const char* tool, const std::function<int(Bootstrap&)>& body) {
     ::usleep(kLastWords_us);
   }
   return status;
-}
-
-// Nothing where the environment says no clear word: then each process speaks for itself.
-std::optional<Launcher> launcher_if_clear() {
-  try {
-    return launcher();
-  } catch (const Error&) {
-    return std::nullopt;
-  }
 }
 
 // A rank that needs nobody else for what it prints does not wait for them either: RANK may come
