@@ -56,8 +56,8 @@ int in_pieces(std::size_t bytes, Deadline deadline, const Piece& piece) {
   return 0;
 }
 
-// Makes the first pages of a mapping now. Kernels before 5.14 do not know how, and sandboxes may forbid
-// it (EINVAL; ENOSYS, EPERM).
+// Makes the first pages of a mapping now. Kernels before 5.14 do not know how, and sandboxes may
+// forbid it (EINVAL; ENOSYS, EPERM).
 int populate(const Mapping& mapping, std::size_t most, int how, Deadline deadline) {
   return in_pieces(std::min(most, mapping.bytes()), deadline,
                    [&](std::size_t at, std::size_t bytes) {

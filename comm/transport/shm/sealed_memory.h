@@ -36,9 +36,9 @@ SealedMemory make_sealed_memory_on_huge_pages(std::size_t bytes, const char* adv
 
 enum class Access { read, read_and_write };
 
-// Maps all of what rank `owner` handed out. Page faults of what is used of it are taken here and not
-// in the first collective. Throws Error{protocol} if it is not sealed, Error{system} if it cannot be mapped, and
-// Error{timeout}.
+// Maps all of what rank `owner` handed out. Page faults of what is used of it are taken here and
+// not in the first collective. Throws Error{protocol} if it is not sealed, Error{system} if it
+// cannot be mapped, and Error{timeout}.
 std::shared_ptr<Mapping> map_sealed_memory(int fd, Access access, int owner, Deadline deadline,
                                            std::size_t used_bytes = SIZE_MAX);
 

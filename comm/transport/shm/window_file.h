@@ -65,8 +65,8 @@ class WindowFile {
 // A peer's piece, held open.
 class OpenPiece {
  public:
-  // `mapping`: of the whole file, at least the first line of the piece inside. Throws Error{left} if
-  // rank `owner` has let go of it.
+  // `mapping`: of the whole file, at least the first line of the piece inside. Throws Error{left}
+  // if rank `owner` has let go of it.
   OpenPiece(std::shared_ptr<Mapping> mapping, std::size_t offset, int owner);
   ~OpenPiece();
   OpenPiece(const OpenPiece&) = delete;
