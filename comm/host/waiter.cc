@@ -23,6 +23,10 @@ constexpr int kTurns = 16;
 constexpr milliseconds kYieldFor{2};
 constexpr long kNapNs = 50'000;
 constexpr milliseconds kProcessCheck{20};
+// Who has not run for so long was stopped (Ctrl-Z), and likely so was who is waited for: that is no
+// time of waiting. So many times in a wait: whoever is merely starved must come to his deadline too.
+constexpr milliseconds kStopped{1000};
+constexpr int kMostStops = 10;
 
 // One write, so that the lines of several ranks do not mix.
 void print_warning(const std::string& sentence) {
@@ -84,27 +88,28 @@ void Waiter::wait_patiently(int peer, Ready ready, Where where, std::uint64_t po
     return false;
   };
   if (comes_in_a_few_turns()) return;  // most do, and then the clock need not be read
-  const Clock::time_point start = Clock::now();
-  const Deadline deadline = Deadline::after_seconds(timeout_s_);
+  Clock::time_point start = Clock::now(), last = start;
+  int stops = 0;
   const std::int64_t start_ms = coarse_now_ms();
-  const Deadline warning = Deadline::after_seconds(warn_s_);
   bool warned = false;
   OnTheStatusPage note(peers_.status_page(), notes_ == Notes::on_status_page);
   Clock::time_point next_process_check = start + kProcessCheck;
   while (!comes_in_a_few_turns()) {
     const Clock::time_point now = Clock::now();
+    if (now - last > kStopped && ++stops <= kMostStops) start += now - last;
+    last = now;
     call_.check(peer, ready, where);
     if (now >= next_process_check) {
       call_.check_dead(ready, where);
       next_process_check = now + kProcessCheck;
     }
     const double waited_s = std::chrono::duration<double>(now - start).count();
-    if (now - start >= kYieldFor || deadline.passed(now))
-      note.note(peer, start_ms, where, position);
-    if (deadline.passed(now)) call_.check_dead(ready, where);
-    if (deadline.passed(now) && !ready()) call_.throw_late(waited_s, timeout_s_, where);
+    const bool too_long = timeout_s_ > 0 && waited_s >= timeout_s_;
+    if (now - start >= kYieldFor || too_long) note.note(peer, start_ms, where, position);
+    if (too_long) call_.check_dead(ready, where);
+    if (too_long && !ready()) call_.throw_late(waited_s, timeout_s_, where);
     if (now - start < kYieldFor) continue;
-    if (!warned && warning.passed(now)) {
+    if (!warned && warn_s_ > 0 && waited_s >= warn_s_) {
       warned = true;
       if (const auto words = call_.warning(waited_s, where)) on_warning_(*words);
     }

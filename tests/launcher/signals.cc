@@ -102,6 +102,22 @@ RINGSIDE_TEST(launch_signals, ctrl_z_stops_the_ranks_and_fg_continues_them) {
   }
 }
 
+// Rank 0 waits for rank 1, which never comes; while both are stopped it does not.
+RINGSIDE_TEST(launch_signals, what_was_stopped_has_not_waited) {
+  Job job;
+  const RunResult result =
+      job.run(launch(2, {"--grace", "0.1"},
+                     {test::program_path("tests/programs/rank_program"), "stall", "--op", "3"}),
+              {.environment = {"RINGSIDE_TIMEOUT=1"}, .timeout_s = 60}, [&] {
+                std::this_thread::sleep_for(600ms);
+                ::kill(job.command(), SIGTSTP);
+                std::this_thread::sleep_for(1500ms);
+                ::kill(job.command(), SIGCONT);
+              });
+  CHECK_MSG(contains(line_of(result, "rank 0: "), ": waited 1"), "%s", result.err.c_str());
+  check_nothing_left(t, job);
+}
+
 // A shell's loop ends if the program in it has died of Ctrl-C, and goes on after any status.
 RINGSIDE_TEST(launch_signals, who_is_told_to_stop_dies_of_it) {
   const std::string tool = test::tool_path("ring_allreduce");
