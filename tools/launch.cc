@@ -97,7 +97,7 @@ class Job {
     for (bool running = true; running;) {
       wait_for_something(ms_until_next_deed());
       take_signals();
-      reaper_.keep_alive(groups());
+      reaper_.keep_alive([&] { return groups(); });
       stdin_.step();
       stdout_.step();
       stderr_.step();
@@ -145,7 +145,7 @@ class Job {
         print_the_rest();
         return false;
       }
-      reaper_.keep_alive(groups());
+      reaper_.keep_alive([&] { return groups(); });
     }
     return true;
   }

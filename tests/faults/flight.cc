@@ -59,6 +59,26 @@ RINGSIDE_TEST(flight, a_record_holds_the_last_calls) {
   check_has(t, result.out, {"No divergence: all ranks made the same collectives, up to 1524."});
 }
 
+RINGSIDE_TEST(flight, a_damaged_record_hides_no_other) {
+  NEEDS_PYTHON();
+  const Folder folder;
+  on_ranks(2, test_options(), [&](Communicator& comm) {
+    sum(comm, 7);
+    comm.write_flight(folder.path());
+    comm.barrier();
+  });
+  std::ofstream(folder.file("flight-other-1-1-rank0.json")) << "{\"ringside_flight\": 1, ";
+  const RunResult result = flight({folder.path(), folder.file("none")});
+  CHECK_EQ(result.exit_code, 2);
+  check_has(t, result.out, {": 2 ranks, ", "all_reduce #1 (f32 × 7, sum)", "No divergence"});
+  CHECK_EQ(lines_with(result.err, "flight: " + folder.path()), 2u);
+  check_has(t, result.err, {"rank0.json: Expecting property name", "none: No such file"});
+  // Nobody reads: it ends as other programs do.
+  const RunResult closed =
+      shell("{ sleep 0.3; " + program_path("../../tools/flight") + " " + folder.path() + "; } | :");
+  CHECK_EQ(closed.err.find("Traceback"), std::string::npos);
+}
+
 RINGSIDE_TEST(flight, every_kind_of_call_is_listed) {
   NEEDS_PYTHON();
   const Folder folder;

@@ -43,11 +43,12 @@ class Reaper {
     [[maybe_unused]] const ssize_t sent = ::send(socket_.get(), &group, sizeof group, MSG_NOSIGNAL);
   }
 
-  // Replaces a helper that has ended by one that knows `groups`. Throws Error{system}.
-  void keep_alive(const std::vector<pid_t>& groups) {
+  // Replaces a helper that has ended by one that knows what groups() returns. Throws Error{system}.
+  template <class Groups>
+  void keep_alive(const Groups& groups) {
     if (::waitpid(helper_, nullptr, WNOHANG) == 0) return;
     start();
-    for (const pid_t group : groups) add_group(group);
+    for (const pid_t group : groups()) add_group(group);
   }
 
  private:
