@@ -24,7 +24,7 @@ constexpr milliseconds kYieldFor{2};
 constexpr long kNapNs = 50'000;
 constexpr milliseconds kProcessCheck{20};
 // Who has not run for so long was stopped (Ctrl-Z), and likely so was who is waited for: that is no
-// time of waiting. So many times in a wait: whoever is merely starved must come to his deadline too.
+// time of waiting. So often in a wait, as whoever is merely starved has a deadline too.
 constexpr milliseconds kStopped{1000};
 constexpr int kMostStops = 10;
 

@@ -20,6 +20,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "comm/error.h"
@@ -30,7 +31,7 @@ namespace ringside::tools {
 class Reaper {
  public:
   // `words`: main()'s argv, which the helper writes its own name over. Throws Error{system}.
-  explicit Reaper(char** words) : words_(words) { start(); }
+  explicit Reaper(char** words) : words_(words) { start({}); }
   ~Reaper() {
     ::kill(helper_, SIGKILL);
     ::waitpid(helper_, nullptr, 0);
@@ -47,15 +48,14 @@ class Reaper {
   template <class Groups>
   void keep_alive(const Groups& groups) {
     if (::waitpid(helper_, nullptr, WNOHANG) == 0) return;
-    start();
-    for (const pid_t group : groups()) add_group(group);
+    start(groups());
   }
 
  private:
   static constexpr char kName[] = "ringside-reaper";
 
   // Returns once the helper is where nothing that is sent to launch's group reaches it.
-  void start() {
+  void start(std::vector<pid_t> groups) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
       throw_system("cannot make a pair of sockets");
@@ -63,12 +63,12 @@ class Reaper {
     socket_ = UniqueFd(ends[1]);
     helper_ = ::fork();
     if (helper_ < 0) throw_system("cannot start a process");
-    if (helper_ == 0) watch(theirs.get());
+    if (helper_ == 0) watch(theirs.get(), std::move(groups));
     char ready;
     while (::recv(socket_.get(), &ready, 1, 0) < 0 && errno == EINTR) continue;
   }
 
-  [[noreturn]] void watch(int socket) const {
+  [[noreturn]] void watch(int socket, std::vector<pid_t> groups) const {
     take_name();
     // Out of launch's group and session: what is sent to these (Ctrl-C, a kill -9 of the whole
     // group) is what the helper is there to outlive.
@@ -78,7 +78,6 @@ class Reaper {
     ::dup2(socket, kSocket);
     ::closefrom(kSocket + 1);
     ::send(kSocket, "", 1, MSG_NOSIGNAL);
-    std::vector<pid_t> groups;
     for (pid_t group = 0;;) {
       const ssize_t got = ::recv(kSocket, &group, sizeof group, 0);
       if (got == sizeof group)
