@@ -91,7 +91,8 @@ void fuzz_bootstrap(const std::string& bytes) {
   // Who is sent away is waited for no longer than this.
   const Deadline deadline = Deadline::after_seconds(it.knows_secret ? 0.05 : 0.005);
   const auto start = Clock::now();
-  std::jthread other;
+  UniqueFd listener;
+  std::jthread other;  // joined first, as it uses all of the above
   if (it.of_rank_0) {
     TcpOptions options = it.options(0, 0);
     options.on_listening = [&](int port) {
@@ -103,7 +104,7 @@ void fuzz_bootstrap(const std::string& bytes) {
     };
     meet(options, deadline);
   } else {
-    UniqueFd listener = listen_on(resolve("127.0.0.1", 0));
+    listener = listen_on(resolve("127.0.0.1", 0));
     const int port = local_address(listener.get()).port();
     other = std::jthread([&] {
       UniqueFd socket;

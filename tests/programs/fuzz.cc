@@ -4,6 +4,9 @@
 //
 // Built with libFuzzer (clang; RINGSIDE_LIBFUZZER) it takes libFuzzer's arguments in place of
 // these, and RINGSIDE_FUZZ says which target it is for.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -13,6 +16,7 @@
 #include <vector>
 
 #include "comm/error.h"
+#include "comm/util/fd.h"
 #include "tests/fuzz/targets.h"
 
 namespace {
@@ -29,23 +33,23 @@ const FuzzTarget* find(const std::string& name) {
 #ifndef RINGSIDE_LIBFUZZER
 
 // Whoever crashes says no last word: so the input is written down before.
-void write_down(const std::string& bytes, const char* target) {
-  const std::string path = text("build/fuzz-%s", target);
-  if (std::FILE* file = std::fopen(path.c_str(), "wb")) {
-    std::fwrite(bytes.data(), 1, bytes.size(), file);
-    std::fclose(file);
-  }
+void write_down(int file, const std::string& bytes) {
+  if (::pwrite(file, bytes.data(), bytes.size(), 0) < 0 ||
+      ::ftruncate(file, static_cast<off_t>(bytes.size())) != 0)
+    throw_system("cannot write down the input");
 }
 
 bool run(const FuzzTarget& target, const std::string& corpora, double seconds, std::uint64_t seed) {
   const std::vector<std::string> examples = examples_of(target, corpora);
+  const UniqueFd file(
+      ::open(text("build/fuzz-%s", target.name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   std::mt19937_64 dice(seed);
   using Clock = std::chrono::steady_clock;
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < examples.size() || Clock::now() < end; ++i, ++count) {
     const std::string bytes = i < examples.size() ? examples[i] : damaged(examples, dice);
-    write_down(bytes, target.name);
+    write_down(file.get(), bytes);
     try {
       target.run(bytes);
     } catch (const std::exception& error) {
