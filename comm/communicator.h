@@ -147,7 +147,8 @@ class Communicator {
   void recv(void* buffer, std::size_t count, DType dtype, int from);
 
   // Several messages at once, none of which waits for another: neighbours may exchange both ways.
-  // Returns when all are done. What one receives may overlap with no other message's buffer.
+  // Returns when all are done. What comes from one rank may not be written over what goes out, or
+  // comes from another.
   void exchange(const std::vector<Message>& messages);
 
   // The same calls, but they return at once (work.h). Calls of one communicator are carried out in

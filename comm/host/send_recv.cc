@@ -11,7 +11,7 @@ namespace ringside {
 
 namespace {
 
-// Messages of a batch are under way together, so what one receives no other may have a part of.
+// Messages of a batch are under way together; those from one rank alone come in order.
 bool overlap(const Message& a, const Message& b) {
   const auto begin = [](const Message& it) {
     return reinterpret_cast<std::uintptr_t>(it.buffer());
@@ -36,7 +36,7 @@ const std::vector<Message>& checked(const Ring& self, const std::vector<Message>
   for (const Message& it : messages) checked(self, it);
   for (const Message& it : messages)
     for (const Message& other : messages)
-      if (!it.is_send && &it != &other && overlap(it, other))
+      if (!it.is_send && (other.is_send || other.peer != it.peer) && overlap(it, other))
         refuse(self, Kind::send_recv,
                text("what comes from rank %d would be written over the buffer of the message %s "
                     "rank %d",

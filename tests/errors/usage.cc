@@ -93,7 +93,6 @@ void make_every_overlap(Context& t, Communicator& comm) {
   refused({Message::to(other, a.data() + 3, 4, kF32), in});
   refused({in, Message::to(other, a.data(), 1, kF32)});
   refused({in, Message::from(third, a.data() + 1, 9, kF32)});
-  refused({in, in});
   // Several may go out from one buffer, and what is empty is nowhere.
   comm.exchange({Message::to(other, a.data(), 4, kF32), Message::to(third, a.data(), 3, kF32),
                  Message::from(third, a.data() + 4, 4, kF32),
