@@ -40,10 +40,9 @@ RINGSIDE_TEST(lifetime, communicator_outlives_main) {
 }
 
 RINGSIDE_TEST(lifetime, forked_children_are_told_and_nobody_else_notices) {
-  // In a child sanitizers take for a leak what a thread of the parent's had on its stack, and
-  // threads for a mistake.
+  // In a child a thread of the parent's is gone, and what it had on its stack looks like a leak.
   check_ends_well(t, {program_path("tests/programs/forker")}, ": well",
-                  {"ASAN_OPTIONS=detect_leaks=0", "TSAN_OPTIONS=die_after_fork=0"});
+                  {"ASAN_OPTIONS=detect_leaks=0"});
 }
 
 // What a daemon is started with. The kernel would hand out these numbers first.
