@@ -45,6 +45,7 @@ void consider(MemoryRoom& least, const Version& version, const std::string& fold
   const std::optional<std::size_t> limit = number_in(read_file(file));
   const std::optional<std::size_t> used = number_in(read_file(folder + "/" + version.used));
   if (!limit || !used) return;
+  if (*limit - std::min(*limit, *used) >= least.bytes) return;  // and the caches need not be asked
   const std::string stat = "\n" + read_file(folder + "/memory.stat");
   const std::size_t caches =
       number_in(stat, version.inactive).value_or(0) + number_in(stat, version.active).value_or(0);
