@@ -143,10 +143,10 @@ std::string flight_json(const Peers& peers, int rank, const char* why) {
   const std::string cause = state == RankState::broken ? status_page.cause().what() : "";
   JsonWriter json(2);
   json.object().field("ringside_flight", 1, "communicator", communicator_name(peers), "rank", rank,
-                      "size", peers.size(), "host", who.host.data(), "pid", who.pid, "process",
-                      process_of(peers, rank), "why", why, "written_by", peers.rank(), "written_at",
-                      utc_now(), "now_ms", coarse_now_ms(), "state", name_of(state), "cause", cause,
-                      "finished", status_page.finished());
+                      "world_rank", who.world_rank, "size", peers.size(), "host", who.host.data(),
+                      "pid", who.pid, "process", process_of(peers, rank), "why", why, "written_by",
+                      peers.rank(), "written_at", utc_now(), "now_ms", coarse_now_ms(), "state",
+                      name_of(state), "cause", cause, "finished", status_page.finished());
   write_wait(json, status_page.wait());
   json.array("calls");
   for (const Call& call : status_page.history()) write_call(json, call, rank);
