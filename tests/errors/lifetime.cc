@@ -69,21 +69,21 @@ RINGSIDE_TEST(lifetime, communicator_of_a_plugin_ends_with_it) {
   const Folder folder;
   const std::string library = program_path("libringside.so.0");
   if (kSanitized || !shell("test -e " + library).ok()) SKIP("this build has no shared library");
-  const RunResult built =
-      shell("cat >" + folder.file("plugin.cc") +
-            " <<'END'\n"
-            "#include <optional>\n"
-            "#include \"comm/bootstrap/start.h\"\n"
-            "#include \"comm/communicator.h\"\n"
-            "std::optional<ringside::Communicator> communicator;\n"
-            "extern \"C\" int start() {\n"
-            "  communicator.emplace(*ringside::start_bootstrap());\n"
-            "  communicator->barrier_async().wait();\n"
-            "  return communicator->size();\n"
-            "}\n"
-            "END\n"
-            "${CXX:-c++} -std=c++20 -O0 -fPIC -shared -I. " +
-            folder.file("plugin.cc") + " " + library + " -o " + folder.file("plugin.so"));
+  const RunResult built = shell("cat >" + folder.file("plugin.cc") +
+                                " <<'END'\n"
+                                "#include <optional>\n"
+                                "#include \"comm/bootstrap/start.h\"\n"
+                                "#include \"comm/communicator.h\"\n"
+                                "std::optional<ringside::Communicator> communicator;\n"
+                                "extern \"C\" int start() {\n"
+                                "  communicator.emplace(*ringside::start_bootstrap());\n"
+                                "  communicator->barrier_async().wait();\n"
+                                "  return communicator->size();\n"
+                                "}\n"
+                                "END\n"
+                                "${CXX:-c++} -std=c++20 -O0 -fPIC -shared -I" +
+                                program_path("../..") + " " + folder.file("plugin.cc") + " " +
+                                library + " -o " + folder.file("plugin.so"));
   CHECK_MSG(built.ok(), "%s", built.err.c_str());
   const std::string load = "import ctypes, _ctypes; it = ctypes.CDLL('" + folder.file("plugin.so") +
                            "'); print(it.start(), end=' ')\n";
