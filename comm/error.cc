@@ -95,4 +95,9 @@ void throw_system(const std::string& what_failed) {
   throw Error(Fault::system, sentence);
 }
 
+void print_warning(const std::string& sentence) {
+  const std::string line = "ringside: " + sentence + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
 }  // namespace ringside

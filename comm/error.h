@@ -55,4 +55,7 @@ std::string limit_words(int error);
 // speaks of: then it is a LimitError.
 [[noreturn]] void throw_system(const std::string& what_failed);
 
+// "ringside: SENTENCE" on stderr, in one write, so that the lines of several ranks do not mix.
+void print_warning(const std::string& sentence);
+
 }  // namespace ringside

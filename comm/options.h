@@ -71,8 +71,8 @@ struct Options {
   double timeout_s = 600;  // RINGSIDE_TIMEOUT=600
 
   // A wait longer than this is reported, once, by the rank that waits for the late one itself; the
-  // call goes on. 0: never. `on_warning` gets the sentence, on the thread that waits; without one
-  // it goes to stderr.
+  // call, or the start, goes on. 0: never. `on_warning` gets the sentence, on the waiting thread;
+  // without one it goes to stderr.
   double warn_s = 10;  // RINGSIDE_WARN=10
   std::function<void(const std::string&)> on_warning;
 

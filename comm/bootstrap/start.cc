@@ -30,10 +30,11 @@ class LoneBootstrap : public Bootstrap {
 
 std::unique_ptr<Bootstrap> start_tcp(const std::atomic<int>* interrupted) {
   TcpOptions options = TcpOptions::from_environment();
+  const Options others = Options::from_environment();
   options.interrupted = interrupted;
   check_open_files(options.size);
-  return TcpBootstrap::start(options,
-                             Deadline::after_seconds(Options::from_environment().timeout_s));
+  options.warn_s = others.warn_s;
+  return TcpBootstrap::start(options, Deadline::after_seconds(others.timeout_s));
 }
 
 // What a launcher says of a rank, in variables of its own.

@@ -4,6 +4,7 @@
 //     others ─▶ 0   Frame{contribution, bytes}    and the bytes
 //     0 ─▶ others   Frame{table, size × bytes}    and everybody's, or
 //                   Frame{failure, n}             and a sentence of n characters: the end
+//                   Frame{note}                   rank 0 still waits, and has warned of it
 //     both ways     Frame{goodbye}                the last one, from a rank that ends in order
 //
 // A rank that has contributed is silent until the table comes, so whatever else arrives from it
@@ -16,12 +17,13 @@
 #include <type_traits>
 
 #include "comm/bootstrap/rendezvous.h"
+#include "comm/util/handshake.h"
 #include "comm/util/tcp_socket.h"
 
 namespace ringside {
 namespace {
 
-enum FrameKind : std::uint32_t { kContribution = 1, kTable, kFailure, kGoodbye };
+enum FrameKind : std::uint32_t { kContribution = 1, kTable, kFailure, kGoodbye, kNote };
 
 constexpr std::size_t kMostWords = 1000;  // of a failure's sentence
 
@@ -31,6 +33,12 @@ Deadline a_little_after(Deadline deadline) {
   constexpr double kLittle_s = 0.5;
   const int left_ms = deadline.poll_ms(kAgesMs);
   return left_ms == kAgesMs ? deadline : Deadline::after_seconds(left_ms / 1e3 + kLittle_s);
+}
+
+// And it warns first: who hears nothing from it by then warns of rank 0 itself.
+Warning warning_of(int rank, double warn_s, const std::function<void(const std::string&)>& say) {
+  constexpr double kLittle_s = 1;
+  return Warning(rank == 0 || warn_s <= 0 ? warn_s : warn_s + kLittle_s, say);
 }
 
 }  // namespace
@@ -53,8 +61,9 @@ struct TcpBootstrap::Inbox {
 std::unique_ptr<TcpBootstrap> TcpBootstrap::start(const TcpOptions& options, Deadline deadline) {
   static_assert(std::is_trivially_copyable_v<Frame> && sizeof(Frame) == 24);
   options.check();
+  Warning warning = warning_of(options.rank, options.warn_s, options.on_warning);
   const StopCondition stop{options.rank == 0 ? deadline : a_little_after(deadline),
-                           options.interrupted};
+                           options.interrupted, &warning};
   std::vector<UniqueFd> links;
   if (options.rank > 0)
     links.push_back(call_rank_0(options, stop));
@@ -67,6 +76,8 @@ TcpBootstrap::TcpBootstrap(const TcpOptions& options, std::vector<UniqueFd> link
     : rank_(options.rank),
       size_(options.size),
       interrupted_(options.interrupted),
+      warn_s_(options.warn_s),
+      on_warning_(options.on_warning),
       links_(std::move(links)) {}
 
 TcpBootstrap::~TcpBootstrap() {
@@ -78,7 +89,9 @@ void TcpBootstrap::all_gather_bytes(const void* mine, std::size_t bytes, void* a
   if (broken_) throw Error(*broken_);
   ++number_;
   std::byte* table = static_cast<std::byte*>(all);
-  const StopCondition stop{rank_ == 0 ? deadline : a_little_after(deadline), interrupted_};
+  Warning warning = warning_of(rank_, warn_s_, on_warning_);
+  const StopCondition stop{rank_ == 0 ? deadline : a_little_after(deadline), interrupted_,
+                           &warning};
   try {
     if (rank_ == 0)
       serve(mine, bytes, table, stop);
@@ -117,7 +130,7 @@ void TcpBootstrap::serve(const void* mine, std::size_t bytes, std::byte* all,
     return list_ranks(ranks);
   };
   for (int missing = size_ - 1; missing > 0;) {
-    throw_if_over(stop, [&] { return here() + ", waited for " + late(); });
+    if (mind_the_time(stop, [&] { return here() + ", waited for " + late(); })) send_note();
     poll_a_moment(waiting, stop.deadline);
     for (std::size_t peer = 1; peer < links_.size() && missing > 0; ++peer) {
       if (waiting[peer].revents == 0) continue;
@@ -162,6 +175,11 @@ bool TcpBootstrap::receive_from(int peer, Inbox& inbox, std::size_t bytes, std::
   return inbox.complete;
 }
 
+void TcpBootstrap::send_note() {
+  for (const UniqueFd& link : links_)
+    if (link) send_first_words(link.get(), Frame{kNote, 0, number_, 0});
+}
+
 void TcpBootstrap::spread(const std::vector<std::byte>& message, const StopCondition& stop) {
   std::vector<std::size_t> sent(links_.size());
   std::vector<pollfd> waiting;
@@ -183,7 +201,7 @@ void TcpBootstrap::spread(const std::vector<std::byte>& message, const StopCondi
   };
   try {
     while (!send_what_goes()) {
-      throw_if_over(stop, [&] {
+      mind_the_time(stop, [&] {
         return here() + ", waited for " + list_ranks(late) + " to receive the table";
       });
       poll_a_moment(waiting, stop.deadline);
@@ -206,6 +224,10 @@ void TcpBootstrap::ask(const void* mine, std::size_t bytes, std::byte* all,
   send_to_0(message, stop);
   Frame answer{};
   receive_from_0(&answer, sizeof answer, stop);
+  if (answer.kind == kNote) {
+    stop.warning->leave_it();
+    receive_from_0(&answer, sizeof answer, stop);
+  }
   if (answer.kind == kFailure) throw_what_0_says(answer, stop);
   if (answer.kind == kGoodbye)
     throw Error(Fault::left,
@@ -222,7 +244,7 @@ void TcpBootstrap::send_to_0(const std::vector<std::byte>& message, const StopCo
   try {
     // If rank 0 is gone this ends too: its last words may still be there to be read.
     while (send_some(links_[0].get(), message.data(), message.size(), sent) == Flow::blocked) {
-      throw_if_over(stop, [&] { return here() + ", waited for rank 0 to receive its bytes"; });
+      mind_the_time(stop, [&] { return here() + ", waited for rank 0 to receive its bytes"; });
       poll_a_moment(waiting, stop.deadline);
     }
   } catch (const Error&) {
@@ -238,7 +260,13 @@ void TcpBootstrap::receive_from_0(void* target, std::size_t bytes, const StopCon
     if (flow == Flow::complete) return;
     if (flow == Flow::gone)
       throw Error(Fault::died, here() + ": rank 0 has died (its connection closed)");
-    throw_if_over(stop, [&] { return here() + ", waited for rank 0 to gather from all ranks"; });
+    mind_the_time(stop, [&] {
+      return here() +
+             (stop.warning->is_left()
+                  ? ", waited with rank 0 for other ranks"
+                  : ", waited for rank 0 and has heard nothing of it (it is stopped, late, "
+                    "or waits for others itself)");
+    });
     poll_a_moment(waiting, stop.deadline);
   }
 }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "comm/bootstrap/bootstrap.h"
+#include "comm/bootstrap/origin.h"
 #include "comm/error.h"
 #include "comm/util/fd.h"
 #include "comm/util/secret.h"
@@ -34,12 +35,17 @@ struct TcpOptions {
   int rank = 0;                       // RANK
   int size = 1;                       // WORLD_SIZE
   std::string address = "127.0.0.1";  // MASTER_ADDR: where rank 0 listens, and nowhere else
-  int port = 0;                       // MASTER_PORT; rank 0 may say 0 for any that is free
+  // RINGSIDE_PORT, or else MASTER_PORT; but the one after it where torchrun's own store listens
+  // there (TORCHELASTIC_USE_AGENT_STORE). Rank 0 may say 0 for any that is free.
+  int port = 0;
 
   // RINGSIDE_SECRET=64 hexadecimal digits, or RINGSIDE_SECRET_FILE=a file that holds them and that
   // only its owner can read. Without a secret only loopback addresses are allowed: there, other
   // users of this host could still join, which is what a secret is for even then.
   std::optional<Secret> secret;
+
+  // Of this process, unless a test says otherwise; looked at where there is no secret.
+  std::optional<Origin> origin;
 
   // When set and non-zero, waits end with Error{interrupted}, as in Options.
   const std::atomic<int>* interrupted = nullptr;
@@ -47,10 +53,12 @@ struct TcpOptions {
   // Called by rank 0 once it listens, for tests that ask for port 0.
   std::function<void(int port)> on_listening;
 
-  // Somebody may be connected this long without having said who he is, and so many at a time may
-  // be; others wait in the kernel's queue.
-  double hello_s = 5;
-  std::size_t strangers_max = 64;
+  // As in Options, for every wait until all ranks are there and in their exchanges.
+  double warn_s = 10;
+  std::function<void(const std::string&)> on_warning;
+
+  // So many may be connected at a time without having said who they are; then the oldest goes.
+  std::size_t strangers_max = 256;
 
   // Throws Error{usage} with a sentence that names the variable.
   static TcpOptions from_environment();
@@ -62,8 +70,8 @@ struct TcpOptions {
 class TcpBootstrap : public Bootstrap {
  public:
   // Collective: returns when all ranks are there. Rank 0 may come last. Throws Error{usage, system,
-  // timeout, interrupted, died, left, protocol}; what rank 0 throws, the ranks that have reached it
-  // throw too.
+  // timeout, interrupted, died, left, protocol, mismatch}; what rank 0 throws, the ranks that have
+  // reached it throw too.
   static std::unique_ptr<TcpBootstrap> start(const TcpOptions& options, Deadline deadline);
 
   ~TcpBootstrap() override;
@@ -89,6 +97,7 @@ class TcpBootstrap : public Bootstrap {
   // Rank 0's part of an exchange.
   void serve(const void* mine, std::size_t bytes, std::byte* all, const StopCondition& stop);
   bool receive_from(int peer, Inbox& inbox, std::size_t bytes, std::byte* all);
+  void send_note();
   void spread(const std::vector<std::byte>& message, const StopCondition& stop);
 
   // Everybody else's.
@@ -103,6 +112,8 @@ class TcpBootstrap : public Bootstrap {
   const int rank_;
   const int size_;
   const std::atomic<int>* const interrupted_;
+  const double warn_s_;
+  const std::function<void(const std::string&)> on_warning_;
   std::vector<UniqueFd> links_;  // rank 0: one to each rank, by rank; others: [0], to rank 0
   std::uint64_t number_ = 0;     // of the exchange
   std::optional<Error> broken_;

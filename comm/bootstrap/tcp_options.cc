@@ -9,6 +9,9 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <optional>
+#include <string>
 
 #include "comm/bootstrap/tcp.h"
 
@@ -83,15 +86,42 @@ Secret secret_in_file(const char* path) {
   return secret_from(source, digits);
 }
 
+// The digits go from the environment once they have been read, and from where the kernel shows it
+// to other processes (/proc/PID/environ): the programs that a rank starts have no use for them. A
+// second look finds what the first has found.
+std::optional<Secret> secret_in_variable(char* digits) {
+  static std::mutex mutex;
+  static std::optional<Secret> found;
+  const std::lock_guard lock(mutex);
+  if (digits != nullptr) {
+    found = secret_from("RINGSIDE_SECRET", digits);
+    std::memset(digits, 'x', std::strlen(digits));
+    ::unsetenv("RINGSIDE_SECRET");
+  }
+  return found;
+}
+
 std::optional<Secret> secret_from_environment() {
-  const char* digits = std::getenv("RINGSIDE_SECRET");
+  char* digits = std::getenv("RINGSIDE_SECRET");
   const char* path = std::getenv("RINGSIDE_SECRET_FILE");
   if (digits != nullptr && path != nullptr)
     throw Error(Fault::usage,
                 "RINGSIDE_SECRET and RINGSIDE_SECRET_FILE are both set; which is meant?");
-  if (digits != nullptr) return secret_from("RINGSIDE_SECRET", digits);
-  if (path != nullptr) return secret_in_file(path);
-  return std::nullopt;
+  return path != nullptr ? secret_in_file(path) : secret_in_variable(digits);
+}
+
+// Where torchrun's own store listens on MASTER_PORT, ringside takes the port after it.
+int port_from_environment() {
+  if (std::getenv("RINGSIDE_PORT") != nullptr) return number_in("RINGSIDE_PORT", 1, 65535);
+  const int port = number_in("MASTER_PORT", 1, 65535);
+  const char* taken = std::getenv("TORCHELASTIC_USE_AGENT_STORE");
+  if (taken == nullptr || std::strcmp(taken, "True") != 0) return port;
+  if (port == 65535)
+    throw Error(
+        Fault::usage,
+        "MASTER_PORT=65535 is torchrun's own, and there is none after it; set RINGSIDE_PORT "
+        "alike for all ranks");
+  return port + 1;
 }
 
 }  // namespace
@@ -104,7 +134,7 @@ TcpOptions TcpOptions::from_environment() {
     throw_error(Fault::usage, "RANK=%d with WORLD_SIZE=%d makes no sense; ranks count from 0",
                 options.rank, options.size);
   options.address = required("MASTER_ADDR");
-  options.port = number_in("MASTER_PORT", 1, 65535);
+  options.port = port_from_environment();
   options.secret = secret_from_environment();
   return options;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <type_traits>
@@ -14,54 +15,51 @@
 namespace ringside {
 namespace {
 
-constexpr std::array<char, 8> kMagic = {'r', 's', 'c', 't', 'r', 'l', '0', '1'};
+constexpr std::array<char, 8> kMagic = {'r', 's', 'c', 't', 'r', 'l', '0', '2'};
 constexpr double kAttempt_s = 20;  // for one connection
+constexpr double kProbe_s = 1;
 
 struct Hello {
-  Credential proof;
   std::int32_t rank = -1;
-  std::uint32_t unused = 0;
 };
-static_assert(sizeof(Hello) == 48 && std::is_trivially_copyable_v<Hello>);
-
 struct Welcome {
-  Credential proof;
+  std::uint32_t yes = 1;
 };
-static_assert(sizeof(Welcome) == 40 && std::is_trivially_copyable_v<Welcome>);
 
 std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 class Mesh {
  public:
   Mesh(int rank, UniqueFd listener, const std::vector<TcpAddress>& addresses, const Secret& secret,
-       const StopCondition& stop, const StrangerLimits& limits)
+       const StopCondition& stop, std::size_t strangers_max)
       : rank_(rank),
         addresses_(addresses),
         secret_(secret),
         stop_(stop),
-        callers_(std::move(listener), text("rank %d", rank),
-                 credential(secret, Side::caller, kMagic), limits),
+        callers_(std::move(listener), text("rank %d", rank), secret, kMagic, strangers_max),
         links_(addresses.size()) {}
 
   std::vector<UniqueFd> connect() {
-    for (int peer = 0; peer < rank_; ++peer) call(peer);
+    for (int peer = 0; peer < rank_; ++peer) called_.push_back({peer, call(peer)});
     while (!missing().empty()) {
-      throw_if_over(stop_, [&] {
-        return text("rank %d waited for the control connections of %s", rank_,
-                    list_ranks(missing()).c_str());
+      mind_the_time(stop_, [&] {
+        return text("rank %d waited for the control connections of %s%s", rank_,
+                    list_ranks(missing()).c_str(), callers_.strangers_in_words().c_str());
       });
       look_around();
+      if (next_probe_.passed()) look_after_missing();
     }
     return std::move(links_);
   }
 
  private:
+  using ToPeer = Calling<Hello, Welcome>;
+
   // Somebody who was called and has not answered yet.
   struct Called {
     int peer;
-    UniqueFd socket;
-    Welcome welcome{};
-    std::size_t received = 0;
+    ToPeer call;
+    bool is_over = false;
   };
 
   std::vector<int> missing() const {
@@ -71,50 +69,72 @@ class Mesh {
     return all;
   }
 
-  void call(int peer) {
+  void throw_if_refused(int peer, int error) const {
+    if (error == ECONNREFUSED)
+      throw_error(Fault::left,
+                  "rank %d takes no control connection of rank %d any more: its own start has "
+                  "failed",
+                  peer, rank_);
+  }
+
+  ToPeer call(int peer) const {
     int error = 0;
     const TcpAddress& address = addresses_[index(peer)];
     UniqueFd socket = connect_once(address, kAttempt_s, stop_, error);
+    throw_if_refused(peer, error);
     if (!socket)
       throw_error(Fault::system,
                   "rank %d cannot reach rank %d at %s, for their control connection: %s", rank_,
                   peer, address.words().c_str(), std::strerror(error));
-    send_first_words(socket.get(),
-                     Hello{.proof = credential(secret_, Side::caller, kMagic), .rank = rank_});
-    called_.push_back({peer, std::move(socket)});
+    return ToPeer(std::move(socket), secret_, kMagic, {.rank = rank_});
+  }
+
+  // A rank above that has failed will never call, and no longer listens. (One that has all its
+  // connections does not either; but among them is this rank's.)
+  void look_after_missing() {
+    for (const int peer : missing()) {
+      int error = 0;
+      if (peer > rank_) connect_once(addresses_[index(peer)], kProbe_s, stop_, error);
+      throw_if_refused(peer, error);
+    }
+    next_probe_ = Deadline::after_seconds(kProbe_s);
   }
 
   void look_around() {
     std::vector<pollfd> waiting;
-    for (const Called& it : called_) waiting.push_back({it.socket.get(), POLLIN, 0});
+    for (const Called& it : called_) waiting.push_back({it.call.fd(), POLLIN, 0});
     callers_.add_to(waiting);
     poll_a_moment(waiting, stop_.deadline);
-    for (Called& it : called_) receive_welcome(it);
-    std::erase_if(called_, [](const Called& it) { return !it.socket; });
-    callers_.receive([&](const Hello& hello, UniqueFd socket) { admit(hello, std::move(socket)); });
+    for (std::size_t i = 0, count = called_.size(); i < count; ++i) hear(called_[i]);
+    std::erase_if(called_, [](const Called& it) { return it.is_over; });
+    callers_.receive([&](const Hello& hello, const Session& session, UniqueFd socket) {
+      admit(hello, session, std::move(socket));
+    });
   }
 
-  void receive_welcome(Called& it) {
-    const Flow flow = receive_some(it.socket.get(), &it.welcome, sizeof it.welcome, it.received);
-    if (flow == Flow::blocked) return;
-    if (flow == Flow::gone)
-      throw_error(Fault::left,
-                  "rank %d has taken rank %d's control connection and closed it without a word: "
-                  "its own start has failed",
-                  it.peer, rank_);
-    if (it.welcome.proof != credential(secret_, Side::listener, kMagic))
+  void hear(Called& it) {
+    const ToPeer::State state = it.call.step();
+    if (state == ToPeer::State::calls || state == ToPeer::State::has_said) return;
+    if (state == ToPeer::State::welcomed) {
+      links_[index(it.peer)] = it.call.take_socket();
+      it.is_over = true;
+    } else if (state == ToPeer::State::hung_up) {
+      ::poll(nullptr, 0, 10);  // it may have been too crowded
+      it.call = call(it.peer);
+    } else {
       throw_error(
           Fault::protocol,
-          "rank %d: who listens at %s, in rank %d's place, does not know the communicator's secret",
+          "rank %d: who listens at %s, in rank %d's place, does not know the communicator's "
+          "secret",
           rank_, addresses_[index(it.peer)].words().c_str(), it.peer);
-    links_[index(it.peer)] = std::move(it.socket);
+    }
   }
 
   // A caller that knows the secret and yet is no rank that is waited for is sent away, too.
-  void admit(const Hello& hello, UniqueFd socket) {
+  void admit(const Hello& hello, const Session& session, UniqueFd socket) {
     if (hello.rank <= rank_ || index(hello.rank) >= links_.size() || links_[index(hello.rank)])
       return;
-    send_first_words(socket.get(), Welcome{credential(secret_, Side::listener, kMagic)});
+    send_proven(socket.get(), secret_, session, Side::listener, Welcome{});
     links_[index(hello.rank)] = std::move(socket);
   }
 
@@ -122,9 +142,10 @@ class Mesh {
   const std::vector<TcpAddress>& addresses_;
   const Secret& secret_;
   const StopCondition& stop_;
-  Callers<Hello> callers_;
+  Callers<Hello, Welcome> callers_;
   std::vector<UniqueFd> links_;
   std::vector<Called> called_;
+  Deadline next_probe_ = Deadline::after_seconds(kProbe_s);
 };
 
 }  // namespace
@@ -143,8 +164,8 @@ std::string control_host(const std::vector<PeerInfo>& everyone, const Bootstrap&
 
 std::vector<UniqueFd> connect_mesh(int rank, UniqueFd listener,
                                    const std::vector<TcpAddress>& addresses, const Secret& secret,
-                                   const StopCondition& stop, const StrangerLimits& limits) {
-  return Mesh(rank, std::move(listener), addresses, secret, stop, limits).connect();
+                                   const StopCondition& stop, std::size_t strangers_max) {
+  return Mesh(rank, std::move(listener), addresses, secret, stop, strangers_max).connect();
 }
 
 }  // namespace ringside

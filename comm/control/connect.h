@@ -4,8 +4,9 @@
 //
 //     rank r                                     rank p < r
 //       connect                            ──▶  accept
-//       proof of the secret, rank          ──▶  a rank above p, and a new one?
-//       right?                             ◀──  proof of the secret
+//                                          ◀──  Challenge
+//       Hello: rank, a proof               ──▶  a rank above p, and a new one?
+//                                          ◀──  Welcome: a proof
 //
 // The secret is the communicator's own; how it is proved is in comm/util/handshake.h. Once all are
 // there nobody listens any more.
@@ -33,6 +34,6 @@ std::string control_host(const std::vector<PeerInfo>& everyone, const Bootstrap&
 // rank; none to itself. Throws Error{system, timeout, interrupted, left, protocol}.
 std::vector<UniqueFd> connect_mesh(int rank, UniqueFd listener,
                                    const std::vector<TcpAddress>& addresses, const Secret& secret,
-                                   const StopCondition& stop, const StrangerLimits& limits = {});
+                                   const StopCondition& stop, std::size_t strangers_max = 256);
 
 }  // namespace ringside

@@ -28,12 +28,6 @@ constexpr milliseconds kProcessCheck{20};
 constexpr milliseconds kStopped{1000};
 constexpr int kMostStops = 10;
 
-// One write, so that the lines of several ranks do not mix.
-void print_warning(const std::string& sentence) {
-  const std::string line = "ringside: " + sentence + "\n";
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
-
 // This rank's wait, as its status page shows it. A wait that ends in an error is not taken back:
 // the communicator is broken then, and others may be about to say why.
 class OnTheStatusPage {

@@ -14,8 +14,9 @@
 namespace ringside {
 namespace {
 
-// All ranks have just met, so one that has not called by then has failed, and cannot say so here.
-constexpr double kControlWithin_s = 20;
+// So much longer than the deadline they wait for each other's outcomes: a rank whose deadline has
+// passed is to say for whom it waited.
+constexpr double kOutcomes_s = 5;
 
 template <class Body>
 void attempt(Outcome& outcome, const Body& body) {
@@ -31,6 +32,23 @@ void attempt(Outcome& outcome, const Body& body) {
     std::snprintf(outcome.sentence, sizeof outcome.sentence, "%s", error.what());
   }
   outcome.failed = true;
+}
+
+// Where one rank fails others may wait for it in vain, and fail too: that is no cause.
+bool is_consequence(Fault fault) {
+  return fault == Fault::left || fault == Fault::died || fault == Fault::timeout;
+}
+
+// Throws, on all ranks alike, what the first rank says that failed for a reason of its own.
+template <class Outcomes, class OutcomeOf>
+void check_outcomes(const Peers& peers, const Outcomes& of_ranks, const OutcomeOf& outcome_of) {
+  for (const bool causes_only : {true, false})
+    for (std::size_t rank = 0; rank < of_ranks.size(); ++rank) {
+      const Outcome& it = outcome_of(of_ranks[rank]);
+      if (it.failed && !(causes_only && is_consequence(it.fault)))
+        throw_error(it.fault, "%s could not start: %s", peers.name(static_cast<int>(rank)).c_str(),
+                    it.sentence);
+    }
 }
 
 }  // namespace
@@ -83,27 +101,23 @@ void Peers::connect(Bootstrap& bootstrap, const Options& options, const Peers* p
   for (std::size_t row = 0; row < own_.size(); ++row)
     if (own_[row].window) mine.handles[row] = own_[row].window->handle();
   // A rank that waited until the deadline must still be able to say so.
-  const Deadline a_little_later = Deadline::after_seconds(timeout_s > 0 ? timeout_s + 5 : 0);
+  const Deadline a_little_later =
+      Deadline::after_seconds(timeout_s > 0 ? timeout_s + kOutcomes_s : 0);
   const std::vector<Offer> offers = bootstrap.all_gather(mine, a_little_later);
-  for (int peer = 0; peer < size_; ++peer) check_outcome(offers[index(peer)].outcome, peer);
+  check_outcomes(*this, offers, [](const Offer& it) -> const Outcome& { return it.outcome; });
 
   Outcome opened;
-  const Deadline soon = Deadline::after_seconds(
-      timeout_s > 0 ? std::min(timeout_s, kControlWithin_s) : kControlWithin_s);
   attempt(opened, [&] {
+    Warning warning(options.warn_s, options.on_warning);
+    const StopCondition stop{deadline, options.interrupted, &warning};
     // First, and nothing that may fail on one rank alone before it: others wait for it.
-    make_control(offers, std::move(listener), {soon, options.interrupted});
-    open_windows(offers, deadline);
+    make_control(offers, std::move(listener), stop);
+    open_windows(offers, options.warn_s, stop);
   });
-  // This is also the barrier after which every window has been opened by all, and its owner may
-  // come and go.
+  // Also the barrier after which every window has been opened by all, and its owner may come and
+  // go.
   const std::vector<Outcome> outcomes = bootstrap.all_gather(opened, a_little_later);
-  for (int peer = 0; peer < size_; ++peer) check_outcome(outcomes[index(peer)], peer);
-}
-
-void Peers::check_outcome(const Outcome& outcome, int rank) const {
-  if (outcome.failed)
-    throw_error(outcome.fault, "%s could not start: %s", name(rank).c_str(), outcome.sentence);
+  check_outcomes(*this, outcomes, [](const Outcome& it) -> const Outcome& { return it; });
 }
 
 // Throws what every rank throws, as all know the same.
@@ -158,12 +172,24 @@ void Peers::make_control(const std::vector<Offer>& offers, UniqueFd listener,
       connect_mesh(rank_, std::move(listener), addresses, secret_, stop), *status_page_, on_alarm);
 }
 
-void Peers::open_windows(const std::vector<Offer>& offers, Deadline deadline) {
+// Transports know no warnings: the first attempt ends where one is due, if it was not the deadline.
+void Peers::open_windows(const std::vector<Offer>& offers, double warn_s,
+                         const StopCondition& stop) {
+  const Deadline warn_at = Deadline::after_seconds(warn_s);
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_) continue;
     const std::size_t row = row_of_[index(peer)];
-    windows_[index(peer)] =
-        own_[row].transport->open(peer, offers[index(peer)].handles[row], deadline);
+    const auto open = [&](Deadline until) {
+      windows_[index(peer)] =
+          own_[row].transport->open(peer, offers[index(peer)].handles[row], until);
+    };
+    try {
+      open(earlier(warn_at, stop.deadline));
+    } catch (const Error& error) {
+      if (error.fault() != Fault::timeout || stop.deadline.passed()) throw;
+      mind_the_time(stop, [&] { return text("rank %d waited for rank %d's memory", rank_, peer); });
+      open(stop.deadline);
+    }
   }
 }
 

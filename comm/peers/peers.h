@@ -123,14 +123,13 @@ class Peers {
 
  private:
   int alarm_origin() const;
-  void check_outcome(const Outcome& outcome, int rank) const;
   std::string in_world(int peer) const;
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
   void connect(Bootstrap& bootstrap, const Options& options, const Peers* parent, double timeout_s);
   void choose_routes();
   void make_windows(const Options& options, const Peers* parent, Deadline deadline);
   Window& own_window(int peer) { return *own_[row_of_[index(peer)]].window; }
-  void open_windows(const std::vector<Offer>& offers, Deadline deadline);
+  void open_windows(const std::vector<Offer>& offers, double warn_s, const StopCondition& stop);
   void make_control(const std::vector<Offer>& offers, UniqueFd listener, const StopCondition& stop);
 
   int rank_;

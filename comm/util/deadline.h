@@ -31,6 +31,8 @@ class Deadline {
     return static_cast<int>(std::clamp<long long>(left, 0, most));
   }
 
+  friend Deadline earlier(Deadline a, Deadline b) { return a.at_ < b.at_ ? a : b; }
+
  private:
   explicit Deadline(Clock::time_point at) : at_(at) {}
   Clock::time_point at_;

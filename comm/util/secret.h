@@ -1,8 +1,9 @@
 // The job's secret: 32 random bytes that rank 0 draws and the bootstrap hands to every rank.
 //
-// A process that connects to a rank shows it before anything else that it says is believed. This is
-// no cryptography: a random token on a private channel, compared in a time that does not depend on
-// how much of it was right.
+// Nothing that a process says to a rank is believed before it has shown that it knows it: between
+// processes of one user over a Unix socket by saying it (fd_server.h), over TCP by a proof from
+// which it cannot be learnt (handshake.h). Both are compared in a time that does not depend on how
+// much was right.
 #pragma once
 
 #include <sys/random.h>
@@ -28,16 +29,6 @@ inline Secret draw_secret() {
   Secret secret;
   fill_random(secret.data(), secret.size());
   return secret;
-}
-
-// What one side of a new connection says to prove itself, if the caller speaks first: it shows
-// the first half and is shown the second (handshake.h). The other half's place is left zero.
-enum class Side { caller, listener };
-inline Secret proof_of(const Secret& secret, Side side) {
-  Secret proof{};
-  const std::size_t middle = secret.size() / 2, begin = side == Side::caller ? 0 : middle;
-  for (std::size_t i = begin; i < begin + middle; ++i) proof[i] = secret[i];
-  return proof;
 }
 
 inline bool same_secret(const Secret& a, const Secret& b) {

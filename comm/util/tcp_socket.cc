@@ -49,19 +49,42 @@ Flow after(ssize_t moved, std::size_t bytes, std::size_t& done) {
 
 }  // namespace
 
-void throw_if_over(const StopCondition& stop, FunctionRef<std::string()> what) {
+bool Warning::give_if_due(FunctionRef<std::string()> what) {
+  if (!due_.passed()) return false;
+  due_ = Deadline::never();
+  is_given_ = true;
+  const std::string sentence =
+      text("%s, %g s by now, and goes on waiting", what().c_str(), after_s_);
+  if (say_)
+    say_(sentence);
+  else
+    print_warning(sentence);
+  return true;
+}
+
+bool mind_the_time(const StopCondition& stop, FunctionRef<std::string()> what) {
   if (const int signal = stop.stopped_by())
     throw_error(Fault::interrupted, "%s, and was stopped by signal %d", what().c_str(), signal);
   if (stop.deadline.passed())
     throw Error(Fault::timeout, what() + ", longer than the deadline (RINGSIDE_TIMEOUT) allows");
+  return stop.warning != nullptr && stop.warning->give_if_due(what);
 }
 
 void poll_a_moment(std::vector<pollfd>& descriptors, Deadline deadline) {
-  for (pollfd& it : descriptors) it.revents = 0;
+  // Without those that are −1: the kernel counts them too, and takes no more than the process may
+  // have descriptors.
+  std::vector<pollfd> open;
+  for (pollfd& it : descriptors) {
+    it.revents = 0;
+    if (it.fd >= 0) open.push_back(it);
+  }
   // poll_ms rounds down; the last millisecond is a sleep too, not a spin.
   const int most_ms = deadline.poll_ms(kMomentMs - 1) + 1;
-  if (::poll(descriptors.data(), descriptors.size(), most_ms) < 0 && errno != EINTR)
+  if (::poll(open.data(), open.size(), most_ms) < 0 && errno != EINTR)
     throw_system("cannot wait for sockets");
+  auto result = open.begin();
+  for (pollfd& it : descriptors)
+    if (it.fd >= 0) it.revents = (result++)->revents;
 }
 
 bool TcpAddress::is_loopback() const {
@@ -83,6 +106,28 @@ int TcpAddress::port() const {
   return ntohs(as<sockaddr_in6>(at).sin6_port);
 }
 
+// Only what is this host's can be bound.
+bool TcpAddress::is_of_this_host() const {
+  const TcpAddress any_port = resolve(host(), 0).front();
+  const UniqueFd socket = make_socket(at.ss_family);
+  return socket && ::bind(socket.get(), plain(any_port), bytes) == 0;
+}
+
+std::array<std::byte, 18> TcpAddress::packed() const {
+  in6_addr ip{};
+  if (at.ss_family == AF_INET6) ip = as<sockaddr_in6>(at).sin6_addr;
+  if (at.ss_family == AF_INET) {
+    ip.s6_addr[10] = ip.s6_addr[11] = 0xff;
+    const in_addr four = as<sockaddr_in>(at).sin_addr;
+    std::memcpy(ip.s6_addr + 12, &four, sizeof four);
+  }
+  std::array<std::byte, 18> packed;
+  std::memcpy(packed.data(), &ip, sizeof ip);
+  const auto its_port = static_cast<std::uint16_t>(bytes == 0 ? 0 : port());
+  std::memcpy(packed.data() + sizeof ip, &its_port, sizeof its_port);
+  return packed;
+}
+
 std::string TcpAddress::host() const {
   char host[NI_MAXHOST] = "?";
   ::getnameinfo(plain(*this), bytes, host, sizeof host, nullptr, 0, NI_NUMERICHOST);
@@ -93,7 +138,9 @@ std::string TcpAddress::words() const {
   return text(at.ss_family == AF_INET6 ? "[%s]:%d" : "%s:%d", host().c_str(), port());
 }
 
-std::vector<TcpAddress> resolve(const std::string& host, int port) {
+std::vector<TcpAddress> resolve(const std::string& name, int port) {
+  const bool in_brackets = name.starts_with('[') && name.ends_with(']');
+  const std::string host = in_brackets ? name.substr(1, name.size() - 2) : name;
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
@@ -135,7 +182,8 @@ UniqueFd listen_on(const std::vector<TcpAddress>& addresses, const std::string& 
       throw_error(
           Fault::system,
           "%s cannot listen on %s: the port is in use, by another job or by another process that "
-          "takes itself for rank 0; end that one, or choose another MASTER_PORT for all ranks",
+          "takes itself for rank 0; end that one, or choose another MASTER_PORT (or RINGSIDE_PORT) "
+          "for all ranks",
           who.c_str(), where.c_str());
     if (errno != EADDRNOTAVAIL) throw_system(who + " cannot listen on " + where);
   }
@@ -150,6 +198,14 @@ TcpAddress local_address(int socket) {
   address.bytes = sizeof address.at;
   if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address.at), &address.bytes) != 0)
     throw_system("cannot find out a socket's own address");
+  return address;
+}
+
+TcpAddress peer_address(int socket) {
+  TcpAddress address;
+  address.bytes = sizeof address.at;
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address.at), &address.bytes) != 0)
+    return {};
   return address;
 }
 
@@ -174,12 +230,13 @@ UniqueFd connect_once(const TcpAddress& address, double attempt_s, const StopCon
   return socket;
 }
 
-UniqueFd accept_one(int listener, const std::string& who) {
+UniqueFd accept_one(int listener, int& error) {
   UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  const int error = connection ? 0 : errno;
-  if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
-    throw_system(who + " cannot take one more connection (see ulimit -n)");
-  return connection;  // empty: none was there, or it was given up before it was taken
+  error = connection ? 0 : errno;
+  const bool cannot_hold_more =
+      error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+  if (!cannot_hold_more) error = 0;  // none was there, or it was given up before it was taken
+  return connection;
 }
 
 Flow receive_some(int socket, void* target, std::size_t bytes, std::size_t& done) {

@@ -88,7 +88,7 @@ RINGSIDE_TEST(bootstrap_tcp, rank_0_may_come_last) {
 }
 
 RINGSIDE_TEST(bootstrap_tcp, addresses_of_both_kinds) {
-  for (const char* address : {"::1", "localhost"}) {
+  for (const char* address : {"::1", "[::1]", "localhost"}) {
     TcpJob job{.size = 3};
     job.change = [&](TcpOptions& options) { options.address = address; };
     job.body = [&](TcpBootstrap& bootstrap) { exchange(t, bootstrap, 0, 100); };
@@ -128,6 +128,19 @@ RINGSIDE_TEST(bootstrap_tcp, a_straggler_is_named) {
   check_fault(t, ends[0], Fault::timeout, {"rank 0, in start-up exchange #2, waited for rank 2"});
   CHECK(ends[1].failed && ends[1].fault == Fault::timeout);
   CHECK(ends[2].failed);
+}
+
+// Who else could name it? The others hear nothing of it, and say that.
+RINGSIDE_TEST(bootstrap_tcp, rank_0_as_straggler_is_named) {
+  TcpJob job{.size = 3};
+  job.body = [&](TcpBootstrap& bootstrap) {
+    if (bootstrap.rank() == 0) std::this_thread::sleep_for(1500ms);
+    bootstrap.barrier(Deadline::after_seconds(0.3));
+  };
+  const std::vector<Ending> ends = job.run();
+  for (const int rank : {1, 2})
+    check_fault(t, ends[index(rank)], Fault::timeout,
+                {"waited for rank 0 and has heard nothing of it (it is stopped, late"});
 }
 
 RINGSIDE_TEST(bootstrap_tcp, a_rank_that_leaves_is_named_at_once) {
@@ -184,7 +197,7 @@ RINGSIDE_TEST(bootstrap_tcp, a_rank_asked_to_stop_stops_and_says_so_to_all) {
   const std::vector<Ending> ends = job.run({0, 1});
   user.join();
   for (const Ending& end : ends)
-    check_fault(t, end, Fault::interrupted, {"for rank 2, and was stopped by signal 15"});
+    check_fault(t, end, Fault::interrupted, {"for rank 2", ", and was stopped by signal 15"});
 }
 
 RINGSIDE_TEST(bootstrap_tcp, a_port_in_use_says_what_to_try) {

@@ -70,14 +70,14 @@ void Stranger::say(const std::string& bytes) {
 bool Stranger::is_sent_away(double seconds) {
   const Deadline deadline = Deadline::after_seconds(seconds);
   std::vector<pollfd> waiting = {{socket_.get(), POLLIN, 0}};
-  while (!deadline.passed()) {
+  for (;;) {
     char answer = 0;
     std::size_t received = 0;
     const Flow flow = receive_some(socket_.get(), &answer, 1, received);
-    if (flow != Flow::blocked) return flow == Flow::gone;
-    poll_a_moment(waiting, deadline);
+    if (flow == Flow::gone) return true;
+    if (flow == Flow::blocked && deadline.passed()) return false;
+    if (flow == Flow::blocked) poll_a_moment(waiting, deadline);
   }
-  return false;
 }
 
 void check_all_well(Context& t, const std::vector<Ending>& ends) {

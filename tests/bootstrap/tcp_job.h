@@ -45,7 +45,7 @@ class Stranger {
  public:
   explicit Stranger(int port);
   void say(const std::string& bytes);
-  // Whether the other side closes within `seconds`. It must not say anything before.
+  // Whether the other side closes within `seconds`, whatever it says before.
   bool is_sent_away(double seconds);
 
  private:

@@ -15,6 +15,7 @@
 #include "tests/bootstrap/tcp_job.h"
 #include "tests/support/environment.h"
 #include "tests/support/folder.h"
+#include "tests/support/process.h"
 #include "tests/support/test.h"
 
 namespace ringside {
@@ -45,8 +46,8 @@ Ending environment_with(const std::string& name, const std::optional<std::string
 
 }  // namespace
 
-// The mutant of this file: with the comparison in Reception::judge taken out, this test
-// and the next fail.
+// The mutant of this file: with the comparison in Callers::is_right taken out, this test and the
+// next fail.
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_wrong_secret_is_refused_and_the_job_goes_on) {
   for (const bool has_one : {true, false}) {
     TcpJob job{.size = 3};
@@ -70,51 +71,15 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, a_wrong_secret_is_refused_and_the_job_goe
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, one_wrong_bit_is_a_wrong_secret) {
-  for (const std::size_t bit : {0, 100, 127}) {  // of the half that a caller says
+  for (const std::size_t bit : {0, 100, 127, 128, 255}) {
     TcpJob job{.size = 2, .timeout_s = 0.3};
     job.change = [&](TcpOptions& options) {
       if (options.rank == 1) (*options.secret)[bit / 8] ^= std::byte{1} << (bit % 8);
     };
     const std::vector<Ending> ends = job.run();
     check_fault(t, ends[0], Fault::timeout, {"for rank 1"});
-    check_fault(t, ends[1], Fault::left, {"closed it without a word"});
+    check_fault(t, ends[1], Fault::left, {"is RINGSIDE_SECRET the same for all ranks"});
   }
-}
-
-// And of the other half, which the one who listens has to know.
-RINGSIDE_TEST(bootstrap_tcp_strangers, one_wrong_bit_in_the_answer_is_noticed) {
-  for (const std::size_t bit : {128, 255}) {
-    TcpJob job{.size = 2, .timeout_s = 3};
-    job.change = [&](TcpOptions& options) {
-      if (options.rank == 1) (*options.secret)[bit / 8] ^= std::byte{1} << (bit % 8);
-    };
-    check_fault(t, job.run()[1], Fault::protocol, {"does not know this job's secret"});
-  }
-}
-
-// Somebody else has taken the port: whatever he answers, the rank believes nothing of it, and he
-// has not heard enough to pass for rank 0 anywhere.
-RINGSIDE_TEST(bootstrap_tcp_strangers, who_listens_in_rank_0s_place_is_found_out) {
-  const UniqueFd listener = listen_on(resolve("127.0.0.1", 0));
-  TcpJob job{.size = 2};
-  Ending end;
-  std::thread rank([&] {
-    const TcpOptions options = job.options(1, local_address(listener.get()).port());
-    end = ending_of([&] { TcpBootstrap::start(options, soon()); });
-  });
-  UniqueFd connection;
-  while (!connection) connection = accept_one(listener.get());
-  std::vector<std::byte> heard(56), answer(512);
-  std::size_t received = 0, sent = 0;
-  while (receive_some(connection.get(), heard.data(), heard.size(), received) == Flow::blocked)
-    continue;
-  std::copy(heard.begin(), heard.end(), answer.begin());
-  send_some(connection.get(), answer.data(), answer.size(), sent);
-  rank.join();
-  check_fault(t, end, Fault::protocol, {"does not know this job's secret"});
-  const auto middle = job.secret.begin() + job.secret.size() / 2;
-  CHECK(std::search(heard.begin(), heard.end(), middle, job.secret.end()) == heard.end());
-  CHECK(std::search(heard.begin(), heard.end(), job.secret.begin(), middle) != heard.end());
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, noise_and_silence_hold_nobody_up) {
@@ -133,23 +98,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, noise_and_silence_hold_nobody_up) {
   check_all_well(t, job.run());
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   CHECK_MSG(seconds < 3 * test::kSlack, "it took %.1f s", seconds);
-  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(1));
-}
-
-// More silent ones than may be listened to at a time: each is sent away when its time is up, and
-// the ranks, who queue behind them, come in.
-RINGSIDE_TEST(bootstrap_tcp_strangers, a_crowd_of_silent_ones_is_sent_away) {
-  TcpJob job{.size = 3};
-  std::vector<Stranger> strangers;
-  job.change = [](TcpOptions& options) {
-    options.strangers_max = 2;
-    options.hello_s = 0.1;
-  };
-  job.on_listening = [&](int port) {
-    for (int i = 0; i < 7; ++i) strangers.emplace_back(port);
-  };
-  check_all_well(t, job.run());
-  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(1));
+  for (Stranger& stranger : strangers) CHECK(stranger.is_sent_away(5));
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_rank_that_does_not_fit_is_named_on_both_sides) {
@@ -199,6 +148,28 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, variables_are_read_strictly) {
   check_fault(t, environment_with("RANK", "4"), Fault::usage, {"RANK=4 with WORLD_SIZE=4"});
   check_fault(t, environment_with("WORLD_SIZE", "0"), Fault::usage, {"WORLD_SIZE=0"});
   check_fault(t, environment_with("MASTER_PORT", "65536"), Fault::usage, {"MASTER_PORT=65536"});
+  check_fault(t, environment_with("RINGSIDE_PORT", "0"), Fault::usage, {"RINGSIDE_PORT=0"});
+  const auto port_with = [](Environment::Variables variables) {
+    variables.insert(kRight.begin(), kRight.end());
+    const Environment environment(variables);
+    return TcpOptions::from_environment().port;
+  };
+  CHECK_EQ(port_with({}), 29500);
+  CHECK_EQ(port_with({{"TORCHELASTIC_USE_AGENT_STORE", "False"}}), 29500);
+  CHECK_EQ(port_with({{"TORCHELASTIC_USE_AGENT_STORE", "True"}}), 29501);
+  CHECK_EQ(port_with({{"TORCHELASTIC_USE_AGENT_STORE", "True"}, {"RINGSIDE_PORT", "77"}}), 77);
+  CHECK(ending_of([&] {
+          port_with({{"TORCHELASTIC_USE_AGENT_STORE", "True"}, {"MASTER_PORT", "65535"}});
+        }).failed);
+}
+
+RINGSIDE_TEST(bootstrap_tcp_strangers, programs_that_a_rank_starts_inherit_no_secret) {
+  const RunResult result =
+      run(with(launch_argv(2), {program_path("tests/programs/any_rank"), "env"}));
+  CHECK_MSG(result.ok(), "%s", result.err.c_str());
+  CHECK_EQ(lines_from(result.out, "WORLD_SIZE=2"), 4u);
+  CHECK_EQ(lines_from(result.out, "RINGSIDE_SECRET=xxxxxxxx"), 2u);  // in /proc, of each rank
+  CHECK_EQ(lines_from(result.out, "RINGSIDE_SECRET="), 2u);
 }
 
 RINGSIDE_TEST(bootstrap_tcp_strangers, a_secret_comes_by_variable_or_private_file) {
@@ -211,6 +182,7 @@ RINGSIDE_TEST(bootstrap_tcp_strangers, a_secret_comes_by_variable_or_private_fil
   };
   CHECK(!secret_with({}));
   CHECK(secret_with({{"RINGSIDE_SECRET", digits}}) == secret);
+  CHECK(secret_with({}) == secret);  // a second look finds what the first has taken away
   const Ending garbled = environment_with("RINGSIDE_SECRET", digits.substr(1));
   check_fault(t, garbled, Fault::usage, {"64 hexadecimal digits"});
   CHECK(!contains(garbled.sentence, digits.substr(1, 8)));  // not even a wrong one is printed

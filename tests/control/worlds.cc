@@ -85,7 +85,7 @@ class SharedWorld : public ControlWorld {
 
 std::vector<std::vector<UniqueFd>> mesh_of(
     int ranks, const std::function<void(const std::vector<int>& ports)>& before,
-    const StrangerLimits& limits) {
+    std::size_t strangers_max) {
   std::vector<UniqueFd> listeners;
   std::vector<TcpAddress> addresses;
   std::vector<int> ports;
@@ -103,8 +103,8 @@ std::vector<std::vector<UniqueFd>> mesh_of(
     threads.emplace_back([&, rank] {
       const StopCondition stop{Deadline::after_seconds(20)};
       try {
-        links[index(rank)] =
-            connect_mesh(rank, std::move(listeners[index(rank)]), addresses, secret, stop, limits);
+        links[index(rank)] = connect_mesh(rank, std::move(listeners[index(rank)]), addresses,
+                                          secret, stop, strangers_max);
       } catch (const std::exception& error) {
         failures[index(rank)] = error.what();
       }

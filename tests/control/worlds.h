@@ -18,7 +18,7 @@ namespace ringside::test {
 // Each rank's connections, by rank. `before` is called with the ports, before any rank calls.
 std::vector<std::vector<UniqueFd>> mesh_of(
     int ranks, const std::function<void(const std::vector<int>& ports)>& before = {},
-    const StrangerLimits& limits = {});
+    std::size_t strangers_max = 256);
 
 // What rank 2 is: somebody who answers every question, or bare connections, over which a test says
 // what it likes.

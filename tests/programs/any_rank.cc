@@ -3,10 +3,12 @@
 //   any_rank           "rank 0 of 3, bootstrap tcp: sum 6"
 //   any_rank RANK      that rank throws after the start, and its exception leaves main's scope; the
 //                      others notice nothing and wait until their launcher ends them
+//   any_rank env       shows what a program that it starts inherits, and what others see of it
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "comm/bootstrap/start.h"
 #include "comm/communicator.h"
@@ -16,6 +18,8 @@ int main(int argc, char** argv) {
   try {
     const auto bootstrap = start_bootstrap();
     Communicator comm(*bootstrap);
+    if (argc > 1 && std::strcmp(argv[1], "env") == 0)
+      return std::system("env; tr '\\0' '\\n' < /proc/$PPID/environ");
     if (argc > 1 && std::atoi(argv[1]) == comm.rank())
       throw Error(Fault::system, text("rank %d fails on purpose", comm.rank()));
     if (argc > 1) ::pause();
