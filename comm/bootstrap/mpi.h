@@ -16,7 +16,9 @@ class MpiBootstrap : public Bootstrap {
  public:
   // Initialises MPI unless the program already has, and then finalises it at the end: but not after
   // abandon(), nor when an exception is on its way, as MPI_Finalize would wait for ranks that may
-  // be gone. Throws Error{usage} where libringside_mpi, or MPI, is not found, and Error{system}.
+  // be gone. Throws Error{usage} where libringside_mpi, or MPI, is not found, and Error{system}. A
+  // rank that waits in MPI_Init past RINGSIDE_TIMEOUT (and 10 s, which it may take for itself) says
+  // so and ends its process with status 1.
   static std::unique_ptr<MpiBootstrap> start();
 };
 

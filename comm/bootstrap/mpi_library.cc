@@ -18,7 +18,7 @@ namespace {
 
 class MpiBootstrapImpl : public MpiBootstrap {
  public:
-  MpiBootstrapImpl() {
+  explicit MpiBootstrapImpl(double warn_s) : warn_s_(warn_s) {
     int initialised = 0;
     MPI_Initialized(&initialised);
     if (initialised == 0) {
@@ -48,12 +48,20 @@ class MpiBootstrapImpl : public MpiBootstrap {
     MPI_Request request = MPI_REQUEST_NULL;
     MPI_Iallgather(mine, count, MPI_BYTE, all, count, MPI_BYTE, MPI_COMM_WORLD, &request);
     // Tested in a loop, not waited for: MPI_Wait knows no deadline.
+    Deadline warning = Deadline::after_seconds(warn_s_);
     for (int done = 0;;) {
       MPI_Test(&request, &done, MPI_STATUS_IGNORE);
       if (done != 0) return;
       if (deadline.passed())
         throw_error(Fault::timeout, "rank %d: not every rank came to the start-up exchange in time",
                     rank_);
+      if (warning.passed()) {
+        warning = Deadline::never();
+        print_warning(
+            text("rank %d waited in a start-up exchange for other ranks, %g s by now, and "
+                 "goes on waiting",
+                 rank_, warn_s_));
+      }
       const timespec nap{0, 20'000};
       ::nanosleep(&nap, nullptr);
     }
@@ -63,6 +71,7 @@ class MpiBootstrapImpl : public MpiBootstrap {
   int rank_ = 0;
   int size_ = 1;
   bool finalise_ = false;
+  const double warn_s_;
   const int exceptions_at_start_ = std::uncaught_exceptions();
 };
 
@@ -70,4 +79,6 @@ class MpiBootstrapImpl : public MpiBootstrap {
 }  // namespace ringside
 
 // The one name that the library exports; comm/bootstrap/mpi.cc looks it up.
-extern "C" ringside::MpiBootstrap* ringside_start_mpi() { return new ringside::MpiBootstrapImpl; }
+extern "C" ringside::MpiBootstrap* ringside_start_mpi(double warn_s) {
+  return new ringside::MpiBootstrapImpl(warn_s);
+}

@@ -24,6 +24,14 @@ bool ends(const std::array<char, N>& words) {
   return std::find(words.begin(), words.end(), '\0') != words.end();
 }
 
+// Times are taken from each other and added to each other, which must not overflow: three such fit.
+bool is_time(std::int64_t ms) {
+  constexpr std::int64_t kMost_ms = std::int64_t{1} << 60;
+  return ms >= -kMost_ms && ms <= kMost_ms;
+}
+
+bool is_rank_or_none(std::int64_t peer, int ranks) { return peer >= -1 && peer < ranks; }
+
 void add_calls(const StatusPage& status_page, Status& status) {
   const std::optional<Call> latest = status_page.latest();
   if (!latest) return;
@@ -68,8 +76,15 @@ Status status_of(const StatusPage& status_page, bool farewell) {
 }
 
 bool makes_sense(const Status& status, int ranks) {
-  return status.call_count <= kCallsReported && status.wait_peer >= -1 &&
-         status.wait_peer < ranks &&
+  const auto call_makes_sense = [&](const PackedCall& it) {
+    const Operation what = unpacked(it).what;
+    return it.number > 0 && exists(what.kind) &&
+           static_cast<std::size_t>(what.dtype) < kAllDTypes.size() &&
+           static_cast<std::size_t>(what.reduction) < kAllReductions.size() &&
+           is_rank_or_none(it.peer, ranks) && is_time(it.entered_ms);
+  };
+  return status.call_count <= kCallsReported && is_rank_or_none(status.wait_peer, ranks) &&
+         is_time(status.now_ms) && is_time(status.wait_since_ms) &&
          status.state <= static_cast<std::uint32_t>(RankState::broken) &&
          status.fault <= static_cast<std::uint32_t>(Fault::system) && ends(status.cause) &&
          ends(status.wait_words) &&

@@ -53,7 +53,8 @@ static_assert(sizeof(Status) == 1984 && std::has_unique_object_representations_v
 // What this status page says now.
 Status status_of(const StatusPage& status_page, bool farewell);
 
-// Whether every number in it is one that can be; nothing of it is used before.
+// Whether every number in it is one that can be, times and ranks included; nothing of it is used
+// before.
 bool makes_sense(const Status& status, int ranks);
 
 // Fills in what is new. `clock_ahead_ms`: how far this host's clock is ahead of the sender's.

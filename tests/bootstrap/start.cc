@@ -148,6 +148,20 @@ RINGSIDE_TEST(bootstrap_any, under_mpirun_the_ranks_meet_through_mpi) {
   CHECK_MSG(says(failed, "any_rank: rank 1 fails on purpose"), "%s", failed.err.c_str());
 }
 
+RINGSIDE_TEST(bootstrap_any, a_rank_stopped_before_mpi_init_is_no_hang) {
+  if (!test::have_mpi()) SKIP("there is no MPI, or no mpirun, here");
+  const std::string script = "[ $OMPI_COMM_WORLD_RANK = 0 ] || kill -STOP $$; exec " + program();
+  const RunResult result =
+      run(with(test::mpirun_argv(2), {"sh", "-c", script}),
+          {.environment = {"RINGSIDE_TIMEOUT=1", "RINGSIDE_WARN=0.3"}, .timeout_s = 30});
+  CHECK(!result.timed_out && result.exit_code != 0);
+  for (const char* words : {"10.3 s by now, and goes on waiting", "longer than the deadline"})
+    CHECK_MSG(says(result, std::string("rank 0 waited in MPI_Init for the other ranks (is one of "
+                                       "them stopped?), ") +
+                               words),
+              "%s", result.err.c_str());
+}
+
 // Several worlds of one would all be wrong. The copy of the program has no library beside it.
 RINGSIDE_TEST(bootstrap_any, mpirun_without_the_mpi_library_gets_a_sentence) {
   const test::Folder folder;
