@@ -114,6 +114,20 @@ RINGSIDE_TEST(bootstrap_crowd, strangers_that_take_all_descriptors_end_no_job) {
   for (const RunResult& it : ranks) CHECK_MSG(it.ok(), "%s", it.err.c_str());
 }
 
+// Ranks that get a tenth of what three busy loops leave. Where a wait of some 100 ms was taken for
+// an end (fd_server.h once hung up after 200) this start failed.
+RINGSIDE_TEST(bootstrap_crowd, a_starved_job_starts) {
+  if (kSanitized) SKIP("slow enough without a sanitizer");
+  std::string command =
+      "for i in 1 2 3; do (while :; do :; done) & loops=\"$loops $!\"; done; nice -n 19";
+  for (const std::string& word : with(launch_argv(6), {program_path("tests/programs/any_rank")}))
+    command += " " + word;
+  const RunResult result =
+      shell(command + "; status=$?; kill $loops; exit $status", {.timeout_s = 110});
+  CHECK_MSG(result.ok(), "%s", result.err.c_str());
+  CHECK_EQ(lines_with(result.out, "of 6, bootstrap tcp: sum 21"), 6u);
+}
+
 RINGSIDE_TEST(bootstrap_crowd, who_was_hung_up_on_comes_again) {
   UniqueFd listener = listen_on(resolve("127.0.0.1", 0));
   TcpJob job{.size = 2, .port = local_address(listener.get()).port()};
