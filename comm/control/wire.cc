@@ -77,11 +77,8 @@ Status status_of(const StatusPage& status_page, bool farewell) {
 
 bool makes_sense(const Status& status, int ranks) {
   const auto call_makes_sense = [&](const PackedCall& it) {
-    const Operation what = unpacked(it).what;
-    return it.number > 0 && exists(what.kind) &&
-           static_cast<std::size_t>(what.dtype) < kAllDTypes.size() &&
-           static_cast<std::size_t>(what.reduction) < kAllReductions.size() &&
-           is_rank_or_none(it.peer, ranks) && is_time(it.entered_ms);
+    return it.number > 0 && makes_sense(it) && is_rank_or_none(it.peer, ranks) &&
+           is_time(it.entered_ms);
   };
   return status.call_count <= kCallsReported && is_rank_or_none(status.wait_peer, ranks) &&
          is_time(status.now_ms) && is_time(status.wait_since_ms) &&
@@ -89,7 +86,7 @@ bool makes_sense(const Status& status, int ranks) {
          status.fault <= static_cast<std::uint32_t>(Fault::system) && ends(status.cause) &&
          ends(status.wait_words) &&
          std::all_of(status.calls.begin(), status.calls.begin() + status.call_count,
-                     [](const PackedCall& it) { return makes_sense(it); });
+                     call_makes_sense);
 }
 
 // What is there already stays untouched: somebody may be reading it.

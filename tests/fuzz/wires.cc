@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "comm/bootstrap/origin.h"
 #include "comm/bootstrap/tcp.h"
 #include "comm/control/link.h"
 #include "comm/control/wire.h"
@@ -16,8 +17,9 @@
 namespace ringside::test {
 namespace {
 
-constexpr std::array<char, 8> kMagic = {'r', 'i', 'n', 'g', 's', 'i', 'd', 'e'};
-constexpr std::size_t kHelloBytes = 56, kWelcomeBytes = 512;  // comm/bootstrap/rendezvous.cc
+// comm/bootstrap/rendezvous.cc
+constexpr std::array<char, 8> kMagic = {'r', 'i', 'n', 'g', 's', 'i', 'd', '2'};
+constexpr std::size_t kHelloBytes = 8 + sizeof(Origin), kWelcomeBytes = 472;
 
 // What one rank of two hears from the other; the first byte says which rank it is, whether the
 // other knows the job's secret, and whether it then says what lets a rank in.
@@ -32,18 +34,20 @@ struct Meeting {
         is_let_in((bytes[0] & 4) != 0),
         rest(bytes.substr(1)) {}
 
-  // What the other side sends: its half of the secret, and zeros up to the first of `rest`.
-  std::string said(Side side, std::size_t first_bytes) const {
-    std::string all;
-    if (knows_secret) {
-      const Credential proof = credential(secret, side, kMagic);
-      all.assign(reinterpret_cast<const char*>(&proof), sizeof proof);
-      if (is_let_in) {
-        const std::int32_t hello[] = {1, 1, 2, 0};  // version, rank, size
-        if (side == Side::caller) all.append(reinterpret_cast<const char*>(hello), sizeof hello);
-        all.resize(first_bytes);
-      }
+  // What the other side says in this session: with the secret, damage is proved too.
+  std::string said(Session session, Side side) const {
+    if (!knows_secret) return rest;
+    std::string words = rest;
+    words.resize(side == Side::caller ? kHelloBytes : kWelcomeBytes);
+    if (is_let_in) {
+      const std::int32_t rank_and_size[] = {1, 2}, yes[] = {0, 0};
+      std::memcpy(words.data(), side == Side::caller ? rank_and_size : yes, sizeof yes);
     }
+    const Nonce nonce = side == Side::caller ? session.callers_nonce : Nonce{};
+    const Digest proof = proof_of(secret, session, side, words.data(), words.size());
+    std::string all(reinterpret_cast<const char*>(nonce.data()), nonce.size());
+    all += words;
+    all.append(reinterpret_cast<const char*>(proof.data()), proof.size());
     return all + rest;
   }
 
@@ -57,18 +61,33 @@ struct Meeting {
   }
 };
 
-// Says it, and listens until the other closes: or what was said might be dropped unread.
-void say(UniqueFd socket, const std::string& words, Deadline deadline) {
+// Waits for what opens the conversation, says its part, and listens until the other closes: or what
+// was said might be dropped unread.
+void converse(UniqueFd socket, const Meeting& it, Side side, Deadline deadline) {
+  Session session = begin_session(socket.get(), side, kMagic);
+  std::vector<std::byte> heard(sizeof(Challenge));
+  if (side == Side::listener) {
+    send_first_words(socket.get(), session.challenge);
+    heard.resize(sizeof(Nonce) + kHelloBytes + sizeof(Digest));
+  }
   std::size_t sent = 0, received = 0;
+  std::vector<pollfd> waiting = {{socket.get(), POLLIN, 0}};
+  const auto listen = [&] {
+    const Flow flow = receive_some(socket.get(), heard.data(), heard.size(), received);
+    if (flow == Flow::blocked) poll_a_moment(waiting, deadline);
+    return deadline.passed() ? Flow::gone : flow;
+  };
+  for (Flow flow = Flow::blocked; flow == Flow::blocked;) flow = listen();
+  void* const first = side == Side::caller ? static_cast<void*>(&session.challenge)
+                                           : static_cast<void*>(&session.callers_nonce);
+  std::memcpy(first, heard.data(), side == Side::caller ? sizeof(Challenge) : sizeof(Nonce));
+  const std::string words = it.said(session, side);
   send_some(socket.get(), words.data(), words.size(), sent);
   ::shutdown(socket.get(), SHUT_WR);
-  std::byte heard[1024];
-  std::vector<pollfd> waiting = {{socket.get(), POLLIN, 0}};
-  for (Flow flow{}; flow != Flow::gone && !deadline.passed();) {
-    flow = receive_some(socket.get(), heard, sizeof heard, received);
+  heard.resize(1024);
+  received = 0;
+  for (Flow flow{}; flow != Flow::gone; flow = listen())
     if (flow == Flow::complete) received = 0;
-    if (flow == Flow::blocked) poll_a_moment(waiting, deadline);
-  }
 }
 
 // It must end, with an Error or with the other's eight bytes.
@@ -99,7 +118,7 @@ void fuzz_bootstrap(const std::string& bytes) {
       other = std::jthread([&, port] {
         int error = 0;
         UniqueFd socket = connect_once(resolve("127.0.0.1", port)[0], 1, {deadline}, error);
-        if (socket) say(std::move(socket), it.said(Side::caller, kHelloBytes), deadline);
+        if (socket) converse(std::move(socket), it, Side::caller, deadline);
       });
     };
     meet(options, deadline);
@@ -108,8 +127,9 @@ void fuzz_bootstrap(const std::string& bytes) {
     const int port = local_address(listener.get()).port();
     other = std::jthread([&] {
       UniqueFd socket;
-      while (!socket && !deadline.passed()) socket = accept_one(listener.get());
-      if (socket) say(std::move(socket), it.said(Side::listener, kWelcomeBytes), deadline);
+      for (int error = 0; !socket && !deadline.passed();)
+        socket = accept_one(listener.get(), error);
+      if (socket) converse(std::move(socket), it, Side::listener, deadline);
       listener = UniqueFd();
     });
     meet(it.options(1, port), deadline);
