@@ -177,10 +177,9 @@ class Job {
     return all;
   }
 
-  // And with them whatever is left in their groups. Rank 0 goes last: the others wait for it at the
-  // start, and would blame it.
+  // And with them whatever is left in their groups. None shall see another go, and blame it.
   void end_ranks() {
-    for (auto rank = ranks_.rbegin(); rank != ranks_.rend(); ++rank) (*rank)->signal_group(SIGKILL);
+    signal_all(SIGSTOP);
     ranks_.clear();
   }
 

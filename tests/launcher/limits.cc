@@ -26,7 +26,8 @@ void check_said_once(Context& t, const Words& argv, int status, const std::strin
   check_ends(t, result, status, 10 * kSlack);
   CHECK_MSG(lines_from(result.err, who + ": ") == 1, "not once: %s", result.err.c_str());
   check_says(t, result, who + ": ", parts);
-  CHECK(lines_of(result.err).size() <= 2);  // launch may name a rank
+  // launch may name a rank.
+  CHECK_MSG(lines_of(result.err).size() <= 2, "more than once: %s", result.err.c_str());
   check_nothing_left(t, job);
 }
 

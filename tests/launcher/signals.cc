@@ -37,11 +37,14 @@ char state_of(pid_t pid) {
   return end == std::string::npos ? '?' : line[end + 2];
 }
 
-// Waits until all ranks, who have left their numbers, are stopped; or until none is.
+// Waits until all ranks, who have left their numbers, are stopped; or until none is. (D: a shell
+// that was about to start a program, and waits for that one, which is stopped.)
 bool become(const Meeting& meeting, int ranks, bool stopped) {
   return comes_true([&] {
-    for (int rank = 0; rank < ranks; ++rank)
-      if ((state_of(meeting.number(rank)) == 'T') != stopped) return false;
+    for (int rank = 0; rank < ranks; ++rank) {
+      const char state = state_of(meeting.number(rank));
+      if ((state == 'T' || state == 'D') != stopped) return false;
+    }
     return true;
   });
 }
@@ -135,7 +138,7 @@ RINGSIDE_TEST(launch_signals, who_is_told_to_stop_dies_of_it) {
       const RunResult result = job.run(it.command, {}, [&] {
         comes_true([&] {
           std::size_t ready = 0;
-          for (const pid_t pid : job.processes()) ready += tools::is_ready_for(pid, signal) ? 1 : 0;
+          for (const pid_t pid : job.processes()) ready += tools::has_handler(pid, signal) ? 1 : 0;
           return ready == it.listeners;
         });
         ::kill(job.command(), signal);

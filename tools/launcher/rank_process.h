@@ -140,6 +140,12 @@ class RankProcess {
     if (plan.in >= 0) ::dup2(plan.in, STDIN_FILENO);
     if (plan.out >= 0) ::dup2(plan.out, STDOUT_FILENO);
     if (plan.err >= 0) ::dup2(plan.err, STDERR_FILENO);
+    // launch's handlers do nothing, and would take in vain what comes before exec().
+    for (int signal = 1; signal < NSIG; ++signal) {
+      struct sigaction action {};
+      ::sigaction(signal, nullptr, &action);
+      if (action.sa_handler != SIG_IGN) ::signal(signal, SIG_DFL);
+    }
     ::sigprocmask(SIG_SETMASK, &plan.signal_mask, nullptr);
     ::execvpe(plan.program[0], plan.program, environment);
   }

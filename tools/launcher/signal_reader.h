@@ -25,7 +25,7 @@ class SignalReader {
     sigemptyset(&taken);
     for (const int signal :
          {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD})
-      if (!is_ignored(signal)) sigaddset(&taken, signal);
+      if (!is_ignored(signal)) take(signal, taken);
     fd_ = UniqueFd(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!fd_) throw_system("cannot listen to signals");
     for (const int signal : {SIGPIPE, SIGXFSZ, SIGTTIN, SIGTTOU}) sigaddset(&taken, signal);
@@ -50,6 +50,13 @@ class SignalReader {
   const sigset_t& mask_before() const { return before_; }
 
  private:
+  // It also gets a handler, which is never called as the signal is blocked: another launch, whose
+  // rank this one is, looks who has one (group_members.h).
+  static void take(int signal, sigset_t& taken) {
+    sigaddset(&taken, signal);
+    if (signal != SIGCHLD) ::signal(signal, [](int) {});
+  }
+
   // A signal that is blocked and ignored would still be read: the kernel keeps it for the case that
   // somebody stops ignoring it.
   static bool is_ignored(int signal) {
