@@ -88,6 +88,7 @@ RINGSIDE_TEST(bootstrap_tcp, rank_0_may_come_last) {
 }
 
 RINGSIDE_TEST(bootstrap_tcp, addresses_of_both_kinds) {
+  CHECK_EQ(resolve("[::1]", 77).at(0).words(), "[::1]:77");
   for (const char* address : {"::1", "[::1]", "localhost"}) {
     TcpJob job{.size = 3};
     job.change = [&](TcpOptions& options) { options.address = address; };

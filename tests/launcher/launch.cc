@@ -84,9 +84,10 @@ RINGSIDE_TEST(launch, ranks_find_their_place_in_the_environment) {
               3, {},
               "echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $MASTER_ADDR "
               "$(expr $MASTER_PORT '>' 1023) ${#RINGSIDE_SECRET} [$OMPI_COMM_WORLD_RANK$PMI_RANK"
-              "$PMIX_RANK$RINGSIDE_SECRET_FILE]"),
+              "$PMIX_RANK$RINGSIDE_SECRET_FILE$RINGSIDE_PORT$TORCHELASTIC_USE_AGENT_STORE]"),
           {.environment = {"RANK=9", "OMPI_COMM_WORLD_RANK=1", "PMI_RANK=1", "PMIX_RANK=1",
-                           "RINGSIDE_SECRET_FILE=/x"}});
+                           "RINGSIDE_SECRET_FILE=/x", "RINGSIDE_PORT=7",
+                           "TORCHELASTIC_USE_AGENT_STORE=True"}});
   const Words lines = lines_of(result.out);
   CHECK_EQ(lines.size(), 3u);
   for (int rank = 0; rank < 3; ++rank)

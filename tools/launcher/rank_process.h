@@ -39,7 +39,8 @@ struct RankPlan {
 inline bool belongs_to_another_launcher(std::string_view entry) {
   if (entry.starts_with("OMPI_ALLOW_RUN_AS_ROOT")) return false;  // a permission, not a place
   return entry.starts_with("OMPI_") || entry.starts_with("PMI") ||
-         entry.starts_with("RINGSIDE_BOOTSTRAP=") || entry.starts_with("RINGSIDE_SECRET_FILE=");
+         entry.starts_with("RINGSIDE_BOOTSTRAP=") || entry.starts_with("TORCHELASTIC_") ||
+         entry.starts_with("RINGSIDE_PORT=") || entry.starts_with("RINGSIDE_SECRET_FILE=");
 }
 
 // The environment of rank `rank` of `ranks`: this process's, without what another launcher has set,
