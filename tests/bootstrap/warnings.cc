@@ -20,7 +20,7 @@ struct Reports {
   std::vector<std::string> sentences;
 
   void listen(TcpOptions& options) {
-    options.warn_s = 0.1;
+    options.warn_s = 0.4;
     options.on_warning = [this](const std::string& sentence) {
       const std::lock_guard lock(mutex);
       sentences.push_back(sentence);
@@ -40,18 +40,18 @@ RINGSIDE_TEST(bootstrap_warnings, rank_0_says_who_has_come_and_who_has_not) {
   TcpJob job{.size = 4};
   job.change = [&](TcpOptions& options) {
     reports.listen(options);
-    if (options.rank == 2) std::this_thread::sleep_for(1500ms);
+    if (options.rank == 2) std::this_thread::sleep_for(1800ms);
   };
   check_all_well(t, job.run());
   reports.check_one(t, {"rank 0 waited at 127.0.0.1:", " for rank 2 (ranks 1, 3 have come)",
-                        "0.1 s by now, and goes on waiting"});
+                        "0.4 s by now, and goes on waiting"});
 }
 
 RINGSIDE_TEST(bootstrap_warnings, a_rank_that_does_not_reach_rank_0_says_so) {
   Reports reports;
   TcpOptions options = TcpJob{}.options(1, free_port());
   reports.listen(options);
-  ending_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(1.3)); });
+  ending_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(1.7)); });
   reports.check_one(t, {"rank 1 tried to reach rank 0 (127.0.0.1:", "Connection refused"});
 }
 
@@ -61,7 +61,7 @@ RINGSIDE_TEST(bootstrap_warnings, a_rank_that_is_not_answered_says_so) {
   Reports reports;
   TcpOptions options = TcpJob{}.options(1, local_address(listener.get()).port());
   reports.listen(options);
-  const Ending end = ending_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(1.3)); });
+  const Ending end = ending_of([&] { TcpBootstrap::start(options, Deadline::after_seconds(1.7)); });
   reports.check_one(t, {"rank 1 reached 127.0.0.1:", "where nobody answers"});
   check_fault(t, end, Fault::timeout, {"where nobody answers"});
 }
@@ -72,11 +72,11 @@ RINGSIDE_TEST(bootstrap_warnings, a_rank_that_is_late_for_an_exchange_is_named) 
     TcpJob job{.size = 3};
     job.change = [&](TcpOptions& options) {
       reports.listen(options);
-      if (options.rank == 1) options.warn_s = late == 0 ? 0.1 : 20;  // one of two waits for rank 0
+      if (options.rank == 1) options.warn_s = late == 0 ? 0.4 : 20;  // one of two waits for rank 0
       if (options.rank == 2 && late == 0) options.warn_s = 0;
     };
     job.body = [&](TcpBootstrap& bootstrap) {
-      if (bootstrap.rank() == late) std::this_thread::sleep_for(1500ms);
+      if (bootstrap.rank() == late) std::this_thread::sleep_for(1800ms);
       bootstrap.barrier(soon());
     };
     check_all_well(t, job.run());
