@@ -15,7 +15,9 @@
 namespace ringside {
 
 // While it lives, this thread rounds to nearest, keeps denormals and traps nothing. Then all is as
-// it was: which exceptions have been raised, too, where the mode had to be changed.
+// it was: which exceptions have been raised, too, where the mode had to be changed. Compilers
+// move arithmetic past it as they please, so that has to lie in functions which they do not see
+// into: here in the kernels' loops, called by pointers.
 class FloatMode {
  public:
   FloatMode(const FloatMode&) = delete;
