@@ -5,13 +5,14 @@
 #
 #   tests/fuzz/run.sh SECONDS [TARGET...]
 set -eu
-cd "$(dirname "$0")/../.."
+CDPATH= cd -- "$(dirname "$0")/../.."
 seconds=$1; shift
 [ $# -gt 0 ] || set -- $(ls tests/fuzz/corpus | grep -v flight)
 
 # What libFuzzer finds is kept from one run to the next, and by nobody else.
 by_libfuzzer() {
-  env -u CXX make --no-print-directory CXX=clang++ WERROR=0 build-fuzz ONLY=build/fuzz/tests/programs/fuzz
+  env -u CXX make --no-print-directory CXX=clang++ WERROR=0 build-fuzz \
+    ONLY=build/fuzz/tests/programs/fuzz
   for target; do
     mkdir -p "build/fuzz/corpus/$target"
     echo "fuzz: $target"
