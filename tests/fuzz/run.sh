@@ -11,12 +11,12 @@ seconds=$1; shift
 
 # What libFuzzer finds is kept from one run to the next, and by nobody else.
 by_libfuzzer() {
-  env -u CXX make --no-print-directory CXX=clang++ WERROR=0 build-fuzz \
-    ONLY=build/fuzz/tests/programs/fuzz
+  program=build/fuzz/tests/programs/fuzz
+  env -u CXX make --no-print-directory CXX=clang++ WERROR=0 build-fuzz ONLY=$program
   for target; do
     mkdir -p "build/fuzz/corpus/$target"
     echo "fuzz: $target"
-    RINGSIDE_FUZZ=$target build/fuzz/tests/programs/fuzz -max_total_time="$seconds" \
+    RINGSIDE_FUZZ=$target $program -max_total_time="$seconds" \
       -timeout=40 -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 \
       -artifact_prefix="build/fuzz-$target-" "build/fuzz/corpus/$target" \
       "tests/fuzz/corpus/$target"

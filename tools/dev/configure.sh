@@ -296,7 +296,9 @@ write_targets() {
   precompile tests/support/precompiled.h "$test_flags"
   criterion_library=$([ $have_criterion = 0 ] || library criterion)
   # An archive of all but the runner: the programs take what they use of it.
-  compile $(sources cc comm/verify) $(sources cc tests | grep -v \
+  folders=tests
+  [ "$flavour" != fuzz ] || folders=tests/fuzz  # the others are for GCC
+  compile $(sources cc comm/verify) $(sources cc $folders | grep -v \
     '^tests/\(programs\|cuda\)/\|^tests/tools/fake_\|^tests/support/main')
   test_objects=$objects
   support_archive=" $out/tests/libsupport.a"
