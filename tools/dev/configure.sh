@@ -297,7 +297,7 @@ write_targets() {
   criterion_library=$([ $have_criterion = 0 ] || library criterion)
   # An archive of all but the runner: the programs take what they use of it.
   folders=tests
-  [ "$flavour" != fuzz ] || folders=tests/fuzz  # the others are for GCC
+  [ "$flavour" != fuzz ] || folders=tests/fuzz  # and nothing else is needed
   compile $(sources cc comm/verify) $(sources cc $folders | grep -v \
     '^tests/\(programs\|cuda\)/\|^tests/tools/fake_\|^tests/support/main')
   test_objects=$objects
