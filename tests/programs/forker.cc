@@ -134,7 +134,7 @@ int run() {
 
 }  // namespace
 
-int main() {
+int main(int, char**) {
   try {
     return run();
   } catch (const Error& error) {
