@@ -241,6 +241,7 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a long storm may be watched
   std::printf("storm: seed %d\n", seed);
   dice.seed(static_cast<std::uint64_t>(seed));
   try {
