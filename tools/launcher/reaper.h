@@ -59,11 +59,12 @@ class Reaper {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
       throw_system("cannot make a pair of sockets");
-    const UniqueFd theirs(ends[0]);
+    UniqueFd theirs(ends[0]);
     socket_ = UniqueFd(ends[1]);
     helper_ = ::fork();
     if (helper_ < 0) throw_system("cannot start a process");
     if (helper_ == 0) watch(theirs.get(), std::move(groups));
+    theirs = UniqueFd();  // so that this ends too if the helper is killed before it is ready
     char ready;
     while (::recv(socket_.get(), &ready, 1, 0) < 0 && errno == EINTR) continue;
   }
