@@ -53,6 +53,10 @@ void check_outcomes(const Peers& peers, const Outcomes& of_ranks, const OutcomeO
 
 }  // namespace
 
+Peers::Deadlines::Deadlines(double timeout_s)
+    : start(Deadline::after_seconds(timeout_s)),
+      outcomes(Deadline::after_seconds(timeout_s > 0 ? timeout_s + kOutcomes_s : 0)) {}
+
 Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
     : rank_(bootstrap.rank()),
       size_(bootstrap.size()),
@@ -62,11 +66,11 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, bool has_device)
   me.rank = rank_;
   me.world_rank = rank_;
   const double timeout_s = me.complaint[0] == '\0' ? options.timeout_s : Options{}.timeout_s;
-  const Deadline deadline = Deadline::after_seconds(timeout_s);
-  everyone_ = bootstrap.all_gather(me, deadline);
+  const Deadlines deadlines(timeout_s);
+  everyone_ = bootstrap.all_gather(me, deadlines.start);
   check_agreement(everyone_);
-  secret_ = bootstrap.all_gather(draw_secret(), deadline)[0];
-  connect(bootstrap, options, nullptr, timeout_s);
+  secret_ = bootstrap.all_gather(draw_secret(), deadlines.start)[0];
+  connect(bootstrap, options, nullptr, deadlines);
 }
 
 Peers::Peers(Bootstrap& bootstrap, const Options& options, Group group)
@@ -75,12 +79,11 @@ Peers::Peers(Bootstrap& bootstrap, const Options& options, Group group)
       everyone_(std::move(group.members)),
       routes_(group.parent.routes_),
       secret_(group.parent.secret_) {
-  connect(bootstrap, options, &group.parent, options.timeout_s);
+  connect(bootstrap, options, &group.parent, Deadlines(options.timeout_s));
 }
 
 void Peers::connect(Bootstrap& bootstrap, const Options& options, const Peers* parent,
-                    double timeout_s) {
-  const Deadline deadline = Deadline::after_seconds(timeout_s);
+                    const Deadlines& deadlines) {
   choose_routes();
   layout_ = WindowLayout::make(size_, options.slot_bytes, options.slot_count);
   check_memory(everyone_, layout_.total_bytes() +
@@ -93,7 +96,7 @@ void Peers::connect(Bootstrap& bootstrap, const Options& options, const Peers* p
   UniqueFd listener;
   Offer mine;
   attempt(mine.outcome, [&] {
-    make_windows(options, parent, deadline);
+    make_windows(options, parent, deadlines.start);
     if (!sockets) return;
     listener = listen_on(resolve(control_host(everyone_, bootstrap), 0), text("rank %d", rank_));
     mine.control = local_address(listener.get());
@@ -101,22 +104,20 @@ void Peers::connect(Bootstrap& bootstrap, const Options& options, const Peers* p
   for (std::size_t row = 0; row < own_.size(); ++row)
     if (own_[row].window) mine.handles[row] = own_[row].window->handle();
   // A rank that waited until the deadline must still be able to say so.
-  const Deadline a_little_later =
-      Deadline::after_seconds(timeout_s > 0 ? timeout_s + kOutcomes_s : 0);
-  const std::vector<Offer> offers = bootstrap.all_gather(mine, a_little_later);
+  const std::vector<Offer> offers = bootstrap.all_gather(mine, deadlines.outcomes);
   check_outcomes(*this, offers, [](const Offer& it) -> const Outcome& { return it.outcome; });
 
   Outcome opened;
   attempt(opened, [&] {
     Warning warning(options.warn_s, options.on_warning);
-    const StopCondition stop{deadline, options.interrupted, &warning};
+    const StopCondition stop{deadlines.start, options.interrupted, &warning};
     // First, and nothing that may fail on one rank alone before it: others wait for it.
     make_control(offers, std::move(listener), stop);
     open_windows(offers, options.warn_s, stop);
   });
   // Also the barrier after which every window has been opened by all, and its owner may come and
   // go.
-  const std::vector<Outcome> outcomes = bootstrap.all_gather(opened, a_little_later);
+  const std::vector<Outcome> outcomes = bootstrap.all_gather(opened, deadlines.outcomes);
   check_outcomes(*this, outcomes, [](const Outcome& it) -> const Outcome& { return it; });
 }
 

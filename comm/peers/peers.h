@@ -125,7 +125,12 @@ class Peers {
   int alarm_origin() const;
   std::string in_world(int peer) const;
   static std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
-  void connect(Bootstrap& bootstrap, const Options& options, const Peers* parent, double timeout_s);
+  struct Deadlines {
+    explicit Deadlines(double timeout_s);
+    Deadline start, outcomes;
+  };
+  void connect(Bootstrap& bootstrap, const Options& options, const Peers* parent,
+               const Deadlines& deadlines);
   void choose_routes();
   void make_windows(const Options& options, const Peers* parent, Deadline deadline);
   Window& own_window(int peer) { return *own_[row_of_[index(peer)]].window; }

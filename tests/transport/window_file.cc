@@ -17,7 +17,7 @@ using namespace ringside::test;
 
 namespace {
 
-const Deadline kSoon = Deadline::after_seconds(60);
+Deadline soon() { return Deadline::after_seconds(60); }
 
 bool is_zeroed(const Window& window) {
   const std::vector<std::byte> zeros(window.bytes());
@@ -40,7 +40,7 @@ RINGSIDE_TEST(window_file, a_group_needs_no_descriptor_and_no_mapping) {
   const ShmOptions apart{.serve = true, .share_in_process = false};
   ShmTransport left(secret, apart), right(secret, apart);
   const auto window = left.expose(1 << 20, 8);
-  const auto peer = right.open(0, window->handle(), kSoon);
+  const auto peer = right.open(0, window->handle(), soon());
   const tools::Resources before = tools::resources_held(true);
   std::vector<std::unique_ptr<Transport>> groups;
   std::vector<std::unique_ptr<Window>> windows;
@@ -48,7 +48,7 @@ RINGSIDE_TEST(window_file, a_group_needs_no_descriptor_and_no_mapping) {
   for (int i = 0; i < 10; ++i) {
     groups.push_back(left.for_group());
     windows.push_back(groups.back()->expose(1 << 20, 8));
-    peers.push_back(right.for_group()->open(0, windows.back()->handle(), kSoon));
+    peers.push_back(right.for_group()->open(0, windows.back()->handle(), soon()));
     if (!kUnderTsan) spoil(*peers.back(), *windows.back());
   }
   check_nothing_kept(t, before);
@@ -62,12 +62,12 @@ RINGSIDE_TEST(window_file, memory_goes_to_nobody_while_a_peer_has_it_open) {
   const auto group = left.for_group();
   auto window = group->expose(8192, 4);
   const std::byte* where = window->data();
-  auto late = right.open(0, window->handle(), kSoon);
+  auto late = right.open(0, window->handle(), soon());
   const WindowHandle stale = window->handle();
   spoil(*late, *window);
   window.reset();
   // Its owner is gone: nobody opens it any more, and who has it open may still write there.
-  CHECK(contains(ending_of([&] { right.open(5, stale, kSoon); }).sentence, "rank 5's"));
+  CHECK(contains(ending_of([&] { right.open(5, stale, soon()); }).sentence, "rank 5's"));
   window = group->expose(8192, 4);
   CHECK(window->data() != where);
   spoil(*late, *window);
@@ -112,7 +112,7 @@ RINGSIDE_TEST(window_file, without_room_a_group_gets_a_file_of_its_own) {
     const tools::Resources before = tools::resources_held(true);
     const auto window = group->expose(limited ? 4096 : 1 << 24, 2);
     CHECK_EQ(tools::resources_held(true).windows, before.windows + 1);
-    const auto peer = right.open(0, window->handle(), kSoon);
+    const auto peer = right.open(0, window->handle(), soon());
     spoil(*peer, *window);
     CHECK(is_zeroed(*first) && !is_zeroed(*window));
     CHECK_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
