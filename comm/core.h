@@ -199,7 +199,7 @@ struct CommunicatorCore {
     return cause;
   }
 
-  const Maker maker;
+  const Maker maker{};
   Options options;
   Peers peers;
   Ring self;

@@ -46,7 +46,7 @@ class Bootstrap {
   void barrier(Deadline deadline) { all_gather(char{0}, deadline); }
 
  protected:
-  const Maker maker_;  // a forked child must not part from the others in its parent's name
+  const Maker maker_{};  // a forked child must not part from the others in its parent's name
 };
 
 }  // namespace ringside

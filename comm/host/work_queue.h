@@ -31,7 +31,7 @@ class WorkState {
  private:
   [[noreturn]] void fail() const;
 
-  const Maker maker_;  // a thread of this process will finish it
+  const Maker maker_{};  // a thread of this process will finish it
   std::mutex mutex_;
   std::condition_variable changed_;
   bool finished_ = false;
