@@ -221,7 +221,7 @@ const StatusPage* Peers::status_page_of(int peer) const {
 }
 
 int Peers::alarm_origin() const {
-  return static_cast<int>(home_->cell(WindowLayout::kAlarmCell).acquire().sequence) - 1;
+  return static_cast<int>(home_->cell(WindowLayout::kAlarmCell).acquire().sequence - 1);
 }
 
 Error Peers::alarm_cause() const {
