@@ -147,7 +147,7 @@ Launcher launcher() {
 
 void check_open_files(int ranks) {
   constexpr rlim_t kOthers = 8;
-  const rlim_t needed = 2 * static_cast<rlim_t>(ranks) + kOthers;
+  const rlim_t needed = 3 * static_cast<rlim_t>(ranks) + kOthers;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
   throw_error(Fault::usage,

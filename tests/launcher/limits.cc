@@ -41,11 +41,11 @@ RINGSIDE_TEST(limits, of_open_files) {
   if (!have_program("bash")) SKIP("there is no bash here");
   const std::string launch = test::tool_path("launch");
   check_said_once(t, limited("-n 20", launch + " -n 32 " + kTool), 2, "ring_allreduce",
-                  {"32 ranks open up to 72 files", "20 are allowed", "ulimit -n 72"});
+                  {"32 ranks open up to 104 files", "20 are allowed", "ulimit -n 104"});
   check_said_once(t, limited("-n 20", launch + " -n 32 --prefix echo"), 2, "launch",
                   {"--prefix takes two open files a rank, 80 with launch's own", "20 are allowed"});
   // What is said to be needed is enough.
-  const RunResult enough = run(limited("-n 24", launch + " -n 8 " + kTool));
+  const RunResult enough = run(limited("-n 32", launch + " -n 8 " + kTool));
   CHECK_MSG(enough.exit_code == 0, "%s", enough.err.c_str());
 }
 
