@@ -27,7 +27,8 @@ Launcher launcher();
 
 // That this process may open as many files as a rank of so many needs at the start: rank 0 has a
 // connection to each other one, and every rank a descriptor of each other process, each of which
-// may ask it for its memory. All ranks look, so that all end with one sentence. Throws Error{usage}.
+// may ask it for its memory. All ranks look, so that all end with one sentence.
+// Throws Error{usage}.
 void check_open_files(int ranks);
 
 // Collective: returns when all ranks are there; waits at most RINGSIDE_TIMEOUT seconds (tcp), and
