@@ -84,9 +84,9 @@ RINGSIDE_HD void fetch_four(const GemmOperand& it, std::size_t depth, std::size_
   const std::size_t row = it.k_is_dense ? x : k, column = it.k_is_dense ? k : x;
   const std::size_t rows = it.k_is_dense ? it.width : depth;
   const std::size_t columns = it.k_is_dense ? depth : it.width;
-  const unsigned char* const from = element_address<T>(it.begin, row * it.pitch + column);
+  const std::size_t first = row * it.pitch + column;  // no address yet: it may lie outside
   if (it.packed && row < rows && column + 4 <= columns) {
-    const auto pack = load_aligned<Pack<T, 4>>(from);
+    const auto pack = load_aligned<Pack<T, 4>>(element_address<T>(it.begin, first));
     RINGSIDE_UNROLL
     for (int i = 0; i < 4; ++i) four[i] = widen(pack.at[i]);
     return;
@@ -94,7 +94,7 @@ RINGSIDE_HD void fetch_four(const GemmOperand& it, std::size_t depth, std::size_
   RINGSIDE_UNROLL
   for (std::size_t i = 0; i < 4; ++i) {
     const bool inside = row < rows && column + i < columns;
-    four[i] = inside ? widen(load_aligned<T>(from + i * sizeof(T))) : 0.0f;
+    four[i] = inside ? widen(load_aligned<T>(element_address<T>(it.begin, first + i))) : 0.0f;
   }
 }
 
