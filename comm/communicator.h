@@ -188,7 +188,8 @@ class Communicator {
 
   // Collective: the ranks that give the same colour form a communicator of their own, in the order
   // of `key`, then of rank. A rank that gives kNoColor gets none. The new one is independent of
-  // this one, and may live longer.
+  // this one, and may live longer. It takes memory as it is used, and a thread with its first
+  // asynchronous call.
   std::optional<Communicator> split(int color, int key);
 
   // Breaks the communicator on all ranks: what they are waiting in fails within a second, and so

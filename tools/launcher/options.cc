@@ -70,8 +70,8 @@ std::string launch_help(const std::string& invoked_as) {
 What a rank finds in its environment: RANK and LOCAL_RANK (0 to N-1), WORLD_SIZE and
 LOCAL_WORLD_SIZE (N), MASTER_ADDR=127.0.0.1, MASTER_PORT (a free one), RINGSIDE_SECRET (random, new
 for each job; only this user and root can read the environment of a process). Variables by which
-mpirun and torchrun mark their ranks (OMPI_*, PMI*, TORCHELASTIC_*) and RINGSIDE_PORT are removed,
-so launch works inside other launchers.
+mpirun and torchrun mark their ranks (OMPI_*, PMI*, TORCHELASTIC_*), and RINGSIDE_BOOTSTRAP,
+RINGSIDE_PORT and RINGSIDE_SECRET_FILE, are removed, so launch works inside other launchers.
 
 Rank 0 reads launch's stdin (through launch, if that is a terminal), the others nothing. Without
 --prefix all ranks write to launch's stdout and stderr directly. SIGINT, SIGTERM, SIGHUP and SIGQUIT
