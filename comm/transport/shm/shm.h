@@ -7,9 +7,10 @@
 // of a message there is no system call, no lock and no copy in the kernel.
 //
 // The memory is a sealed, anonymous file (sealed_memory.h), with room in it for the windows of
-// groups (window_file.h); peers get the descriptor from fd_server.h. Ranks that are threads of one process share the mapping itself: its number
-// in the process travels in the handle. That is faster to set up, and lets ThreadSanitizer see both
-// ends of every message, which it cannot where two addresses mean one byte.
+// groups (window_file.h); peers get the descriptor from fd_server.h. Ranks that are threads of one
+// process share the mapping itself: its number in the process travels in the handle. That is faster
+// to set up, and lets ThreadSanitizer see both ends of every message, which it cannot where two
+// addresses mean one byte.
 #pragma once
 
 #include <atomic>
