@@ -12,6 +12,7 @@
 
 #include "comm/error.h"
 #include "comm/options.h"
+#include "comm/util/start_thread.h"
 #include "comm/util/tcp_socket.h"
 #include "comm/version.h"
 
@@ -45,7 +46,7 @@ constexpr double kOwnTime_s = 10;
 // comes. So the process ends at the deadline, with a sentence, and mpirun ends the others.
 class Watchdog {
  public:
-  Watchdog() : thread_([this] { watch(); }) {}
+  Watchdog() : thread_(start_thread([this] { watch(); })) {}
   ~Watchdog() {
     {
       const std::lock_guard lock(mutex_);

@@ -4,37 +4,16 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <iterator>
-#include <sstream>
 #include <string>
 
 #include "comm/error.h"
+#include "comm/util/process.h"
 
 namespace ringside {
 namespace {
 
-struct ProcessStat {
-  std::uint64_t parent = 0, started = 0;
-};
-
-// Zeros if there is no such process, or no /proc.
-ProcessStat stat_of(std::uint64_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  const std::string line(std::istreambuf_iterator<char>(file), {});
-  ProcessStat stat;
-  // The name in brackets may hold anything; the state follows the last one. Then come the parent,
-  // and as the 22nd of all fields the time of the start.
-  const std::size_t name_end = line.rfind(')');
-  std::istringstream fields(name_end == std::string::npos ? "" : line.substr(name_end + 1));
-  std::string skipped;
-  fields >> skipped >> stat.parent;
-  for (int field = 5; field < 22; ++field) fields >> skipped;
-  fields >> stat.started;
-  return stat;
-}
-
 // Whether it was started as a rank; of what cannot be read, not.
-bool is_in_a_rank(std::uint64_t pid) {
+bool is_in_a_rank(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/environ");
   for (std::string variable; std::getline(file, variable, '\0');)
     if (variable.starts_with("RANK=")) return true;
@@ -44,11 +23,10 @@ bool is_in_a_rank(std::uint64_t pid) {
 }  // namespace
 
 Origin my_origin() {
-  Origin it{.user = ::geteuid(), .process_group = ::getpgrp()};
-  it.launcher = static_cast<std::uint64_t>(::getppid());
-  while (it.launcher > 1 && is_in_a_rank(it.launcher)) it.launcher = stat_of(it.launcher).parent;
-  it.launcher_started = stat_of(it.launcher).started;
-  return it;
+  pid_t launcher = ::getppid();
+  while (launcher > 1 && is_in_a_rank(launcher)) launcher = stat_of(launcher).parent;
+  return {::geteuid(), ::getpgrp(), static_cast<std::uint64_t>(launcher),
+          stat_of(launcher).started};
 }
 
 bool same_origin(const Origin& a, const Origin& b) {

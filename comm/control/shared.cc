@@ -11,6 +11,7 @@
 #include <string>
 
 #include "comm/error.h"
+#include "comm/util/process.h"
 
 namespace ringside {
 namespace {
@@ -18,25 +19,6 @@ namespace {
 std::size_t index(int peer) { return static_cast<std::size_t>(peer); }
 
 int open_process(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
-
-// What /proc says of a process: the kernel's letter for what it does, R S D T t Z …, '?' if it
-// cannot be read; and when it began, which tells it from a later one with the same number.
-struct ProcessStat {
-  char state = '?';
-  unsigned long long began = 0;
-};
-
-// The name in brackets may hold anything, brackets too; the state follows the last one.
-ProcessStat stat_of(int pid) {
-  ProcessStat it;
-  const std::string words = read_file(text("/proc/%d/stat", pid));
-  const std::size_t end = words.rfind(')');
-  if (end == std::string::npos) return it;
-  const char* const format =  // the 3rd field, and the 22nd
-      ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu";
-  std::sscanf(words.c_str() + end, format, &it.state, &it.began);
-  return it;
-}
 
 }  // namespace
 
@@ -51,7 +33,7 @@ SharedControl::SharedControl(int rank, const std::vector<PeerInfo>& everyone,
   for (std::size_t peer = 0; peer < everyone.size(); ++peer) {
     if (everyone[peer].process == everyone[index(rank)].process) continue;
     processes_[peer] = UniqueFd(open_process(everyone[peer].pid));
-    began_[peer] = stat_of(everyone[peer].pid).began;
+    began_[peer] = stat_of(everyone[peer].pid).started;
   }
 }
 
@@ -71,7 +53,7 @@ bool SharedControl::process_ended(int peer) const {
   const ProcessStat now = stat_of(pid);
   if (now.state == '?') return ::kill(pid, 0) != 0 && errno == ESRCH;
   const unsigned long long began = began_[index(peer)];
-  return now.state == 'Z' || now.state == 'X' || (began != 0 && now.began != began);
+  return now.state == 'Z' || now.state == 'X' || (began != 0 && now.started != began);
 }
 
 bool SharedControl::has_died(int peer) {

@@ -4,6 +4,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdio>
+
+#include "comm/util/fd.h"
+
 namespace ringside {
 namespace {
 
@@ -24,6 +28,18 @@ pid_t this_pid() {
     return pid;
   known->store(::getpid(), std::memory_order_relaxed);
   return ::getpid();
+}
+
+// The name in brackets may hold anything, brackets too; the state follows the last one.
+ProcessStat stat_of(pid_t pid) {
+  ProcessStat it;
+  const std::string words = read_file(text("/proc/%d/stat", pid));
+  const std::size_t end = words.rfind(')');
+  if (end == std::string::npos) return it;
+  const char* const format =  // the 3rd field, the 4th, and the 22nd
+      ") %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu";
+  std::sscanf(words.c_str() + end, format, &it.state, &it.parent, &it.started);
+  return it;
 }
 
 std::string Maker::refusal(const char* what) const {

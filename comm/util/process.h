@@ -23,6 +23,15 @@ namespace ringside {
 // getpid() without its system call, which takes as long as a small all_reduce.
 pid_t this_pid();
 
+// What /proc says of a process: the kernel's letter for what it does, R S D T t Z …, '?' if it
+// cannot be read; its parent; and when it began, which tells it from a later one with its number.
+struct ProcessStat {
+  char state = '?';
+  pid_t parent = 0;
+  unsigned long long started = 0;
+};
+ProcessStat stat_of(pid_t pid);
+
 // Part of an object: the process that made it.
 class Maker {
  public:

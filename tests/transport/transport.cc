@@ -10,8 +10,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -97,32 +95,8 @@ std::string error_of(const Action& action) {
   return ending_of(action).sentence;
 }
 
-std::size_t descriptors_now() {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-    ++count;
-  return count;
-}
-
-// Who has been answered may go on before the thread that has answered closes the connection. So it
-// is counted until the number stays.
-std::size_t open_descriptors() {
-  std::size_t last = descriptors_now();
-  for (int alike = 0; alike < 5;) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    const std::size_t now = descriptors_now();
-    alike = now == last ? alike + 1 : 0;
-    last = now;
-  }
-  return last;
-}
-
-std::size_t memfd_mappings() {
-  std::size_t count = 0;
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) count += contains(line, "memfd:ringside");
-  return count;
-}
+std::size_t open_descriptors() { return settled_resources().descriptors; }
+std::size_t memfd_mappings() { return tools::resources_held(true).windows; }
 
 // A stranger at a window's socket. Knows its name, and that is all.
 class MismatchedMessage {
@@ -253,7 +227,7 @@ RINGSIDE_TEST(shm, right_length_but_wrong_secret_gets_no_descriptor) {
   const auto window = owner->expose(64, 1);
   MismatchedMessage guesser(window->handle());
   REQUIRE(guesser.connected);
-  // A window is asked for by the secret, what it is (32 bits, and as many to align) and its number.
+  // A window is asked for by the secret, what it is and its number.
   guesser.say(std::vector<std::byte>(sizeof(Secret) + 2 * sizeof(std::uint64_t)));
   CHECK(guesser.listen() <= 0);
 }

@@ -41,7 +41,7 @@ RINGSIDE_TEST(window_file, a_group_needs_no_descriptor_and_no_mapping) {
   ShmTransport left(secret, apart), right(secret, apart);
   const auto window = left.expose(1 << 20, 8);
   const auto peer = right.open(0, window->handle(), soon());
-  const tools::Resources before = tools::resources_held(true);
+  const tools::Resources before = settled_resources();
   std::vector<std::unique_ptr<Transport>> groups;
   std::vector<std::unique_ptr<Window>> windows;
   std::vector<std::unique_ptr<PeerWindow>> peers;

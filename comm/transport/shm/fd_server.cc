@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "comm/transport/shm/allocations.h"
@@ -22,6 +23,8 @@ struct Request {
   Shared kind;
   std::uint64_t number;
 };
+static_assert(std::has_unique_object_representations_v<Request>,
+              "no byte is sent that was not set");
 
 // `full`: the owner has no descriptor left to answer with; it may have one later.
 struct Reply {

@@ -67,7 +67,7 @@ class FdServer {
 };
 
 // What a peer can ask for: a window, or an allocation.
-enum class Shared : std::uint32_t { window, allocation };
+enum class Shared : std::uint64_t { window, allocation };
 
 // The other side: asks the server `name` for a memory by its number. `owner` names the rank in
 // sentences.
