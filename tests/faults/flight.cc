@@ -275,7 +275,7 @@ RINGSIDE_TEST(flight_mutants, a_changed_record_is_noticed) {
   });
   CHECK_EQ(flight({folder.path()}).exit_code, 0);
   const std::string path = record_of(folder, 1);
-  std::string words = contents_of(path);
+  std::string words = read_file(path);
   const std::string count = "\"count\": 3";
   REQUIRE(contains(words, count));
   words.replace(words.find(count), count.size(), "\"count\": 4");

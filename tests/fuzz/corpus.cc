@@ -14,7 +14,7 @@ std::vector<std::string> examples_of(const FuzzTarget& target, const std::string
   for (const auto& it : fs::directory_iterator(corpora + "/" + target.name))
     paths.push_back(it.path().string());
   std::sort(paths.begin(), paths.end());
-  for (const std::string& path : paths) examples.push_back(contents_of(path));
+  for (const std::string& path : paths) examples.push_back(read_file(path));
   if (examples.empty()) throw Finding(text("there are no examples for %s", target.name));
   return examples;
 }

@@ -21,13 +21,6 @@ namespace {
 using namespace test;
 using namespace std::chrono_literals;
 
-std::string name_of_process(pid_t pid) {
-  std::string name;
-  std::ifstream file(text("/proc/%d/comm", pid));
-  std::getline(file, name);
-  return name;
-}
-
 // Each rank of a meeting has left its parent's number there.
 void signal_launch(const Meeting& meeting, int signal) {
   if (const int pid = meeting.number(0); pid > 1) ::kill(pid, signal);
@@ -107,7 +100,7 @@ RINGSIDE_TEST(launch_ends, a_helper_that_is_killed_is_replaced) {
   Job job;
   const auto helper = [&] {
     for (const pid_t pid : job.processes())
-      if (name_of_process(pid) == "ringside-reaper") return pid;
+      if (read_file(text("/proc/%d/comm", pid)) == "ringside-reaper\n") return pid;
     return -1;
   };
   const RunResult result = job.run(
@@ -131,8 +124,8 @@ RINGSIDE_TEST(launch_ends, kill_9_by_name_leaves_nothing) {
           [&] {
             if (!meeting.wait_for(2)) return;
             for (const pid_t pid : job.processes())
-              if (contains(name_of_process(pid), "launch") ||
-                  contains(contents_of(text("/proc/%d/cmdline", pid)), "launch"))
+              if (contains(read_file(text("/proc/%d/comm", pid)), "launch") ||
+                  contains(read_file(text("/proc/%d/cmdline", pid)), "launch"))
                 ::kill(pid, SIGKILL);
           });
   CHECK_EQ(job.retired_windows(), "");

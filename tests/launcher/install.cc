@@ -116,7 +116,7 @@ RINGSIDE_TEST(install, headers_need_nothing_but_each_other) {
   for (const std::string& header : contents(include)) {
     if (!header.ends_with(".h")) continue;
     program += "#include \"" + header + "\"\n";
-    const std::string words = contents_of(include / header);
+    const std::string words = read_file(include / header);
     for (const char* foreign : {"<cuda", "<mpi", "<nccl", "<infiniband"})
       CHECK_MSG(!contains(words, foreign), "%s needs what not everybody has", header.c_str());
     CHECK_MSG(!contains(words, "RINGSIDE_HAVE_"), "%s depends on how it was built", header.c_str());
@@ -254,7 +254,7 @@ RINGSIDE_TEST(install, a_packager_collects_below_destdir) {
   check_ends(t, place.make("install", "/opt/some where", place.folder()), 0, 20);
   const fs::path inside = place.folder() / "opt/some where";
   CHECK(fs::exists(inside / "lib/libringside.so"));
-  const std::string package = contents_of(inside / "lib/pkgconfig/ringside.pc");
+  const std::string package = read_file(inside / "lib/pkgconfig/ringside.pc");
   CHECK(package.starts_with("prefix=/opt/some\\ where\n"));
   CHECK(contains(package, std::string("Version: ") + kVersion + "\n"));
   check_ends(t, place.make("uninstall", "/opt/some where", place.folder()), 0, 20);

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "comm/util/process.h"
 #include "tests/support/folder.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
@@ -137,9 +138,7 @@ RINGSIDE_TEST(processes, job_that_is_stopped_leaves_nothing) {
           const std::optional<pid_t> rank = job.rank(0);
           if (!rank) return;
           // The ranks' parent is the launcher.
-          std::ifstream status(text("/proc/%d/stat", *rank));
-          std::string word;
-          status >> word >> word >> word >> parent;
+          parent = stat_of(*rank).parent;
           ::kill(parent, SIGINT);
         });
     CHECK(parent > 1);

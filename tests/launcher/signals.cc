@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/error.h"
+#include "comm/util/process.h"
 #include "tests/launcher/launched.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
@@ -28,21 +29,12 @@ bool comes_true(const Condition& condition) {
   return condition();
 }
 
-// The kernel's letter for what a process does; '?' if it is gone.
-char state_of(pid_t pid) {
-  std::string line;
-  std::ifstream file(text("/proc/%d/stat", pid));
-  std::getline(file, line);
-  const std::size_t end = line.rfind(") ");
-  return end == std::string::npos ? '?' : line[end + 2];
-}
-
 // Waits until all ranks, who have left their numbers, are stopped; or until none is. (D: a shell
 // that was about to start a program, and waits for that one, which is stopped.)
 bool become(const Meeting& meeting, int ranks, bool stopped) {
   return comes_true([&] {
     for (int rank = 0; rank < ranks; ++rank) {
-      const char state = state_of(meeting.number(rank));
+      const char state = stat_of(meeting.number(rank)).state;
       if ((state == 'T' || state == 'D') != stopped) return false;
     }
     return true;
@@ -92,8 +84,8 @@ RINGSIDE_TEST(launch_signals, ctrl_z_stops_the_ranks_and_fg_continues_them) {
     const RunResult result = job.run(command, {}, [&] {
       if (!meeting.wait_for(2)) return;
       ::kill(job.command(), SIGTSTP);
-      stopped =
-          become(meeting, 2, true) && comes_true([&] { return state_of(job.command()) == 'T'; });
+      stopped = become(meeting, 2, true) &&
+                comes_true([&] { return stat_of(job.command()).state == 'T'; });
       ::kill(job.command(), SIGCONT);
       continued = become(meeting, 2, false);
       std::ofstream(go.c_str()) << "\n";

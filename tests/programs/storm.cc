@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "comm/error.h"
+#include "comm/util/process.h"
 #include "tests/support/folder.h"
 #include "tests/support/job.h"
 #include "tests/support/process.h"
@@ -50,24 +51,17 @@ Words looping(int ranks, const ReadyFile& ready) {
   return job_of(ranks, {built("tests/programs/rank_program"), "loop", "--ready", ready.path()});
 }
 
-std::string first_line_of(const std::string& path) {
-  std::string line;
-  std::ifstream file(path);
-  std::getline(file, line);
-  return line;
-}
-
 template <class Condition>
 bool comes_true(const Condition& condition) {
   for (int i = 0; i < 3000 && !condition(); ++i) std::this_thread::sleep_for(10ms);
   return condition();
 }
 
-bool is_stopped(pid_t pid) { return contains(first_line_of(text("/proc/%d/stat", pid)), ") T "); }
+bool is_stopped(pid_t pid) { return stat_of(pid).state == 'T'; }
 
 pid_t helper_of(const Job& job) {
   for (const pid_t pid : job.processes())
-    if (first_line_of(text("/proc/%d/comm", pid)) == "ringside-reaper") return pid;
+    if (read_file(text("/proc/%d/comm", pid)) == "ringside-reaper\n") return pid;
   return -1;
 }
 

@@ -1,4 +1,4 @@
-// A folder for a test's files; gone afterwards, with all that is in it. And what is in a file.
+// A folder for a test's files; gone afterwards, with all that is in it.
 #pragma once
 
 #include <stdlib.h>
@@ -7,12 +7,12 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "comm/util/fd.h"
 
 namespace ringside::test {
 
@@ -44,13 +44,6 @@ class Folder {
  private:
   std::string path_;
 };
-
-// Empty if there is no such file.
-inline std::string contents_of(const std::string& path) {
-  std::ostringstream contents;
-  contents << std::ifstream(path).rdbuf();
-  return contents.str();
-}
 
 // A file that a program makes once it is ready, and that is gone afterwards.
 class ReadyFile {

@@ -11,24 +11,13 @@
 #include <thread>
 #include <utility>
 
+#include "comm/util/fd.h"
+
 namespace ringside::test {
 namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
-
-// Everything in /proc may vanish while it is read: what is gone reads as empty. (A stream's buffer
-// would throw then.)
-std::string read_file(const std::string& path) {
-  std::string words;
-  std::FILE* file = std::fopen(path.c_str(), "re");
-  if (file == nullptr) return words;
-  char buffer[4096];
-  while (const std::size_t got = std::fread(buffer, 1, sizeof buffer, file))
-    words.append(buffer, got);
-  std::fclose(file);
-  return words;
-}
 
 std::vector<std::string> names_in(const std::string& folder) {
   std::vector<std::string> names;

@@ -96,7 +96,7 @@ RINGSIDE_TEST(trace_file, ranks_that_write_at_once_lose_nothing) {
   const Folder folder;
   const std::string path = folder.file("trace.json");
   tools::create_trace_file("test", path);
-  CHECK_EQ(parse_json(contents_of(path)).at("traceEvents").items.size(), 1u);
+  CHECK_EQ(parse_json(read_file(path)).at("traceEvents").items.size(), 1u);
   const std::int64_t start_ns = Trace::now_ns();
   std::vector<std::thread> threads;
   for (int rank = 0; rank < kRanks; ++rank)
@@ -107,12 +107,12 @@ RINGSIDE_TEST(trace_file, ranks_that_write_at_once_lose_nothing) {
       tools::append_trace(path, rank, trace);
     });
   for (std::thread& thread : threads) thread.join();
-  const Timeline it = read_timeline(contents_of(path));
+  const Timeline it = read_timeline(read_file(path));
   CHECK(it.findings.empty());
   REQUIRE(it.ranks.size() == kRanks);
   for (const auto& [rank, track] : it.ranks)
     CHECK_EQ(track.slices.size(), static_cast<std::size_t>(kCalls));
-  CHECK(contents_of(path).size() > 4 * (std::size_t{256} << 10));
+  CHECK(read_file(path).size() > 4 * (std::size_t{256} << 10));
 }
 
 // What a lock is for would show only now and then; that it is heeded always does.
@@ -120,17 +120,17 @@ RINGSIDE_TEST(trace_file, nobody_writes_while_another_does) {
   const Folder folder;
   const std::string path = folder.file("trace.json");
   tools::create_trace_file("test", path);
-  const std::string before = contents_of(path);
+  const std::string before = read_file(path);
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   REQUIRE(fd >= 0 && ::flock(fd, LOCK_EX) == 0);
   Trace trace;
   trace.note(call(1, Trace::now_ns(), Trace::now_ns()));
   std::thread writer([&] { tools::append_trace(path, 0, trace); });
   nap_ms(100);
-  CHECK_EQ(contents_of(path), before);
+  CHECK_EQ(read_file(path), before);
   ::close(fd);
   writer.join();
-  CHECK_EQ(read_timeline(contents_of(path)).ranks.at(0).slices.size(), 1u);
+  CHECK_EQ(read_timeline(read_file(path)).ranks.at(0).slices.size(), 1u);
 }
 
 RINGSIDE_TEST(trace_file, what_cannot_be_had_is_said) {
@@ -153,7 +153,7 @@ RINGSIDE_TEST(trace_file, what_cannot_be_had_is_said) {
   for (const char* words : {"", "notes of mine\n", "{\"clock_base_ns\": 5}"}) {
     std::ofstream(path) << words;
     CHECK_EQ(append(), "the trace file " + path + " has been changed by somebody else meanwhile");
-    CHECK_EQ(contents_of(path), words);
+    CHECK_EQ(read_file(path), words);
   }
 }
 

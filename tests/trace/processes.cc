@@ -23,7 +23,7 @@ std::vector<Words> short_runs(const std::string& path) {
 }
 
 Timeline read(test::Context& t, const std::string& path, std::size_t ranks) {
-  Timeline it = read_timeline(test::contents_of(path));
+  Timeline it = read_timeline(read_file(path));
   for (const std::string& finding : it.findings) CHECK_MSG(false, "%s", finding.c_str());
   CHECK_EQ(it.ranks.size(), ranks);
   return it;
@@ -151,7 +151,7 @@ RINGSIDE_TEST(trace_processes, a_file_that_cannot_be_written_is_an_error) {
       test::shell(command, {.environment = {"RINGSIDE_SLOT_BYTES=1K"}, .timeout_s = 30});
   CHECK_EQ(result.exit_code, 1);
   check_has(t, result.err, {"cannot write the trace file " + path + ": File too large"});
-  const Timeline it = read_timeline(test::contents_of(path));
+  const Timeline it = read_timeline(read_file(path));
   CHECK(!it.ranks.empty());
 }
 

@@ -49,7 +49,7 @@ std::string traced(Context& t, int ranks, const Options& options, const RankBody
     tools::append_trace(path, bootstrap.rank(), trace);
     CHECK_EQ(failed, fault.has_value());
   });
-  return contents_of(path);
+  return read_file(path);
 }
 
 // Several slices of each chunk, and collectives of a few bytes by the ring.
