@@ -261,4 +261,13 @@ RINGSIDE_TEST(processes_mutants, what_is_left_behind_is_seen) {
   check_nothing_left(t, job);
 }
 
+// A byte that was sent and never set is seen by valgrind alone.
+RINGSIDE_TEST(processes, nothing_is_sent_that_was_not_set) {
+  if (kSanitized || !have_program("valgrind")) SKIP("there is no valgrind here, or no use for it");
+  const RunResult result = run(with(launch_argv(2), {"valgrind", "--quiet", "--error-exitcode=9",
+                                                     program_path("tests/programs/any_rank")}),
+                               {.environment = {"RINGSIDE_ISA=baseline"}, .timeout_s = 60});
+  CHECK_MSG(result.ok(), "%s", result.err.c_str());
+}
+
 }  // namespace ringside

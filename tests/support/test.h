@@ -119,6 +119,13 @@ inline constexpr bool kUnderTsan = false;
 inline constexpr bool kUnderTsan = false;
 #endif
 
+// Clang's looks at an object's type through a pipe, and calls it none if it may open no descriptor.
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+#define RINGSIDE_UNDER_UBSAN 1
+#endif
+#endif
+
 // What is to come at once comes some times later there. Bounds that only a hang or a wait to the
 // deadline's end should break are multiplied by it.
 inline constexpr double kSlack = kSanitized ? 4 : 1;
