@@ -55,7 +55,7 @@ RINGSIDE_TEST(limits, of_the_size_of_files) {
                        "ulimit -f allows 102400 bytes in a file"};
   check_said_once(t, limited("-f 100", test::tool_path("launch") + " -n 8 " + kTool), 2,
                   "ring_allreduce", parts);
-  if (kUnderTsan) return;  // there the program is ended by the signal before it can say anything
+  if (kUnderTsan) return;  // whose runtime writes a file of its own, before main
   const test::Folder folder;
   check_said_once(t, limited("-f 0", test::tool_path("bench") + " --help >" + folder.file("out")),
                   1, "bench", {"could not be written (ulimit -f allows 0 bytes in a file)"});

@@ -166,7 +166,7 @@ RINGSIDE_TEST(processes, rank_that_leaves_early_is_named) {
 }
 
 RINGSIDE_TEST(processes, rank_that_stalls_is_named_when_time_is_up) {
-  constexpr double kDeadline_s = 2, kStart_s = 6, kStop_s = 1;
+  constexpr double kDeadline_s = 2, kStart_s = 2 * kSlack, kStop_s = 1;
   for (const int ranks : {2, 3})
     for (const Words& launcher : launchers(ranks)) {
       Job job;
