@@ -15,7 +15,8 @@
 // bit where the ranks divide the count; with the chunks that all_reduce makes (as equal as can be,
 // the longer ones first) all_gather_v(reduce_scatter_v(x)) does so for any count. AVG divides once,
 // at the end: so what overflows is the sum. Of 10000 in f16 on 8 ranks the average is infinite (the
-// largest f16 is 65504), and integers wrap around. Scale such values first, or average them in f32.
+// largest f16 is 65504), and integers wrap around. Average such values in f32, or divide them by
+// the world size first and take their sum: with a power of two that is exact, denormals excepted.
 //
 // Errors. Error{usage} is about one call's arguments: nothing was sent, the communicator is intact.
 // Any other Error breaks the communicator on all ranks: what they are waiting in fails, and so does

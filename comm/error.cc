@@ -72,6 +72,8 @@ std::string limit_words(int error) {
   return "";
 }
 
+std::string errno_words(int error) { return std::strerror(error) + limit_words(error); }
+
 std::string text(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -90,8 +92,8 @@ void throw_error(Fault fault, const char* format, ...) {
 
 void throw_system(const std::string& what_failed) {
   const int code = errno;
-  const std::string sentence = what_failed + ": " + std::strerror(code), limit = limit_words(code);
-  if (!limit.empty()) throw LimitError(Fault::system, sentence + limit);
+  const std::string sentence = what_failed + ": " + errno_words(code);
+  if (!limit_words(code).empty()) throw LimitError(Fault::system, sentence);
   throw Error(Fault::system, sentence);
 }
 

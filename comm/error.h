@@ -44,6 +44,9 @@ class LimitError : public Error {
 // files)". Empty where there is none.
 std::string limit_words(int error);
 
+// What an errno says, and the limit that it speaks of.
+std::string errno_words(int error);
+
 // printf into a std::string, with a decimal point in every locale. (g++ 12 has no <format>, and a
 // sentence is no hot path.)
 [[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...);

@@ -5,7 +5,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -229,7 +228,7 @@ class Caller {
       int error = 0;
       where_ = address.words();
       if (UniqueFd link = connect_once(address, kAttempt_s, stop_, error)) return link;
-      why_ = std::strerror(error);
+      why_ = errno_words(error);
       hope |= may_pass(error);
       if (error == ECONNREFUSED && has_said_)
         throw_error(Fault::died,

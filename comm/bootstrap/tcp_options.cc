@@ -67,7 +67,7 @@ Secret secret_in_file(const char* path) {
   const std::string source = text("RINGSIDE_SECRET_FILE=%s", path);
   const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file)
-    throw_error(Fault::usage, "%s cannot be read: %s", source.c_str(), std::strerror(errno));
+    throw_error(Fault::usage, "%s cannot be read: %s", source.c_str(), errno_words(errno).c_str());
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw_system(source + ": cannot find out who owns it");
   if (!S_ISREG(status.st_mode)) throw Error(Fault::usage, source + " is no regular file");

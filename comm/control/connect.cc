@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -85,7 +84,7 @@ class Mesh {
     if (!socket)
       throw_error(Fault::system,
                   "rank %d cannot reach rank %d at %s, for their control connection: %s", rank_,
-                  peer, address.words().c_str(), std::strerror(error));
+                  peer, address.words().c_str(), errno_words(error).c_str());
     return ToPeer(std::move(socket), secret_, kMagic, {.rank = rank_});
   }
 

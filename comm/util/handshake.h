@@ -154,7 +154,7 @@ class Callers {
     UniqueFd socket = accept_one(listener_.get(), error);
     if (error != 0 && callers_.empty()) {
       errno = error;
-      if (error == EMFILE) throw_system(who_ + " cannot take one more connection (see ulimit -n)");
+      if (error == EMFILE) throw_system(who_ + " cannot take one more connection");
       ::poll(nullptr, 0, 10);  // the system as a whole is short of something: it may pass
     }
     if (!callers_.empty() && (error != 0 || callers_.size() > strangers_max_)) {
