@@ -220,6 +220,11 @@ std::vector<Edge> Communicator::ring_edges() const {
   return edges;
 }
 
+std::string Communicator::stores_to_the_right() const {
+  if (size() == 1) return "";
+  return impl_->peers.stores_to(impl_->peers.right());
+}
+
 std::size_t Communicator::one_shot_most_bytes() const {
   return ringside::one_shot_most_bytes(impl_->host.settings());
 }

@@ -206,6 +206,8 @@ class Communicator {
   // For tables: who is there, and how each rank reaches its right neighbour.
   std::vector<RankInfo> ranks() const;
   std::vector<Edge> ring_edges() const;
+  // How this rank's stores reach its right neighbour, as it has found out so far. Between calls.
+  std::string stores_to_the_right() const;
   // An all_reduce of at most so many bytes takes one step instead of a ring's (one_shot.h).
   std::size_t one_shot_most_bytes() const;
   // Who carries out calls on device memory, and why.

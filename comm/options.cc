@@ -35,6 +35,7 @@ void read_seconds(const char* variable, const char* wanted, double& seconds) {
 
 constexpr std::array kControlNames = {"auto", "shared", "socket"};
 constexpr std::array kExecutorNames = {"auto", "host", "stream", "device"};
+constexpr std::array kStoreNames = {"auto", "cached", "streaming"};
 constexpr std::array kIsaNames = {"baseline", "avx2", "avx512"};
 static_assert(kIsaNames.size() == kAllIsas.size());
 // Null for those that cannot be chosen by their name alone.
@@ -108,6 +109,7 @@ void read_environment(Options& options) {
   read_algorithm(options);
   read_choice("RINGSIDE_CONTROL", kControlNames, options.control);
   read_choice("RINGSIDE_EXECUTOR", kExecutorNames, options.executor);
+  read_choice("RINGSIDE_STORES", kStoreNames, options.stores);
   // The loops read it for themselves, once a process (kernels/loops.h); here it is checked.
   Isa checked{};
   read_choice("RINGSIDE_ISA", kIsaNames, checked);
@@ -124,6 +126,7 @@ bool is_writable_folder(const std::string& path) {
 const char* name_of(ControlChoice choice) {
   return kControlNames[static_cast<std::size_t>(choice)];
 }
+const char* name_of(StoreChoice choice) { return kStoreNames[static_cast<std::size_t>(choice)]; }
 const char* name_of(ExecutorChoice choice) {
   return kExecutorNames[static_cast<std::size_t>(choice)];
 }

@@ -22,6 +22,10 @@ struct Operation;
 enum class ControlChoice { automatic, shared, socket };
 const char* name_of(ControlChoice choice);
 
+// How stores reach memory that a peer reads (transport/stores.h).
+enum class StoreChoice { automatic, cached, streaming };
+const char* name_of(StoreChoice choice);
+
 // Who carries out a call whose buffers are a device's (device_side.h). Each can do what those
 // before it can.
 enum class ExecutorChoice { automatic, host, stream, device };
@@ -56,6 +60,10 @@ struct Options {
   // Buffers from this size on are written past the caches where nothing reads them again in the
   // call (kernels/loops.h: copy_bytes_streaming). Each rank may choose for itself.
   std::size_t stream_from_bytes = std::size_t{16} << 20;  // RINGSIDE_STREAM_FROM=16M
+
+  // Stores to memory that a peer reads go through the caches or past them; automatic: by what they
+  // take, as they are made. Each rank may choose for itself.
+  StoreChoice stores = StoreChoice::automatic;  // RINGSIDE_STORES=auto|cached|streaming
 
   // Pieces from this size on are not copied into a slot where they lie in memory from allocate()
   // (allocate.h): the receiver reads them there. Each rank may choose for itself.

@@ -175,14 +175,16 @@ RINGSIDE_HD void reduce_scatter_slice(Executor& executor, const Ring& ring, std:
   executor.post_op(Piece{result, own_chunk}, slice);
 }
 
-// One slice of an all-gather: takes the output chunk that each rank owns to the output of all.
+// One slice of an all-gather: takes the chunk that each rank owns, and has in `own`, to the output
+// of all others.
 template <class Executor, class Ring>
 RINGSIDE_HD void all_gather_slice(Executor& executor, const Ring& ring, std::size_t slice,
-                                  bool streaming = true) {
+                                  bool streaming = true, Place own = Place::output) {
   for (int step = 0; step < ring.steps(); ++step) {
     const bool last = step == ring.steps() - 1;
-    executor.exchange(ring.right(), Piece{Place::output, ring.gather_send(step)}, ring.left(),
-                      Piece{Place::output, ring.gather_receive(step), last && streaming}, slice);
+    executor.exchange(
+        ring.right(), Piece{step == 0 ? own : Place::output, ring.gather_send(step)}, ring.left(),
+        Piece{Place::output, ring.gather_receive(step), last && streaming}, slice);
   }
 }
 
@@ -192,11 +194,13 @@ RINGSIDE_HD void reduce_scatter(Executor& executor, const Ring& ring) {
     reduce_scatter_slice(executor, ring, slice, Place::output, true);
 }
 
+// A rank's own part goes out from its input and is copied to its output for itself alone: no peer
+// reads it there, as storing where a peer has read can cost ten times as much (docs/08).
 template <class Executor, class Ring>
 RINGSIDE_HD void all_gather(Executor& executor, const Ring& ring) {
   for (std::size_t slice = 0; slice < executor.slices(); ++slice) {
+    all_gather_slice(executor, ring, slice, true, Place::input);
     executor.copy_input(ring.rank, slice);
-    all_gather_slice(executor, ring, slice);
   }
 }
 

@@ -130,19 +130,34 @@ void HostExecutor::take(const Out& out, const In& in, Combine combine, bool sent
   const std::byte* message = message_of(*in.end, in.rank, bytes);
   received_ = true;
   std::byte* target = target_of(out, in.piece, r, sent);
-  if (combine != Combine::copy) {
-    // The partial sum first, the own contribution second: the left fold of the rotated order.
-    const std::byte* own = combine == Combine::add_input ? input_at(r) : output_at(r);
-    if (streams(in.piece) && call_.plan.divide == nullptr)
+  // The partial sum first, the own contribution second: the left fold of the rotated order.
+  const std::byte* own = combine == Combine::add_output ? output_at(r) : input_at(r);
+  const auto store = [&](bool streaming) {
+    if (combine == Combine::copy)
+      (streaming ? copy_bytes_streaming : copy_bytes)(target, message, bytes);
+    else if (streaming)
       reduce_streaming(call_.plan.reduce, call_.plan.element_bytes, target, message, own, r.count);
     else
       call_.plan.reduce(target, message, own, r.count);
-  } else if (streams(in.piece)) {
-    copy_bytes_streaming(target, message, bytes);
-  } else if (bytes > 0) {
-    copy_bytes(target, message, bytes);
-  }
+  };
+  // What is divided in the end is read again.
+  if (combine != Combine::copy && call_.plan.divide != nullptr)
+    store(false);
+  else if (streams(in.piece))
+    store(true);
+  else if (peer_reads(out, in.piece, bytes))
+    out.end->stores().carry_out(bytes, store);
+  else
+    store(false);
   waiter_.call().done_reading(*in.end);
+}
+
+// Is what is received stored where the peer that it goes on to reads it: in its slot, or exposed?
+bool HostExecutor::peer_reads(const Out& out, Piece piece, std::size_t bytes) const {
+  if (out.end == nullptr) return false;
+  if (piece.place == Place::partial) return partial_ == nullptr;
+  return piece.place == Place::output && !piece.streaming && bytes >= call_.zero_copy_from_bytes &&
+         call_.output_exposable.bytes > 0;
 }
 
 // An allocation's first zero-copy message is waited for: its owner is asked for the memory.

@@ -157,6 +157,7 @@ class HostExecutor {
   void send_now(const Out& out);
   void take(const Out& out, const In& in, Combine combine, bool sent);
   bool streams(Piece piece) const { return call_.streams && piece.streaming; }
+  bool peer_reads(const Out& out, Piece piece, std::size_t bytes) const;
   std::byte* target_of(const Out& out, Piece piece, Range r, bool sent);
   std::byte* partial_target(const Out& out, std::size_t bytes, bool sent);
   void check_flag(const ReceiveEnd& end, int from_rank);

@@ -114,6 +114,7 @@ void Peers::connect(Bootstrap& bootstrap, const Options& options, const Peers* p
     // First, and nothing that may fail on one rank alone before it: others wait for it.
     make_control(offers, std::move(listener), stop);
     open_windows(offers, options.warn_s, stop);
+    force_stores(options.stores);
   });
   // Also the barrier after which every window has been opened by all, and its owner may come and
   // go.
@@ -191,6 +192,15 @@ void Peers::open_windows(const std::vector<Offer>& offers, double warn_s,
       mind_the_time(stop, [&] { return text("rank %d waited for rank %d's memory", rank_, peer); });
       open(stop.deadline);
     }
+  }
+}
+
+void Peers::force_stores(StoreChoice choice) {
+  if (choice == StoreChoice::automatic) return;
+  for (const std::unique_ptr<PeerWindow>& it : windows_) {
+    if (!it) continue;
+    it->puts().force(choice == StoreChoice::streaming);
+    it->results().force(choice == StoreChoice::streaming);
   }
 }
 

@@ -86,6 +86,9 @@ class Peers {
   SendEnd pair_send_end(Use use, int peer);
   ReceiveEnd pair_receive_end(Use use, int peer);
 
+  // How this rank's stores to a peer's memory are made, in words (transport/stores.h).
+  std::string stores_to(int peer) const { return windows_[index(peer)]->stores_words(); }
+
   // May this rank expose memory (transport.h)? Only where an alarm is seen before what follows it.
   bool may_expose() const;
 
@@ -135,6 +138,7 @@ class Peers {
   void make_windows(const Options& options, const Peers* parent, Deadline deadline);
   Window& own_window(int peer) { return *own_[row_of_[index(peer)]].window; }
   void open_windows(const std::vector<Offer>& offers, double warn_s, const StopCondition& stop);
+  void force_stores(StoreChoice choice);
   void make_control(const std::vector<Offer>& offers, UniqueFd listener, const StopCondition& stop);
 
   int rank_;

@@ -92,6 +92,9 @@ class SendEnd {
     }
   }
 
+  // How what is stored through slot(), and what is exposed, had better be stored.
+  StoreChooser& stores() { return receiver_->results(); }
+
   // Sends what has been stored through slot().
   void publish(std::uint32_t fingerprint) { signal(fingerprint, nullptr, 0); }
 

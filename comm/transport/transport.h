@@ -49,6 +49,7 @@
 
 #include "comm/error.h"
 #include "comm/transport/signal.h"
+#include "comm/transport/stores.h"
 #include "comm/util/deadline.h"
 
 namespace ringside {
@@ -114,6 +115,14 @@ class PeerWindow {
   // Where loads and stores of this rank reach the peer's data: a pointer. Elsewhere: null.
   virtual std::byte* mapped() const { return nullptr; }
 
+  // How this rank's stores to memory that the peer reads are made best: copies (put does so), and
+  // what a reduction or a copy from another peer stores.
+  StoreChooser& puts() { return puts_; }
+  StoreChooser& results() { return results_; }
+  std::string stores_words() const {
+    return "puts " + puts_.words() + "; results " + results_.words();
+  }
+
   // Can the peer read, where it lies, what this rank exposes?
   virtual bool takes_zero_copy() const { return false; }
 
@@ -127,6 +136,9 @@ class PeerWindow {
                 "that has none",
                 bytes, static_cast<unsigned long long>(ref.allocation));
   }
+
+ private:
+  StoreChooser puts_, results_;
 };
 
 class Transport {

@@ -22,7 +22,7 @@ struct Shape {
   int slot_count;
   Algorithm algorithm = Algorithm::automatic;
   bool mapped = true;
-  bool streams = false;
+  bool streams = false;  // whatever it is, also to peers
   Exposing exposing = Exposing::nothing;
 };
 
@@ -210,7 +210,7 @@ void run_matrix(Context& t, int ranks, std::size_t keep = 1) {
     }
     Options options = with_slots(shape.slot_bytes, shape.slot_count);
     options.algorithm = shape.algorithm;
-    if (shape.streams) options.stream_from_bytes = 0;
+    if (shape.streams) options.stream_from_bytes = 0, options.stores = StoreChoice::streaming;
     if (!shape.mapped) options.decorate = unmapped();
     // All that does not fit a cell is exposed.
     if (shape.exposing != Exposing::nothing) options.zero_copy_from_bytes = 1;

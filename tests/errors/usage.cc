@@ -167,6 +167,7 @@ RINGSIDE_TEST(errors, the_environment_is_read_strictly) {
       {"RINGSIDE_SLOT_BYTES", "9999999T"},
       {"RINGSIDE_SLOT_BYTES", "0x1000"},
       {"RINGSIDE_STREAM_FROM", "16 M"},
+      {"RINGSIDE_STORES", "past"},
       {"RINGSIDE_SLOT_COUNT", "0"},
       {"RINGSIDE_SLOT_COUNT", "65"},
       {"RINGSIDE_SLOT_COUNT", "four"},

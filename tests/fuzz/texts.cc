@@ -66,11 +66,12 @@ void fuzz_words(const std::string& bytes) {
 void fuzz_environment(const std::string& bytes) {
   Environment::Variables variables;
   // No others: a path in PATH or a library in LD_PRELOAD is not ours to read.
-  for (const char* name : {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RINGSIDE_SECRET",
-                           "RINGSIDE_SECRET_FILE", "RINGSIDE_TIMEOUT", "RINGSIDE_WARN",
-                           "RINGSIDE_FLIGHT", "RINGSIDE_SLOT_BYTES", "RINGSIDE_SLOT_COUNT",
-                           "RINGSIDE_STREAM_FROM", "RINGSIDE_ZERO_COPY_FROM", "RINGSIDE_ALGORITHM",
-                           "RINGSIDE_CONTROL", "RINGSIDE_EXECUTOR", "RINGSIDE_ISA"})
+  for (const char* name :
+       {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RINGSIDE_SECRET",
+        "RINGSIDE_SECRET_FILE", "RINGSIDE_TIMEOUT", "RINGSIDE_WARN", "RINGSIDE_FLIGHT",
+        "RINGSIDE_SLOT_BYTES", "RINGSIDE_SLOT_COUNT", "RINGSIDE_STREAM_FROM",
+        "RINGSIDE_ZERO_COPY_FROM", "RINGSIDE_ALGORITHM", "RINGSIDE_STORES", "RINGSIDE_CONTROL",
+        "RINGSIDE_EXECUTOR", "RINGSIDE_ISA"})
     variables[name] = std::nullopt;
   for (const std::string& line : lines_in(bytes)) {
     const std::size_t equals = line.find('=');

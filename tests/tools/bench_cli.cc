@@ -295,7 +295,8 @@ RINGSIDE_TEST(bench_tool, takes_the_letters_of_nccl_tests) {
 
 RINGSIDE_TEST(bench_tool, every_tool_says_its_version) {
   for (const char* tool :
-       {"bench", "ring_allreduce", "stress", "launch", "price", "kernel_bench"}) {
+       {"bench", "ring_allreduce", "stress", "launch", "price", "kernel_bench",
+        "store_bench"}) {
     const RunResult result = test::run({test::tool_path(tool), "--version"});
     CHECK_EQ(result.exit_code, 0);
     CHECK_EQ(result.out, text("%s of ringside %s\n", tool, kVersion));

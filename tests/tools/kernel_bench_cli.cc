@@ -1,5 +1,5 @@
-// tools/kernel_bench, as somebody uses it who has only a shell: its table, its JSON, its refusals,
-// and what it says where there is no GPU. How fast anything is, is no matter for a test.
+// tools/kernel_bench and store_bench, as somebody uses them who has only a shell: table, JSON,
+// refusals, and what is said where there is no GPU. How fast anything is, is no matter for a test.
 #include <cmath>
 #include <string>
 #include <vector>
@@ -75,6 +75,39 @@ RINGSIDE_TEST(processes_kernels, what_cannot_be_meant_is_refused) {
   }
   const RunResult help = run_bench({"--help"});
   CHECK(help.ok() && test::contains(help.out, "28 bytes an element"));
+}
+
+RunResult run_store_bench(const Words& arguments) {
+  return test::run(test::with({test::tool_path("store_bench")}, arguments));
+}
+
+bool one_core(const RunResult& result) {
+  return result.exit_code == 1 && result.err.find("two cores are needed") != result.err.npos;
+}
+
+RINGSIDE_TEST(processes_stores, table_and_json_have_a_row_a_size) {
+  const RunResult table = run_store_bench({"-b", "1K", "-e", "4K"});
+  if (one_core(table)) SKIP("there is one core here");
+  REQUIRE(table.ok());
+  for (const char* size : {"1024", "4096"})
+    CHECK_EQ(test::lines_from(table.out, text("%9s ", size)), 1u);
+  for (const std::string& line : test::lines_of(table.out)) CHECK(line.size() <= 100);
+
+  const RunResult json = run_store_bench({"-b", "1K", "-e", "4K", "--json"});
+  REQUIRE(json.ok());
+  const Json whole = test::parse_json(json.out);
+  const std::vector<Json>& rows = whole.at("rows").items;
+  REQUIRE(rows.size() == 2);
+  for (const Json& row : rows)
+    for (const char* time : {"load_us", "store_cached_us", "store_streaming_us",
+                             "exchange_cached_us", "exchange_streaming_us"})
+      CHECK(row.at(time).number > 0);
+}
+
+RINGSIDE_TEST(processes_stores, what_cannot_be_is_refused) {
+  const RunResult result = run_store_bench({"-b", "2M", "-e", "1M"});
+  CHECK_EQ(result.exit_code, 2);
+  CHECK_EQ(test::lines_of(result.err).size(), 1u);
 }
 
 }  // namespace

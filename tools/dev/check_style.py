@@ -181,6 +181,9 @@ def rule_words(file):
             yield number, "std::" "endl flushes; write '\\n'"
         if file.path.endswith(".h") and re.match(r"\s*using\s+namespace\b", line):
             yield number, "a header brings a whole namespace into its readers"
+        if file.is_cxx and re.search(r"_mm\d*_stream_|movnt|nontemporal_store", line) \
+                and file.path not in ("kernels/copy.cc", "tests/kernels/streaming.cc"):
+            yield number, "only kernels/copy.cc stores past the caches: its Stream ends in a fence"
 
 
 def without_comments_and_strings(text):
@@ -313,6 +316,7 @@ MUTANTS = [
     (rule_words, "comm/a.cc", "// TO" "DO later\n", "// Left out: trees.\n"),
     (rule_words, "comm/a.cc", "out << std::" "endl;\n", "out << '\\n';\n"),
     (rule_words, "comm/a.h", "using namespace std;\n", "using std::map;\n"),
+    (rule_words, "comm/a.cc", "_mm_stream" "_si128(to, part);\n", "stream.copy(to, from, n);\n"),
     (rule_function_length, "comm/a.cc", "struct S {\n" + LONG_FUNCTION + "};\n",
      "struct S {\n" + LONG_FUNCTION.replace("    a += 1;\n", "", 3) + "};\n"),
     (rule_function_length, "comm/a.cc", "namespace n {\n" + LONG_FUNCTION + "}\n",

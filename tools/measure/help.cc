@@ -51,8 +51,9 @@ Exit status: 0 everything is right; 1 something is wrong, or a rank failed; 2 a 
 Environment: RINGSIDE_TIMEOUT=SECONDS (600; 0 is none), RINGSIDE_WARN=SECONDS (10),
 RINGSIDE_FLIGHT=FOLDER (the ranks' last calls go there when one fails, or on SIGUSR1: tools/flight),
 RINGSIDE_SLOT_BYTES (128K), RINGSIDE_SLOT_COUNT (4), RINGSIDE_ALGORITHM (auto, ring, one-shot,
-two-shot), RINGSIDE_STREAM_FROM (16M), RINGSIDE_ZERO_COPY_FROM (8K, never), RINGSIDE_CONTROL (auto,
-shared, socket), RINGSIDE_ISA (baseline, avx2, avx512: at most this one).
+two-shot), RINGSIDE_STORES (auto, cached, streaming), RINGSIDE_STREAM_FROM (16M),
+RINGSIDE_ZERO_COPY_FROM (8K, never), RINGSIDE_CONTROL (auto, shared, socket), RINGSIDE_ISA
+(baseline, avx2, avx512: at most this one).
 )";
 
 }  // namespace

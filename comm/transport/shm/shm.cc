@@ -17,6 +17,7 @@
 #include "comm/transport/shm/allocations.h"
 #include "comm/transport/shm/sealed_memory.h"
 #include "comm/transport/shm/window_file.h"
+#include "kernels/loops.h"
 
 namespace ringside {
 namespace {
@@ -154,7 +155,9 @@ class ShmPeerWindow : public PeerWindow {
 
   void put(std::size_t offset_bytes, const void* source, std::size_t bytes) override {
     assert(offset_bytes + bytes <= bytes_);
-    if (bytes > 0) std::memcpy(data_ + offset_bytes, source, bytes);
+    puts().carry_out(bytes, [&](bool streaming) {
+      (streaming ? copy_bytes_streaming : copy_bytes)(data_ + offset_bytes, source, bytes);
+    });
   }
 
   // The release orders this store after every earlier one of this thread: the puts and the payload.

@@ -3,7 +3,7 @@
 //
 //     memfd (anonymous file) ── mapped by its owner: Window ── mapped by each peer: PeerWindow
 //
-// put is a memcpy, signal is one releasing store, and wait is a loop of acquiring loads: on the way
+// put is a copy, signal is one releasing store, and wait is a loop of acquiring loads: on the way
 // of a message there is no system call, no lock and no copy in the kernel.
 //
 // The memory is a sealed, anonymous file (sealed_memory.h), with room in it for the windows of

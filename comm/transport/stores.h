@@ -1,0 +1,109 @@
+// Through the caches or past them: how a rank stores what a peer will read.
+//
+// A slot is written by one core and read by another, over and over. The reading leaves the lines in
+// the reader's cache too, so the next store to one of them must first take it away from there.
+// Where the two cores have a cache in common that costs little; between two caches it is a message
+// across the chip for every line, 28 ns, and storing takes ten times as long as loading what the
+// other has stored (docs/08). A store past the caches (kernels/loops.h: copy_bytes_streaming) asks
+// nobody for the line.
+//
+// Which it is nothing but a clock can tell: a virtual machine does not know where its cores are,
+// and its host moves them while a program runs. So each rank times some of its own stores, and
+// keeps for each peer and size what it has found; no bit depends on it, and nobody has to agree:
+//
+//     the first 16 messages    both ways in turns, all timed
+//     later                    the better way; each 16th is timed, each 512th goes the other way
+//
+// A rank sees only its own half. Past the caches the writer may be done sooner, and then the reader
+// fetches from memory what a common cache would have had: up to kReaderPays_ns more for a line. So
+// the writer must save more than that. Between two cores, the writer's ns for a line through and
+// past the caches, and µs for a message there and one back at once (tools/store_bench):
+//
+//                      4 KiB        8 KiB       16 KiB       64 KiB
+//     one L3, ns     3.4  5.2     3.8  4.0     6.9  3.1     7.0  2.5
+//             µs    0.51 1.29    0.88 2.22    2.76 3.17    10.7 10.1
+//     two L3s, ns   20.6  6.7    22.1  4.5    26.7  3.4    29.1  2.5
+//             µs    2.20 1.33    4.89 2.14    10.9 3.19    42.1  8.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "comm/util/deadline.h"
+
+namespace ringside {
+
+class StoreChooser {
+ public:
+  // Smaller ones always go through the caches: what streaming gains there, the reader loses.
+  static constexpr std::size_t kLeastBytes = 4096;
+
+  // Not to be measured, but so, whatever the size.
+  void force(bool streaming) { forced_ = streaming; }
+
+  // Calls store(streaming) once, and keeps what it took if it is time to know.
+  template <class Store>
+  void carry_out(std::size_t bytes, const Store& store) {
+    const Turn turn = next(bytes);
+    if (!turn.timed) [[likely]] return store(turn.streaming);
+    const Clock::time_point start = Clock::now();
+    store(turn.streaming);
+    left_.exchange(0);  // returns when the stores before it have left this core
+    note(bytes, turn.streaming,
+         std::chrono::duration<double, std::nano>(Clock::now() - start).count());
+  }
+
+  // The parts of it: how the next store of so many bytes is made, and what it took.
+  struct Turn {
+    bool streaming;
+    bool timed;
+  };
+  Turn next(std::size_t bytes) {
+    if (forced_ || bytes < kLeastBytes) return {forced_.value_or(false), false};
+    OfSize& it = of(bytes);
+    const std::uint32_t number = it.count++;
+    if (number < kFirst) return {number % 2 == 1, true};
+    if (number % kOtherEvery == 0) return {!it.streaming, true};
+    return {it.streaming, number % kTimedEvery == 1};
+  }
+  void note(std::size_t bytes, bool streaming, double ns) {
+    OfSize& it = of(bytes);
+    (streaming ? it.past : it.cached).add(ns * kLineBytes / static_cast<double>(bytes));
+    if (it.count >= kFirst) it.streaming = it.cached.best() > it.past.best() + kReaderPays_ns;
+  }
+
+  // "of 4K past the caches (a line 2.1 ns, through them 27.9), of 16K and more past …"
+  std::string words() const;
+
+ private:
+  static constexpr std::size_t kLargeBytes = 16384;
+  static constexpr double kLineBytes = 64;
+  static constexpr std::uint32_t kFirst = 16, kTimedEvery = 16, kOtherEvery = 512;
+  static constexpr double kReaderPays_ns = 8;
+
+  // What a line took lately, in ns: the best of four, as a rank may lose its core in one.
+  struct Lately {
+    std::array<double, 4> ns{};
+    std::uint32_t count = 0;
+    void add(double it) { ns[count++ % ns.size()] = it; }
+    double best() const { return *std::min_element(ns.begin(), ns.end()); }
+  };
+  struct OfSize {
+    std::uint32_t count = 0;
+    bool streaming = false;
+    Lately cached, past;
+  };
+  OfSize& of(std::size_t bytes) { return sizes_[bytes < kLargeBytes ? 0 : 1]; }
+
+  std::optional<bool> forced_;
+  std::atomic<int> left_{0};
+  std::array<OfSize, 2> sizes_;  // below kLargeBytes, and from there on
+};
+
+}  // namespace ringside
