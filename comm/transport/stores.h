@@ -12,18 +12,22 @@
 // keeps for each peer and size what it has found; no bit depends on it, and nobody has to agree:
 //
 //     the first 16 messages    both ways in turns, all timed
-//     later                    the better way; each 16th is timed, each 512th goes the other way
+//     later                    the better way; each 16th is timed (of 16 KiB and more each 4th),
+//                              and each 512th goes the other way
 //
 // A rank sees only its own half. Past the caches the writer may be done sooner, and then the reader
 // fetches from memory what a common cache would have had: up to kReaderPays_ns more for a line. So
-// the writer must save more than that. Between two cores, the writer's ns for a line through and
-// past the caches, and µs for a message there and one back at once (tools/store_bench):
+// the writer must save more than that. Between two cores (tools/store_bench), the writer's ns for a
+// line through and past the caches, and µs for a message there and one back at once:
 //
-//                      4 KiB        8 KiB       16 KiB       64 KiB
-//     one L3, ns     3.4  5.2     3.8  4.0     6.9  3.1     7.0  2.5
-//             µs    0.51 1.29    0.88 2.22    2.76 3.17    10.7 10.1
-//     two L3s, ns   20.6  6.7    22.1  4.5    26.7  3.4    29.1  2.5
-//             µs    2.20 1.33    4.89 2.14    10.9 3.19    42.1  8.0
+//                      4 KiB        16 KiB       64 KiB
+//     one L3, ns     3.8  4.8     7.0   2.3    7.1   1.7
+//             µs    0.50 1.04    2.28  2.36    9.2   7.3
+//     two L3s, ns     21  8.8      28   3.3     28   1.8
+//             µs    2.54 1.52    8.65  2.58   33.2   6.2
+//
+// (The last pair of one L3 does not last: an all_reduce past the caches takes 1.1 times as long
+// there at 64 KiB, and 2.3 times at 1 MiB.)
 #pragma once
 
 #include <algorithm>
@@ -70,7 +74,7 @@ class StoreChooser {
     const std::uint32_t number = it.count++;
     if (number < kFirst) return {number % 2 == 1, true};
     if (number % kOtherEvery == 0) return {!it.streaming, true};
-    return {it.streaming, number % kTimedEvery == 1};
+    return {it.streaming, number % (bytes < kLargeBytes ? 16 : 4) == 1};
   }
   void note(std::size_t bytes, bool streaming, double ns) {
     OfSize& it = of(bytes);
@@ -84,7 +88,7 @@ class StoreChooser {
  private:
   static constexpr std::size_t kLargeBytes = 16384;
   static constexpr double kLineBytes = 64;
-  static constexpr std::uint32_t kFirst = 16, kTimedEvery = 16, kOtherEvery = 512;
+  static constexpr std::uint32_t kFirst = 16, kOtherEvery = 512;
   static constexpr double kReaderPays_ns = 8;
 
   // What a line took lately, in ns: the best of four, as a rank may lose its core in one.
