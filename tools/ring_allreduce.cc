@@ -128,7 +128,8 @@ struct OnGpu {
 
 // With --explain below each row what it is made of, out of place.
 std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
-                           const std::optional<Surroundings>& here, const OnGpu* gpu) {
+                           const std::optional<Surroundings>& here, const OnGpu* gpu,
+                           const Flag& flag) {
   std::vector<Row> rows;
   Buffers buffers =
       gpu != nullptr ? Buffers(arguments.end_bytes, gpu->gpus.mine) : Buffers(arguments.end_bytes);
@@ -140,7 +141,8 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
   for_each_operation(arguments, comm.size(), [&](const Operation& what) {
     if (rows.empty() || rows.back().what.kind != what.kind)
       show(text("# %s\n", name_of(what.kind)) + table_head());
-    Row row{measure_row(comm, nullptr, buffers, what, arguments, true), {}, {}, {}};
+    Row row = row_in_one_place(
+        flag, [&] { return measure_row(comm, nullptr, buffers, what, arguments, true); });
     if (here && comm.rank() == 0)
       row.explanation = explain(*here, what, sides_of(buffers, what, false, 0, comm.size()));
     if (gpu != nullptr && arguments.explain)
@@ -191,6 +193,10 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
     gpu = {take_gpus(bootstrap, cuda_gpu, options.timeout_s), {}};
   Communicator comm(bootstrap, options);
   const CoreBinding binding(comm);
+  // On device memory the host's flags are no measure of anything.
+  const Flag flag =
+      gpu ? [] { return 0.0; }
+          : flag_between(bootstrap, {options.timeout_s, options.interrupted}, binding.own_cores());
   const bool talk = arguments.demo && !arguments.json;
   if (talk) print(comm, who_is_there(comm, bootstrap.name(), binding.own_cores()));
   Demo demo;
@@ -212,7 +218,7 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
   }
   std::optional<Surroundings> here;
   if (arguments.explain && !gpu) here = look_around(bootstrap, comm, 2 * arguments.end_bytes);
-  const std::vector<Row> rows = run_table(comm, arguments, here, gpu ? &*gpu : nullptr);
+  const std::vector<Row> rows = run_table(comm, arguments, here, gpu ? &*gpu : nullptr, flag);
   if (arguments.json) print(comm, json_of(comm, bootstrap.name(), demo, halves, rows));
   comm.barrier();
   return demo.right && halves.different == 0 && wrong_in(rows) == 0 ? 0 : 1;

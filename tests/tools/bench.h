@@ -22,7 +22,8 @@ struct BenchResult {
 
 inline BenchResult bench_with_threads(int ranks, const tools::Arguments& arguments,
                                       const Options& options,
-                                      const std::function<HostGpuOptions(int rank)>& gpu_of = {}) {
+                                      const std::function<HostGpuOptions(int rank)>& gpu_of = {},
+                                      const tools::MakeFlag& flag = tools::flag_between) {
   char* words = nullptr;
   std::size_t bytes = 0;
   std::FILE* const out = ::open_memstream(&words, &bytes);
@@ -32,7 +33,7 @@ inline BenchResult bench_with_threads(int ranks, const tools::Arguments& argumen
       return std::make_shared<HostGpu>(gpu_of ? gpu_of(bootstrap.rank()) : HostGpuOptions{});
     };
     try {
-      const int status = tools::run_bench(bootstrap, arguments, options, out, make);
+      const int status = tools::run_bench(bootstrap, arguments, options, out, make, flag);
       if (bootstrap.rank() == 0) result.status = status;
     } catch (const Error& error) {
       if (bootstrap.rank() == 0) result.refused = error.what();

@@ -180,16 +180,34 @@ RINGSIDE_TEST(probe, flag_tells_how_far_apart_the_cores_probably_are) {
   CHECK_EQ(std::string(core_distance(0).words), "");
 }
 
-RINGSIDE_TEST(probe, cores_have_moved_when_a_flag_takes_much_more_or_less_than_before) {
-  const auto words = [](double before_ns, double after_ns) {
-    return tools::flag_words(before_ns, after_ns);
-  };
-  CHECK_EQ(words(58, 250),
-           "flag latency 58 ns before, 250 ns after: the CPUs moved, measure again");
-  CHECK_EQ(words(250, 58),
-           "flag latency 250 ns before, 58 ns after: the CPUs moved, measure again");
-  CHECK_EQ(words(58, 61), "flag latency 58 ns before, 61 ns after: the CPUs stood where they were");
-  CHECK_EQ(words(0, 0), "");
+// The flag alone, as it is asked before and after each row.
+RINGSIDE_TEST(probe, quick_flag_is_the_same_on_all_ranks_and_of_ranks_in_turns_there_is_none) {
+  for (const int ranks : {1, 2, 3})
+    for (const bool own_cores : {true, false}) {
+      std::vector<std::vector<double>> flags(static_cast<std::size_t>(ranks));
+      run_as_threads(ranks, [&](Bootstrap& bootstrap) {
+        const tools::Flag flag = tools::flag_between(bootstrap, {}, own_cores);
+        for (int i = 0; i < 3; ++i)
+          flags[static_cast<std::size_t>(bootstrap.rank())].push_back(flag());
+      });
+      for (const std::vector<double>& it : flags) {
+        CHECK(it == flags[0]);
+        CHECK_MSG(ranks == 1  ? it[0] == 0
+                  : own_cores ? it[0] > 0
+                              : it[0] == tools::kTurn_ns,
+                  "%d ranks: %g ns", ranks, it[0]);
+      }
+    }
+}
+
+RINGSIDE_TEST(probe, cores_have_moved_when_a_flag_stands_for_another_situation) {
+  CHECK(tools::cores_moved(58, 250) && tools::cores_moved(250, 58) && tools::cores_moved(24, 58));
+  CHECK(!tools::cores_moved(58, 61) && !tools::cores_moved(0, 0));
+  // Within one situation a flag varies by more than a quarter: other cores of the same cache.
+  CHECK(!tools::cores_moved(50, 68) && !tools::cores_moved(120, 170));
+  CHECK_EQ(tools::cores_words(58), "probably cores of one cache (a flag takes 58 ns)");
+  CHECK_EQ(tools::cores_words(tools::kTurn_ns), "probably ranks that take turns on a core");
+  CHECK_EQ(tools::cores_words(0), "");
   // On both sides of a threshold between two guesses, and yet the same place.
   CHECK(!tools::cores_moved(119, 121));
   CHECK(tools::cores_moved(100, 126) && tools::cores_moved(126, 100));

@@ -46,20 +46,30 @@ def measured_row(row):
         kept["ratio"] = quartiles(baseline, "ratio")
     if baseline["note"]:
         kept["note"] = baseline["note"]
-    return {**kept, "bound_us": bound["time_us"], "xbound": bound["distance"]}
+    return {**kept, "cores": row["cores"], "bound_us": bound["time_us"],
+            "xbound": bound["distance"]}
 
 
 def measured_by(bench):
     """What is kept of what the bench prints with --json: all but what follows from the rest."""
     def probe(it):
-        rates = {name: [[rate["bytes"], rate["gbs"]] for rate in it[name]]
-                 for name in ("copy", "reduce")}
-        return {**it, **rates}
+        return {name: [[rate["bytes"], rate["gbs"]] for rate in value]
+                if isinstance(value, list) else value for name, value in it.items()}
 
     kept = {name: bench[name] for name in ("date", "baseline_version", "cores_moved", "status_ns")}
     return {**kept, "probe_before": probe(bench["probe_before"]),
             "probe_after": probe(bench["probe_after"]),
             "rows": [measured_row(row) for row in bench["rows"]]}
+
+
+def by_situation(run):
+    """{where the cores were: the run with the rows that were measured there}. A row during which
+    they moved is of no situation, and only its size is kept."""
+    rows = run.get("rows", [])
+    moved = [row["size_bytes"] for row in rows if row["cores"] == "moved"]
+    names = dict.fromkeys(row["cores"] for row in rows if row["cores"] != "moved")
+    return {name: {**run, "cores": name, "left_out": moved,
+                   "rows": [row for row in rows if row["cores"] == name]} for name in names}
 
 
 # ---- Rows -----------------------------------------------------------------------------------
@@ -93,11 +103,12 @@ def geometric_mean(values):
 
 def unlike_the_others(runs):
     """Runs in which ringside itself, doing the same in all of them, took another time: at some size
-    more than DISTURBED times its median over the runs of that call, or less than 1 / DISTURBED."""
+    more than DISTURBED times its median over the runs of that call, or less than 1 / DISTURBED.
+    Runs in different situations of the cores are different calls."""
     times = {}
 
     def key(run, row):
-        return (run["op"], run["memory"], run["ranks"], row["size_bytes"])
+        return (run["op"], run["memory"], run["ranks"], run["cores"], row["size_bytes"])
 
     for run in runs:
         for row in run.get("rows", []):
@@ -156,7 +167,8 @@ def table(head, rows, left=1):
     return [line(head), rule, *map(line, rows)]
 
 
-CORES = {"one_core": "probably two threads of one core", "one_cache": "probably cores of one cache",
+CORES = {"none": "one rank", "one_core": "probably two threads of one core",
+         "one_cache": "probably cores of one cache",
          "apart": "probably cores without a cache in common",
          "in_turns": "probably ranks that take turns on a core"}
 
@@ -167,13 +179,13 @@ def flags_line(runs):
     flags = [run[when]["flag_ns"] for run in runs for when in ("probe_before", "probe_after")]
     if not flags:
         return []
-    names = dict.fromkeys(run["probe_before"]["cores"] for run in runs)
     moved = sum(run["cores_moved"] for run in runs)
-    words = " or ".join(CORES[name] for name in names if name in CORES)
-    line = f"A flag took {min(flags):.0f} to {max(flags):.0f} ns: {words}."
+    left_out = sum(len(run["left_out"]) for run in runs)
+    line = f"A flag took {min(flags):.0f} to {max(flags):.0f} ns: {CORES[runs[0]['cores']]}."
     if moved:
-        line += (f" In {moved} of {len(runs)} runs it was another time after than before: the "
-                 "CPUs moved.")
+        line += f" In {moved} of {len(runs)} runs the CPUs moved; rows of elsewhere are not here."
+    if left_out:
+        line += f" Rows left out, as the CPUs moved each time that they were measured: {left_out}."
     return [line]
 
 
@@ -276,14 +288,17 @@ def wrong_in(runs):
 
 
 def report(about, runs):
-    lines = [f"# Results of {about['date']}: {about['cpu']}, {about['cores']} cores", "",
+    cores = next((f", {CORES[run['cores']]}" for run in runs if "rows" in run), "")
+    lines = [f"# Results of {about['date']}: {about['cpu']}, {about['cores']} cores{cores}", "",
              "Written by `tools/results`, which runs the bench as [08](../08-measuring.md)",
              "describes: in each run ringside and a baseline make the same calls on the same",
              "buffers in turns, times are medians, and a ratio is the median over pairs of",
              "samples. Memory is *ordinary* or from `ringside::allocate` (*allocate*).",
              "f32, sum, out of place. Where a baseline is ahead the ratio is bold. A run in which",
              "ringside's time differed from that in the others of its table by more than a factor",
-             f"of {DISTURBED}, either way, was repeated once, and the second time counts.", ""]
+             f"of {DISTURBED}, either way, was repeated once, and the second time counts.",
+             "All rows are of one situation of the cores; those of others have pages of their own.",
+             ""]
     wrong, failed = wrong_in(runs), [run for run in runs if "failed" in run]
     lines += [f"Every element of every run was checked; {wrong or 'none'} "
               f"{'were' if wrong > 1 else 'was'} wrong. {len(runs) - len(failed)} "
@@ -307,12 +322,13 @@ def report(about, runs):
 
 # ---- Its own test ---------------------------------------------------------------------------
 
-def made_up(configuration, ratios, moved=False, **more):
+def made_up(configuration, ratios, moved=False, left_out=(), **more):
     """A run in which ringside took 2 us at each size, and the baseline 2 us × the ratio."""
     def side(time_us):
         return {"time_us": time_us, "time_us_25": 1.0, "time_us_75": 9.0, "wrong": 0}
 
     rows = [{"size_bytes": size, "out_of_place": side(2.0), "samples": 5,
+             "cores": "moved" if size in left_out else "one_cache",
              "baseline": {"note": "", "ratio": ratio, "ratio_25": ratio - 0.1,
                           "ratio_75": ratio + 0.1, "out_of_place": side(2 * ratio)},
              "lower_bound": {"time_us": 1.0, "distance": 2.0}} for size, ratio in ratios.items()]
@@ -320,9 +336,10 @@ def made_up(configuration, ratios, moved=False, **more):
              "reduce": []}
     bench = {"rows": rows, "date": "", "baseline_version": configuration, "cores_moved": moved,
              "status_ns": 8.0, "probe_before": probe, "probe_after": {**probe, "flag_ns": 60.0}}
-    return {"op": "all_reduce", "memory": "ordinary", "ranks": 2, "baseline": "mpi",
-            "configuration": configuration, "command": f"bench {configuration}",
-            **measured_by(bench), **more}
+    return by_situation(
+        {"op": "all_reduce", "memory": "ordinary", "ranks": 2, "baseline": "mpi",
+         "configuration": configuration, "command": f"bench {configuration}",
+         **measured_by(bench), **more})["one_cache"]
 
 
 ABOUT = {"date": "2026-01-02", "time": "03:04 UTC", "commit": "abc", "cpu": "A CPU", "cores": 2,
@@ -332,9 +349,10 @@ ABOUT = {"date": "2026-01-02", "time": "03:04 UTC", "commit": "abc", "cpu": "A C
 
 def self_test():
     runs = [made_up(DEFAULT, {8: 2.0, 2048: 2.0}), made_up(DEFAULT, {2**26: 4.0}),
-            made_up("ring", {8: 1.5, 2048: 3.0}), made_up("UCX", {8: 1.75, 2048: 0.5}, moved=True),
+            made_up("ring", {8: 1.5, 2048: 3.0}),
+            made_up("UCX", {8: 1.75, 2048: 0.5, 32: 9.0}, moved=True, left_out=[32]),
             made_up("Gloo", {8: 20.0}, baseline="gloo"), made_up(DEFAULT, {8: 1.25}, ranks=4)]
-    broken = {**made_up("sm", {}), "failed": "there is no sm"}
+    broken = {**made_up("sm", {8: 1.0}), "failed": "there is no sm"}
     del broken["rows"]
     page = report(ABOUT, [*runs, broken])
     flat = [" ".join(line.split()) for line in page.split("\n")]
@@ -348,8 +366,10 @@ def self_test():
         "| 2.00, at most 2.00 at 8 |",
         "## 4 ranks on 2 cores",
         "## 2 ranks, against Gloo over TCP",
-        "A flag took 58 to 60 ns: probably cores of one cache. In 1 of 4 runs it was another time "
-        "after than before: the CPUs moved.",
+        "# Results of 2026-01-02: A CPU, 2 cores, probably cores of one cache",
+        "A flag took 58 to 60 ns: probably cores of one cache. In 1 of 4 runs the CPUs moved; rows "
+        "of elsewhere are not here. Rows left out, as the CPUs moved each time that they were "
+        "measured: 1.",
         "# sm, 2 ranks: there is no sm",
         "Every element of every run was checked; none was wrong. 6 runs, and 1 that failed: see "
         "[the commands](#the-commands).",

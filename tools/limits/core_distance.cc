@@ -10,7 +10,6 @@
 namespace ringside::tools {
 namespace {
 
-constexpr double kTurn_ns = 2000;  // more than between sockets, less than a turn takes
 constexpr CoreDistance kDistances[] = {
     {0, "none", ""},  // one rank: there is nobody to be far from
     // Two threads of one core share its first cache. Between 22 and 58.
@@ -23,7 +22,7 @@ constexpr CoreDistance kDistances[] = {
      "probably ranks that take turns on a core"},
 };
 
-// Two probes of cores that stand still differ by a few per cent; cores that have moved, twofold.
+// Situations differ twofold; a flag beside a threshold is now on this side of it, now on that.
 constexpr double kMuch = 1.25;
 
 }  // namespace
@@ -35,18 +34,25 @@ const CoreDistance& core_distance(double flag_ns) {
 }
 
 bool cores_moved(double before_ns, double after_ns) {
-  if (before_ns <= 0 || after_ns <= 0) return false;
-  // Of ranks that take turns a flag measures the scheduler, and that is never the same twice.
-  if (std::min(before_ns, after_ns) >= kTurn_ns) return false;
+  if (&core_distance(before_ns) == &core_distance(after_ns)) return false;
   const double change = after_ns / before_ns;
   return change > kMuch || change < 1 / kMuch;
 }
 
-std::string flag_words(double before_ns, double after_ns) {
-  if (before_ns <= 0 || after_ns <= 0) return "";
-  return text("flag latency %.0f ns before, %.0f ns after: %s", before_ns, after_ns,
-              cores_moved(before_ns, after_ns) ? "the CPUs moved, measure again"
-                                               : "the CPUs stood where they were");
+std::string cores_words(double flag_ns) {
+  const bool in_turns = flag_ns >= kTurn_ns;  // then it measures the scheduler
+  return core_distance(flag_ns).words +
+         (flag_ns <= 0 || in_turns ? "" : text(" (a flag takes %.0f ns)", flag_ns));
+}
+
+Stand measure_in_one_place(const Flag& flag, const std::function<void()>& measure) {
+  Stand it{.after_ns = flag(), .times = 0};
+  do {
+    it.before_ns = it.after_ns;
+    measure();
+    it.after_ns = flag();
+  } while (++it.times < kMostTimes && it.moved());
+  return it;
 }
 
 }  // namespace ringside::tools

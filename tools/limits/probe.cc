@@ -34,6 +34,8 @@ constexpr std::size_t kFactor = 4;
 constexpr int kLaps = 8;
 constexpr int kFlagSamples = 64;
 constexpr double kFlagTime_ns = 10e6;  // per size, if laps are slow: more ranks than cores
+constexpr int kQuickSamples = 15;      // of the flag alone
+constexpr double kNotesANs = 16;       // a flag's time on the token
 
 // Small copies are timed more often, as they are cheap and noisy.
 constexpr std::size_t kTraffic = std::size_t{32} << 20;
@@ -82,7 +84,7 @@ class Prober {
   MachineProbe measure() {
     MachineProbe probe;
     for (std::size_t bytes = kLeastBytes; bytes <= window_->bytes(); bytes *= kFactor) {
-      sample_flag();
+      sample_flag(kFlagSamples);
       probe.copy.push_back({bytes, copy_gbs(bytes)});
       // A reduction has three operands, and there are only two buffers.
       const std::size_t most_reduced = window_->bytes() / 2;
@@ -93,6 +95,30 @@ class Prober {
     probe.flag_ns = agree(percentile(flags_ns_, 0.5));
     probe.flag_spread_ns = agree(percentile(flags_ns_, 0.9) - percentile(flags_ns_, 0.1));
     return probe;
+  }
+
+  // Rank 0 has the clock. The token that it sends carries whether there will be another lap, and on
+  // the last one what these samples' median was, to all ranks.
+  double sample_flag(int samples) {
+    if (size_ == 1) return 0;
+    constexpr std::uint32_t kGoOn = 0;
+    std::uint32_t note = kGoOn;
+    barrier();
+    if (rank_ != 0) {
+      while (note == kGoOn) note = lap(kGoOn);
+      return note / kNotesANs;
+    }
+    std::vector<double> taken_ns;
+    const double begin = now_ns();
+    for (int sample = 0; sample < samples && now_ns() - begin < kFlagTime_ns; ++sample) {
+      const double start = now_ns();
+      for (int i = 0; i < kLaps; ++i) lap(kGoOn);
+      taken_ns.push_back((now_ns() - start - clock_cost_ns_) / (kLaps * size_));
+    }
+    flags_ns_.insert(flags_ns_.end(), taken_ns.begin(), taken_ns.end());
+    note = static_cast<std::uint32_t>(std::clamp(percentile(taken_ns, 0.5) * kNotesANs, 1.0, 1e9));
+    lap(note);
+    return note / kNotesANs;
   }
 
  private:
@@ -205,25 +231,7 @@ class Prober {
     pass();  // and may go; rank 0 need not wait for the token's return
   }
 
-  // --- the three measurements ---
-
-  // Rank 0 has the clock, and the token that it sends carries whether there will be another lap.
-  void sample_flag() {
-    if (size_ == 1) return;
-    constexpr std::uint32_t kGoOn = 1, kLast = 2;
-    barrier();
-    if (rank_ != 0) {
-      while (lap(0) != kLast) continue;
-      return;
-    }
-    const double begin = now_ns();
-    for (int sample = 0; sample < kFlagSamples && now_ns() - begin < kFlagTime_ns; ++sample) {
-      const double start = now_ns();
-      for (int i = 0; i < kLaps; ++i) lap(kGoOn);
-      flags_ns_.push_back((now_ns() - start - clock_cost_ns_) / (kLaps * size_));
-    }
-    lap(kLast);
-  }
+  // --- bytes ---
 
   double copy_gbs(std::size_t bytes) {
     return rate_gbs(bytes, [&] { copy_bytes(right_->mapped(), own_.data(), bytes); });
@@ -289,6 +297,16 @@ class Prober {
 
 MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options) {
   return Prober(bootstrap, options).measure();
+}
+
+Flag flag_between(Bootstrap& bootstrap, const ProbeOptions& options, bool own_cores) {
+  if (bootstrap.size() == 1 || !own_cores)
+    return [alone = bootstrap.size() == 1] { return alone ? 0 : kTurn_ns; };
+  ProbeOptions least = options;
+  least.most_bytes = kLeastBytes;
+  return [prober = std::make_shared<Prober>(bootstrap, least)] {
+    return prober->sample_flag(kQuickSamples);
+  };
 }
 
 }  // namespace ringside::tools

@@ -18,6 +18,7 @@
 #include "comm/bootstrap/bootstrap.h"
 #include "comm/cost/machine.h"
 #include "comm/options.h"
+#include "tools/limits/core_distance.h"
 
 namespace ringside::tools {
 
@@ -51,5 +52,11 @@ struct ProbeOptions {
 // need in turns. All ranks give the same most_bytes. Throws Error{usage, system, timeout, died,
 // left, interrupted}.
 MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options = {});
+
+// The flag alone, to be asked again and again: the same measurement for some 10 µs. Collective, as
+// each of its calls is, which throw as the probe does. Ranks without `own_cores` take turns, and
+// are not timed. `bootstrap` must outlive it.
+Flag flag_between(Bootstrap& bootstrap, const ProbeOptions& options, bool own_cores);
+using MakeFlag = std::function<decltype(flag_between)>;
 
 }  // namespace ringside::tools

@@ -31,6 +31,8 @@ to 4K, the mean over a batch of calls) on the slowest rank, on inputs that chang
 algbw = size / time, busbw = algbw × what the busiest link must carry at least: 2(n−1)/n for
 all_reduce, 1 for broadcast and reduce, (n−1)/n for the others. GB is 10⁹ bytes. #wrong counts
 elements that differ, in any bit, from what each rank computes apart: folds in the ring's order.
+How long a flag takes tells where the cores are, and a host may move virtual ones: a row during
+which they moved is measured again, up to 4 times in all, and then marked below.
 )";
 
 constexpr const char* kBenchColumns = R"(

@@ -96,8 +96,7 @@ Rows rows_of_comparisons(Arguments& it) {
        to_one(it.baseline, kBaselines, [](const char* name) { return name; })},
       {"--lower-bound", "",
        "the least time that flags and bytes can take here, as probed just before; docs/08. On "
-       "device memory: reading each input and writing each output, at a copy's speed\n"
-       "With either of the two, a flag is timed before and after: have the CPUs moved meanwhile?",
+       "device memory: reading each input and writing each output, at a copy's speed",
        to_true(it.lower_bound)},
       {"Under which circumstances (one of the two, on the host's memory, without a lower bound)"},
       {"--skew", "US",

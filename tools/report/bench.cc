@@ -33,7 +33,7 @@ constexpr std::size_t kMostGpuProbed = std::size_t{1} << 30;  // two of its larg
 class Bench {
  public:
   Bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options, std::FILE* out,
-        const MakeGpu& make_gpu)
+        const MakeGpu& make_gpu, const MakeFlag& make_flag)
       : bootstrap_(bootstrap),
         arguments_(arguments),
         out_(out),
@@ -49,6 +49,7 @@ class Bench {
     if (!arguments.baseline.empty())
       baseline_ = make_baseline(arguments.baseline, bootstrap, options.timeout_s,
                                 gpus_ ? &*gpus_ : nullptr);
+    if (!gpus_) flag_ = make_flag(bootstrap, probe_options_, binding_.own_cores());
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
     look_ = {arguments.baseline, arguments.lower_bound,
              terminal_ && std::getenv("NO_COLOR") == nullptr};
@@ -61,17 +62,13 @@ class Bench {
                  baseline_ ? baseline_->version() : "",
                  {},
                  {},
+                 0,
+                 0,
                  {},
                  {},
                  {},
                  gpus_ ? &*gpus_ : nullptr,
                  {}};
-    // On device memory the host's flags and copies are no measure of anything.
-    const auto probe = [&](const char* when) -> std::optional<MachineProbe> {
-      if (!compares() || gpus_) return std::nullopt;
-      progress(when);
-      return probe_machine(bootstrap_, probe_options_);
-    };
     if (gpus_ && arguments_.lower_bound) {
       progress("measuring how fast the GPU copies");
       run.gpu_copy =
@@ -85,8 +82,10 @@ class Bench {
       run.before = probe("probing the machine");
     }
     if (arguments_.lower_bound && !gpus_) run.status_ns = status_cost_ns();
+    run.flag_before_ns = flag_();
     show(header(run));
     measure(run);
+    run.flag_after_ns = flag_();
     run.after = probe("probing the machine again");
     show(footer(run));
     if (arguments_.json) print(bench_json(run, comm_));
@@ -120,6 +119,13 @@ class Bench {
     return take_gpus(bootstrap, make, options.timeout_s);
   }
 
+  // On device memory the host's flags and copies are no measure of anything.
+  std::optional<MachineProbe> probe(const char* when) {
+    if (!compares() || gpus_) return std::nullopt;
+    progress(when);
+    return probe_machine(bootstrap_, probe_options_);
+  }
+
   bool compares() const { return !arguments_.baseline.empty() || arguments_.lower_bound; }
 
   void print(const std::string& words) const {
@@ -151,6 +157,7 @@ class Bench {
     if (baseline_)
       words += text("# baseline %s: %s%s\n", baseline_->name(), run.baseline_version.c_str(),
                     baseline_->takes_part() ? "; the same processes and buffers, in turns" : "");
+    words += cores_line(run.flag_before_ns);
     if (run.before) words += machine_words(*run.before);
     if (!run.gpu_copy.empty())
       words += "# of its memory, read + written:\n" + rates_words("copy", run.gpu_copy);
@@ -176,10 +183,13 @@ class Bench {
     return "";
   }
 
+  static std::string cores_line(double flag_ns) {
+    return flag_ns > 0 ? "# cores: " + cores_words(flag_ns) + "\n" : "";
+  }
+
   std::string machine_words(const MachineProbe& probe) const {
-    const std::string guess = core_distance(probe.flag_ns).words;
-    std::string words = text("# machine: flag %.0f ns (80%% within %.0f)%s%s\n", probe.flag_ns,
-                             probe.flag_spread_ns, guess.empty() ? "" : ": ", guess.c_str());
+    std::string words =
+        text("# machine: flag %.0f ns (80%% within %.0f)\n", probe.flag_ns, probe.flag_spread_ns);
     if (arguments_.lower_bound)
       words += rates_words("copy", probe.copy) + rates_words("reduce", probe.reduce);
     return words;
@@ -194,17 +204,25 @@ class Bench {
   void measure(BenchRun& run) {
     Buffers buffers = gpus_ ? Buffers(arguments_.end_bytes, gpus_->mine)
                             : Buffers(arguments_.end_bytes, arguments_.memory);
+    machine_ = run.before;
+    double flag_ns = run.flag_before_ns;
     for_each_operation(arguments_, comm_.size(), [&](const Operation& what) {
       if (run.rows.empty() || run.rows.back().what.kind != what.kind)
         show(text("# %s\n", row_name(what.kind)) +
              (compares() ? comparison_head(look_) : table_head()));
       progress(describe(what));
-      Row row{
-          measure_row(comm_, baseline_.get(), buffers, what, arguments_, !compares()), {}, {}, {}};
+      Row row = row_in_one_place(flag_, [&] {
+        return measure_row(comm_, baseline_.get(), buffers, what, arguments_, !compares());
+      });
+      if (!row.stand.moved() && cores_moved(flag_ns, row.stand.after_ns)) {
+        flag_ns = row.stand.after_ns;
+        show(cores_line(flag_ns));
+      }
       if (gpus_)
         look_at_gpu(run, row);
       else if (arguments_.lower_bound)
-        row.lower_bound = lower_bound_of(what.kind, comm_.size(), row.size_bytes, *run.before);
+        row.lower_bound = lower_bound_of(what.kind, comm_.size(), row.size_bytes,
+                                         machine_as_it_stands(row.stand));
       if (surroundings_ && comm_.rank() == 0)
         row.explanation =
             explain(*surroundings_, what, sides_of(buffers, what, false, 0, comm_.size()));
@@ -213,6 +231,16 @@ class Bench {
            (row.explanation ? explain_words(*row.explanation, row.out_of_place.time_us) : "") +
            (row.on_gpu ? explain_words(*row.on_gpu, row.out_of_place.time_us) : ""));
     });
+  }
+
+  // A bound is of the situation in which the row was measured, or it is none.
+  const MachineProbe& machine_as_it_stands(const Stand& stand) {
+    if (!stand.moved() && stand.after_ns < kTurn_ns &&
+        cores_moved(machine_->flag_ns, stand.after_ns)) {
+      machine_ = probe("probing the machine, as the CPUs have moved");
+      if (surroundings_) surroundings_->probe = *machine_;
+    }
+    return *machine_;
   }
 
   void look_at_gpu(const BenchRun& run, Row& row) const {
@@ -232,9 +260,11 @@ class Bench {
   std::string footer(const BenchRun& run) const {
     std::string words = no_neighbour();
     words += compares() ? comparison_foot(run.rows, look_) : table_foot(run.rows);
-    const std::string flags =
-        run.before && run.after ? flag_words(run.before->flag_ns, run.after->flag_ns) : "";
-    return words + (flags.empty() ? "" : "# " + flags + "\n");
+    if (!in_one_place(run.rows))
+      words += "# no means: rows are of several situations of the cores\n";
+    if (run.flag_after_ns > 0)
+      words += "# cores afterwards: " + cores_words(run.flag_after_ns) + "\n";
+    return words;
   }
 
   Bootstrap& bootstrap_;
@@ -244,17 +274,19 @@ class Bench {
   Communicator comm_;
   const CoreBinding binding_;
   const ProbeOptions probe_options_;
+  Flag flag_ = [] { return 0.0; };
   std::unique_ptr<Baseline> baseline_;
   bool terminal_ = false;
   ComparisonLook look_;
+  std::optional<MachineProbe> machine_;       // probed where the cores now are
   std::optional<Surroundings> surroundings_;  // with --explain
 };
 
 }  // namespace
 
 int run_bench(Bootstrap& bootstrap, const Arguments& arguments, const Options& options,
-              std::FILE* out, const MakeGpu& make_gpu) {
-  return Bench(bootstrap, arguments, options, out, make_gpu).run();
+              std::FILE* out, const MakeGpu& make_gpu, const MakeFlag& make_flag) {
+  return Bench(bootstrap, arguments, options, out, make_gpu, make_flag).run();
 }
 
 }  // namespace ringside::tools

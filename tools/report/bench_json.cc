@@ -1,6 +1,8 @@
 // A run of the bench as JSON.
 #include "tools/report/bench_json.h"
 
+#include <algorithm>
+
 #include "comm/error.h"
 #include "comm/util/json.h"
 #include "tools/limits/core_distance.h"
@@ -80,8 +82,11 @@ std::string bench_json(const BenchRun& run, const Communicator& comm) {
   write_gpus(json, run, comm.device_executor());
   write_probe(json, "probe_before", run.before);
   write_probe(json, "probe_after", run.after);
-  if (run.before && run.after)
-    json.field("cores_moved", cores_moved(run.before->flag_ns, run.after->flag_ns));
+  json.field("cores_before", core_distance(run.flag_before_ns).name, "cores_after",
+             core_distance(run.flag_after_ns).name, "cores_moved",
+             cores_moved(run.flag_before_ns, run.flag_after_ns) || !in_one_place(run.rows) ||
+                 std::any_of(run.rows.begin(), run.rows.end(),
+                             [](const Row& row) { return row.stand.moved(); }));
   if (run.status_ns) json.field("status_ns", *run.status_ns);
   if (run.calibrated)
     json.object("calibrated_ns")

@@ -19,9 +19,10 @@ struct BenchRun {
   const Arguments& arguments;
   std::string bootstrap;
   Machine machine;
-  std::string baseline_version;               // empty without a baseline
-  std::optional<MachineProbe> before, after;  // with --baseline or --lower-bound
-  std::optional<double> status_ns;            // with --lower-bound: measure.h
+  std::string baseline_version;                  // empty without a baseline
+  std::optional<MachineProbe> before, after;     // with --baseline or --lower-bound
+  double flag_before_ns = 0, flag_after_ns = 0;  // 0: on device memory, or one rank
+  std::optional<double> status_ns;               // with --lower-bound: measure.h
   std::vector<Row> rows;
   std::optional<ringside::Machine> calibrated;  // with --explain, on rank 0
   const RankGpus* gpus = nullptr;               // with --memory device

@@ -50,11 +50,12 @@ std::string summary_line(const char* title, const std::optional<Summary>& summar
 std::optional<Summary> summary_of(const std::vector<Row>& rows,
                                   const std::function<double(const Row&)>& factor_of,
                                   bool more_is_better) {
+  if (!in_one_place(rows)) return std::nullopt;
   Summary it;
   double logs = 0;
   for (const Row& row : rows) {
     const double factor = factor_of(row);
-    if (factor <= 0) continue;
+    if (factor <= 0 || row.stand.moved()) continue;
     logs += std::log(factor);
     const bool first = it.rows++ == 0;
     if (!first && (more_is_better ? factor >= it.worst : factor <= it.worst)) continue;
@@ -101,7 +102,7 @@ std::string comparison_row(const Row& row, const ComparisonLook& look) {
   return text("%10zu%5s%8s", row.size_bytes, name_of(row.what.dtype), reduction_words(row.what)) +
          text("%9s%7.2f%7zu", time_words(ours.time_us).c_str(), ours.busbw_gbs, ours.wrong) +
          (row.baseline ? baseline_columns(*row.baseline, look.colour) : "") +
-         (row.lower_bound ? lower_bound_columns(row) : "") + "\n";
+         (row.lower_bound ? lower_bound_columns(row) : "") + "\n" + moved_words(row);
 }
 
 std::string comparison_foot(const std::vector<Row>& rows, const ComparisonLook& look) {

@@ -26,7 +26,8 @@ struct Summary {
   int rows = 0;                    // that have the factor
 };
 // The baseline's time / ringside's, of which the smallest is the worst; and ringside's time / lower
-// bound, of which the largest is. Nothing where no row has one.
+// bound, of which the largest is. Nothing where no row has one, or rows are of several situations
+// of the cores; rows that are of none do not count.
 std::optional<Summary> baseline_summary(const std::vector<Row>& rows);
 std::optional<Summary> lower_bound_summary(const std::vector<Row>& rows);
 

@@ -2,6 +2,8 @@
 #include "tools/report/table.h"
 #include "tools/support/command_line.h"
 
+#include <set>
+
 #include "comm/error.h"
 #include "tools/report/explain_table.h"
 
@@ -48,6 +50,27 @@ int root_of(const Operation& what) { return has_root(what.kind) ? what.root : -1
 
 }  // namespace
 
+Row row_in_one_place(const Flag& flag, const std::function<RowTiming()>& measure) {
+  RowTiming timing;
+  const Stand stand = measure_in_one_place(flag, [&] { timing = measure(); });
+  return {std::move(timing), {}, {}, {}, stand};
+}
+
+std::string moved_words(const Row& row) {
+  return row.stand.moved() ? text(
+                                 "#   ^ of no one situation: measured %d times, and the CPUs moved "
+                                 "each time (a flag: %.0f, then %.0f ns)\n",
+                                 row.stand.times, row.stand.before_ns, row.stand.after_ns)
+                           : "";
+}
+
+bool in_one_place(const std::vector<Row>& rows) {
+  std::set<std::string> places;
+  for (const Row& row : rows)
+    if (!row.stand.moved()) places.insert(row.stand.cores());
+  return places.size() <= 1;
+}
+
 std::string table_head() {
   const auto line = [](const char* const(&left)[5], const char* const(&right)[4]) {
     return text("#%9s%10s%5s%8s%5s", left[0], left[1], left[2], left[3], left[4]) +
@@ -64,7 +87,8 @@ std::string table_row(const Row& row) {
   return text("%10zu %9zu%5s%8s%5d", row.size_bytes, row.what.count, name_of(row.what.dtype),
               reduction_words(row.what), root_of(row.what)) +
          side(row.out_of_place) +
-         (row.in_place ? side(*row.in_place) : text("%10s%7s%7s%7s", "-", "-", "-", "-")) + "\n";
+         (row.in_place ? side(*row.in_place) : text("%10s%7s%7s%7s", "-", "-", "-", "-")) + "\n" +
+         moved_words(row);
 }
 
 double avg_busbw_gbs(const std::vector<Row>& rows) {
@@ -108,7 +132,8 @@ void write_rows(JsonWriter& json, const std::vector<Row>& rows) {
                         row.what.count, "type", name_of(row.what.dtype), "redop",
                         reduction_words(row.what), "root", root_of(row.what));
     write_side(json, "out_of_place", row.out_of_place);
-    json.field("samples", row.samples);
+    json.field("samples", row.samples, "cores", row.stand.cores(), "times_measured",
+               row.stand.times);
     if (row.in_place) write_side(json, "in_place", *row.in_place);
     if (row.baseline) write_baseline(json, *row.baseline);
     if (row.lower_bound) write_lower_bound(json, row);

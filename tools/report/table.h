@@ -8,6 +8,7 @@
 
 #include "comm/util/json.h"
 #include "tools/cost/explain.h"
+#include "tools/limits/core_distance.h"
 #include "tools/limits/gpu_lower_bound.h"
 #include "tools/limits/lower_bound.h"
 #include "tools/measure/measure.h"
@@ -18,7 +19,15 @@ struct Row : RowTiming {
   std::optional<LowerBound> lower_bound;
   std::optional<Explanation> explanation;
   std::optional<GpuExplanation> on_gpu;  // in its place, for device memory
+  Stand stand;                           // of the cores, all zero for device memory
 };
+
+// A row measured while the cores stand, or marked.
+Row row_in_one_place(const Flag& flag, const std::function<RowTiming()>& measure);
+// The mark, as a line below the row; or nothing.
+std::string moved_words(const Row& row);
+// Whether all rows that are not marked were measured in one situation, so that a mean is of it.
+bool in_one_place(const std::vector<Row>& rows);
 
 std::string table_head();
 std::string table_row(const Row& row);

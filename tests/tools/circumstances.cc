@@ -1,19 +1,28 @@
-// The bench under circumstances: one rank late, or computing during each call.
+// The bench under circumstances: one rank late, or computing during each call, or on cores that its
+// host moves. When they move says a flag that is played: real ones nobody can ask to.
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "comm/bootstrap/threads.h"
 #include "comm/communicator.h"
 #include "tests/support/job.h"
+#include "tests/support/json.h"
 #include "tests/support/process.h"
 #include "tests/support/test.h"
+#include "tests/tools/bench.h"
 #include "tools/measure/measure.h"
 #include "tools/measure/overlap.h"
+#include "tools/report/comparison.h"
 
 namespace ringside {
 namespace {
 
+using test::BenchResult;
+using test::contains;
+using test::lines_with;
 using test::with;
 using tools::Arguments;
 
@@ -82,6 +91,35 @@ std::size_t wrong_overlap(const Operation& what, int ranks = 3) {
   });
   return wrong;
 }
+
+struct Played : BenchResult {
+  int all_reduces = 0;  // that the ranks have called, together
+};
+
+// A table of two rows. A flag is taken before the table, before each row, after each time that the
+// row is measured, and after the table. After the last of `flags_ns` comes the first.
+Played bench_while(const std::vector<double>& flags_ns, bool json = false) {
+  tools::Arguments arguments = test::few_calls(Kind::all_reduce, 8);
+  arguments.end_bytes = 16;
+  arguments.json = json;
+  std::atomic<int> calls{0};
+  Options options;
+  options.on_call = [&](std::uint64_t, Operation& what) {
+    calls += what.kind == Kind::all_reduce && what.dtype == DType::f32;
+  };
+  const auto play = [&](Bootstrap&, const tools::ProbeOptions&, bool) -> tools::Flag {
+    return
+        [&flags_ns, next = std::size_t{0}]() mutable { return flags_ns[next++ % flags_ns.size()]; };
+  };
+  Played it{test::bench_with_threads(2, arguments, options, {}, play)};
+  it.all_reduces = calls;
+  return it;
+}
+
+const std::vector<double> kStill = {58, 58, 58, 61, 60, 58};
+const std::vector<double> kMoveInTheFirstRow = {58, 58, 260, 258, 260, 261, 260};
+const std::vector<double> kMoveBetweenTheRows = {24, 24, 25, 260, 261, 260};
+const std::vector<double> kMoveWithoutEnd = {58, 260};
 
 }  // namespace
 
@@ -153,4 +191,64 @@ RINGSIDE_TEST(bench_circumstances, what_makes_no_sense_is_refused) {
               it.part.c_str(), result.err.c_str());
   }
 }
+RINGSIDE_TEST(moving_cores, row_is_measured_again_when_they_moved_meanwhile) {
+  const Played still = bench_while(kStill), moved = bench_while(kMoveInTheFirstRow);
+  CHECK_EQ(moved.status, 0);
+  CHECK_MSG(still.all_reduces > 0 && 2 * moved.all_reduces == 3 * still.all_reduces,
+            "%d calls where nothing moves, %d where the first of two rows is measured twice",
+            still.all_reduces, moved.all_reduces);
+  CHECK(!contains(moved.words, "of no one situation"));
+  const test::Json run = test::parse_json(bench_while(kMoveInTheFirstRow, true).words);
+  const std::vector<test::Json>& rows = run.at("rows").items;
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].at("times_measured").number == 2 && rows[1].at("times_measured").number == 1);
+  for (const test::Json& row : rows) CHECK_EQ(row.at("cores").words, "apart");
+  CHECK(run.at("cores_before").words == "one_cache" && run.at("cores_after").words == "apart");
+}
+
+RINGSIDE_TEST(moving_cores, row_is_measured_so_often_and_then_marked_when_they_move_without_end) {
+  const Played still = bench_while(kStill), moved = bench_while(kMoveWithoutEnd);
+  CHECK_EQ(moved.status, 0);
+  CHECK_EQ(moved.all_reduces, tools::kMostTimes * still.all_reduces);
+  CHECK_EQ(lines_with(moved.words, "of no one situation: measured 4 times"), 2u);
+  const test::Json run = test::parse_json(bench_while(kMoveWithoutEnd, true).words);
+  CHECK(contains(bench_while(kMoveWithoutEnd, true).words, "\"cores_moved\": true"));
+  for (const test::Json& row : run.at("rows").items)
+    CHECK(row.at("cores").words == "moved" && row.at("times_measured").number == 4);
+}
+
+RINGSIDE_TEST(moving_cores, table_says_where_they_are_before_after_and_from_which_row_on) {
+  const Played still = bench_while(kStill), moved = bench_while(kMoveBetweenTheRows);
+  CHECK_EQ(moved.all_reduces, still.all_reduces);  // no row is of two situations
+  check_has(t, still.words,
+            {"# cores: probably cores of one cache (a flag takes 58 ns)\n",
+             "# cores afterwards: probably cores of one cache (a flag takes 58 ns)\n"});
+  CHECK_EQ(lines_with(still.words, "# cores"), 2u);
+  CHECK(!contains(still.words, "# no means"));
+  const std::string& words = moved.words;
+  const std::size_t before =
+      words.find("# cores: probably two threads of one core (a flag takes 24");
+  const std::size_t first = words.find("\n         8 "), second = words.find("\n        16 ");
+  const std::size_t between = words.find("# cores: probably cores without a cache in common");
+  CHECK_MSG(before < first && first < between && between < second &&
+                second < words.find("# cores afterwards: probably cores without"),
+            "%s", words.c_str());
+  CHECK(contains(words, "# no means: rows are of several situations of the cores\n"));
+}
+
+RINGSIDE_TEST(moving_cores, means_are_of_one_situation_and_leave_marked_rows_out) {
+  const auto row = [](double ratio, double before_ns, double after_ns) {
+    tools::Row it{};
+    it.baseline = tools::BaselineTiming{};
+    it.baseline->ratio.median = ratio;
+    it.stand = {before_ns, after_ns, 1};
+    return it;
+  };
+  const std::vector<tools::Row> marked = {row(2, 58, 58), row(0.1, 58, 260), row(2, 60, 60)};
+  REQUIRE(tools::baseline_summary(marked).has_value());
+  CHECK_EQ(tools::baseline_summary(marked)->rows, 2);
+  CHECK_EQ(tools::baseline_summary(marked)->worst, 2.0);
+  CHECK(!tools::baseline_summary({row(2, 58, 58), row(3, 260, 260)}).has_value());
+}
+
 }  // namespace ringside
