@@ -99,11 +99,20 @@ MachineProbe medians(const std::vector<MachineProbe>& probes) {
     return quartiles_of(values).median;
   };
   it.flag_ns = over([](const MachineProbe& probe) { return probe.flag_ns; });
-  for (std::size_t i = 0; i < it.copy.size(); ++i)
-    it.copy[i].gbs = over([&](const MachineProbe& probe) { return probe.copy[i].gbs; });
-  for (std::size_t i = 0; i < it.reduce.size(); ++i)
-    it.reduce[i].gbs = over([&](const MachineProbe& probe) { return probe.reduce[i].gbs; });
+  for (const auto rates : {&MachineProbe::copy, &MachineProbe::reduce, &MachineProbe::pull,
+                           &MachineProbe::push, &MachineProbe::stream})
+    for (std::size_t i = 0; i < (it.*rates).size(); ++i)
+      (it.*rates)[i].gbs = over([&](const MachineProbe& probe) { return (probe.*rates)[i].gbs; });
   return it;
+}
+
+// The simulator has one rate for copies into slots and out of them: that with which a message's two
+// copies take together what they take.
+std::vector<Rate> there_and_back(const MachineProbe& probe) {
+  std::vector<Rate> rates = probe.pull;
+  for (std::size_t i = 0; i < rates.size(); ++i)
+    rates[i].gbs = 2 / (1 / rates[i].gbs + 1 / std::max(probe.push[i].gbs, probe.stream[i].gbs));
+  return rates;
 }
 
 Machine from_probe(const MachineProbe& probe, const Options& options, int ranks, int cores) {
@@ -113,7 +122,7 @@ Machine from_probe(const MachineProbe& probe, const Options& options, int ranks,
   it.ranks_per_host = ranks;
   it.cores_per_host = cores;
   it.same_host.latency_ns = probe.flag_ns;
-  it.copy = probe.copy;
+  it.copy = there_and_back(probe);
   it.reduce = probe.reduce;
   it.ring = plan.ring;
   it.mesh = plan.pair;

@@ -8,6 +8,8 @@
 //
 //     lower bound = flags · flag latency + reduced / reduction rate + copied / copy rate
 //
+// A copy may be its reader's or its writer's, past the caches or not: the fastest counts (probe.h).
+//
 // For n ranks and S bytes (the table's size column: of one rank's buffer where that is whole, of
 // all parts together where each rank has a part), the busiest rank:
 //

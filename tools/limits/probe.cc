@@ -38,7 +38,7 @@ constexpr int kQuickSamples = 15;      // of the flag alone
 constexpr double kNotesANs = 16;       // a flag's time on the token
 
 // Small copies are timed more often, as they are cheap and noisy.
-constexpr std::size_t kTraffic = std::size_t{32} << 20;
+constexpr std::size_t kTraffic = std::size_t{16} << 20;
 constexpr std::size_t kFewestSamples = 5, kMostSamples = 201;
 
 constexpr int kSpins = 2000;  // then the processor is given away: the awaited rank may need it
@@ -85,7 +85,11 @@ class Prober {
     MachineProbe probe;
     for (std::size_t bytes = kLeastBytes; bytes <= window_->bytes(); bytes *= kFactor) {
       sample_flag(kFlagSamples);
-      probe.copy.push_back({bytes, copy_gbs(bytes)});
+      probe.pull.push_back({bytes, pull_gbs(bytes)});
+      probe.push.push_back({bytes, push_gbs(bytes, copy_bytes)});
+      probe.stream.push_back({bytes, push_gbs(bytes, copy_bytes_streaming)});
+      probe.copy.push_back({bytes, std::max({probe.pull.back().gbs, probe.push.back().gbs,
+                                             probe.stream.back().gbs})});
       // A reduction has three operands, and there are only two buffers.
       const std::size_t most_reduced = window_->bytes() / 2;
       if (const std::size_t less = std::min(bytes, most_reduced);
@@ -233,26 +237,30 @@ class Prober {
 
   // --- bytes ---
 
-  double copy_gbs(std::size_t bytes) {
-    return rate_gbs(bytes, [&] { copy_bytes(right_->mapped(), own_.data(), bytes); });
+  double pull_gbs(std::size_t bytes) {
+    return rate_gbs(bytes, write_over, [&] { copy_bytes(own_.data(), right_->mapped(), bytes); });
+  }
+
+  double push_gbs(std::size_t bytes, void (*copy)(void*, const void*, std::size_t)) {
+    return rate_gbs(bytes, read, [&] { copy(right_->mapped(), own_.data(), bytes); });
   }
 
   double reduce_gbs(std::size_t bytes) {
     const ReduceLoop fold = reduce_loop(DType::f32, Reduction::sum);
     float* const target = own_.data() + own_.size() / 2;
-    return rate_gbs(bytes,
+    return rate_gbs(bytes, write_over,
                     [&] { fold(target, right_->mapped(), own_.data(), bytes / sizeof(float)); });
   }
 
-  // All ranks at once: each touches what is its own, all meet, each does `action` and stops its
-  // clock, all meet again.
-  template <class Action>
-  double rate_gbs(std::size_t bytes, const Action& action) {
+  // All ranks at once: each touches what is its own, its window as `touch` does, all meet, each
+  // does `action` and stops its clock, all meet again.
+  template <class Touch, class Action>
+  double rate_gbs(std::size_t bytes, const Touch& touch, const Action& action) {
     std::vector<double> times_ns;
     const std::size_t samples = std::clamp(kTraffic / bytes, kFewestSamples, kMostSamples);
     for (std::size_t sample = 0; sample < samples; ++sample) {
-      touch(reinterpret_cast<float*>(window_->data()), bytes, static_cast<float>(sample));
-      touch(own_.data(), bytes, static_cast<float>(sample));
+      touch(reinterpret_cast<float*>(window_->data()), bytes);
+      write_over(own_.data(), bytes);
       barrier();
       const double start = now_ns();
       action();
@@ -266,9 +274,14 @@ class Prober {
   }
 
   // A store into each line brings it into this core's cache, and out of all others.
-  static void touch(float* at, std::size_t bytes, float value) {
+  static void write_over(float* at, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes / sizeof(float); i += kLineBytes / sizeof(float)) at[i] += 1;
+  }
+
+  // A load brings it into this one too.
+  static void read(float* at, std::size_t bytes) {
     for (std::size_t i = 0; i < bytes / sizeof(float); i += kLineBytes / sizeof(float))
-      at[i] = value;
+      static_cast<void>(*const_cast<volatile float*>(at + i));
   }
 
   double mean_over_ranks(double value) {

@@ -34,10 +34,17 @@ struct MachineProbe {
   // many, and from the 10th to the 90th percentile. 0 with one rank, which has nobody to signal.
   double flag_ns = 0;
   double flag_spread_ns = 0;
-  // Own memory into the right neighbour's window.
+  // The best of three ways at each size: pull, push, stream.
   std::vector<Rate> copy;
   // target = a + b over f32: a is the right neighbour's window, b and target are own memory.
   std::vector<Rate> reduce;
+  // The right neighbour's window, which it has just written, into own memory.
+  std::vector<Rate> pull = {};
+  // Own memory into the right neighbour's window, each line of which the neighbour has just read,
+  // as that of a slot. With ordinary stores, which between cores without a common cache must first
+  // take the line away from its reader; and with non-temporal ones (kernels/loops.h), which need
+  // not.
+  std::vector<Rate> push = {}, stream = {};
 };
 
 struct ProbeOptions {

@@ -191,7 +191,9 @@ class Bench {
     std::string words =
         text("# machine: flag %.0f ns (80%% within %.0f)\n", probe.flag_ns, probe.flag_spread_ns);
     if (arguments_.lower_bound)
-      words += rates_words("copy", probe.copy) + rates_words("reduce", probe.reduce);
+      words += rates_words("copy", probe.copy) + rates_words("reduce", probe.reduce) +
+               rates_words("pull", probe.pull) + rates_words("push", probe.push) +
+               rates_words("stream", probe.stream);
     return words;
   }
 

@@ -27,6 +27,9 @@ void write_probe(JsonWriter& json, const char* key, const std::optional<MachineP
                          "cores", core_distance(probe->flag_ns).name);
   write_rates(json, "copy", probe->copy);
   write_rates(json, "reduce", probe->reduce);
+  write_rates(json, "pull", probe->pull);
+  write_rates(json, "push", probe->push);
+  write_rates(json, "stream", probe->stream);
   json.end();
 }
 
