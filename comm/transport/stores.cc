@@ -14,8 +14,8 @@ std::string StoreChooser::words() const {
     if (it.count < kFirst) continue;
     words += text("%s%s %s the caches (a line %.1f ns, %s them %.1f)", words.empty() ? "" : ", ",
                   i == 0 ? "of 4K" : "of 16K and more", it.streaming ? "past" : "through",
-                  (it.streaming ? it.past : it.cached).best(), it.streaming ? "through" : "past",
-                  (it.streaming ? it.cached : it.past).best());
+                  (it.streaming ? it.past : it.cached).typical(), it.streaming ? "through" : "past",
+                  (it.streaming ? it.cached : it.past).typical());
   }
   return words.empty() ? "through the caches, not measured yet" : words;
 }

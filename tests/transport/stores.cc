@@ -43,9 +43,20 @@ RINGSIDE_TEST(stores, each_size_by_itself_and_small_ones_never) {
 RINGSIDE_TEST(stores, cores_that_move_are_noticed) {
   StoreChooser chooser;
   for (int round = 0; round < 3; ++round) {
-    CHECK(!play(chooser, kOneCache, kLarge, 600));
-    CHECK(play(chooser, kTwoCaches, kLarge, 600));
+    CHECK(!play(chooser, kOneCache, kLarge, 1100));
+    CHECK(play(chooser, kTwoCaches, kLarge, 1100));
   }
+}
+
+// Calls in place, whose output this rank has just written, in turns with others.
+RINGSIDE_TEST(stores, one_cheap_store_in_two_says_nothing) {
+  StoreChooser chooser;
+  for (int i = 0; i < 20; ++i) {
+    const StoreChooser::Turn turn = chooser.next(kLarge);
+    const double line_ns = turn.streaming ? 3 : i % 4 < 2 ? 5 : 28;
+    if (turn.timed) chooser.note(kLarge, turn.streaming, line_ns * kLarge / 64);
+  }
+  CHECK(chooser.next(kLarge).streaming);
 }
 
 // A rank that loses its core in the middle of a store.
