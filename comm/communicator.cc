@@ -220,9 +220,17 @@ std::vector<Edge> Communicator::ring_edges() const {
   return edges;
 }
 
-std::string Communicator::stores_to_the_right() const {
-  if (size() == 1) return "";
-  return impl_->peers.stores_to(impl_->peers.right());
+std::vector<StoreFinding> Communicator::stores_to_the_right() const {
+  if (size() == 1) return {};
+  PeerWindow& window = impl_->peers.window_of(impl_->peers.right());
+  const auto of = [](const char* what, const StoreChooser& chooser, std::size_t bytes) {
+    const StoreChooser::Finding it = chooser.finding(bytes);
+    return StoreFinding{what, it.streaming, it.cached_ns, it.past_ns};
+  };
+  return {of("puts of 4K", window.puts(), StoreChooser::kLeastBytes),
+          of("puts of 16K", window.puts(), StoreChooser::kLargeBytes),
+          of("results of 4K", window.results(), StoreChooser::kLeastBytes),
+          of("results of 16K", window.results(), StoreChooser::kLargeBytes)};
 }
 
 std::size_t Communicator::one_shot_most_bytes() const {

@@ -75,6 +75,14 @@ struct Edge {
   std::string why;
 };
 
+// How stores to a peer's memory are made (comm/transport/stores.h), and ns for 64 bytes through the
+// caches and past them; 0: not measured.
+struct StoreFinding {
+  const char* what;  // "puts of 4K"
+  bool past_the_caches;
+  double cached_ns, past_ns;
+};
+
 struct RankInfo {
   int rank;
   std::string host;
@@ -206,8 +214,8 @@ class Communicator {
   // For tables: who is there, and how each rank reaches its right neighbour.
   std::vector<RankInfo> ranks() const;
   std::vector<Edge> ring_edges() const;
-  // How this rank's stores reach its right neighbour, as it has found out so far. Between calls.
-  std::string stores_to_the_right() const;
+  // What this rank has found out so far of its stores to its right neighbour. Between calls.
+  std::vector<StoreFinding> stores_to_the_right() const;
   // An all_reduce of at most so many bytes takes one step instead of a ring's (one_shot.h).
   std::size_t one_shot_most_bytes() const;
   // Who carries out calls on device memory, and why.

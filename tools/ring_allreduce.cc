@@ -3,8 +3,6 @@
 // checked.
 //
 // Only rank 0 prints results; the library itself gathers what the others have to report.
-#include <algorithm>
-#include <array>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -95,31 +93,6 @@ std::string proof(const Halves& halves) {
       equal ? "equal" : text("%zu DIFFER", halves.different).c_str());
 }
 
-// How each rank's stores reach its right neighbour, on rank 0.
-std::vector<std::string> stores_of(Communicator& comm) {
-  std::array<char, 256> mine{};
-  comm.stores_to_the_right().copy(mine.data(), mine.size() - 1);
-  std::vector<std::array<char, 256>> all(static_cast<std::size_t>(comm.size()));
-  comm.gather(mine.data(), all.data(), mine.size(), DType::u8, 0);
-  std::vector<std::string> words;
-  for (const auto& it : all) words.emplace_back(it.data());
-  return words;
-}
-
-std::string stores_words(const std::vector<std::string>& stores, bool explain) {
-  if (stores.size() < 2) return "";
-  const auto past = std::count_if(stores.begin(), stores.end(), [](const std::string& it) {
-    return it.find(" past the caches") != it.npos;
-  });
-  if (!explain)
-    return text("# Stores to a neighbour  : past the caches by %td of %zu ranks\n", past,
-                stores.size());
-  std::string words = "# Stores to the right neighbour (comm/transport/stores.h)\n";
-  for (std::size_t rank = 0; rank < stores.size(); ++rank)
-    words += text("#   rank %zu: %s\n", rank, stores[rank].c_str());
-  return words;
-}
-
 // With --memory device.
 struct OnGpu {
   RankGpus gpus;
@@ -155,7 +128,7 @@ std::vector<Row> run_table(Communicator& comm, const Arguments& arguments,
     rows.push_back(std::move(row));
   });
   show(table_foot(rows));
-  show(stores_words(stores_of(comm), arguments.explain));
+  if (here) show(stores_words(comm));
   return rows;
 }
 

@@ -86,8 +86,7 @@ class Peers {
   SendEnd pair_send_end(Use use, int peer);
   ReceiveEnd pair_receive_end(Use use, int peer);
 
-  // How this rank's stores to a peer's memory are made, in words (transport/stores.h).
-  std::string stores_to(int peer) const { return windows_[index(peer)]->stores_words(); }
+  PeerWindow& window_of(int peer) { return *windows_[index(peer)]; }
 
   // May this rank expose memory (transport.h)? Only where an alarm is seen before what follows it.
   bool may_expose() const;

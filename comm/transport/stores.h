@@ -37,7 +37,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
 
 #include "comm/util/deadline.h"
 
@@ -47,6 +46,8 @@ class StoreChooser {
  public:
   // Smaller ones always go through the caches: what streaming gains there, the reader loses.
   static constexpr std::size_t kLeastBytes = 4096;
+  // From here on another size.
+  static constexpr std::size_t kLargeBytes = 16384;
 
   // Not to be measured, but so, whatever the size.
   void force(bool streaming) { forced_ = streaming; }
@@ -82,11 +83,18 @@ class StoreChooser {
     if (it.count >= kFirst) it.streaming = it.cached.typical() > it.past.typical() + kReaderPays_ns;
   }
 
-  // "of 4K past the caches (a line 2.1 ns, through them 27.9), of 16K and more past …"
-  std::string words() const;
+  // What is known of stores of so many bytes: ns for a line each way, 0 where nothing is yet.
+  struct Finding {
+    bool streaming = false;
+    double cached_ns = 0, past_ns = 0;
+  };
+  Finding finding(std::size_t bytes) const {
+    const OfSize& it = sizes_[bytes < kLargeBytes ? 0 : 1];
+    if (it.count < kFirst) return {forced_.value_or(false), 0, 0};
+    return {it.streaming, it.cached.typical(), it.past.typical()};
+  }
 
  private:
-  static constexpr std::size_t kLargeBytes = 16384;
   static constexpr double kLineBytes = 64;
   static constexpr std::uint32_t kFirst = 16, kOtherEvery = 1024, kOthers = 3;
   static constexpr double kReaderPays_ns = 8;

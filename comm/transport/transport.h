@@ -119,9 +119,6 @@ class PeerWindow {
   // what a reduction or a copy from another peer stores.
   StoreChooser& puts() { return puts_; }
   StoreChooser& results() { return results_; }
-  std::string stores_words() const {
-    return "puts " + puts_.words() + "; results " + results_.words();
-  }
 
   // Can the peer read, where it lies, what this rank exposes?
   virtual bool takes_zero_copy() const { return false; }

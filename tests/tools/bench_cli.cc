@@ -211,7 +211,7 @@ RINGSIDE_TEST(bench_tool, explain_says_of_each_row_what_it_is_made_of) {
         t, result.out,
         {"# calibrated: a call ", "#   one-shot: 8 B ≤ 32K: ", "#   bytes: in the flag's own line;",
          "#   ring: 128K > 32K: ", "#   bytes: copied to slots;", "#   bound ", "#   + gap ",
-         "#   predicted ", "#   unexplained "});
+         "#   predicted ", "#   unexplained ", "# Stores to the right neighbour"});
   }
   check_refused(t, {bench(), "--threads", "1", "--explain"}, "--explain wants at least two ranks");
 }

@@ -88,6 +88,7 @@ class Bench {
     run.flag_after_ns = flag_();
     run.after = probe("probing the machine again");
     show(footer(run));
+    if (surroundings_) show(stores_words(comm_));
     if (arguments_.json) print(bench_json(run, comm_));
     comm_.barrier();
     return wrong_in(run.rows) == 0 ? 0 : 1;

@@ -2,6 +2,7 @@
 #include "tools/report/explain_table.h"
 
 #include <cmath>
+#include <vector>
 
 #include "comm/error.h"
 #include "tools/report/table.h"
@@ -144,6 +145,27 @@ std::string explain_words(const Explanation& it, double measured_us) {
   return words + text("#   unexplained %+.2f (%+.1f %% of the prediction), measured %s\n",
                       unexplained_us, 100 * unexplained_us / predicted_us,
                       us_words(measured_us).c_str());
+}
+
+std::string stores_words(Communicator& comm) {
+  const std::vector<StoreFinding> mine = comm.stores_to_the_right();
+  std::vector<double> numbers;
+  for (const StoreFinding& it : mine)
+    for (const double number : {it.past_the_caches ? 1.0 : 0.0, it.cached_ns, it.past_ns})
+      numbers.push_back(number);
+  std::vector<double> all(numbers.size() * static_cast<std::size_t>(comm.size()));
+  comm.gather(numbers.data(), all.data(), numbers.size(), DType::f64, 0);
+  if (mine.empty()) return "";
+  std::string words =
+      "# Stores to the right neighbour, ns a line through the caches and past them\n#   rank";
+  for (const StoreFinding& it : mine) words += text("%19s", it.what);
+  for (std::size_t i = 0; i < all.size(); i += 3) {
+    if (i % numbers.size() == 0) words += text("\n# %6zu", i / numbers.size());
+    words += all[i + 1] > 0 ? text("%9s %4.1f %4.1f", all[i] > 0 ? "past" : "through", all[i + 1],
+                                   all[i + 2])
+                            : text("%19s", "-");
+  }
+  return words + "\n";
 }
 
 void write_explanation(JsonWriter& json, const Explanation& it, double measured_us) {

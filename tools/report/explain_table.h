@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "comm/communicator.h"
 #include "comm/util/json.h"
 #include "tools/cost/explain.h"
 
@@ -13,6 +14,9 @@ namespace ringside::tools {
 std::string explain_head(const ringside::Machine& machine);
 
 std::string explain_words(const Explanation& it, double measured_us);
+
+// Collective: below all tables, how each rank's stores reach its right neighbour. On rank 0.
+std::string stores_words(Communicator& comm);
 
 // The object "explain".
 void write_explanation(JsonWriter& json, const Explanation& it, double measured_us);
