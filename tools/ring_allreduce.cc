@@ -169,7 +169,8 @@ int run(Bootstrap& bootstrap, const Arguments& arguments, const Options& options
   // On device memory the host's flags are no measure of anything.
   const Flag flag =
       gpu ? [] { return 0.0; }
-          : flag_between(bootstrap, {options.timeout_s, options.interrupted}, binding.own_cores());
+          : explained_by(comm, flag_between(bootstrap, {options.timeout_s, options.interrupted},
+                                            binding.own_cores()));
   const bool talk = arguments.demo && !arguments.json;
   if (talk) print(comm, who_is_there(comm, bootstrap.name(), binding.own_cores()));
   Demo demo;

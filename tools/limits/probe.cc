@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 
+#include "comm/communicator.h"
 #include "comm/error.h"
 #include "comm/peers/peers.h"
 #include "comm/transport/shm/shm.h"
@@ -79,6 +80,18 @@ class Prober {
         own_(options.most_bytes / sizeof(float), 1.0f),
         clock_cost_ns_(clock_cost_ns()) {
     join(options.most_bytes);
+  }
+
+  // A signal that ends it on this rank ends it on all, with the same words. (Of another end each
+  // knows best by itself.)
+  template <class Body>
+  auto telling(const Body& body) {
+    try {
+      return body();
+    } catch (const Error& error) {
+      if (error.fault() == Fault::interrupted) peers_.break_world(error);
+      throw;
+    }
   }
 
   MachineProbe measure() {
@@ -202,6 +215,11 @@ class Prober {
   // have done so because of one that has died; so that is looked at second, and of the awaited rank
   // alone, as only it can know why.
   void check_all_there() {
+    if (peers_.alarmed()) {
+      const Error cause = peers_.alarm_cause();
+      throw Error(cause.fault(),
+                  text("rank %d, in the probe of the machine: %s", rank_, cause.what()));
+    }
     if (const std::optional<int> dead = peers_.find_dead())
       throw Error(Fault::died, text("rank %d, in the probe of the machine: %s has died", rank_,
                                     peers_.who(*dead).c_str()));
@@ -309,7 +327,8 @@ class Prober {
 }  // namespace
 
 MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options) {
-  return Prober(bootstrap, options).measure();
+  Prober prober(bootstrap, options);
+  return prober.telling([&] { return prober.measure(); });
 }
 
 Flag flag_between(Bootstrap& bootstrap, const ProbeOptions& options, bool own_cores) {
@@ -318,7 +337,18 @@ Flag flag_between(Bootstrap& bootstrap, const ProbeOptions& options, bool own_co
   ProbeOptions least = options;
   least.most_bytes = kLeastBytes;
   return [prober = std::make_shared<Prober>(bootstrap, least)] {
-    return prober->sample_flag(kQuickSamples);
+    return prober->telling([&] { return prober->sample_flag(kQuickSamples); });
+  };
+}
+
+Flag explained_by(Communicator& comm, const Flag& flag) {
+  return [&comm, flag] {
+    try {
+      return flag();
+    } catch (const Error& error) {
+      if (error.fault() == Fault::left) comm.barrier();
+      throw;
+    }
   };
 }
 

@@ -20,6 +20,10 @@
 #include "comm/options.h"
 #include "tools/limits/core_distance.h"
 
+namespace ringside {
+class Communicator;
+}
+
 namespace ringside::tools {
 
 // A buffer of so many bytes on every rank, all ranks at once; GB is 10⁹ bytes of that buffer, per
@@ -65,5 +69,8 @@ MachineProbe probe_machine(Bootstrap& bootstrap, const ProbeOptions& options = {
 // are not timed. `bootstrap` must outlive it.
 Flag flag_between(Bootstrap& bootstrap, const ProbeOptions& options, bool own_cores);
 using MakeFlag = std::function<decltype(flag_between)>;
+
+// Who has left the flag has failed in the communicator, which knows the cause.
+Flag explained_by(Communicator& comm, const Flag& flag);
 
 }  // namespace ringside::tools

@@ -49,7 +49,8 @@ class Bench {
     if (!arguments.baseline.empty())
       baseline_ = make_baseline(arguments.baseline, bootstrap, options.timeout_s,
                                 gpus_ ? &*gpus_ : nullptr);
-    if (!gpus_) flag_ = make_flag(bootstrap, probe_options_, binding_.own_cores());
+    if (!gpus_)
+      flag_ = explained_by(comm_, make_flag(bootstrap, probe_options_, binding_.own_cores()));
     terminal_ = !arguments.json && is_terminal(bootstrap, out);
     look_ = {arguments.baseline, arguments.lower_bound,
              terminal_ && std::getenv("NO_COLOR") == nullptr};
