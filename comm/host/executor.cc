@@ -131,7 +131,9 @@ void HostExecutor::take(const Out& out, const In& in, Combine combine, bool sent
   received_ = true;
   std::byte* target = target_of(out, in.piece, r, sent);
   // The partial sum first, the own contribution second: the left fold of the rotated order.
-  const std::byte* own = combine == Combine::add_output ? output_at(r) : input_at(r);
+  const std::byte* own = nullptr;
+  if (combine == Combine::add_input) own = input_at(r);
+  if (combine == Combine::add_output) own = output_at(r);
   const auto store = [&](bool streaming) {
     if (combine == Combine::copy)
       (streaming ? copy_bytes_streaming : copy_bytes)(target, message, bytes);
